@@ -1,0 +1,1 @@
+"""Values and decisions: no async, no clock, no dice, no logging, no I/O."""

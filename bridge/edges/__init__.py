@@ -1,0 +1,1 @@
+"""The doors: one for each foreign system. Foreign exceptions are translated here."""

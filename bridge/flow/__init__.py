@@ -1,0 +1,1 @@
+"""The orchestration: asyncio over the ports that core's decisions need."""

@@ -1,0 +1,257 @@
+"""The composition root: the only file that knows every room. Read it from top to bottom for the order of the start.
+
+health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is the reverse, see `Bridge.stop`
+"""
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from bridge import __version__
+from bridge.core.backoff import RetryPolicy
+from bridge.core.outbound import Outbound, RoutingKey, Stamp
+from bridge.core.route import ChannelSettings, Defaults
+from bridge.core.tally import Tally
+from bridge.core.topology import Inbound, topology
+from bridge.edges.amigo.agent import AmigoAgent
+from bridge.edges.amigo.client import Credentials, HttpClient
+from bridge.edges.amigo.tokens import Tokens
+from bridge.edges.rabbitmq.consumer import Consumer
+from bridge.edges.rabbitmq.copier import BrokerCopier
+from bridge.edges.rabbitmq.publisher import PlainPublisher
+from bridge.edges.rabbitmq.session import Session
+from bridge.edges.telemetry.metrics import Gauges, Metrics
+from bridge.edges.templates import JinjaRoutes
+from bridge.edges.web.health import Component, HealthServer
+from bridge.flow.dispatcher import Dispatcher
+from bridge.flow.gate import Gate
+from bridge.flow.interaction import Interaction
+from bridge.flow.outbox import Outbox
+from bridge.flow.ports import Log
+from bridge.flow.reconciliation import Reconciliation
+from bridge.flow.settling import Settling
+from bridge.flow.streaming import Limits, Streaming
+from bridge.settings import AmqpSettings, Settings
+
+CONFIRMS_S = 5.0
+"""How long the stop waits for confirms and acks that are still open."""
+LAG_EVERY_S = 0.5
+
+
+class Bridge:
+    """All parts of one process, wired."""
+
+    def __init__(self, settings: Settings, client: HttpClient, credentials: Credentials, log: Log) -> None:
+        self.tally = Tally()
+        self.stopping = False
+        self.loop_lag_s = 0.0
+        self._log = log
+        self._settings = settings
+        inbounds, outbounds = inbounds_of(settings.amqp), outbounds_of(settings.amqp)
+        policy = RetryPolicy(settings.retry.attempts, settings.retry.first, settings.retry.longest)
+        dice = random.random
+        stamp = Stamp(outbounds, time.time)
+
+        self.consumer = Consumer(inbounds, log)
+        self.publisher = PlainPublisher(outbounds)
+        copier = BrokerCopier()
+        exchanges = tuple(outbound.exchange for outbound in outbounds)
+        dead = settings.amqp.dead_letter
+        self.session = Session(
+            tuple(url.get_secret_value() for url in settings.amqp.url),
+            topology(inbounds, exchanges, dead.exchange, dead.queue),
+            may_declare=settings.amqp.declare,
+            consumer=self.consumer,
+            publisher=self.publisher,
+            copier=copier,
+            dice=dice,
+            log=log,
+        )
+
+        agent = AmigoAgent(client, Tokens(client, credentials))
+        self.gate = Gate(agent, self.consumer, policy, dice, log)
+        self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
+        limits = Limits(settings.amigo.max_line, settings.amigo.longest)
+        streaming = Streaming(self.publisher, stamp, limits, lambda: secrets.token_hex(6))
+        self.dispatcher = Dispatcher(
+            routes=JinjaRoutes([route.route() for route in settings.routes]),
+            defaults=defaults_of(settings),
+            max_bytes={inbound.queue: inbound.max_bytes for inbound in inbounds},
+            interaction=Interaction(agent, streaming, self.reconciliation, log),
+            settling=Settling(copier, stamp, dead.exchange, policy, time.time, dice, self.tally, log),
+            gate=self.gate,
+            new_outbox=lambda: Outbox(self.publisher, policy, dice, log),
+            policy=policy,
+            park_after_s=settings.lanes.park_after,
+            dice=dice,
+            tally=self.tally,
+            log=log,
+        )
+        self.consumer.receive = self.dispatcher.receive
+
+    def components(self) -> list[Component]:
+        """The rows of `/readyz`."""
+        connected, why = self.session.trouble, self.gate.why
+        held = ", ".join(self.consumer.held_back_by)
+        consuming = None if self.consumer.consuming else connected or f"held back: {held or 'starting'}"
+        blocked = "the broker blocks publishing (memory or disk alarm)" if self.publisher.blocked else None
+        rows = {
+            "broker": connected,
+            "consumer": consuming,
+            "publisher": connected or blocked,
+            "api": why.get("api"),
+            "credentials": why.get("credentials"),
+            "permissions": self.reconciliation.sight.missing,
+            "process": "stopping" if self.stopping else None,
+        }
+        return [Component(name, reason is None, reason) for name, reason in rows.items()]
+
+    def gauges(self) -> Gauges:
+        """What a scrape finds just now."""
+        return Gauges(
+            in_hand=self.dispatcher.in_hand,
+            running=self.tally.streaming,
+            unconfirmed=self.publisher.unconfirmed,
+            blocked=self.publisher.blocked,
+            generations=self.session.generations,
+            loop_lag_s=self.loop_lag_s,
+            components={row.name: row.ok for row in self.components()},
+        )
+
+    async def measure_lag(self) -> None:
+        """Notice how late the event loop is, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            before_s = loop.time()
+            await asyncio.sleep(LAG_EVERY_S)
+            self.loop_lag_s = max(0.0, loop.time() - before_s - LAG_EVERY_S)
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what streams within the grace, wait for confirms; what is left stays unacked."""
+        self.stopping = True
+        grace_s = self._settings.shutdown.grace
+        self._log.info("bridge.stopping", in_hand=self.dispatcher.in_hand, grace_s=grace_s)
+        self.consumer.pause("stopping")
+        left = await self.dispatcher.stop(grace_s)
+        for waiting in (self.publisher.drained(), self.consumer.acks_sent()):
+            try:
+                async with asyncio.timeout(CONFIRMS_S):
+                    await waiting
+            except TimeoutError:
+                self._log.warning("bridge.unconfirmed", messages=self.publisher.unconfirmed)
+        self._log.info("bridge.drained", left_to_the_next_instance=left)
+
+
+async def serve(settings: Settings, log: Log) -> int:
+    """Run the service until it is told to stop. Returns the exit status."""
+    stop = _stop_signals()
+    credentials = credentials_of(settings)
+    async with AsyncExitStack() as stack:
+        client = HttpClient(credentials, settings.amigo.idle)
+        bridge = Bridge(settings, client, credentials, log)
+        metrics = Metrics(bridge.tally, bridge.gauges)
+        health = HealthServer(
+            settings.http.host,
+            settings.http.port,
+            components=bridge.components,
+            metrics=metrics.text,
+            version=__version__,
+        )
+        try:
+            await stack.enter_async_context(health)
+        except OSError as error:
+            log.critical("bridge.unstartable", error=f"http.host, http.port: {error}")
+            return 1
+        await stack.enter_async_context(client)
+        log.info("bridge.started", http=f"http://{settings.http.host}:{health.port}")
+        broken = await stack.enter_async_context(_running(bridge, log))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait((stopped, broken), return_when=asyncio.FIRST_COMPLETED)
+        await bridge.stop()
+    log.info("bridge.stopped")
+    return 1 if broken.done() and not broken.cancelled() else 0
+
+
+@asynccontextmanager
+async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str]]:
+    """The tasks that run as long as the process; gives a future that is done as soon as one of them has failed."""
+    broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def failed(task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        log.critical("task.broken", task=task.get_name(), exc_info=task.exception())
+        if not broken.done():
+            broken.set_result(task.get_name())
+
+    parts = {
+        "session": bridge.session.run(),
+        "gate": bridge.gate.run(),
+        "lanes": bridge.dispatcher.run(),
+        "lag": bridge.measure_lag(),
+    }
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+    for task in tasks:
+        task.add_done_callback(failed)
+    try:
+        yield broken
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        broken.cancel()
+
+
+def _stop_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def told(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told, number)
+    return stop
+
+
+def credentials_of(settings: Settings) -> Credentials:
+    """Where the API is, and who the bridge is there."""
+    amigo = settings.amigo
+    return Credentials(
+        amigo.base_url, amigo.organization_id, amigo.api_key_id, amigo.api_key.get_secret_value(), amigo.user_id
+    )
+
+
+def inbounds_of(amqp: AmqpSettings) -> tuple[Inbound, ...]:
+    """The inbounds as values."""
+    return tuple(Inbound(**dict(inbound)) for inbound in amqp.inbound)
+
+
+def outbounds_of(amqp: AmqpSettings) -> tuple[Outbound, ...]:
+    """The outbounds as values."""
+    return tuple(
+        Outbound(
+            exchange=outbound.exchange,
+            key=RoutingKey(outbound.routing_key),
+            types=outbound.types,
+            required=outbound.required,
+            cloudevents=outbound.format == "cloudevents",
+        )
+        for outbound in amqp.outbound
+    )
+
+
+def defaults_of(settings: Settings) -> Defaults:
+    """What holds where neither event nor route says otherwise."""
+    channels: dict[str, ChannelSettings] = {
+        name: ChannelSettings(channel.version_set, channel.response_format)
+        for name, channel in settings.channels.items()
+    }
+    return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels)

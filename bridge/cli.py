@@ -1,0 +1,245 @@
+"""The commands. Each reads its configuration, calls one room, and turns what comes of it into words and a status.
+
+Exit statuses: 0 done, 1 failed or problems found, 2 usage, 78 the configuration cannot be used.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import orjson
+
+from bridge import __version__, sandbox
+from bridge.app import serve
+from bridge.core.channel import CHANNELS
+from bridge.core.event import HANDLED
+from bridge.edges.rabbitmq import desk
+from bridge.edges.rabbitmq.generation import BrokerTrouble
+from bridge.edges.telemetry.logs import configure
+from bridge.edges.telemetry.screen import Screen
+from bridge.sandbox.options import SandboxOptions
+from bridge.sandbox.server import run as run_sandbox
+from bridge.settings import AmqpSettings, Settings, SettingsError, load, load_amqp
+
+S = TypeVar("S")
+T = TypeVar("T")
+FAILED, UNUSABLE = 1, 78
+DEFAULT_CONFIG = Path("config/bridge.yaml")
+
+config_option = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration file; by default config/bridge.yaml where it exists.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of words.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="amigo-bridge")
+def main() -> None:
+    """amigo-bridge: events from RabbitMQ to Amigo agents, and their streamed answers back."""
+
+
+@main.command()
+@config_option
+def run(config: Path | None) -> None:
+    """Run the service until SIGTERM."""
+    settings = _loaded(load, config, Screen(as_json=False))
+    log = configure(settings.log.level, settings.log.format, _secrets(settings))
+    for key in _not_yet(settings):
+        log.warning("setting.unused", key=key, error="this version reads it and does nothing with it")
+    sys.exit(_run(serve(settings, log)))
+
+
+@main.command()
+@config_option
+@json_option
+def check(config: Path | None, as_json: bool) -> None:
+    """Check the configuration, offline: status 0 where it can be used, 78 with every error where not."""
+    screen = Screen(as_json=as_json)
+    settings = _loaded(load, config, screen)
+    notes = [f"{key}: this version reads it and does nothing with it" for key in _not_yet(settings)]
+    routes = [route.name for route in settings.routes]
+    for note in notes:
+        screen.note(note)
+    screen.say(
+        f"The configuration can be used: {len(routes)} routes, {len(settings.amqp.inbound)} inbound, "
+        f"{len(settings.amqp.outbound)} outbound.",
+        ok=True,
+        errors=[],
+        notes=notes,
+        routes=routes,
+    )
+
+
+@main.command("sandbox", help=f"Run a local Amigo API.\n\n\b\n{sandbox.FAULTS_HELP}")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65_535), help="0 takes a free one.")
+@click.option("--pace", default=1.0, show_default=True, type=click.FloatRange(0), help="0 answers without pauses.")
+@click.option("--strict", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Know only what it lists.")
+@click.option("--state", type=click.Path(path_type=Path, dir_okay=False), help="Keep the state in this file.")
+def sandbox_command(host: str, port: int, pace: float, strict: Path | None, state: Path | None) -> None:
+    """Run a local Amigo API."""
+    sys.exit(run_sandbox(host, port, SandboxOptions(pace=pace, strict_file=strict, state_file=state)))
+
+
+@main.command()
+@config_option
+@json_option
+@click.argument("file", required=False, type=click.File("rb"))
+@click.option("--id", "id_", help="The event's id: its idempotency key.")
+@click.option("--kind", type=click.Choice([kind.value for kind in HANDLED]))
+@click.option("--message", help="What the agent is told.")
+@click.option("--user-id")
+@click.option("--service-id")
+@click.option("--channel", type=click.Choice(list(CHANNELS)))
+@click.option("--version-set")
+@click.option("--conversation-id")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE")
+@click.option("--data", help="Free JSON for the routes.")
+@click.option("--exchange", help="By default the first inbound's.")
+@click.option("--routing-key", default="event", show_default=True)
+@click.option("--content-type", default="application/json", show_default=True)
+def publish(
+    config: Path | None,
+    as_json: bool,
+    file: Any,
+    tags: Sequence[str],
+    data: str | None,
+    exchange: str | None,
+    routing_key: str,
+    content_type: str,
+    **fields: str | None,
+) -> None:
+    """Publish an event: from flags, or from FILE (`-` for standard input) with one JSON event or one a line."""
+    screen = Screen(as_json=as_json)
+    amqp = _loaded(load_amqp, config, screen)
+    named: dict[str, Any] = {
+        ("id" if name == "id_" else name): value for name, value in fields.items() if value is not None
+    }
+    if tags:
+        named["tags"] = _tags(tags)
+    if data is not None:
+        named["data"] = _json_option("--data", data)
+    bodies = _bodies(file.read()) if file is not None else [orjson.dumps(named)]
+    if file is not None and named:
+        raise click.UsageError("give a file or flags, not both")
+    if file is None and not named:
+        raise click.UsageError("give a file, or flags such as --id and --message")
+    target = exchange if exchange is not None else amqp.inbound[0].exchange
+    events = [(None, body) for body in bodies]
+    _attempt(screen, desk.publish(_url(amqp), target, routing_key, events, content_type))
+    for body in bodies:
+        id_ = _id(body)
+        screen.say(f"published {id_ or 'an event without an id'} to {target}", published=id_, exchange=target)
+
+
+@main.command()
+@config_option
+@json_option
+@click.option(
+    "--key", "keys", multiple=True, default=("#",), show_default=True, help="Routing-key pattern; repeatable."
+)
+@click.option("--exchange", "exchanges", multiple=True, help="By default every configured outbound.")
+@click.option("--count", type=click.IntRange(1), help="Stop after so many messages.")
+def tail(config: Path | None, as_json: bool, keys: Sequence[str], exchanges: Sequence[str], count: int | None) -> None:
+    """Show outbound events as they come, until Ctrl-C."""
+    screen = Screen(as_json=as_json)
+    amqp = _loaded(load_amqp, config, screen)
+    names = list(dict.fromkeys(exchanges or [outbound.exchange for outbound in amqp.outbound]))
+    _attempt(screen, _show(screen, desk.tail(_url(amqp), names, keys), names, count))
+
+
+async def _show(
+    screen: Screen, messages: AsyncIterator[Mapping[str, Any]], names: Sequence[str], count: int | None
+) -> None:
+    shown = 0
+    async for seen in messages:
+        if "listening" in seen:
+            screen.note(f"listening to {', '.join(names)}; Ctrl-C ends it")
+            continue
+        screen.message(seen)
+        shown += 1
+        if count is not None and shown >= count:
+            return
+
+
+def _loaded(loader: Callable[[Path | None], S], config: Path | None, screen: Screen) -> S:
+    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    try:
+        return loader(path)
+    except SettingsError as error:
+        for line in error.errors:
+            screen.problem(line)
+        if screen.as_json:
+            screen.say("", ok=False, errors=error.errors)
+        sys.exit(UNUSABLE)
+
+
+def _attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        _run(work)
+    except BrokerTrouble as trouble:
+        screen.problem(str(trouble))
+        sys.exit(FAILED)
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(0)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """On uvloop where there is one: the same program, less CPU."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def _secrets(settings: Settings) -> list[str]:
+    secret = [settings.amigo.api_key, settings.admin.token, *(s for hook in settings.webhooks for s in hook.secrets)]
+    passwords = [url.get_secret_value().rpartition("@")[0].rpartition(":")[2] for url in settings.amqp.url]
+    return [value.get_secret_value() for value in secret if value is not None] + [p for p in passwords if p != "guest"]
+
+
+def _not_yet(settings: Settings) -> list[str]:
+    """Sections that later versions act on."""
+    return [name for name in ("ledger", "webhooks", "admin") if name in settings.model_fields_set]
+
+
+def _url(amqp: AmqpSettings) -> str:
+    return amqp.url[0].get_secret_value()
+
+
+def _tags(pairs: Sequence[str]) -> dict[str, str]:
+    if any("=" not in pair for pair in pairs):
+        raise click.UsageError("--tag is of the form KEY=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _json_option(name: str, text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise click.UsageError(f"{name} is not JSON: {error}") from None
+
+
+def _bodies(content: bytes) -> list[bytes]:
+    """The events of a file: the whole of it where that is one JSON value, otherwise its lines."""
+    try:
+        orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return [line for line in content.splitlines() if line.strip()]
+    return [content.strip()]
+
+
+def _id(body: bytes) -> str | None:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    id_ = found.get("id") if isinstance(found, dict) else None
+    return id_ if isinstance(id_, str) else None

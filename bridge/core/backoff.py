@@ -1,0 +1,43 @@
+"""How long to wait, and where: in memory or in a delay queue of the broker."""
+
+from dataclasses import dataclass
+
+DELAY_LEVELS_S = (1, 2, 5, 10, 30, 60, 300, 600)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`attempts` in all; the first wait `first_s`, doubling, never above `longest_s` (seconds)."""
+
+    attempts: int = 6
+    first_s: float = 1.0
+    longest_s: float = 600.0
+
+
+def backoff(attempt: int, policy: RetryPolicy, dice: float) -> float | None:
+    """Seconds before the attempt after number `attempt`, or None when attempts are used up.
+
+    attempt   1    2    3    4    5    6
+    dice=0    1    2    4    8   16    -
+    dice=1    1.5  3    6   12   24    -
+
+    `dice` is in 0..1: half of the wait again at most, so that many who failed together do not return together.
+    """
+    if attempt >= policy.attempts:
+        return None
+    return _doubled(attempt, policy.first_s, policy.longest_s, dice)
+
+
+def pause(times: int, policy: RetryPolicy, dice: float, *, longest_s: float = 60.0) -> float:
+    """Seconds of the wait number `times` (1, 2, 3 …) for something that is not the event's fault; never used up."""
+    return _doubled(times, policy.first_s, min(policy.longest_s, longest_s), dice)
+
+
+def delay_level(wait_s: float) -> int:
+    """The delay queue (seconds) for a wait: the shortest that is not too early, else the longest there is."""
+    return next((level for level in DELAY_LEVELS_S if level >= wait_s), DELAY_LEVELS_S[-1])
+
+
+def _doubled(times: int, first_s: float, longest_s: float, dice: float) -> float:
+    doubled: float = first_s * 2 ** (min(times, 32) - 1)
+    return min(longest_s, doubled * (1 + dice / 2))

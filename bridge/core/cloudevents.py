@@ -1,0 +1,76 @@
+"""CloudEvents 1.0 over AMQP: structured mode and binary mode (cloudevents.io, AMQP protocol binding, section 3)."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bridge.core.failure import InvalidEvent
+from bridge.core.incoming import Headers, Incoming
+
+STRUCTURED = "application/cloudevents+json"
+PREFIXES = ("cloudEvents:", "cloudEvents_")
+
+
+@dataclass(frozen=True, slots=True)
+class CloudEvent:
+    """The two things the bridge needs of a CloudEvent: its `id` and its `data`, any JSON value (None where absent)."""
+
+    id: str | None
+    data: Any
+
+
+def unwrap(incoming: Incoming) -> CloudEvent | None:
+    """The CloudEvent that a message carries, or None where it carries none. Raises InvalidEvent for a broken one."""
+    if incoming.content_type == STRUCTURED:
+        return _structured(_json(incoming.body))
+    if incoming.content_type.startswith("application/cloudevents"):
+        raise InvalidEvent(f"content type {incoming.content_type} is not understood: send {STRUCTURED}")
+    attributes = _attributes(incoming.headers)
+    if "specversion" not in attributes:
+        return None
+    event_id = _id(attributes)
+    return CloudEvent(event_id, _json(incoming.body, event_id) if incoming.body else None)
+
+
+def _structured(envelope: Any) -> CloudEvent:
+    if not isinstance(envelope, dict):
+        raise InvalidEvent("a structured CloudEvent is a JSON object")
+    event_id = _id(envelope)
+    if "data_base64" in envelope:
+        return CloudEvent(event_id, _json(_decoded(envelope["data_base64"], event_id), event_id))
+    return CloudEvent(event_id, envelope.get("data"))
+
+
+def _id(attributes: Headers) -> str | None:
+    version, event_id = attributes.get("specversion"), attributes.get("id")
+    if version != "1.0":
+        raise InvalidEvent(f"CloudEvents specversion is {version!r:.40}, understood is 1.0")
+    if event_id is not None and not isinstance(event_id, str):
+        raise InvalidEvent("the CloudEvents id is not a string")
+    return event_id or None
+
+
+def _attributes(headers: Headers) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
+        for name, value in headers.items()
+        for prefix in PREFIXES
+        if name.startswith(prefix)
+    }
+
+
+def _decoded(text: Any, event_id: str | None) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise InvalidEvent("data_base64 is not base64", event_id) from None
+
+
+def _json(body: bytes, event_id: str | None = None) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidEvent(f"the data of the CloudEvent is not JSON in UTF-8: {error}", event_id) from None

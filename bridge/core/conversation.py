@@ -1,0 +1,183 @@
+"""One stream of the API, read line by line: what is published, and how the stream stands.
+
+Every change of stage is in NEXT; nowhere else assigns `self._stage`. (amigo API contract, section 2.2)
+"""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from bridge.core.outbound import OutboundMessage, Stamp, Subject, ending_id, line_id
+
+COMPLETE = "interaction-complete"
+LONGEST_TYPE_BYTES = 200
+
+
+class Stage(StrEnum):
+    """How a stream stands. VOID: it left nothing. UNKNOWN: only the API can tell. SAVED: complete, then an error."""
+
+    REQUESTED = "requested"
+    OPEN = "open"
+    COMPLETE = "complete"
+    SAVED = "saved"
+    VOID = "void"
+    UNKNOWN = "unknown"
+
+
+class Signal(StrEnum):
+    """What can happen to a stream. ENDED is the server's clean end; CUT anything else that stops the reading."""
+
+    OPENED = "opened"
+    SAID = "said"
+    COMPLETED = "completed"
+    ERRED = "erred"
+    ENDED = "ended"
+    CUT = "cut"
+
+
+NEXT: Mapping[Stage, Mapping[Signal, Stage]] = {
+    Stage.REQUESTED: {Signal.OPENED: Stage.OPEN, Signal.ENDED: Stage.UNKNOWN, Signal.CUT: Stage.UNKNOWN},
+    Stage.OPEN: {
+        Signal.SAID: Stage.OPEN,
+        Signal.COMPLETED: Stage.COMPLETE,
+        Signal.ERRED: Stage.VOID,
+        Signal.ENDED: Stage.UNKNOWN,
+        Signal.CUT: Stage.UNKNOWN,
+    },
+    Stage.COMPLETE: {
+        Signal.SAID: Stage.COMPLETE,
+        Signal.COMPLETED: Stage.COMPLETE,
+        Signal.ERRED: Stage.SAVED,
+        Signal.ENDED: Stage.COMPLETE,
+        Signal.CUT: Stage.COMPLETE,
+    },
+    Stage.SAVED: {Signal.ENDED: Stage.SAVED, Signal.CUT: Stage.SAVED},
+    Stage.VOID: {Signal.ENDED: Stage.VOID, Signal.CUT: Stage.VOID},
+    Stage.UNKNOWN: {Signal.ENDED: Stage.UNKNOWN, Signal.CUT: Stage.UNKNOWN},
+}
+LISTENING = frozenset({Stage.OPEN, Stage.COMPLETE})
+
+
+class Conversation:
+    """Turns the lines of one stream into outbound messages, each once and in order."""
+
+    def __init__(self, subject: Subject, stream: str, stamp: Stamp) -> None:
+        self.subject = subject
+        self.stream = stream
+        self.sequence = 0
+        self.announced_message_id: str | None = None
+        self.conversation_completed = False
+        self.ending_message_id: str | None = None
+        self.error = ""
+        self.error_code: int | None = None
+        self._stamp = stamp
+        self._stage = Stage.REQUESTED
+
+    @property
+    def stage(self) -> Stage:
+        return self._stage
+
+    @property
+    def listening(self) -> bool:
+        """False once no further line of the stream can matter."""
+        return self._stage in LISTENING
+
+    @property
+    def complete(self) -> bool:
+        return self._stage in (Stage.COMPLETE, Stage.SAVED)
+
+    def opened(self) -> None:
+        """The API has answered 2xx, which proves nothing yet."""
+        self._advance(Signal.OPENED)
+
+    def ended(self) -> None:
+        """The server has closed the stream in good order."""
+        if self._stage is Stage.OPEN:
+            self.error = self.error or f"the stream ended without {COMPLETE}"
+        self._advance(Signal.ENDED)
+
+    def cut(self, error: str) -> None:
+        """The reading has stopped for any other reason, which `error` says."""
+        self.error = self.error or error
+        self._advance(Signal.CUT)
+
+    def receive(self, line: bytes) -> list[OutboundMessage]:
+        """The messages of one line: its own bytes, once an outbound. A line that is not JSON cuts the stream."""
+        if not self.listening:
+            return []
+        try:
+            said = _parsed(line)
+        except ValueError as error:
+            self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
+            return []
+        type_ = _type(said)
+        if type_ == COMPLETE and self.complete:
+            return []  # one ending an event: a second one on the stream says nothing new
+        self.sequence += 1
+        self._notice(type_, said)
+        return self._stamp.messages(
+            self.subject,
+            type_,
+            ending_id(self.subject.event_id, type_) if type_ == COMPLETE else self._line_id(),
+            line,
+            {"stream": self.stream, "sequence": self.sequence},
+        )
+
+    def _line_id(self) -> str:
+        return line_id(self.subject.event_id, self.stream, self.sequence)
+
+    def _notice(self, type_: str, said: Mapping[str, Any]) -> None:
+        match type_:
+            case "conversation-created":
+                self.subject = self.subject.within(_text(said.get("conversation_id")))
+                self._advance(Signal.SAID)
+            case "user-message-available":
+                self.announced_message_id = _text(said.get("message_id"))
+                self._advance(Signal.SAID)
+            case "interaction-complete":
+                self.ending_message_id = _text(said.get("message_id"))
+                self.conversation_completed = said.get("conversation_completed") is True
+                self._advance(Signal.COMPLETED)
+            case "error":
+                code = said.get("http_error_code")
+                self.error_code = code if isinstance(code, int) else None
+                self.error = (
+                    str(said.get("error_description") or said.get("message") or "")[:500] or "error on the stream"
+                )
+                self._advance(Signal.ERRED)
+            case _:
+                self._advance(Signal.SAID)
+
+    def _advance(self, signal: Signal) -> None:
+        self._stage = NEXT[self._stage][signal]
+
+
+def _parsed(line: bytes) -> Mapping[str, Any]:
+    """The line as a mapping; what is JSON but no object is an empty one. Raises ValueError."""
+    try:
+        said = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        said = _leniently(line)
+    return said if isinstance(said, dict) else {}
+
+
+def _leniently(line: bytes) -> Any:
+    """What orjson refuses and JavaScript takes: lone surrogates, numbers beyond a double. Raises ValueError."""
+    try:
+        return json.loads(line.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _type(said: Mapping[str, Any]) -> str:
+    type_ = said.get("type")
+    if not isinstance(type_, str) or not type_:
+        return "unknown"
+    return type_.encode("utf-8", "replace")[:LONGEST_TYPE_BYTES].decode("utf-8", "ignore")
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

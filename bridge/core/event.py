@@ -1,0 +1,205 @@
+"""The external event: bytes in, a value out, or InvalidEvent with what is wrong and where.
+
+A body whose fields are all known, or which names a `kind` or a 24-hex `service_id`, is an event and is held to the
+table of fields. Any other JSON object is a foreign one: it is `data` for the routes, and only its `id` is taken.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from bridge.core import cloudevents, tags
+from bridge.core.channel import CHANNELS
+from bridge.core.failure import InvalidEvent
+from bridge.core.incoming import Incoming
+
+HEX24 = re.compile(r"[a-f0-9]{24}")
+VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
+USER_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
+LONGEST_ID = 200
+
+FIELDS = frozenset(
+    ("id", "kind", "message", "user_id", "service_id", "channel", "version_set", "conversation_id", "tags", "data")
+)
+
+
+class Kind(StrEnum):
+    """What is asked of the agent."""
+
+    EXTERNAL_EVENT = "external-event"
+    USER_MESSAGE = "user-message"
+    AGENT_FIRST = "agent-first"
+    FINISH = "finish"
+    TAG = "tag"
+
+
+# `finish` and `tag` open no stream and so have no ending yet: they are refused rather than half done.
+HANDLED = (Kind.EXTERNAL_EVENT, Kind.USER_MESSAGE, Kind.AGENT_FIRST)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One external event as published; None where it leaves the choice to the route or the configuration."""
+
+    id: str
+    kind: Kind = Kind.EXTERNAL_EVENT
+    message: str | None = None
+    user_id: str | None = None
+    service_id: str | None = None
+    channel: str | None = None
+    version_set: str | None = None
+    conversation_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    data: Any = None
+    foreign: bool = False
+
+
+def read_event(incoming: Incoming, max_bytes: int) -> Event:
+    """The event in a message. Raises InvalidEvent; the error carries the event's id where that much could be read."""
+    if len(incoming.body) > max_bytes:
+        raise InvalidEvent(
+            f"the body has {len(incoming.body)} bytes, at most {max_bytes} are taken", _usable(incoming.message_id)
+        )
+    encoding = incoming.properties.get("content_encoding")
+    if encoding and str(encoding).lower() not in ("utf-8", "utf8", "identity"):
+        raise InvalidEvent(
+            f"content encoding {encoding!r:.40} is not understood: send plain UTF-8", _usable(incoming.message_id)
+        )
+    try:
+        envelope = cloudevents.unwrap(incoming)
+    except InvalidEvent as error:
+        raise InvalidEvent(str(error), _usable(error.event_id) or _usable(incoming.message_id)) from None
+    if envelope is None:
+        return _event(_object(incoming), None, incoming.message_id)
+    return _event(envelope.data, envelope.id, incoming.message_id, wrapped=True)
+
+
+def _object(incoming: Incoming) -> dict[str, Any]:
+    try:
+        body = orjson.loads(incoming.body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidEvent(f"the body is not JSON in UTF-8: {error}", _usable(incoming.message_id)) from None
+    if not isinstance(body, dict):
+        raise InvalidEvent(f"the body is a JSON {_name(body)}, not an object", _usable(incoming.message_id))
+    return body
+
+
+def _event(body: Any, envelope_id: str | None, message_id: str | None, *, wrapped: bool = False) -> Event:
+    foreign = not isinstance(body, dict) or not _is_event(body)
+    own_id = body.get("id") if isinstance(body, dict) else None
+    if foreign and (wrapped or not isinstance(own_id, str)):
+        own_id = None
+    event_id = own_id if own_id is not None else envelope_id or message_id
+    _check_id(event_id, message_id)
+    if foreign:
+        return Event(id=str(event_id), data=body, foreign=True)
+    found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
+    if found:
+        channel = body.get("channel") if _check_channel(body.get("channel")) is None else None
+        raise InvalidEvent("; ".join(found), str(event_id), channel)
+    return Event(
+        id=str(event_id),
+        kind=_kind(body, str(event_id)),
+        message=message_text(body.get("message"), str(event_id)),
+        user_id=body.get("user_id"),
+        service_id=body.get("service_id"),
+        channel=body.get("channel"),
+        version_set=body.get("version_set"),
+        conversation_id=body.get("conversation_id"),
+        tags={key.strip(): value.strip() for key, value in (body.get("tags") or {}).items()},
+        data=body.get("data"),
+    )
+
+
+def _is_event(body: Mapping[str, Any]) -> bool:
+    service_id = body.get("service_id")
+    return (
+        body.keys() <= FIELDS
+        or body.get("kind") in list(Kind)
+        or (isinstance(service_id, str) and HEX24.fullmatch(service_id) is not None)
+    )
+
+
+def _check_id(event_id: Any, message_id: str | None) -> None:
+    if event_id is None:
+        raise InvalidEvent("no id: neither the body nor a CloudEvents attribute nor the AMQP message_id has one")
+    if _usable(event_id) is None:
+        raise InvalidEvent(f"id is not a string of 1 to {LONGEST_ID} bytes in UTF-8", _usable(message_id))
+
+
+def _usable(event_id: Any) -> str | None:
+    if not isinstance(event_id, str) or not event_id:
+        return None
+    return event_id if len(event_id.encode("utf-8", "surrogatepass")) <= LONGEST_ID else None
+
+
+def _kind(body: Mapping[str, Any], event_id: str) -> Kind:
+    kind = Kind(body.get("kind") or Kind.EXTERNAL_EVENT)
+    if kind not in HANDLED:
+        raise InvalidEvent(f"kind {kind} is not handled by this version", event_id)
+    if kind is Kind.AGENT_FIRST and body.get("message") is not None:
+        raise InvalidEvent("kind agent-first takes no message", event_id)
+    return kind
+
+
+def message_text(message: Any, event_id: str) -> str | None:
+    """What the agent is told: a string as it is, an object as compact JSON, None where there is none."""
+    if not isinstance(message, dict):
+        return message  # type: ignore[no-any-return]  # CHECKS has seen to it: str or None
+    try:
+        return orjson.dumps(message).decode()
+    except orjson.JSONEncodeError as error:
+        raise InvalidEvent(f"message cannot be written as JSON: {error}", event_id) from None
+
+
+def _name(value: Any) -> str:
+    return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
+
+
+def _check_kind(value: Any) -> str | None:
+    return None if value is None or value in list(Kind) else f"kind {value!r:.60} is none of {', '.join(Kind)}"
+
+
+def _check_message(value: Any) -> str | None:
+    if value is None or isinstance(value, dict):
+        return None
+    if not isinstance(value, str):
+        return "message is neither a string nor an object"
+    return None if value.strip() else "message is blank"
+
+
+def _check_channel(value: Any) -> str | None:
+    known = value is None or (isinstance(value, str) and value in CHANNELS)
+    return None if known else f"channel {value!r:.60} is none of {', '.join(CHANNELS)}"
+
+
+def _check_tags(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        return "tags is not an object"
+    return "; ".join(tags.faults(value)) or None
+
+
+def _check_form(name: str, form: re.Pattern[str], said: str) -> Any:
+    def check(value: Any) -> str | None:
+        good = value is None or (isinstance(value, str) and form.fullmatch(value) is not None)
+        return None if good else f"{name} is not {said}"
+
+    return check
+
+
+CHECKS: Mapping[str, Any] = {
+    "kind": _check_kind,
+    "message": _check_message,
+    "channel": _check_channel,
+    "tags": _check_tags,
+    "user_id": _check_form("user_id", USER_ID, "a string of 1 to 200 printable ASCII characters"),
+    "service_id": _check_form("service_id", HEX24, "24 digits of lower-case hex"),
+    "conversation_id": _check_form("conversation_id", HEX24, "24 digits of lower-case hex"),
+    "version_set": _check_form("version_set", VERSION_SET, "of the form [A-Za-z0-9_-]{1,40}"),
+}

@@ -1,0 +1,74 @@
+"""One error tree, grouped by who must act. Edges translate foreign exceptions into it at the door.
+
+time        NotSent, Unavailable, TooEarly, Lost     waiting mends it
+operator    SignInRefused, UnknownUser, Refused                  a setting, a permission or a credential is wrong
+sender      InvalidEvent, NoRoute                    the event can never work
+"""
+
+
+class BridgeError(Exception):
+    """The root: whatever the bridge itself raises on purpose."""
+
+
+class InvalidEvent(BridgeError):
+    """The event cannot work as it was published; `event_id` and `channel` where they are known all the same."""
+
+    def __init__(self, error: str, event_id: str | None = None, channel: str | None = None) -> None:
+        super().__init__(error)
+        self.event_id = event_id
+        self.channel = channel
+
+
+class NoRoute(InvalidEvent):
+    """The event does not say which service it is for, and no route says it either."""
+
+
+class ApiError(BridgeError):
+    """A call to the Amigo API that gave no answer to work with."""
+
+
+class NotSent(ApiError):
+    """No connection: the request cannot have reached the API."""
+
+
+class Lost(ApiError):
+    """Reset, time-out or an answer that cannot be read: the request may or may not have been carried out."""
+
+
+class Refused(ApiError):
+    """An answer other than 2xx; `text` is the API's own words, secrets removed, at most 500 characters."""
+
+    def __init__(self, operation: str, status: int, text: str, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{operation} was answered {status}: {text}" if text else f"{operation} was answered {status}")
+        self.operation = operation
+        self.status = status
+        self.text = text
+        self.retry_after_s = retry_after_s
+
+
+class SignInRefused(ApiError):
+    """The API does not accept the bridge's credentials."""
+
+
+class UnknownUser(ApiError):
+    """The API accepts the bridge's credentials, but not for this user."""
+
+
+class TooEarly(ApiError):
+    """A rate limit: `wait_s` seconds until the next call of this kind may be made."""
+
+    def __init__(self, error: str, wait_s: float) -> None:
+        super().__init__(error)
+        self.wait_s = wait_s
+
+
+class Unavailable(ApiError):
+    """503: the API is in maintenance. It says nothing about whether a request was carried out."""
+
+
+class LineTooLong(ApiError):
+    """A line of the stream is longer than `amigo.max_line`; `lines` are those that were complete before it."""
+
+    def __init__(self, max_line: int, lines: list[bytes]) -> None:
+        super().__init__(f"a line of the stream is longer than {max_line} bytes")
+        self.lines = lines

@@ -1,0 +1,67 @@
+"""What the broker hands over: one message, whatever it holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+Headers = Mapping[str, Any]
+NO_HEADERS: Headers = MappingProxyType({})
+
+# Headers that the bridge writes on the copies which it makes of an inbound message.
+ATTEMPT = "x-bridge-attempt"
+RECORD = "x-bridge-record"
+PAUSES = "x-bridge-pauses"
+COPIES = "x-bridge-copies"
+ORIGIN_EXCHANGE = "x-bridge-exchange"
+ORIGIN_ROUTING_KEY = "x-bridge-routing-key"
+REPLAY = "x-bridge-replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One inbound message: raw body, AMQP properties by their AMQP names (unset ones absent), headers apart."""
+
+    body: bytes
+    queue: str = ""
+    exchange: str = ""
+    routing_key: str = ""
+    redelivered: bool = False
+    properties: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
+    headers: Headers = field(default_factory=lambda: NO_HEADERS)
+
+    @property
+    def message_id(self) -> str | None:
+        return self.properties.get("message_id") or None
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters; empty where the publisher sent none."""
+        return str(self.properties.get("content_type") or "").split(";")[0].strip().lower()
+
+    @property
+    def attempt(self) -> int:
+        """Attempts that earlier deliveries of this event have used up."""
+        return self._count(ATTEMPT)
+
+    @property
+    def pauses(self) -> int:
+        """Waits in a row that were not the event's fault."""
+        return self._count(PAUSES)
+
+    @property
+    def copies(self) -> int:
+        """How often the event has been in a delay queue."""
+        return self._count(COPIES)
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Exchange and routing key of the first publish, also for a copy that came back from a delay queue."""
+        return (
+            str(self.headers.get(ORIGIN_EXCHANGE, self.exchange)),
+            str(self.headers.get(ORIGIN_ROUTING_KEY, self.routing_key)),
+        )
+
+    def _count(self, header: str) -> int:
+        value = self.headers.get(header, 0)
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1_000_000 else 0

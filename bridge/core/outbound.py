@@ -1,0 +1,217 @@
+"""Outbound messages: what subscribers get, down to ids, headers and routing keys."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+import orjson
+
+from bridge.core.channel import DEFAULT_CHANNEL, channel_type
+from bridge.core.route import RoutedEvent
+
+APP_ID = "amigo-bridge"
+JSON = "application/json"
+PLACE = re.compile(r"\{([^{}]*)\}")
+NAMES = ("channel_type", "channel", "type", "route", "service_id", "user_id", "conversation_id", "version_set")
+LONGEST_KEY_BYTES = 255
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def confine(value: object) -> str:
+    """A routing-key part out of any value: whatever is not `[A-Za-z0-9_-]` becomes `_`; nothing becomes `_` too."""
+    return _UNSAFE.sub("_", "" if value is None else str(value)) or "_"
+
+
+class RoutingKey:
+    """A routing-key template such as `{channel_type}.{channel}.{type}`; names are NAMES and the event's tags."""
+
+    def __init__(self, template: str) -> None:
+        """Raises ValueError for a template with a brace out of place."""
+        if "{" in PLACE.sub("", template) or "}" in PLACE.sub("", template):
+            raise ValueError(f"a brace is out of place in {template!r}")
+        self.template = template
+
+    def render(self, values: Mapping[str, object]) -> str:
+        """The key, at most 255 bytes. Values cannot add words to it: they are confined."""
+        key = PLACE.sub(lambda place: confine(values.get(place[1].strip())), self.template)
+        return key.encode()[:LONGEST_KEY_BYTES].decode("utf-8", "ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One outbound exchange: which types it takes, under which key, and whether somebody must be listening."""
+
+    exchange: str
+    key: RoutingKey
+    types: tuple[str, ...] = ("*",)
+    required: bool = False
+    cloudevents: bool = False
+
+    def takes(self, type_: str) -> bool:
+        return any(fnmatchcase(type_, pattern) for pattern in self.types)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutboundMessage:
+    """One message for one outbound exchange. `outbound` is its index in the configuration, and so its channel."""
+
+    outbound: int
+    exchange: str
+    routing_key: str
+    body: bytes
+    type: str
+    message_id: str
+    correlation_id: str
+    timestamp_s: int
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    mandatory: bool = False
+    content_type: str = JSON
+    app_id: str = APP_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom and what a message is about: the constant part of all messages of one event."""
+
+    event_id: str
+    user_id: str | None = None
+    service_id: str | None = None
+    channel: str | None = None
+    version_set: str | None = None
+    route: str | None = None
+    attempt: int | None = None
+    conversation_id: str | None = None
+    traceparent: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, event: RoutedEvent, attempt: int, traceparent: str | None) -> "Subject":
+        return cls(
+            event_id=event.id,
+            user_id=event.user_id,
+            service_id=event.service_id,
+            channel=event.channel,
+            version_set=event.version_set,
+            route=event.route,
+            attempt=attempt,
+            conversation_id=event.conversation_id,
+            traceparent=traceparent,
+            tags=event.tags,
+        )
+
+    def within(self, conversation_id: str | None) -> "Subject":
+        """The same subject, in a conversation that is now known."""
+        return replace(self, conversation_id=conversation_id or self.conversation_id)
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """The headers that do not change from message to message; those whose value is not known are absent."""
+        known = {
+            "event_id": self.event_id,
+            "conversation_id": self.conversation_id,
+            "user_id": self.user_id,
+            "service_id": self.service_id,
+            "channel": self.channel,
+            "channel_type": channel_type(self.channel) if self.channel else None,
+            "route": self.route,
+            "attempt": self.attempt,
+            "traceparent": self.traceparent,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
+    def names(self) -> dict[str, object]:
+        """The values that routing-key templates may name, but for `type`."""
+        channel = self.channel or DEFAULT_CHANNEL
+        own = {
+            "channel": channel,
+            "channel_type": channel_type(channel),
+            "route": self.route,
+            "service_id": self.service_id,
+            "user_id": self.user_id,
+            "conversation_id": self.conversation_id,
+            "version_set": self.version_set,
+        }
+        return {**self.tags, **own}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Makes a subject's messages for every outbound that takes them. `clock` gives Unix seconds."""
+
+    outbounds: tuple[Outbound, ...]
+    clock: Callable[[], float]
+
+    def messages(
+        self, subject: Subject, type_: str, message_id: str, body: bytes, extra: Mapping[str, Any]
+    ) -> list[OutboundMessage]:
+        """One message an outbound; `extra` are its own headers (`stream`, `sequence`, `recovered`)."""
+        names: dict[str, object] | None = None
+        headers: dict[str, Any] = {}
+        made = []
+        now_s = int(self.clock())
+        for index, outbound in enumerate(self.outbounds):
+            if not outbound.takes(type_):
+                continue
+            if names is None:
+                names = {**subject.names, "type": type_}
+                headers = {**subject.headers, **extra}
+            made.append(
+                OutboundMessage(
+                    outbound=index,
+                    exchange=outbound.exchange,
+                    routing_key=outbound.key.render(names),
+                    body=body,
+                    type=type_,
+                    message_id=message_id,
+                    correlation_id=subject.event_id,
+                    timestamp_s=now_s,
+                    headers=_with_cloudevents(headers, type_, message_id, subject, now_s)
+                    if outbound.cloudevents
+                    else headers,
+                    mandatory=outbound.required,
+                )
+            )
+        return made
+
+    def own(
+        self, subject: Subject, type_: str, message_id: str, facts: Mapping[str, Any], extra: Mapping[str, Any]
+    ) -> list[OutboundMessage]:
+        """One of the bridge's own events: `facts` beside `type`, `event_id` and, where known, `conversation_id`."""
+        said: dict[str, Any] = {"type": type_, "event_id": subject.event_id}
+        if subject.conversation_id is not None:
+            said["conversation_id"] = subject.conversation_id
+        return self.messages(subject, type_, message_id, orjson.dumps({**said, **facts}), extra)
+
+
+def line_id(event_id: str, stream: str, sequence: int) -> str:
+    """The message id of a line of a stream that is not the ending."""
+    return f"{event_id}:{stream}:{sequence}"
+
+
+def ending_id(event_id: str, type_: str) -> str:
+    """The message id of an ending: the same whichever stream it came on."""
+    return f"{event_id}:{type_}"
+
+
+def _with_cloudevents(
+    headers: Mapping[str, Any], type_: str, message_id: str, subject: Subject, now_s: int
+) -> dict[str, Any]:
+    attributes = {
+        "cloudEvents:specversion": "1.0",
+        "cloudEvents:id": message_id,
+        "cloudEvents:source": f"/{APP_ID}",
+        "cloudEvents:type": type_,
+        "cloudEvents:time": _rfc3339(now_s),
+    }
+    if subject.conversation_id is not None:
+        attributes["cloudEvents:subject"] = subject.conversation_id
+    return {**headers, **attributes}
+
+
+def _rfc3339(now_s: int) -> str:
+    return datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

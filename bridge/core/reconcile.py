@@ -1,0 +1,129 @@
+"""What became of a request whose outcome is unknown: the table of section 4.2, as far as the API can tell it.
+
+The caller asks and looks; here is only what the answers mean. Each function takes what was seen and gives one Finding.
+A `start` leaves a fence (the tag `bridge_event`) by which its conversation is found; an `interact` leaves only its
+text, so there the record must help: the announced message id, or the newest message before it (the watermark).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from bridge.core.history import ConversationRow, Message, after, answer, first_interaction
+from bridge.core.record import Record
+
+LOOKS = 2
+MOST_WAITS = 20
+
+NO_LISTING = (
+    "the API lists no conversations for this role: Conversation:GetConversation is missing, so nothing can be proved"
+)
+NO_MESSAGES = (
+    "the API lists no messages of a conversation that has some: Conversation:GetMessage is missing, "
+    "so nothing can be proved"
+)
+
+
+class Means(IntEnum):
+    """What was seen means this; where several conversations say different things, the greatest holds."""
+
+    NOT_DONE = 0
+    """Nothing was carried out: ask again from the beginning."""
+    EMPTY = 1
+    """The conversation exists and nothing was said in it: interact on it."""
+    LOOK_AGAIN = 2
+    """Not seen, but once is not enough."""
+    FINISH = 3
+    """Empty as far as can be seen: finish it, which also tells whether it is still running."""
+    WAIT = 4
+    """Still running: look again later."""
+    UNPROVABLE = 5
+    """What is seen cannot tell; `error` says why."""
+    ANSWERED = 6
+    """Done: the answer is in the history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was seen means; with the conversation and the answer where there is one."""
+
+    means: Means
+    conversation_id: str | None = None
+    answer: Message | None = None
+    conversation_completed: bool = False
+    error: str = ""
+
+
+class Finish(IntEnum):
+    """What finishing a conversation came to: not tried, 409, or anything that lets one look again (204, 400, 404)."""
+
+    NOT_TRIED = 0
+    RUNNING = 1
+    DONE = 2
+
+
+def not_listed(looks: int, role_lists: bool | None) -> Finding:
+    """No conversation carries the fence. `role_lists` is False where a conversation known to exist was not listed."""
+    if role_lists is False:
+        return Finding(Means.UNPROVABLE, error=NO_LISTING)
+    return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN)
+
+
+def of_own(row: ConversationRow, messages: Sequence[Message], finish: Finish) -> Finding:
+    """A conversation that carries the fence; `messages` oldest first. The event's interaction is its first."""
+    mine = first_interaction(messages)
+    said = answer(mine)
+    if said is not None:
+        last = len(mine) == len(messages)
+        return Finding(Means.ANSWERED, row.id, said, conversation_completed=row.is_finished and last)
+    if messages:
+        return Finding(Means.WAIT, row.id, error="the conversation has the event but no answer yet")
+    if row.num_messages > 0:
+        return Finding(Means.UNPROVABLE, row.id, error=NO_MESSAGES)
+    match finish:
+        case Finish.NOT_TRIED:
+            return Finding(Means.FINISH, row.id)
+        case Finish.RUNNING if not row.is_finished:
+            return Finding(Means.WAIT, row.id, error="the conversation is still running")
+        case _:
+            return Finding(Means.NOT_DONE if row.is_finished else Means.EMPTY, row.id)
+
+
+def of_interact(record: Record, text: str | None, messages: Sequence[Message], looks: int) -> Finding:
+    """An interact of this event with that text on `record.conversation_id`; `messages` oldest first."""
+    mine = _mine(record, text, messages)
+    if mine is not None:
+        said = answer(message for message in messages if message.interaction_id == mine.interaction_id)
+        if said is not None:
+            return Finding(Means.ANSWERED, record.conversation_id, said)
+        return Finding(Means.WAIT, record.conversation_id, error="the conversation has the event but no answer yet")
+    return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN, record.conversation_id)
+
+
+def of_open(text: str | None, conversation_id: str, messages: Sequence[Message], looks: int) -> Finding:
+    """Nothing is known of an earlier delivery, and the only way is to interact on a conversation that is open.
+
+    The same text in it may be this event's or another's: that cannot be told apart, and is never guessed.
+    """
+    if text is None or any(_same(message.text, text) for message in messages):
+        return Finding(
+            Means.UNPROVABLE,
+            conversation_id,
+            error="the open conversation may have this event already: the same text from another event looks alike",
+        )
+    return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN, conversation_id)
+
+
+def _mine(record: Record, text: str | None, messages: Sequence[Message]) -> Message | None:
+    if record.announced is not None:
+        found = next((message for message in messages if message.id == record.announced), None)
+        if found is not None:
+            return found
+    if text is None:
+        return None
+    later = after(messages, record.watermark)
+    return next((message for message in later if _same(message.text, text)), None)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip() == other.strip()

@@ -1,0 +1,73 @@
+"""What is known of the requests that were made for an event, so that none is made twice."""
+
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+import orjson
+
+
+class Request(StrEnum):
+    """What may have reached the API. UNKNOWN: an earlier delivery may have asked for anything."""
+
+    NONE = "none"
+    CREATE = "create"
+    INTERACT = "interact"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The requests made for one event so far.
+
+    `stream` and `published` say which stream may have been seen by subscribers, up to which sequence. For an interact,
+    `watermark` is the newest message id before it and `announced` the id that the API gave its message. `lost_stream`:
+    an earlier process may have published part of a stream whose id is not known here.
+    """
+
+    request: Request = Request.NONE
+    conversation_id: str | None = None
+    stream: str | None = None
+    published: int = 0
+    watermark: str | None = None
+    announced: str | None = None
+    lost_stream: bool = False
+
+    @property
+    def loses_stream(self) -> bool:
+        """Whether subscribers may have seen a void stream whose id nobody knows any more."""
+        return self.lost_stream or (self.request is Request.UNKNOWN and self.stream is None)
+
+    @property
+    def needs_proof(self) -> bool:
+        return self.request is not Request.NONE
+
+    def requested(self, request: Request, conversation_id: str | None = None, watermark: str | None = None) -> "Record":
+        """The record just before a request is sent."""
+        return replace(self, request=request, conversation_id=conversation_id, watermark=watermark, announced=None)
+
+    def cleared(self) -> "Record":
+        """Proved: nothing of what was asked has been carried out."""
+        return replace(self, request=Request.NONE, conversation_id=None, watermark=None, announced=None)
+
+    def dump(self) -> str | None:
+        """For the header of a delayed copy; None where there is nothing to remember."""
+        return orjson.dumps(asdict(self)).decode() if self != Record() else None
+
+
+def load(text: object) -> Record:
+    """The record of a delayed copy. What cannot be read is taken as an unknown request: it will be asked about."""
+    if text is None:
+        return Record()
+    try:
+        found = orjson.loads(str(text))
+        return Record(
+            request=Request(found["request"]),
+            conversation_id=found["conversation_id"],
+            stream=found["stream"],
+            published=int(found["published"]),
+            watermark=found["watermark"],
+            announced=found["announced"],
+            lost_stream=bool(found["lost_stream"]),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return Record(request=Request.UNKNOWN)

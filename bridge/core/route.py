@@ -1,0 +1,169 @@
+"""Routes: what the configuration says about an event that does not say it itself.
+
+What the event says wins over the route, the route over the channel's settings, those over the defaults.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from bridge.core import tags
+from bridge.core.channel import DEFAULT_CHANNEL, channel_type
+from bridge.core.event import USER_ID, Event, Kind
+from bridge.core.failure import InvalidEvent, NoRoute
+
+DEFAULT_VERSION_SET = "release"
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
+
+class OnBusy(StrEnum):
+    """What to do while the user has another unfinished conversation with the service."""
+
+    INTERACT = "interact"
+    WAIT = "wait"
+    FINISH = "finish"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One configured route. `when`, `message`, `user_id` and the tags' values are templates, compiled elsewhere."""
+
+    name: str
+    when: str | None = None
+    message: str | None = None
+    user_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
+    service_id: str | None = None
+    version_set: str | None = None
+    channel: str | None = None
+    on_busy: OnBusy = OnBusy.INTERACT
+    agent_actions: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A route's templates filled in for one event; None where the route has no such template."""
+
+    message: str | None = None
+    user_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """What a channel chooses: its version set, and the format of the agent's answer (`text` or `voice`)."""
+
+    version_set: str | None = None
+    response_format: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where neither event nor route nor channel says otherwise."""
+
+    user_id: str | None = None
+    agent_actions: str = "^action-too-long$"
+    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedEvent:
+    """An event with nothing left to choose."""
+
+    id: str
+    kind: Kind
+    message: str | None
+    user_id: str
+    service_id: str
+    channel: str
+    version_set: str
+    conversation_id: str | None
+    tags: Mapping[str, str]
+    route: str | None
+    on_busy: OnBusy
+    agent_actions: str
+    response_format: str
+
+    @property
+    def channel_type(self) -> str:
+        return channel_type(self.channel)
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """The API takes one conversation at a time for this pair: (user, service)."""
+        return self.user_id, self.service_id
+
+    @property
+    def fence(self) -> str:
+        return tags.fence(self.id)
+
+    @property
+    def conversation_tags(self) -> dict[str, str]:
+        """All tags of a conversation that this event starts."""
+        return {**self.tags, **tags.own_tags(self.id, self.channel)}
+
+    @property
+    def joining_tags(self) -> dict[str, str]:
+        """The tags that a conversation must have which this event joins."""
+        return {**self.tags, **tags.channel_tags(self.channel)}
+
+
+def resolve(event: Event, route: Route | None, rendered: Rendered, defaults: Defaults) -> RoutedEvent:
+    """The event with its route's values and the defaults. Raises NoRoute or InvalidEvent, naming what is missing."""
+    channel = event.channel or (route.channel if route else None) or DEFAULT_CHANNEL
+    try:
+        return _resolved(event, route, rendered, defaults, channel)
+    except InvalidEvent as error:
+        error.channel = channel
+        raise
+
+
+def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: Defaults, channel: str) -> RoutedEvent:
+    chosen = route or Route(name="")
+    service_id = event.service_id or chosen.service_id
+    if service_id is None:
+        raise NoRoute("no route took the event and it names no service_id", event.id)
+    settings = defaults.channels.get(channel, ChannelSettings())
+    return RoutedEvent(
+        id=event.id,
+        kind=event.kind,
+        message=_message(event, rendered),
+        user_id=_user_id(event, rendered, defaults),
+        service_id=service_id,
+        channel=channel,
+        version_set=event.version_set or settings.version_set or chosen.version_set or DEFAULT_VERSION_SET,
+        conversation_id=event.conversation_id,
+        tags=_tags(event, rendered),
+        route=route.name if route else None,
+        on_busy=chosen.on_busy,
+        agent_actions=chosen.agent_actions or defaults.agent_actions,
+        response_format=settings.response_format,
+    )
+
+
+def _message(event: Event, rendered: Rendered) -> str | None:
+    if event.kind is Kind.AGENT_FIRST:
+        return None
+    message = event.message if event.message is not None else rendered.message
+    if message is None or not message.strip():
+        raise InvalidEvent("no message: neither the event nor its route has one that is not blank", event.id)
+    return message
+
+
+def _user_id(event: Event, rendered: Rendered, defaults: Defaults) -> str:
+    user_id = event.user_id or rendered.user_id or defaults.user_id
+    if user_id is None:
+        raise InvalidEvent("no user_id: neither the event nor its route nor amigo.user_id has one", event.id)
+    if USER_ID.fullmatch(user_id) is None:
+        raise InvalidEvent("user_id is not a string of 1 to 200 printable ASCII characters", event.id)
+    return user_id
+
+
+def _tags(event: Event, rendered: Rendered) -> dict[str, str]:
+    both = {**rendered.tags, **event.tags}
+    found = tags.faults(both)
+    if found:
+        raise InvalidEvent("; ".join(found), event.id)
+    return {key.strip(): value.strip() for key, value in both.items()}

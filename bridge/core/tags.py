@@ -1,0 +1,54 @@
+"""Conversation tags: what the bridge sets, what it reserves, what the API accepts at create and at modify alike.
+
+The API takes more at create than at modify (contract, section 3.3), so only what both accept is allowed here.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.core.channel import channel_type
+
+MOST_TAGS = 20
+RESERVED = frozenset({"channel", "channel_type", "bridge_event"})
+TEXT = re.compile(r"[A-Za-z0-9_ ]{1,100}")
+
+
+def fence(event_id: str) -> str:
+    """The value of the tag `bridge_event`: the first 32 hex digits of the SHA-256 of the event id in UTF-8."""
+    return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def own_tags(event_id: str, channel: str) -> dict[str, str]:
+    """The three tags that the bridge itself gives a conversation which it creates."""
+    return {**channel_tags(channel), "bridge_event": fence(event_id)}
+
+
+def channel_tags(channel: str) -> dict[str, str]:
+    """The tags that say on which channel a conversation is being held."""
+    return {"channel": channel, "channel_type": channel_type(channel)}
+
+
+def faults(tags: Mapping[Any, Any]) -> list[str]:
+    """What is wrong with tags that an event or a route asks for; empty where nothing is."""
+    found = []
+    for key, value in tags.items():
+        if not isinstance(key, str) or not _acceptable(key):
+            found.append(f"tag key {key!r:.60} is not of the form [A-Za-z0-9_ ]{{1,100}}")
+        elif key.strip() in RESERVED:
+            found.append(f"tag {key!r} is reserved for the bridge")
+        elif not isinstance(value, str) or not _acceptable(value):
+            found.append(f"tag {key!r} has a value that is not a string of the form [A-Za-z0-9_ ]{{1,100}}")
+    if len(tags) > MOST_TAGS - len(RESERVED):
+        found.append(f"{len(tags)} tags, at most {MOST_TAGS - len(RESERVED)} beside the bridge's own")
+    return found
+
+
+def changes(wanted: Mapping[str, str], present: Mapping[str, str | None]) -> dict[str, str]:
+    """The tags that must be written so that a conversation which has `present` also has `wanted`."""
+    return {key: value for key, value in wanted.items() if present.get(key) != value}
+
+
+def _acceptable(text: str) -> bool:
+    return TEXT.fullmatch(text) is not None and bool(text.strip())

@@ -1,0 +1,23 @@
+"""What has happened since the start, as plain integers: counted on the hot path, read when somebody scrapes."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one process. `settled` is keyed by `ack`, `parked` or a dead-letter reason, `ended` by outcome."""
+
+    received: int = 0
+    repeats: int = 0
+    conflicts: int = 0
+    lines: int = 0
+    voids: int = 0
+    recovered: int = 0
+    published: int = 0
+    refused: int = 0
+    lost: int = 0
+    in_hand: int = 0
+    streaming: int = 0
+    settled: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)

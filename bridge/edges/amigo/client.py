@@ -1,0 +1,167 @@
+"""HTTP towards the API: one session, errors translated at the door, nothing sent twice that may not be.
+
+No redirects, no proxies from the environment, no compression; no total time limit on streams, an idle limit instead.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable
+from bridge.core.pace import WINDOW_S, Pace
+from bridge.edges.amigo import answer
+
+CONNECT_S = 10.0
+CONTROL_S = 30.0
+KEEPALIVE_S = 10.0
+MOST_ERROR_BYTES = 65_536
+READ_BYTES = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where the API is and who the bridge is there. The key never shows in a repr."""
+
+    base_url: str
+    organization_id: str
+    api_key_id: str
+    api_key: str
+    user_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.base_url!r}, {self.organization_id!r}, user_id={self.user_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `operation` names it in errors and for the rate limits; `user_id` is whose limits it counts on."""
+
+    operation: str
+    method: str
+    path: str
+    user_id: str
+    params: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = None
+    body: bytes | None = None
+    stream: bool = False
+
+
+class HttpClient:
+    """Makes calls and translates what comes of them. Use as an async context manager."""
+
+    def __init__(self, credentials: Credentials, idle_s: float) -> None:
+        self._credentials = credentials
+        self._root = f"{credentials.base_url.rstrip('/')}/v1/{credentials.organization_id}"
+        self._secrets = tuple(secret for secret in (credentials.api_key,) if secret)
+        self._pace = Pace()
+        self._stream_timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
+        self._control_timeout = aiohttp.ClientTimeout(total=CONTROL_S, sock_connect=CONNECT_S)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "HttpClient":
+        # No limit on connections: deliveries in hand bound them, and a stream must never keep a sign-in waiting.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"Accept-Encoding": "identity", "User-Agent": "amigo-bridge"},
+            trust_env=False,
+            read_bufsize=READ_BYTES,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, call: Call) -> Any:
+        """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.failure` names."""
+        async with self._answered(call) as response:
+            body = await self._read(call, response)
+        try:
+            return orjson.loads(body) if body else None
+        except orjson.JSONDecodeError:
+            raise Lost(f"{call.operation}: the answer is not JSON") from None
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send the call; inside the context, chunks of the body until the server's clean end. Raises Lost at a cut."""
+        async with self._answered(call) as response:
+            yield self._chunks(call, response)
+
+    async def _chunks(self, call: Call, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
+            raise _translated(call, error, sent=True) from None
+
+    @asynccontextmanager
+    async def _answered(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to a call, once it is known to be a 2xx one."""
+        if self._session is None:
+            raise NotSent(f"{call.operation}: the client is closed")
+        self._wait_no_longer(call)
+        request = self._session.request(
+            call.method,
+            self._root + call.path,
+            params=call.params,
+            headers=call.headers,
+            data=call.body,
+            timeout=self._stream_timeout if call.stream else self._control_timeout,
+            allow_redirects=False,
+        )
+        try:
+            response = await request
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise _translated(call, error, sent=False) from None
+        async with response:
+            await self._check(call, response)
+            yield response
+
+    def _wait_no_longer(self, call: Call) -> None:
+        now_s = time.monotonic()
+        wait_s = self._pace.wait_s(call.user_id, call.operation, now_s)
+        if wait_s > 0:
+            raise TooEarly(f"{call.operation}: the rate limit is used up for {wait_s:.1f} s more", wait_s)
+        self._pace.called(call.user_id, call.operation, now_s)
+
+    async def _check(self, call: Call, response: aiohttp.ClientResponse) -> None:
+        """Raise for anything but 2xx, and learn from the rate-limit headers."""
+        wait_s = answer.retry_after_s(response.headers, time.time())
+        if 200 <= response.status < 300:
+            if answer.is_last(response.headers) and wait_s is not None:
+                self._pace.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
+            return
+        body = await self._read(call, response, MOST_ERROR_BYTES)
+        text = answer.words(body, self._secrets)
+        if response.status == 429:
+            wait_s = wait_s if wait_s is not None else WINDOW_S * (1 + secrets.randbelow(100) / 1000)
+            self._pace.refused(call.user_id, call.operation, time.monotonic(), wait_s)
+            raise TooEarly(f"{call.operation} was answered 429: {text}", wait_s)
+        if response.status == 503:
+            raise Unavailable(f"{call.operation} was answered 503: {text}")
+        raise Refused(call.operation, response.status, text, wait_s)
+
+    @staticmethod
+    async def _read(call: Call, response: aiohttp.ClientResponse, most: int | None = None) -> bytes:
+        try:
+            return await (response.content.read(most) if most else response.read())
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            if most:
+                return b""  # the status is enough
+            raise _translated(call, error, sent=True) from None
+
+
+def _translated(call: Call, error: Exception, *, sent: bool) -> ApiError:
+    """`sent`: part of an answer had come, so the request had been received."""
+    not_sent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL)
+    kind = NotSent if not_sent and not sent else Lost
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        return kind(f"{call.operation}: nothing was heard for longer than the idle limit")
+    return kind(f"{call.operation}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")

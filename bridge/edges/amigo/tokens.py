@@ -1,0 +1,113 @@
+"""Signing in: a token for each user, kept until shortly before it expires, asked for once at a time."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bridge.core.failure import ApiError, Lost, NotSent, Refused, SignInRefused, Unavailable, UnknownUser
+from bridge.edges.amigo import answer
+from bridge.edges.amigo.client import Call, Credentials, HttpClient
+
+MOST_USERS = 10_000
+EARLY_S = 300.0
+UNKNOWN_LIFETIME_S = 300.0
+VERIFIED_FOR_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token, and until when (monotonic seconds) it is used; it is never shown."""
+
+    text: str
+    use_until_s: float
+
+    def __repr__(self) -> str:
+        return "Token(***)"
+
+
+class Tokens:
+    """The tokens of up to 10,000 users, the least recently used forgotten first."""
+
+    def __init__(self, client: HttpClient, credentials: Credentials) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._tokens: OrderedDict[str, Token] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[Token]] = {}
+        self._verified_s = float("-inf")
+
+    async def of(self, user_id: str) -> str:
+        """A token for the user. Raises SignInRefused, UnknownUser, TooEarly or NotSent: the call itself is not made."""
+        token = self._tokens.get(user_id)
+        if token is not None and time.monotonic() < token.use_until_s:
+            self._tokens.move_to_end(user_id)
+            return token.text
+        task = self._asking.get(user_id)
+        if task is None:
+            task = self._asking[user_id] = asyncio.create_task(self._ask(user_id))
+            task.add_done_callback(lambda done: self._asked(user_id, done))
+        return (await asyncio.shield(task)).text
+
+    def drop(self, user_id: str, text: str) -> None:
+        """Forget a token that the API did not accept, unless a newer one has taken its place."""
+        token = self._tokens.get(user_id)
+        if token is not None and token.text == text:
+            del self._tokens[user_id]
+
+    async def verify(self) -> None:
+        """Sign in anew as the bridge's own user, if it has one. Raises SignInRefused where that is refused."""
+        user_id = self._credentials.user_id
+        if user_id is not None:
+            self._tokens.pop(user_id, None)
+            await self.of(user_id)
+
+    def _asked(self, user_id: str, task: asyncio.Task[Token]) -> None:
+        del self._asking[user_id]
+        if task.cancelled() or task.exception() is not None:
+            return
+        self._tokens[user_id] = task.result()
+        self._tokens.move_to_end(user_id)
+        if len(self._tokens) > MOST_USERS:
+            self._tokens.popitem(last=False)
+
+    async def _ask(self, user_id: str) -> Token:
+        try:
+            found = await self._client.send(self._call(user_id))
+        except Refused as error:
+            raise await self._meaning(user_id, error) from None
+        except (Lost, Unavailable) as error:
+            raise NotSent(str(error)) from None
+        if user_id == self._credentials.user_id:
+            self._verified_s = time.monotonic()
+        return _token(found)
+
+    async def _meaning(self, user_id: str, error: Refused) -> ApiError:
+        """A refusal is the bridge's own fault, unless its own user can still sign in: then it is this user's."""
+        if error.status >= 500:
+            return NotSent(str(error))
+        own = self._credentials.user_id
+        if error.status != 401 or own is None or own == user_id:
+            return SignInRefused(str(error))
+        if time.monotonic() - self._verified_s > VERIFIED_FOR_S:
+            try:
+                await self.verify()
+            except ApiError as cause:
+                return cause
+        return UnknownUser(f"sign-in as {user_id!r} was refused: {error.text}")
+
+    def _call(self, user_id: str) -> Call:
+        headers: Mapping[str, str] = {
+            "x-api-key": self._credentials.api_key,
+            "x-api-key-id": self._credentials.api_key_id,
+            "x-user-id": user_id,
+        }
+        return Call("sign-in", "POST", "/user/signin_with_api_key", user_id, headers=headers)
+
+
+def _token(found: object) -> Token:
+    if not isinstance(found, dict) or not isinstance(found.get("id_token"), str):
+        raise NotSent("sign-in: the answer has no id_token")
+    expires_s = answer.until(found.get("expires_at"))
+    lifetime_s = expires_s - time.time() if expires_s is not None else UNKNOWN_LIFETIME_S
+    return Token(found["id_token"], time.monotonic() + max(lifetime_s - EARLY_S, lifetime_s * 0.5))

@@ -1,0 +1,75 @@
+"""What a person does at the broker: publish an event, and watch what comes out. One connection, no supervisor."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+from aiormq.exceptions import DeliveryError
+
+from bridge.edges.rabbitmq.generation import BrokerTrouble, describe, limited
+
+BUFFER = 1000
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
+    """A connection. Raises BrokerTrouble."""
+    connection = await limited(aio_pika.connect(url, timeout=10), "connecting to the broker")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def publish(
+    url: str, exchange: str, routing_key: str, events: Sequence[tuple[str | None, bytes]], content_type: str
+) -> None:
+    """Publish events (message id, body), persistent and mandatory, each confirmed. Raises BrokerTrouble."""
+    async with connected(url) as connection:
+        channel = connection.channel(on_return_raises=True)
+        await limited(channel.initialize(), "opening a channel")
+        target = await channel.get_exchange(exchange, ensure=False)
+        for message_id, body in events:
+            message = aio_pika.Message(
+                body, content_type=content_type, message_id=message_id, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
+            )
+            try:
+                await limited(target.publish(message, routing_key, mandatory=True), f"publishing to {exchange}")
+            except DeliveryError as error:
+                raise BrokerTrouble(f"{exchange} took nothing: is there a queue bound? {describe(error)}") from None
+
+
+async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
+    """Messages as they come, from a queue of our own that vanishes with us; gives `{"listening": queue}` first."""
+    async with connected(url) as connection:
+        channel = connection.channel()
+        await limited(channel.initialize(), "opening a channel")
+        await limited(channel.set_qos(prefetch_count=BUFFER), "setting the prefetch")
+        queue = await limited(channel.declare_queue(exclusive=True, auto_delete=True), "declaring a queue")
+        for exchange in exchanges:
+            for key in keys:
+                await limited(queue.bind(exchange, key), f"binding to {exchange}")
+        arrived: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue(maxsize=BUFFER + 1)
+        connection.close_callbacks.add(lambda *_: arrived.put_nowait(None))
+        await limited(queue.consume(arrived.put, no_ack=False), "consuming")
+        yield {"listening": queue.name}
+        while (message := await arrived.get()) is not None:
+            yield _seen(message)
+            await message.ack()
+    raise BrokerTrouble("the connection to the broker was lost")
+
+
+def _seen(message: AbstractIncomingMessage) -> Mapping[str, Any]:
+    return {
+        "exchange": message.exchange,
+        "routing_key": message.routing_key,
+        "type": message.type,
+        "message_id": message.message_id,
+        "correlation_id": message.correlation_id,
+        "timestamp": message.timestamp.isoformat() if message.timestamp else None,
+        "headers": dict(message.headers),
+        "body": message.body,
+    }

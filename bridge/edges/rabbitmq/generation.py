@@ -1,0 +1,107 @@
+"""A generation: two connections that live and die together, and every right that comes with them.
+
+Nothing of a generation that has ended may publish or acknowledge. What ends it is told by close callbacks, by the
+watchers, or by whoever finds it broken; it is never concluded from `is_closed`, which stays False when the broker
+closes a connection (aio-pika 10.2.1).
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import aio_pika
+import aiormq
+from aio_pika.abc import AbstractChannel
+from aiormq import Channel as Underlay
+
+T = TypeVar("T")
+RPC_LIMIT_S = 15.0
+
+
+class BrokerTrouble(Exception):
+    """The broker cannot be used as things are. `permanent`: until somebody changes something."""
+
+    def __init__(self, error: str, *, permanent: bool = False) -> None:
+        super().__init__(error)
+        self.permanent = permanent
+
+
+PERMANENT = (
+    aiormq.exceptions.ChannelPreconditionFailed,
+    aiormq.exceptions.ChannelAccessRefused,
+    aiormq.exceptions.ChannelNotFoundEntity,
+    aiormq.exceptions.ConnectionNotAllowed,
+    aiormq.exceptions.AuthenticationError,
+    aiormq.exceptions.ProbableAuthenticationError,
+)
+
+
+class Generation:
+    """One life of the connection to the broker. `number` counts from 1."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    @property
+    def alive(self) -> bool:
+        return not self._over.done()
+
+    def end(self, reason: str) -> None:
+        """End it; the first reason stands."""
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    async def over(self) -> str:
+        """Wait for its end and return the reason."""
+        return await asyncio.shield(self._over)
+
+    def watch(self, thing: Any, name: str) -> None:
+        """End with a connection or channel of aio-pika, as soon as it closes."""
+        thing.close_callbacks.add(lambda _, error=None: self.end(f"{name} closed: {describe(error)}"))
+
+
+async def open_channel(
+    connection: aio_pika.abc.AbstractConnection, generation: Generation, name: str
+) -> tuple[AbstractChannel, Underlay]:
+    """A channel with publisher confirms, which takes the generation with it when it closes."""
+    channel = connection.channel(publisher_confirms=True, on_return_raises=True)
+    await limited(channel.initialize(), f"opening {name}")
+    generation.watch(channel, name)
+    underlay = await channel.get_underlay_channel()
+    if not isinstance(underlay, Underlay):
+        raise BrokerTrouble(f"{name} is of an unknown kind: {type(underlay).__name__}", permanent=True)
+    return channel, underlay
+
+
+async def limited(call: Awaitable[T], what: str, seconds: float = RPC_LIMIT_S) -> T:
+    """Await a call to the broker, for so long at the most. Raises BrokerTrouble for whatever goes wrong.
+
+    A connection that dies cancels what waits on it: a CancelledError that nobody asked this task for is such a loss.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError:
+        raise BrokerTrouble(f"{what}: no answer within {seconds:g} s") from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise BrokerTrouble(f"{what}: the connection was lost") from None
+    except PERMANENT as error:
+        raise BrokerTrouble(f"{what}: {describe(error)}", permanent=True) from None
+    except (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, RuntimeError) as error:
+        raise BrokerTrouble(f"{what}: {describe(error)}") from None
+
+
+def describe(error: object) -> str:
+    """An error of the library in one line, without the connection's URL."""
+    if error is None:
+        return "no reason given"
+    if isinstance(error, asyncio.CancelledError):
+        return "the connection was lost"
+    if isinstance(error, BaseException):
+        text = " ".join(str(part) for part in error.args if isinstance(part, str)) or str(error)
+        return f"{type(error).__name__}: {text}".strip(": ")[:300]
+    return str(error)[:300]

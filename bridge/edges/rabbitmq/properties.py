@@ -1,0 +1,126 @@
+"""AMQP properties and headers, in and out.
+
+Incoming ones are kept by their AMQP names. On the way out only what pamqp can write as it is passes unchanged: it
+writes floats in 32 bits, cuts long names, and knows no bytes; the rest becomes text rather than failing the message.
+"""
+
+import hashlib
+import math
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiormq.abc import DeliveredMessage
+from pamqp import encode
+from pamqp.commands import Basic
+
+from bridge.core.incoming import Incoming
+from bridge.core.outbound import OutboundMessage
+
+PERSISTENT = 2
+MOST_HEADER_BYTES = 100_000
+"""A content header must fit into one frame of 131,072 bytes, or the broker closes the connection (501)."""
+
+_NAMES = {
+    "content_type": "content_type",
+    "content_encoding": "content_encoding",
+    "priority": "priority",
+    "correlation_id": "correlation_id",
+    "reply_to": "reply_to",
+    "expiration": "expiration",
+    "message_id": "message_id",
+    "timestamp": "timestamp",
+    "type": "message_type",
+    "user_id": "user_id",
+    "app_id": "app_id",
+    "delivery_mode": "delivery_mode",
+}
+
+
+def incoming(message: DeliveredMessage, queue: str) -> Incoming:
+    """What a delivery of aiormq says, in the core's terms."""
+    found = message.header.properties
+    properties = {name: getattr(found, attribute) for name, attribute in _NAMES.items()}
+    return Incoming(
+        body=message.body,
+        queue=queue,
+        exchange=message.exchange or "",
+        routing_key=message.routing_key or "",
+        redelivered=bool(message.redelivered),
+        properties={name: value for name, value in properties.items() if value not in (None, "")},
+        headers=found.headers or {},
+    )
+
+
+def of_outbound(message: OutboundMessage) -> Basic.Properties:
+    """The properties of an outbound message. No priority: the subscriber's queue decides about those without one."""
+    return Basic.Properties(
+        content_type=message.content_type,
+        headers=dict(message.headers),
+        delivery_mode=PERSISTENT,
+        correlation_id=message.correlation_id,
+        message_id=message.message_id,
+        timestamp=datetime.fromtimestamp(message.timestamp_s, UTC),
+        message_type=message.type,
+        app_id=message.app_id,
+    )
+
+
+def of_copy(properties: Mapping[str, Any], headers: Mapping[str, Any]) -> Basic.Properties:
+    """The properties of a copy: the original's, persistent, with headers that can be written."""
+    named = {_NAMES[name]: value for name, value in properties.items() if name in _NAMES}
+    return Basic.Properties(**{**named, "headers": writable(headers), "delivery_mode": PERSISTENT})
+
+
+def writable(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers that the broker takes: the largest foreign ones are left out, and named, where all are too many."""
+    kept = {_name(name): _value(value) for name, value in headers.items()}
+    left_out = []
+    while _size(kept) > MOST_HEADER_BYTES:
+        largest = max((name for name in kept if not name.startswith("x-bridge-")), key=lambda n: _size({n: kept[n]}))
+        left_out.append(largest)
+        del kept[largest]
+    if left_out:
+        kept["x-bridge-headers-left-out"] = ", ".join(left_out)[:1000]
+    return kept
+
+
+def _size(headers: Mapping[str, Any]) -> int:
+    return len(encode.field_table(dict(headers)))
+
+
+def _name(name: str) -> str:
+    if len(name.encode()) <= 128:
+        return name
+    return name.encode()[:100].decode("utf-8", "ignore") + "~" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case bytes():
+            return bytearray(value)
+        case dict():
+            return {_name(str(name)): _value(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_value(part) for part in value]
+        case float() if not _fits_32_bits(value):
+            return repr(value)
+        case _:
+            return value if _encodes(value) else str(value)
+
+
+def _fits_32_bits(value: float) -> bool:
+    try:
+        narrowed: float = struct.unpack(">f", struct.pack(">f", value))[0]
+    except OverflowError:
+        return False
+    return narrowed == value or math.isnan(value)
+
+
+def _encodes(value: Any) -> bool:
+    try:
+        encode.encode_table_value(value)
+    except (TypeError, ValueError, OverflowError, struct.error, ArithmeticError):
+        return False
+    return True

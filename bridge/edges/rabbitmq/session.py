@@ -1,0 +1,149 @@
+"""The supervisor of the connection to RabbitMQ: one generation after the other, for as long as the process lives.
+
+connect twice ▸ topology ▸ publisher, copier ▸ consumer ▸ watch ▸ ✝ ▸ back-off with jitter ▸ the next one
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from itertools import count
+
+import aio_pika
+from yarl import URL
+
+from bridge.core.topology import Topology
+from bridge.edges.rabbitmq.consumer import Consumer
+from bridge.edges.rabbitmq.copier import BrokerCopier
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
+from bridge.edges.rabbitmq.publisher import PlainPublisher
+from bridge.edges.rabbitmq.topology import declare, verify
+from bridge.edges.rabbitmq.watch import Watch
+from bridge.flow.ports import Dice, Log
+
+CONNECT_S = 10.0
+CLOSE_S = 5.0
+HEARTBEAT_S = 10
+HEALTHY_S = 10.0
+SHORTEST_S, LONGEST_S, LONGEST_PERMANENT_S = 0.2, 10.0, 5.0
+
+
+class Session:
+    """Keeps a generation alive. `trouble` says why there is none; None while there is one."""
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        topology: Topology,
+        *,
+        may_declare: bool,
+        consumer: Consumer,
+        publisher: PlainPublisher,
+        copier: BrokerCopier,
+        dice: Dice,
+        log: Log,
+    ) -> None:
+        self.trouble: str | None = "not connected yet"
+        self.generations = 0
+        self._urls = urls
+        self._topology = topology
+        self._to_declare = may_declare
+        self._consumer = consumer
+        self._publisher = publisher
+        self._copier = copier
+        self._dice = dice
+        self._log = log
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled; then close what is open in good order."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        for number in count(1):
+            url, permanent, started_s = self._urls[number % len(self._urls)], False, loop.time()
+            try:
+                self.trouble = await self._live(Generation(number), url)
+            except BrokerTrouble as trouble:
+                self.trouble, permanent = str(trouble), trouble.permanent
+            failures = 1 if loop.time() - started_s > HEALTHY_S else failures + 1
+            wait_s = self._wait_s(failures, permanent=permanent)
+            say = self._log.error if permanent else self._log.warning
+            say("broker.lost", error=self.trouble, generation=number, permanent=permanent, again_in_s=round(wait_s, 2))
+            await asyncio.sleep(wait_s)
+
+    def _wait_s(self, failures: int, *, permanent: bool) -> float:
+        if permanent:
+            return LONGEST_PERMANENT_S * (0.5 + self._dice() / 2)
+        return SHORTEST_S + self._dice() * min(LONGEST_S, SHORTEST_S * 2.0 ** min(failures, 16))
+
+    async def _live(self, generation: Generation, url: str) -> str:
+        """One generation, from connecting to its end; returns why it ended."""
+        async with AsyncExitStack() as stack:
+            stack.callback(generation.end, "closed")
+            publishing = await self._connect(stack, generation, url, "publishing")
+            consuming = await self._connect(stack, generation, url, "consuming")
+            await self._see_to_topology(consuming)
+            stack.callback(self._publisher.detach)
+            await self._publisher.attach(publishing, generation)
+            stack.callback(self._copier.detach)
+            await self._copier.attach(publishing, generation)
+            stack.callback(self._consumer.detach)
+            watch = Watch(self._consumer, self._publisher, self._copier, generation, self._log)
+            self.generations += 1
+            self.trouble = None
+            self._log.info("broker.connected", generation=generation.number, host=URL(url).host)
+            return await self._until_over(
+                generation,
+                self._consumer.run(consuming, generation),
+                watch.blocked(publishing),
+                watch.confirms(),
+                watch.publishing(),
+                watch.consuming(consuming),
+            )
+
+    async def _until_over(self, generation: Generation, *parts: Coroutine[None, None, None]) -> str:
+        tasks = [asyncio.create_task(self._part(generation, part)) for part in parts]
+        try:
+            return await generation.over()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._publisher.blocked = False
+
+    async def _part(self, generation: Generation, part: Coroutine[None, None, None]) -> None:
+        try:
+            await part
+        except BrokerTrouble as trouble:
+            generation.end(str(trouble))
+        except asyncio.CancelledError:
+            generation.end("the connection was lost")
+            raise
+        except Exception as error:
+            self._log.critical("broker.broken", exc_info=True)
+            generation.end(f"{type(error).__name__}: {error}")
+
+    async def _connect(
+        self, stack: AsyncExitStack, generation: Generation, url: str, what: str
+    ) -> aio_pika.abc.AbstractConnection:
+        target = URL(url)
+        query = {"heartbeat": str(HEARTBEAT_S), "name": f"amigo-bridge {what}", **target.query}
+        opening = aio_pika.connect(target.with_query(query), timeout=CONNECT_S)
+        connection = await limited(opening, f"connecting to {target.host}:{target.port}", CONNECT_S + 2)
+        generation.watch(connection, f"the {what} connection")
+        stack.push_async_callback(self._close, connection)
+        return connection
+
+    async def _close(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        try:
+            await limited(connection.close(), "closing a connection", CLOSE_S)
+        except BrokerTrouble as trouble:
+            self._log.info("broker.unclosed", error=str(trouble))
+
+    async def _see_to_topology(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        """Declare once in the life of the process, if at all; from then on only verify."""
+        if self._to_declare:
+            await declare(connection, self._topology)
+            self._to_declare = False
+            return
+        missing = await verify(connection, self._topology)
+        if missing:
+            raise BrokerTrouble(f"missing at the broker: {', '.join(missing)}", permanent=True)

@@ -1,0 +1,126 @@
+"""Where the configuration comes from: a YAML file with `${VAR}` in its values, and the environment over it.
+
+Everything that is wrong is collected, with its path, so that it can be shown at once.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+PREFIX = "BRIDGE_"
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+AMIGO_VARIABLES: Mapping[str, str] = {
+    "AMIGO_API_KEY": "api_key",
+    "AMIGO_API_KEY_ID": "api_key_id",
+    "AMIGO_USER_ID": "user_id",
+    "AMIGO_ORGANIZATION_ID": "organization_id",
+    "AMIGO_BASE_URL": "base_url",
+}
+
+
+@dataclass(slots=True)
+class Found:
+    """Nested values as they were found, not yet checked, and what went wrong in finding them."""
+
+    values: dict[str, Any]
+    errors: list[str] = field(default_factory=list)
+
+
+def read(path: Path | None, environment: Mapping[str, str], sections: frozenset[str]) -> Found:
+    """`BRIDGE_…` over `AMIGO_…` over the file; `sections` are the names that a variable may begin with."""
+    errors: list[str] = []
+    values = _with_variables(_file(path, errors), "", environment, errors)
+    values = _merged(values, _of_amigo(environment))
+    values = _merged(values, _of_bridge(environment, sections, errors))
+    return Found(values, errors)
+
+
+def _file(path: Path | None, errors: list[str]) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        errors.append(f"{path}: cannot be read: {error}")
+        return {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        errors.append(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}")
+        return {}
+    if found is not None and not isinstance(found, dict):
+        errors.append(f"{path}: not a mapping of sections")
+    return found if isinstance(found, dict) else {}
+
+
+def _with_variables(value: Any, path: str, env: Mapping[str, str], errors: list[str]) -> Any:
+    match value:
+        case dict():
+            return {
+                str(key): _with_variables(part, f"{path}.{key}" if path else str(key), env, errors)
+                for key, part in value.items()
+            }
+        case list():
+            return [_with_variables(part, f"{path}.{index}", env, errors) for index, part in enumerate(value)]
+        case str():
+            return VARIABLE.sub(lambda found: _variable(found, path, env, errors), value)
+        case _:
+            return value
+
+
+def _variable(found: re.Match[str], path: str, env: Mapping[str, str], errors: list[str]) -> str:
+    name, default = found[1], found[2]
+    value = env.get(name)
+    if value is None and default is None:
+        errors.append(f"{path}: the variable {name} is not set")
+    return value or default or ""
+
+
+def _of_amigo(env: Mapping[str, str]) -> dict[str, Any]:
+    found = {field: env[name] for name, field in AMIGO_VARIABLES.items() if env.get(name)}
+    return {"amigo": found} if found else {}
+
+
+def _of_bridge(env: Mapping[str, str], sections: frozenset[str], errors: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in sorted(env.items()):
+        if not name.startswith(PREFIX):
+            continue
+        path = name.removeprefix(PREFIX).lower().split("__")
+        if path[0] in sections:
+            _put(found, path, _decoded(value))
+        elif len(path) > 1:
+            errors.append(f"{name}: there is no section {path[0]}")
+    return found
+
+
+def _put(target: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        inner = target.get(key)
+        target[key] = inner if isinstance(inner, dict) else {}
+        target = target[key]
+    target[path[-1]] = value
+
+
+def _decoded(value: str) -> Any:
+    """Lists and maps are written as JSON; anything else stays the text that it is."""
+    if not value.startswith(("[", "{")):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result

@@ -1,0 +1,73 @@
+"""structlog: one JSON object a line, or something readable on a terminal. No bodies, and known secrets are cut out."""
+
+import logging
+import sys
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+
+Fields = MutableMapping[str, Any]
+HIDDEN = "***"
+
+
+def configure(level: str, format_: str, secrets: Iterable[str]) -> Any:
+    """Set up logging for the process, library logs included, and return the logger."""
+    console = format_ == "console" or (format_ == "auto" and sys.stdout.isatty())
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_nothing,
+        structlog.processors.format_exc_info,
+        _Redacted(secrets),
+    ]
+    renderer: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(serializer=_json)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    _libraries(shared, renderer)
+    return structlog.get_logger()
+
+
+def _libraries(shared: list[Any], renderer: Any) -> None:
+    """What aio-pika, aiormq, aiohttp and asyncio log themselves: warnings and worse, in the same form."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    # aiormq reports every lost connection itself, with a traceback; `broker.lost` says it once.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+    logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
+
+
+def _without_nothing(_: object, __: str, fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class _Redacted:
+    """Cuts known secrets out of every text field."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
+
+    def __call__(self, _: object, __: str, fields: Fields) -> Fields:
+        for name, value in fields.items():
+            if isinstance(value, str):
+                for secret in self._secrets:
+                    if secret in value:
+                        value = value.replace(secret, HIDDEN)
+                fields[name] = value
+        return fields
+
+
+def _json(fields: Any, **_: object) -> str:
+    return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,0 +1,89 @@
+"""Prometheus metrics, made from plain integers when somebody scrapes; the hot path knows nothing of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bridge.core.tally import Tally
+
+COUNTERS: Mapping[str, tuple[str, str]] = {
+    "received": ("bridge_deliveries", "Deliveries taken from the inbound queues."),
+    "repeats": ("bridge_repeats", "Deliveries of an event that was in hand or done already."),
+    "conflicts": ("bridge_conflicts", "Repeats whose body differs from the first one's."),
+    "lines": ("bridge_stream_lines", "Lines read from the API's streams."),
+    "voids": ("bridge_voids", "Times that published parts of a stream were declared void."),
+    "recovered": ("bridge_recovered", "Endings that were read from the history."),
+    "published": ("bridge_published", "Outbound messages handed to the publisher."),
+    "refused": ("bridge_publish_refused", "Outbound messages that the broker refused or returned."),
+    "lost": ("bridge_publish_repeated", "Outbound messages published again after a lost connection."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is read at the moment of the scrape."""
+
+    in_hand: int
+    running: int
+    unconfirmed: int
+    blocked: bool
+    generations: int
+    loop_lag_s: float
+    components: Mapping[str, bool]
+
+
+class BridgeCollector(Collector):
+    """Turns a tally and gauges into metrics."""
+
+    def __init__(self, tally: Tally, gauges: Callable[[], Gauges]) -> None:
+        self._tally = tally
+        self._gauges = gauges
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics of the bridge."""
+        yield from self._counters()
+        yield from self._now(self._gauges())
+
+    def _counters(self) -> Iterator[Metric]:
+        for name, (metric, said) in COUNTERS.items():
+            yield CounterMetricFamily(metric, said, value=getattr(self._tally, name))
+        settled = CounterMetricFamily("bridge_settlements", "Deliveries settled, by how.", labels=["settlement"])
+        for settlement, count in self._tally.settled.items():
+            settled.add_metric([settlement], count)
+        yield settled
+        ended = CounterMetricFamily("bridge_attempts", "Attempts ended, by outcome.", labels=["outcome"])
+        for outcome, count in self._tally.ended.items():
+            ended.add_metric([outcome], count)
+        yield ended
+
+    @staticmethod
+    def _now(gauges: Gauges) -> Iterator[Metric]:
+        yield GaugeMetricFamily("bridge_in_hand", "Deliveries held unacknowledged.", value=gauges.in_hand)
+        yield GaugeMetricFamily("bridge_attempts_running", "Attempts under way.", value=gauges.running)
+        yield GaugeMetricFamily("bridge_unconfirmed", "Outbound messages not confirmed.", value=gauges.unconfirmed)
+        yield GaugeMetricFamily("bridge_publisher_blocked", "1 while the broker blocks.", value=gauges.blocked)
+        yield GaugeMetricFamily(
+            "bridge_broker_generation", "Connections to the broker so far.", value=gauges.generations
+        )
+        yield GaugeMetricFamily("bridge_loop_lag_seconds", "How late the event loop runs.", value=gauges.loop_lag_s)
+        ok = GaugeMetricFamily("bridge_component_ok", "1 where /readyz says ok.", labels=["component"])
+        for component, is_ok in gauges.components.items():
+            ok.add_metric([component], is_ok)
+        yield ok
+
+
+class Metrics:
+    """The registry of this process."""
+
+    def __init__(self, tally: Tally, gauges: Callable[[], Gauges]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(BridgeCollector(tally, gauges))
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """The Prometheus text format, version 0.0.4."""
+        return generate_latest(self._registry)

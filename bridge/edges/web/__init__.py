@@ -1,0 +1,1 @@
+"""HTTP towards operators and orchestrators."""

@@ -1,0 +1,74 @@
+"""`/livez`, `/readyz`, `/metrics` and `/version`. Liveness never depends on broker or API: a restart mends neither."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+from aiohttp import web
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+KEEPALIVE_S = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One row of `/readyz`; `reason` says what is wrong where it is not ok."""
+
+    name: str
+    ok: bool
+    reason: str | None = None
+
+
+class HealthServer:
+    """A small web server that starts first and stops last. Use as an async context manager."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        components: Callable[[], Sequence[Component]],
+        metrics: Callable[[], bytes],
+        version: str,
+    ) -> None:
+        self.port = port
+        self._host = host
+        self._components = components
+        self._metrics = metrics
+        self._version = version
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> "HealthServer":
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics_text)
+        app.router.add_get("/version", self._version_json)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self.port).start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return _json({"alive": True})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        components = self._components()
+        ready = all(component.ok for component in components)
+        body = {"ready": ready, "components": [asdict(component) for component in components]}
+        return _json(body, status=200 if ready else 503)
+
+    async def _metrics_text(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics(), headers={"Content-Type": PROMETHEUS})
+
+    async def _version_json(self, _: web.Request) -> web.Response:
+        return _json({"name": "amigo-bridge", "version": self._version})
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

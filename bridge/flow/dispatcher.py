@@ -1,0 +1,167 @@
+"""From a delivery to its lane, and from an attempt to its settlement.
+
+in    delivery ▸ bytes ▸ event ▸ route ▸ lane            `receive`, without waiting
+ask   lane ▸ attempt ▸ ended ▸ settlement                `handle`, one at a time a lane
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine, Mapping
+
+from bridge.core.backoff import RetryPolicy
+from bridge.core.ending import ROWS, DeadLetter, Ended, Outcome, Settlement, decide, of_error
+from bridge.core.event import read_event
+from bridge.core.failure import InvalidEvent
+from bridge.core.outbound import Subject
+from bridge.core.route import Defaults, Rendered, RoutedEvent, resolve
+from bridge.core.tally import Tally
+from bridge.flow.gate import Gate
+from bridge.flow.interaction import Interaction
+from bridge.flow.lanes import Lanes
+from bridge.flow.outbox import Outbox
+from bridge.flow.ports import Delivery, Dice, Log, Routes
+from bridge.flow.settling import Settling
+from bridge.flow.work import Work
+
+CLOSING_S = 5.0
+"""How long refusals that are under way may still take at the stop."""
+
+
+class Dispatcher:
+    """Takes every delivery, and sees to it that it is settled."""
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        defaults: Defaults,
+        max_bytes: Mapping[str, int],
+        interaction: Interaction,
+        settling: Settling,
+        gate: Gate,
+        new_outbox: Callable[[], Outbox],
+        policy: RetryPolicy,
+        park_after_s: float,
+        dice: Dice,
+        tally: Tally,
+        log: Log,
+    ) -> None:
+        self._routes = routes
+        self._defaults = defaults
+        self._max_bytes = max_bytes
+        self._interaction = interaction
+        self._settling = settling
+        self._gate = gate
+        self._new_outbox = new_outbox
+        self._policy = policy
+        self._dice = dice
+        self._tally = tally
+        self._log = log
+        self._lanes = Lanes(self, settling, gate, park_after_s, log)
+        self._refusals: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_hand(self) -> int:
+        """Events that are held: running, waiting for their turn, or being refused."""
+        return self._lanes.in_hand + len(self._refusals)
+
+    def receive(self, delivery: Delivery) -> None:
+        """Take a delivery. Whatever it holds, it will be settled."""
+        self._tally.received += 1
+        try:
+            event = self._routed(delivery)
+            self._take(event, delivery)
+        except InvalidEvent as error:
+            self._refuse(delivery, of_error(error), error.event_id, error.channel)
+        except Exception as error:
+            self._log.critical("event.unhandled", exc_info=True, queue=delivery.incoming.queue)
+            self._refuse(delivery, of_error(error), delivery.incoming.message_id)
+
+    async def handle(self, work: Work) -> Settlement:
+        """One attempt at an event, and what follows from how it ended."""
+        self._tally.streaming += 1
+        try:
+            ended = await self._interaction.attempt(work)
+        except Exception as error:
+            self._log.critical("attempt.unhandled", exc_info=True, event_id=work.event.id)
+            ended = Ended(Outcome.BUG, f"{type(error).__name__}: {error}")
+        finally:
+            self._tally.streaming -= 1
+        self._tally.ended[ended.outcome] += 1
+        self._gate.saw(ended)
+        settlement = decide(ended, work.number, work.pauses, self._policy, self._dice())
+        if ended.outcome is not Outcome.COMPLETE:
+            self._log.info(
+                "attempt.ended",
+                event_id=work.event.id,
+                attempt=work.number,
+                outcome=ended.outcome,
+                status=ended.status,
+                error=ended.error,
+                follows=type(settlement).__name__.lower(),
+                after_s=getattr(settlement, "after_s", None),
+            )
+        return settlement
+
+    async def run(self) -> None:
+        """Keep the lanes in order until cancelled."""
+        await self._lanes.sweep()
+
+    async def stop(self, grace_s: float) -> int:
+        """Start nothing more and finish what streams, for so many seconds. Returns how many events are left."""
+        left = await self._lanes.stop(grace_s)
+        if self._refusals:
+            await asyncio.wait(self._refusals, timeout=min(grace_s, CLOSING_S))
+        for task in self._refusals:
+            task.cancel()
+        return left
+
+    def _routed(self, delivery: Delivery) -> RoutedEvent:
+        incoming = delivery.incoming
+        event = read_event(incoming, self._max_bytes[incoming.queue])
+        route = self._routes.match(event, incoming)
+        rendered = self._routes.render(route, event, incoming) if route is not None else Rendered()
+        return resolve(event, route, rendered, self._defaults)
+
+    def _take(self, event: RoutedEvent, delivery: Delivery) -> None:
+        running = self._lanes.find(event.id)
+        if running is not None:
+            self._repeated(running, delivery)
+        elif self._settling.settled_before(event.id, delivery):
+            self._tally.repeats += 1
+        else:
+            now_s = asyncio.get_running_loop().time()
+            self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s))
+
+    def _repeated(self, running: Work, delivery: Delivery) -> None:
+        conflict = _digest(running.incoming.body) != _digest(delivery.incoming.body)
+        self._tally.repeats += 1
+        self._tally.conflicts += conflict
+        say = self._log.warning if conflict else self._log.info
+        say(
+            "event.repeated",
+            event_id=running.event.id,
+            conflict=conflict,
+            redelivered=delivery.incoming.redelivered,
+            takes_over=not running.delivery.alive,
+        )
+        running.take_over(delivery)
+
+    def _refuse(self, delivery: Delivery, ended: Ended, event_id: str | None, channel: str | None = None) -> None:
+        letter = DeadLetter(ROWS[ended.outcome].reason, ended.error, delivery.incoming.attempt)
+        subject = Subject(event_id=event_id, channel=channel) if event_id else None
+        self._spawn(self._settling.refuse(delivery, subject, self._new_outbox(), letter))
+
+    def _spawn(self, refusal: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(refusal)
+        self._refusals.add(task)
+        task.add_done_callback(self._refused)
+
+    def _refused(self, task: asyncio.Task[None]) -> None:
+        self._refusals.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.critical("refusal.unhandled", exc_info=error)
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()

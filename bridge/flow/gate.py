@@ -1,0 +1,117 @@
+"""Whether the API may be asked at all. While it may not, nothing is consumed, and a probe finds out when it may."""
+
+import asyncio
+
+from bridge.core.backoff import RetryPolicy, pause
+from bridge.core.breaker import Breaker
+from bridge.core.ending import Ended, Outcome, of_error
+from bridge.core.failure import ApiError
+from bridge.flow.ports import Agent, Dice, Inbox, Log
+
+IDLE_PROBE_S = 15.0
+
+
+class Gate:
+    """Closed at first, while credentials are refused, and while the API is down too often in a row."""
+
+    def __init__(self, agent: Agent, inbox: Inbox, policy: RetryPolicy, dice: Dice, log: Log) -> None:
+        self._agent = agent
+        self._inbox = inbox
+        self._policy = policy
+        self._dice = dice
+        self._log = log
+        self._breaker = Breaker()
+        self._open = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._why: dict[str, str] = {"api": "not asked yet"}
+        self._heard_s = float("-inf")
+        self._relapses = 0
+        self._inbox.pause("api")
+
+    @property
+    def why(self) -> dict[str, str]:
+        """What keeps the gate closed: `api` or `credentials`, with the reason; empty while it is open."""
+        return dict(self._why)
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for the gate to be open, for so many seconds at the most; False where it is still closed then."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._open.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def saw(self, ended: Ended) -> None:
+        """Learn from how an attempt ended."""
+        match ended.outcome:
+            case Outcome.CREDENTIALS:
+                self._close("credentials", ended.error)
+            case Outcome.DOWN:
+                self._breaker = self._breaker.failed()
+                if self._breaker.open:
+                    self._close("api", ended.error)
+            case Outcome.COMPLETE | Outcome.SAVED | Outcome.VOID | Outcome.REJECTED:
+                self._breaker = self._breaker.succeeded()
+                self._relapses = 0
+                self._heard_s = _now()
+
+    async def run(self) -> None:
+        """Probe: at once at the start, with back-off while closed, now and then while nothing else is heard."""
+        failures = 0
+        while True:
+            ended = await self._probe()
+            failures = failures + 1 if ended else 0
+            if self.is_open:
+                await self._quiet_or_closed()
+            else:
+                wait_s = pause(max(failures, self._relapses, 1), self._policy, self._dice(), longest_s=30.0)
+                await asyncio.sleep(wait_s)
+
+    async def _probe(self) -> Ended | None:
+        try:
+            await self._agent.probe(credentials=not self.is_open)
+        except ApiError as error:
+            ended = of_error(error)
+            if ended.outcome is Outcome.TOO_EARLY:
+                return ended
+            self._close("credentials" if ended.outcome is Outcome.CREDENTIALS else "api", ended.error)
+            return ended
+        self._heard_s = _now()
+        if not self.is_open:
+            self._breaker = self._breaker.probed()
+            self._let_through()
+        return None
+
+    async def _quiet_or_closed(self) -> None:
+        """Return when the gate has closed, or when nothing has been heard of the API for a while."""
+        while self.is_open and (left_s := self._heard_s + IDLE_PROBE_S - _now()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._closed.wait()
+            except TimeoutError:
+                continue
+
+    def _close(self, name: str, error: str) -> None:
+        if self._why.get(name) != error:
+            self._log.warning("gate.closed", by=name, error=error)
+        self._relapses += self.is_open
+        self._why[name] = error
+        self._open.clear()
+        self._closed.set()
+        self._inbox.pause("api")
+
+    def _let_through(self) -> None:
+        self._log.info("gate.opened", was_closed_by=sorted(self._why))
+        self._why.clear()
+        self._open.set()
+        self._closed.clear()
+        self._inbox.resume("api")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,89 @@
+"""The messages of one event on their way out: which are unconfirmed, which were refused, when all is safe."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bridge.core.backoff import RetryPolicy, backoff
+from bridge.core.outbound import OutboundMessage
+from bridge.flow.ports import Dice, Log, Publisher
+
+
+class Undeliverable(Exception):
+    """The broker refused a message until patience was out."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened to the messages of one event."""
+
+    published: int = 0
+    confirmed: int = 0
+    refused: int = 0
+    lost: int = 0
+
+
+class Outbox:
+    """Hands an event's messages to the publisher and keeps account. It is the publisher's receipt for them."""
+
+    def __init__(self, publisher: Publisher, policy: RetryPolicy, dice: Dice, log: Log) -> None:
+        self.counts = Counts()
+        self._publisher = publisher
+        self._policy = policy
+        self._dice = dice
+        self._log = log
+        self._tries: dict[OutboundMessage, int] = {}
+        self._unconfirmed = 0
+        self._error: str | None = None
+        self._changed: asyncio.Event | None = None
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages handed over whose fate is open."""
+        return self._unconfirmed
+
+    def put(self, messages: Iterable[OutboundMessage]) -> None:
+        """Hand messages over, in order, without waiting."""
+        for message in messages:
+            self._unconfirmed += 1
+            self.counts.published += 1
+            self._publisher.publish(message, self)
+
+    async def all_confirmed(self) -> None:
+        """Return when the broker has confirmed everything that was put. Raises Undeliverable where it will not."""
+        while self._unconfirmed and self._error is None:
+            self._changed = asyncio.Event()
+            await self._changed.wait()
+        if self._error is not None:
+            raise Undeliverable(self._error)
+
+    def forgive(self) -> None:
+        """Start over after Undeliverable: what was refused for good is no longer waited for."""
+        self._error = None
+
+    def confirmed(self, message: OutboundMessage) -> None:
+        self._tries.pop(message, None)
+        self.counts.confirmed += 1
+        self._done()
+
+    def refused(self, message: OutboundMessage, error: str) -> None:
+        self.counts.refused += 1
+        tries = self._tries[message] = self._tries.get(message, 0) + 1
+        wait_s = backoff(tries, self._policy, self._dice())
+        self._log.warning(
+            "publish.refused", message_id=message.message_id, exchange=message.exchange, error=error, again_in_s=wait_s
+        )
+        if wait_s is None:
+            del self._tries[message]
+            self._error = f"{message.exchange} refused {message.routing_key}: {error}"
+            self._done()
+        else:
+            asyncio.get_running_loop().call_later(wait_s, self._publisher.publish, message, self)
+
+    def lost(self, message: OutboundMessage) -> None:
+        self.counts.lost += 1
+
+    def _done(self) -> None:
+        self._unconfirmed -= 1
+        if self._changed is not None and (not self._unconfirmed or self._error is not None):
+            self._changed.set()

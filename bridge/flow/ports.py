@@ -1,0 +1,124 @@
+"""What the flow needs of the world. Edges keep these promises; `tests/promises` holds fake and real to them alike."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from bridge.core.dead_letter import Copy
+from bridge.core.event import Event
+from bridge.core.history import ConversationRow, Message
+from bridge.core.incoming import Incoming
+from bridge.core.outbound import OutboundMessage
+from bridge.core.reconcile import Finish
+from bridge.core.route import Rendered, Route, RoutedEvent
+
+Clock = Callable[[], float]
+Dice = Callable[[], float]
+
+
+class Delivery(Protocol):
+    """One delivery of an inbound message. The right to ack dies with the connection that brought it."""
+
+    @property
+    def incoming(self) -> Incoming: ...
+
+    @property
+    def alive(self) -> bool:
+        """False once the connection is gone: the broker will deliver the message again."""
+
+    def ack(self) -> bool:
+        """Acknowledge. False where the right to do so is gone. Called once at most."""
+
+
+class Receipt(Protocol):
+    """Told what became of each message handed to a publisher: `confirmed` or `refused`, once, in the loop's thread."""
+
+    def confirmed(self, message: OutboundMessage) -> None:
+        """The broker has it, in every queue that wants it."""
+
+    def refused(self, message: OutboundMessage, error: str) -> None:
+        """A nack, or a required message that nobody would have got. Some queues may have it all the same."""
+
+    def lost(self, message: OutboundMessage) -> None:
+        """The connection went before the confirm: outcome unknown. The publisher sends it again by itself."""
+
+
+class Publisher(Protocol):
+    """Takes outbound messages and sees each one to its confirm, in order for each outbound, across reconnects."""
+
+    def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
+        """Hand over without waiting. Nothing is forgotten: without a connection the message waits for the next one."""
+
+    async def room(self) -> None:
+        """Return at once while little is unconfirmed; otherwise wait. This is what pushes back on the streams."""
+
+
+class Copier(Protocol):
+    """Publishes dead letters and delayed copies."""
+
+    async def copy(self, copy: Copy) -> None:
+        """Return when the broker has confirmed the copy. Waits through reconnects; raises CopyRefused otherwise."""
+
+
+class CopyRefused(Exception):
+    """The broker refused a copy, or there is no queue for it: somebody must look at the topology."""
+
+
+class Inbox(Protocol):
+    """The consumer as the flow sees it: it can be held back."""
+
+    def pause(self, reason: str) -> None:
+        """Stop taking new events until every reason has been resumed. Cancels the consumer, requeues nothing."""
+
+    def resume(self, reason: str) -> None:
+        """Take new events again, if no other reason stands."""
+
+
+class Routes(Protocol):
+    """The configured routes, with their templates."""
+
+    def match(self, event: Event, incoming: Incoming) -> Route | None:
+        """The first route whose `when` holds for the event. Raises NoRoute, with why, where all of them failed."""
+
+    def render(self, route: Route, event: Event, incoming: Incoming) -> Rendered:
+        """The route's templates filled in. Raises InvalidEvent where one cannot be."""
+
+
+Stream = AsyncIterator[bytes]
+
+
+class Agent(Protocol):
+    """The Amigo API. Every call runs as one user. Errors are those of `core.failure`."""
+
+    def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[Stream]:
+        """Start a conversation. Entering sends the request; the stream gives chunks until the server's clean end."""
+
+    def interact(self, event: RoutedEvent, conversation_id: str) -> AbstractAsyncContextManager[Stream]:
+        """Deliver the event into an open conversation; otherwise as `create`."""
+
+    async def finish(self, user_id: str, conversation_id: str) -> Finish:
+        """Finish a conversation: RUNNING for 409, DONE where it is finished or gone now."""
+
+    async def conversations(
+        self, user_id: str, service_id: str | None = None, *, conversation_id: str | None = None
+    ) -> Sequence[ConversationRow]:
+        """All conversations of the user with the service, or the one with that id; newest first."""
+
+    async def messages(self, user_id: str, conversation_id: str) -> Sequence[Message]:
+        """All messages of a conversation, oldest first; none where it does not exist."""
+
+    async def modify_tags(self, user_id: str, conversation_id: str, updates: dict[str, str]) -> None:
+        """Write tags of a conversation."""
+
+    async def probe(self, *, credentials: bool) -> None:
+        """Return where the API is reachable and, if asked, takes the bridge's credentials; else raise as any call."""
+
+
+class Log(Protocol):
+    """A structured logger: an event name (`noun.past`) and fields."""
+
+    def debug(self, event: str, **fields: Any) -> Any: ...
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...
+    def critical(self, event: str, **fields: Any) -> Any: ...

@@ -1,0 +1,165 @@
+"""The end of every delivery: acknowledged, parked in a delay queue, or dead-lettered. Exactly one of them, once."""
+
+import asyncio
+from collections import OrderedDict
+from datetime import UTC, datetime
+from itertools import count
+
+from bridge.core import dead_letter
+from bridge.core.backoff import RetryPolicy, delay_level, pause
+from bridge.core.dead_letter import Copy
+from bridge.core.ending import DeadLetter
+from bridge.core.outbound import Stamp, Subject, ending_id
+from bridge.core.tally import Tally
+from bridge.flow.outbox import Outbox, Undeliverable
+from bridge.flow.ports import Clock, Copier, CopyRefused, Delivery, Dice, Log
+from bridge.flow.work import Work
+
+MOST_UNACKED = 10_000
+
+
+class Settling:
+    """Settles deliveries. Copies are confirmed before the original is acked, so a crash repeats and never loses."""
+
+    def __init__(
+        self,
+        copier: Copier,
+        stamp: Stamp,
+        dead_exchange: str,
+        policy: RetryPolicy,
+        clock: Clock,
+        dice: Dice,
+        tally: Tally,
+        log: Log,
+    ) -> None:
+        self._copier = copier
+        self._stamp = stamp
+        self._dead_exchange = dead_exchange
+        self._policy = policy
+        self._clock = clock
+        self._dice = dice
+        self._tally = tally
+        self._log = log
+        self._unacked: OrderedDict[str, int] = OrderedDict()
+
+    def settled_before(self, event_id: str, delivery: Delivery) -> bool:
+        """Whether this very message was settled, but its ack was lost with the connection; if so, it is acked now."""
+        if not delivery.incoming.redelivered or self._unacked.get(event_id) != delivery.incoming.copies:
+            return False
+        if delivery.ack():
+            del self._unacked[event_id]
+        return True
+
+    def acknowledge(self, work: Work, settlement: str = "ack", **fields: object) -> None:
+        """Ack: everything that had to be confirmed is confirmed."""
+        if not work.acknowledge():
+            self._unacked[work.event.id] = work.incoming.copies
+            if len(self._unacked) > MOST_UNACKED:
+                self._unacked.popitem(last=False)
+        self._settled(work, settlement, **fields)
+
+    async def park(self, work: Work, after_s: float) -> None:
+        """Hand the event to a delay queue, with what is known of it, and ack."""
+        level_s = delay_level(after_s)
+        copy = dead_letter.delayed(
+            work.incoming, level_s, attempt=work.attempt, pauses=work.pauses, record=work.record.dump()
+        )
+        await self._copied(copy)
+        self.acknowledge(work, "parked", delay_s=level_s)
+
+    async def bury(self, work: Work, letter: DeadLetter) -> None:
+        """Dead-letter the event, say `bridge-failed`, and ack, each after the other's confirm."""
+        await self._copied(self._dead(work.delivery, letter, work.conversation_id))
+        await self._say_failed(work.subject, work.outbox, letter)
+        self.acknowledge(work, letter.reason, error=letter.error)
+
+    async def refuse(self, delivery: Delivery, subject: Subject | None, outbox: Outbox, letter: DeadLetter) -> None:
+        """The same for a message that never became work; `subject` is None where not even its id is known."""
+        await self._copied(self._dead(delivery, letter, None))
+        if subject is not None:
+            await self._say_failed(subject, outbox, letter)
+        delivery.ack()
+        self._tally.settled[letter.reason] += 1
+        self._log.warning(
+            "delivery.settled",
+            settlement="dead-letter",
+            reason=letter.reason,
+            error=letter.error,
+            event_id=subject.event_id if subject else None,
+            queue=delivery.incoming.queue,
+            routing_key=delivery.incoming.routing_key,
+            body_bytes=len(delivery.incoming.body),
+        )
+
+    def _dead(self, delivery: Delivery, letter: DeadLetter, conversation_id: str | None) -> Copy:
+        return dead_letter.dead(
+            delivery.incoming,
+            self._dead_exchange,
+            reason=letter.reason,
+            error=letter.error,
+            attempts=letter.attempts,
+            failed_at=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
+            conversation_id=conversation_id,
+        )
+
+    async def _copied(self, copy: Copy) -> None:
+        for tries in count(1):
+            try:
+                await self._copier.copy(copy)
+                break
+            except CopyRefused as error:
+                wait_s = pause(tries, self._policy, self._dice())
+                self._log.error(
+                    "copy.refused",
+                    exchange=copy.exchange,
+                    routing_key=copy.routing_key,
+                    error=str(error),
+                    again_in_s=wait_s,
+                )
+                await asyncio.sleep(wait_s)
+
+    async def _say_failed(self, subject: Subject, outbox: Outbox, letter: DeadLetter) -> None:
+        facts = {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts}
+        message_id = ending_id(subject.event_id, "bridge-failed")
+        for tries in count(1):
+            outbox.forgive()
+            outbox.put(self._stamp.own(subject, "bridge-failed", message_id, facts, {}))
+            try:
+                await outbox.all_confirmed()
+                break
+            except Undeliverable as error:
+                self._log.error("ending.refused", event_id=subject.event_id, error=str(error))
+                await asyncio.sleep(pause(tries, self._policy, self._dice()))
+
+    def _settled(self, work: Work, settlement: str, **fields: object) -> None:
+        """The one line that tells a whole delivery."""
+        counts, tally = work.outbox.counts, self._tally
+        tally.settled[settlement] += 1
+        tally.lines += work.lines
+        tally.voids += work.voids
+        tally.recovered += work.recovered
+        tally.published += counts.published
+        tally.refused += counts.refused
+        tally.lost += counts.lost
+        self._log.info(
+            "delivery.settled",
+            settlement=settlement,
+            event_id=work.event.id,
+            user_id=work.event.user_id,
+            service_id=work.event.service_id,
+            channel=work.event.channel,
+            route=work.event.route,
+            conversation_id=work.conversation_id,
+            stream=work.stream,
+            attempt=work.number,
+            lines=work.lines,
+            published=counts.published,
+            refused=counts.refused,
+            repeated=counts.lost,
+            voids=work.voids,
+            recovered=work.recovered,
+            redelivered=work.incoming.redelivered,
+            queue=work.incoming.queue,
+            ms=round((asyncio.get_running_loop().time() - work.started_s) * 1000),
+            **fields,
+        )

@@ -1,0 +1,90 @@
+"""One external event in hand: its deliveries, what is known of its requests, and what has gone out for it."""
+
+from dataclasses import dataclass, field
+
+from bridge.core.incoming import RECORD, Incoming
+from bridge.core.outbound import Subject
+from bridge.core.record import Record, Request, load
+from bridge.core.route import RoutedEvent
+from bridge.flow.outbox import Outbox
+from bridge.flow.ports import Delivery
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One event, from its delivery to its settlement. `attempt` counts those used up, `pauses` the waits since.
+
+    `started_s` is the time of the delivery on the event loop's clock.
+    """
+
+    event: RoutedEvent
+    delivery: Delivery
+    outbox: Outbox
+    started_s: float
+    traceparent: str | None = None
+    attempt: int = 0
+    pauses: int = 0
+    record: Record = field(default_factory=Record)
+    conversation_id: str | None = None
+    stream: str | None = None
+    lines: int = 0
+    voids: int = 0
+    recovered: bool = False
+    repeats: list[Delivery] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, event: RoutedEvent, delivery: Delivery, outbox: Outbox, started_s: float) -> "Work":
+        """What a delivery tells about the event's past; where it cannot tell, the past counts as unknown."""
+        incoming = delivery.incoming
+        return cls(
+            event=event,
+            delivery=delivery,
+            outbox=outbox,
+            started_s=started_s,
+            traceparent=traceparent(incoming),
+            attempt=incoming.attempt,
+            pauses=incoming.pauses,
+            record=past(incoming),
+            conversation_id=event.conversation_id,
+        )
+
+    @property
+    def incoming(self) -> Incoming:
+        return self.delivery.incoming
+
+    @property
+    def number(self) -> int:
+        """The number of the attempt that is being made: 1, 2, 3 …"""
+        return self.attempt + 1
+
+    @property
+    def subject(self) -> Subject:
+        return Subject.of(self.event, self.number, self.traceparent).within(self.conversation_id)
+
+    def take_over(self, delivery: Delivery) -> None:
+        """A further delivery of the same event: it gets the right to ack where the first has lost it."""
+        if self.delivery.alive:
+            self.repeats.append(delivery)
+        else:
+            self.delivery = delivery
+
+    def acknowledge(self) -> bool:
+        """Ack every delivery of the event. False where the broker will deliver it again."""
+        repeats = [repeat.ack() for repeat in self.repeats]
+        return self.delivery.ack() or any(repeats)
+
+
+def past(incoming: Incoming) -> Record:
+    """What is known of earlier requests: nothing after a redelivery, what the header says of a delayed copy."""
+    count = incoming.headers.get("x-delivery-count", 0)
+    if incoming.redelivered or (isinstance(count, int) and count > 0):
+        return Record(request=Request.UNKNOWN)
+    return load(incoming.headers.get(RECORD))
+
+
+def traceparent(incoming: Incoming) -> str | None:
+    """The W3C trace context of the publisher, where there is a plausible one."""
+    value = incoming.headers.get("traceparent")
+    return (
+        value if isinstance(value, str) and 0 < len(value) <= 100 and value.isascii() and value.isprintable() else None
+    )

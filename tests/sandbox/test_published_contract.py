@@ -1,0 +1,155 @@
+"""Every answer of every operation fits the published contract.
+
+Two judges: the models that the official SDK generated from the contract, always; the OpenAPI document itself where
+a copy lies beside the repository.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amigo_sdk.generated import model
+
+from bridge.sandbox.operations import OPERATIONS
+
+from .caller import SERVICE, Caller
+from .conftest import Start
+from .schema import Schema
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "shared" / "amigo" / "openapi.json"
+Judge = Callable[[str, int, Any], list[str]]
+
+MODELS: dict[str, Any] = {
+    "sign-in-with-api-key": model.UserSignInWithApiKeyResponse,
+    "create-conversation": model.ConversationCreateConversationResponse,
+    "interact-with-conversation": model.ConversationInteractWithConversationResponse,
+    "get-conversations": model.ConversationGetConversationsResponse,
+    "get-conversation-messages": model.ConversationGetConversationMessagesResponse,
+    "recommend-responses-for-interaction": model.ConversationRecommendResponsesForInteractionResponse,
+    "get-interaction-insights": model.ConversationGetInteractionInsightsResponse,
+    "generate-conversation-starter": model.ConversationGenerateConversationStarterResponse,
+    "get-services": model.ServiceGetServicesResponse,
+    "create-invited-user": model.UserCreateInvitedUserResponse,
+    "get-users": model.UserGetUsersResponse,
+    "create-webhook-destination": model.WebhookDestinationCreateWebhookDestinationResponse,
+    "get_webhook_destinations": model.WebhookDestinationGetWebhookDestinationsResponse,
+    "rotate-webhook-destination-secret": model.WebhookDestinationRotateWebhookDestinationSecretResponse,
+    "get-webhook-deliveries": model.WebhookDestinationGetWebhookDeliveriesResponse,
+    "get-organization": model.OrganizationGetOrganizationResponse,
+}
+
+
+def judged_by_models(operation: str, status: int, content: Any) -> list[str]:
+    if content is None:
+        return [] if status == 204 else [f"{operation} answered {status} with nothing"]
+    if operation in MODELS:
+        MODELS[operation].model_validate(content)
+    return []
+
+
+def judged_by_document(document: dict[str, Any]) -> Judge:
+    published = {
+        operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()
+    }
+    schema = Schema(document)
+
+    def judge(operation: str, status: int, content: Any) -> list[str]:
+        if operation not in published:
+            return []
+        response = published[operation]["responses"].get(str(status))
+        if response is None:
+            return [f"{operation} does not publish {status}"]
+        kinds = list(response.get("content", {}).values())
+        return list(schema.faults(content, kinds[0]["schema"])) if kinds else []
+
+    return judge
+
+
+JUDGES = {"models": judged_by_models}
+if DOCUMENT.exists():
+    JUDGES["document"] = judged_by_document(json.loads(DOCUMENT.read_bytes()))
+
+
+class Session:
+    """Uses every operation once and keeps what was answered."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.answers: list[tuple[str, int, Any]] = []
+
+    async def ask(self, operation: str, method: str, path: str, body: object = None, **options: Any) -> Any:
+        status, content = await self.caller.ask(method, path, body, **options)
+        self.answers.append((operation, status, content))
+        return content
+
+    async def use_everything(self) -> None:
+        await self._sign_in_and_look_around()
+        conversation_id, interaction_id, message_id = await self._talk()
+        await self._look_back(conversation_id, interaction_id, message_id)
+        await self._webhooks()
+
+    async def _sign_in_and_look_around(self) -> None:
+        keys = {"x-api-key": "k", "x-api-key-id": "i", "x-user-id": "user-1"}
+        await self.ask("sign-in-with-api-key", "POST", "/user/signin_with_api_key", headers=keys)
+        await self.ask("get-organization", "GET", "/organization/")
+        await self.ask("get-services", "GET", "/service/?limit=2")
+        user = {"first_name": "A", "last_name": "B", "email": "a@example.com", "role_name": "DefaultUserRole"}
+        await self.ask("create-invited-user", "POST", "/user/", user)
+        await self.ask("create-invited-user", "POST", "/user/", user)
+        await self.ask("get-users", "GET", "/user/")
+        starter = {"service_id": SERVICE, "facets": ["x"], "min_count": 1, "max_count": 2}
+        await self.ask(
+            "generate-conversation-starter",
+            "POST",
+            "/conversation/conversation_starter",
+            {**starter, "generation_instructions": "Be brief"},
+        )
+
+    async def _talk(self) -> tuple[str, str, str]:
+        everything = "hello [[reply:all-actions]][[reply:voice]]"
+        created = await self.caller.create(everything, body={"tags": {"channel": "sms", "urgent": None}})
+        self.answers += [("create-conversation", created.status, event) for event in created.events]
+        asked = await self.caller.interact(created.conversation_id, everything)
+        self.answers += [("interact-with-conversation", asked.status, event) for event in asked.events]
+        return created.conversation_id, asked.ending["interaction_id"], asked.ending["message_id"]
+
+    async def _look_back(self, conversation_id: str, interaction_id: str, message_id: str) -> None:
+        path = f"/conversation/{conversation_id}"
+        interaction = f"{path}/interaction/{interaction_id}"
+        await self.ask("get-conversations", "GET", "/conversation/?limit=1")
+        await self.ask("get-conversation-messages", "GET", f"{path}/messages/?limit=1")
+        await self.ask("retrieve-message-source", "GET", f"{path}/messages/{message_id}/source")
+        await self.ask("modify-tags-of-conversation", "POST", f"{path}/tags/", {"updates": {"channel": "email"}})
+        await self.ask("recommend-responses-for-interaction", "POST", f"{interaction}/recommend_responses")
+        await self.ask("get-interaction-insights", "GET", f"{interaction}/insights")
+        await self.ask("finish-conversation", "POST", f"{path}/finish/")
+        await self.ask("finish-conversation", "POST", f"{path}/finish/")
+
+    async def _webhooks(self) -> None:
+        kinds = ["conversation-post-processing-complete"]
+        wanted = {"url": "https://hooks.example.com/amigo", "accepted_types": kinds}
+        made = await self.ask("create-webhook-destination", "POST", "/webhook_destination/", wanted)
+        path = f"/webhook_destination/{made['webhook_destination_id']}"
+        await self.caller.ask("POST", "/_sandbox/webhooks", {"organization": "acme"})
+        await self.ask("get_webhook_destinations", "GET", "/webhook_destination/")
+        await self.ask("update-webhook-destination", "POST", path, {"retry_attempts": 2})
+        await self.ask("rotate-webhook-destination-secret", "POST", f"{path}/rotate-secret")
+        await self.ask("rotate-webhook-destination-secret", "POST", f"{path}/rotate-secret")
+        await self.ask("get-webhook-deliveries", "GET", f"{path}/delivery")
+        await self.ask("delete-webhook-destination", "DELETE", path)
+
+
+async def answers_of_everything(start: Start) -> list[tuple[str, int, Any]]:
+    session = Session(await start())
+    await session.use_everything()
+    return session.answers
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+async def test_every_answer_fits_the_published_contract(start: Start, judge: str) -> None:
+    answers = await answers_of_everything(start)
+    good = [answer for answer in answers if answer[1] < 400 or judge == "document"]
+    assert [fault for answer in good for fault in JUDGES[judge](*answer)] == []
+    assert {operation for operation, _, _ in answers} == {operation.id for operation in OPERATIONS}

@@ -1,0 +1,70 @@
+"""The broker's operator: private nodes, fresh vhosts, and the broker's own counts."""
+
+import itertools
+import json
+from collections import deque
+
+from deploy.local.node import RabbitNode
+
+# Quorum queues report their counts to the operator's tools at every tick; 5 s by default.
+TICK_MS = 200
+POOL = 8
+
+
+class Broker:
+    """A node and its vhosts; one call of rabbitmqctl makes several, since each call starts an Erlang machine."""
+
+    def __init__(self, node: RabbitNode) -> None:
+        self.node = node
+        self._numbers = itertools.count(1)
+        self._fresh: deque[str] = deque()
+
+    def start(self) -> None:
+        self.node.start()
+        self.node.ctl("eval", f"application:set_env(rabbit, quorum_tick_interval, {TICK_MS}).")
+
+    def restart(self, violently: bool) -> None:
+        if violently:
+            self.node.kill()
+            self.node.start()
+        else:
+            self.node.restart()
+        self.node.ctl("eval", f"application:set_env(rabbit, quorum_tick_interval, {TICK_MS}).")
+
+    def vhost(self) -> str:
+        """The name of a vhost that nobody has used."""
+        if not self._fresh:
+            self._add([f"t{next(self._numbers)}" for _ in range(POOL)])
+        return self._fresh.popleft()
+
+    def _add(self, names: list[str]) -> None:
+        listed = ", ".join(f'<<"{name}">>' for name in names)
+        self.node.ctl(
+            "eval",
+            f'All = <<".*">>, By = <<"tests">>, [begin ok = rabbit_vhost:add(Name, By), '
+            'ok = rabbit_auth_backend_internal:set_permissions(<<"guest">>, Name, All, All, All, By) end '
+            f"|| Name <- [{listed}]].",
+        )
+        self._fresh.extend(names)
+
+    def url(self, vhost: str) -> str:
+        return self.node.url + vhost
+
+    def counts(self, vhost: str, queue: str) -> tuple[int, int] | None:
+        """(ready, unacknowledged) as the operator's tool says."""
+        columns = ("name", "messages_ready", "messages_unacknowledged")
+        rows = json.loads(self.node.ctl("list_queues", "--vhost", vhost, "--formatter", "json", *columns))
+        for row in rows:
+            if row["name"] == queue:
+                return row["messages_ready"], row["messages_unacknowledged"]
+        return None
+
+    def bindings(self, vhost: str, exchange: str) -> list[str]:
+        """The keys that are bound to the exchange."""
+        columns = ("source_name", "routing_key")
+        rows = json.loads(self.node.ctl("list_bindings", "--vhost", vhost, "--formatter", "json", *columns))
+        return [row["routing_key"] for row in rows if row["source_name"] == exchange]
+
+    def cut_connections(self, vhost: str) -> None:
+        """Closes every connection of the vhost by force, the subscriber's too."""
+        self.node.ctl("close_all_connections", "--vhost", vhost, "cut by a test")
