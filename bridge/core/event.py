@@ -60,6 +60,8 @@ class Event:
 
 def read_event(incoming: Incoming, max_bytes: int) -> Event:
     """The event in a message. Raises InvalidEvent; the error carries the event's id where that much could be read."""
+    if incoming.unreadable:
+        raise InvalidEvent(f"properties that cannot be read: {', '.join(incoming.unreadable)}")
     if len(incoming.body) > max_bytes:
         raise InvalidEvent(
             f"the body has {len(incoming.body)} bytes, at most {max_bytes} are taken", _usable(incoming.message_id)

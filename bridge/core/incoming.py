@@ -20,7 +20,10 @@ REPLAY = "x-bridge-replay"
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One inbound message: raw body, AMQP properties by their AMQP names (unset ones absent), headers apart."""
+    """One inbound message: raw body, AMQP properties by their AMQP names (unset ones absent), headers apart.
+
+    `unreadable` names the properties that the sender wrote in bytes which are no text, or no time.
+    """
 
     body: bytes
     queue: str = ""
@@ -29,6 +32,7 @@ class Incoming:
     redelivered: bool = False
     properties: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
     headers: Headers = field(default_factory=lambda: NO_HEADERS)
+    unreadable: tuple[str, ...] = ()
 
     @property
     def message_id(self) -> str | None:

@@ -4,9 +4,9 @@ In `when` an error means that the route does not take the event; in `message`, `
 event invalid.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.environment import Template, TemplateExpression
@@ -17,6 +17,7 @@ from bridge.core.failure import InvalidEvent, NoRoute
 from bridge.core.incoming import Incoming
 from bridge.core.route import Rendered, Route
 
+T = TypeVar("T")
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 
 
@@ -32,14 +33,23 @@ class Compiled:
 
 
 def compile_route(route: Route) -> Compiled:
-    """Compile a route's templates. Raises ValueError that names the template and what is wrong with it."""
-    return Compiled(
-        route,
-        _expression(route.when) if route.when is not None else None,
-        _template("message", route.message),
-        _template("user_id", route.user_id),
-        {name: _required(f"tags.{name}", text) for name, text in route.tags.items()},
-    )
+    """Compile a route's templates. Raises ValueError that names every broken one and what is wrong with it."""
+    errors: list[str] = []
+
+    def compiled(name: str, text: str | None, compiler: Callable[[str], T]) -> T | None:
+        try:
+            return compiler(text) if text is not None else None
+        except TemplateError as error:
+            errors.append(f"{name}: {error}")
+            return None
+
+    when = compiled("when", route.when, _expression)
+    message = compiled("message", route.message, _JINJA.from_string)
+    user_id = compiled("user_id", route.user_id, _JINJA.from_string)
+    tags = {name: compiled(f"tags.{name}", text, _JINJA.from_string) for name, text in route.tags.items()}
+    if errors:
+        raise ValueError("; ".join(errors))
+    return Compiled(route, when, message, user_id, {name: made for name, made in tags.items() if made is not None})
 
 
 class JinjaRoutes:
@@ -95,18 +105,4 @@ def _seen(event: Event, incoming: Incoming) -> dict[str, Any]:
 
 
 def _expression(text: str) -> TemplateExpression:
-    try:
-        return _JINJA.compile_expression(text, undefined_to_none=False)
-    except TemplateError as error:
-        raise ValueError(f"when: {error}") from None
-
-
-def _required(name: str, text: str) -> Template:
-    try:
-        return _JINJA.from_string(text)
-    except TemplateError as error:
-        raise ValueError(f"{name}: {error}") from None
-
-
-def _template(name: str, text: str | None) -> Template | None:
-    return _required(name, text) if text is not None else None
+    return _JINJA.compile_expression(text, undefined_to_none=False)

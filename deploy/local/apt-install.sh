@@ -21,7 +21,7 @@ apt-get update
 apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
 
 disable() {
-    if command -v systemctl >/dev/null; then systemctl disable "$1"; else deb-systemd-helper disable "$1"; fi
+    if command -v systemctl >/dev/null; then systemctl disable "$1"; else rm -f /etc/systemd/system/*.wants/"$1"; fi
     service=${1%.service}
     if [ -e "/etc/init.d/$service" ]; then update-rc.d "$service" disable; fi
 }

@@ -17,6 +17,7 @@ from pamqp.commands import Basic
 
 from bridge.core.incoming import Incoming
 from bridge.core.outbound import OutboundMessage
+from bridge.edges.rabbitmq.tolerance import Unreadable
 
 PERSISTENT = 2
 MOST_HEADER_BYTES = 100_000
@@ -42,6 +43,8 @@ def incoming(message: DeliveredMessage, queue: str) -> Incoming:
     """What a delivery of aiormq says, in the core's terms."""
     found = message.header.properties
     properties = {name: getattr(found, attribute) for name, attribute in _NAMES.items()}
+    headers = found.headers or {}
+    seen = {**properties, "exchange": message.exchange, "routing_key": message.routing_key, **headers}
     return Incoming(
         body=message.body,
         queue=queue,
@@ -49,7 +52,8 @@ def incoming(message: DeliveredMessage, queue: str) -> Incoming:
         routing_key=message.routing_key or "",
         redelivered=bool(message.redelivered),
         properties={name: value for name, value in properties.items() if value not in (None, "")},
-        headers=found.headers or {},
+        headers=headers,
+        unreadable=tuple(sorted(name for name, value in seen.items() if isinstance(value, Unreadable))),
     )
 
 
@@ -69,13 +73,15 @@ def of_outbound(message: OutboundMessage) -> Basic.Properties:
 
 def of_copy(properties: Mapping[str, Any], headers: Mapping[str, Any]) -> Basic.Properties:
     """The properties of a copy: the original's, persistent, with headers that can be written."""
-    named = {_NAMES[name]: value for name, value in properties.items() if name in _NAMES}
+    named = {_NAMES[name]: _text(value) for name, value in properties.items() if name in _NAMES}
+    if not isinstance(named.get("timestamp"), datetime):
+        named.pop("timestamp", None)
     return Basic.Properties(**{**named, "headers": writable(headers), "delivery_mode": PERSISTENT})
 
 
 def writable(headers: Mapping[str, Any]) -> dict[str, Any]:
     """Headers that the broker takes: the largest foreign ones are left out, and named, where all are too many."""
-    kept = {_name(name): _value(value) for name, value in headers.items()}
+    kept = {_name(name): _header(value) for name, value in headers.items()}
     left_out = []
     while _size(kept) > MOST_HEADER_BYTES:
         largest = max((name for name in kept if not name.startswith("x-bridge-")), key=lambda n: _size({n: kept[n]}))
@@ -86,6 +92,11 @@ def writable(headers: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def _text(value: Any) -> Any:
+    """A property's value; a mark for unreadable bytes is longer than they were, so cut to a short string's length."""
+    return value.encode()[:255].decode("utf-8", "ignore") if isinstance(value, Unreadable) else value
+
+
 def _size(headers: Mapping[str, Any]) -> int:
     return len(encode.field_table(dict(headers)))
 
@@ -94,6 +105,15 @@ def _name(name: str) -> str:
     if len(name.encode()) <= 128:
         return name
     return name.encode()[:100].decode("utf-8", "ignore") + "~" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def _header(value: Any) -> Any:
+    try:
+        writable_value = _value(value)
+        encode.encode_table_value(writable_value)
+    except RecursionError:
+        return "nested too deep to be copied"
+    return writable_value
 
 
 def _value(value: Any) -> Any:

@@ -12,6 +12,7 @@ import aio_pika
 from yarl import URL
 
 from bridge.core.topology import Topology
+from bridge.edges.rabbitmq import tolerance
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
@@ -55,6 +56,7 @@ class Session:
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled; then close what is open in good order."""
+        tolerance.install()
         loop = asyncio.get_running_loop()
         failures = 0
         for number in count(1):

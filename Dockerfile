@@ -1,0 +1,20 @@
+# syntax=docker/dockerfile:1
+FROM python:3.13-slim AS build
+WORKDIR /build
+COPY deploy/requirements.lock .
+RUN python -m venv /opt/bridge \
+    && /opt/bridge/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home bridge
+COPY --from=build /opt/bridge /opt/bridge
+COPY bridge /app/bridge
+WORKDIR /app
+ENV PATH=/opt/bridge/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 BRIDGE_HTTP__HOST=0.0.0.0
+USER 10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# Liveness only: a container that waits for its broker must not be restarted for it. Route traffic by /readyz.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('BRIDGE_HTTP__PORT', '8080') + '/livez', timeout=2)"]
+ENTRYPOINT ["python", "-m", "bridge"]
+CMD ["run"]
