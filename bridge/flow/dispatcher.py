@@ -129,6 +129,7 @@ class Dispatcher:
             self._repeated(running, delivery)
         elif self._settling.settled_before(event.id, delivery):
             self._tally.repeats += 1
+            self._log.info("event.repeated", event_id=event.id, redelivered=delivery.incoming.redelivered, settled=True)
         else:
             now_s = asyncio.get_running_loop().time()
             self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s))

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from datetime import UTC, datetime
 from itertools import count
+from typing import TypeVar
 
 from bridge.core import dead_letter
 from bridge.core.backoff import RetryPolicy, delay_level, pause
@@ -15,7 +16,10 @@ from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports import Clock, Copier, CopyRefused, Delivery, Dice, Log
 from bridge.flow.work import Work
 
-MOST_UNACKED = 10_000
+MOST_REMEMBERED = 10_000
+COMPLETE = "ack"
+
+V = TypeVar("V")
 
 
 class Settling:
@@ -41,21 +45,28 @@ class Settling:
         self._tally = tally
         self._log = log
         self._unacked: OrderedDict[str, int] = OrderedDict()
+        self._complete: OrderedDict[str, None] = OrderedDict()
 
     def settled_before(self, event_id: str, delivery: Delivery) -> bool:
-        """Whether this very message was settled, but its ack was lost with the connection; if so, it is acked now."""
+        """Whether the event had its ending, or this very message was settled and only its ack was lost; acks it then.
+
+        Only as far as this process remembers: ten thousand events.
+        """
+        if event_id in self._complete:
+            delivery.ack()
+            return True
         if not delivery.incoming.redelivered or self._unacked.get(event_id) != delivery.incoming.copies:
             return False
         if delivery.ack():
             del self._unacked[event_id]
         return True
 
-    def acknowledge(self, work: Work, settlement: str = "ack", **fields: object) -> None:
+    def acknowledge(self, work: Work, settlement: str = COMPLETE, **fields: object) -> None:
         """Ack: everything that had to be confirmed is confirmed."""
         if not work.acknowledge():
-            self._unacked[work.event.id] = work.incoming.copies
-            if len(self._unacked) > MOST_UNACKED:
-                self._unacked.popitem(last=False)
+            _remember(self._unacked, work.event.id, work.incoming.copies)
+        if settlement == COMPLETE:
+            _remember(self._complete, work.event.id, None)
         self._settled(work, settlement, **fields)
 
     async def park(self, work: Work, after_s: float) -> None:
@@ -163,3 +174,9 @@ class Settling:
             ms=round((asyncio.get_running_loop().time() - work.started_s) * 1000),
             **fields,
         )
+
+
+def _remember(memory: OrderedDict[str, V], event_id: str, value: V) -> None:
+    memory[event_id] = value
+    if len(memory) > MOST_REMEMBERED:
+        memory.popitem(last=False)

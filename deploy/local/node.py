@@ -11,6 +11,7 @@ import os
 import random
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -134,6 +135,14 @@ class RabbitNode:
             said = (done.stderr or done.stdout).strip()
             raise NodeError(f"rabbitmqctl {' '.join(args)} failed with status {done.returncode}: {said}")
         return done.stdout
+
+    def ctl_script(self) -> Path:
+        """A shell script that is `rabbitmqctl` for this node, for use from a terminal."""
+        settings = [f"export {name}={shlex.quote(value)}" for name, value in self._environment().items()]
+        call = f'exec {shlex.quote(str(BIN / "rabbitmqctl"))} --quiet --node {NAME} "$@"'
+        script = self.folder / "rabbitmqctl"
+        script.write_text("\n".join([*settings, call, ""]), encoding="utf-8")
+        return script
 
     def add_vhost(self, name: str) -> str:
         """Create a virtual host that guest may use; its URL. Takes one call of rabbitmqctl."""
