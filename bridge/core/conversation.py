@@ -14,6 +14,7 @@ from bridge.core.outbound import OutboundMessage, Stamp, Subject, ending_id, lin
 
 COMPLETE = "interaction-complete"
 LONGEST_TYPE_BYTES = 200
+LONGEST_ID = 200
 
 
 class Stage(StrEnum):
@@ -180,4 +181,5 @@ def _type(said: Mapping[str, Any]) -> str:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """An id, where it is one that can be written into a header."""
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isascii() else None

@@ -118,6 +118,10 @@ class Lanes:
                     await self._park(lane, list(lane.works), CLOSED_WAIT_S)
                 elif not self._stopping.is_set() and lane.works:
                     await self._turn(lane, lane.works[0])
+        except Exception:
+            for work in lane.works:  # left unacked: the broker will deliver them again, and then they are new
+                del self._in_hand[work.event.id]
+            raise
         finally:
             del self._lanes[lane.key]
 

@@ -69,9 +69,8 @@ class Work:
             self.delivery = delivery
 
     def acknowledge(self) -> bool:
-        """Ack every delivery of the event. False where the broker will deliver it again."""
-        repeats = [repeat.ack() for repeat in self.repeats]
-        return self.delivery.ack() or any(repeats)
+        """Ack every delivery of the event. False where the broker will deliver one of them again."""
+        return all([delivery.ack() for delivery in (self.delivery, *self.repeats)])
 
 
 def past(incoming: Incoming) -> Record:

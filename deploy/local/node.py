@@ -30,11 +30,13 @@ BIN = Path("/usr/lib/rabbitmq/bin")
 HOST = "127.0.0.1"
 NAME = "rabbit@localhost"  # the same for every node: each is alone with its epmd
 
-# The limits keep a small or full disk and a busy machine from blocking the publishers of a test.
+# The limits keep a small or full disk and a busy machine from blocking the publishers of a test. Quorum queues tell
+# their counts to rabbitmqctl at every tick.
 SETTINGS = """\
 [{rabbit, [
   {vm_memory_high_watermark, {absolute, 4294967296}},
   {disk_free_limit, 1000000},
+  {quorum_tick_interval, 1000},
   {log, [{console, [{enabled, false}]}]}
 ]}].
 """

@@ -5,8 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pika
@@ -15,6 +14,7 @@ import pytest
 
 from deploy.local import node as node_module
 from deploy.local.node import NodeError, RabbitNode, free_port, opens
+from tests.local.processes import eventually, processes_in
 
 QUORUM = {"x-queue-type": "quorum"}
 
@@ -39,24 +39,7 @@ def connect(url: str) -> pika.BlockingConnection:
 
 
 def processes_of(node: RabbitNode) -> dict[int, str]:
-    """Every living process that works in the node's folder: pid and command line."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            if (entry / "cwd").resolve(strict=True).is_relative_to(node.folder):
-                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
-        except (OSError, ValueError):
-            continue
-    return found
-
-
-def eventually(condition: Callable[[], bool], within_s: float = 10) -> bool:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+    return processes_in(node.folder)
 
 
 def put(url: str, queue: str, body: bytes) -> None:
@@ -93,17 +76,10 @@ def test_a_node_listens_on_loopback_only(node: RabbitNode) -> None:
     assert set(addresses) <= {"0100007F", "0" * 24 + "01000000"}
 
 
-def test_a_node_writes_nothing_outside_its_folder(node: RabbitNode) -> None:
-    for pid in processes_of(node):
-        opened = {os.path.realpath(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
-        outside = [
-            path
-            for path in opened
-            if path.startswith("/")
-            and not Path(path).is_relative_to(node.folder)
-            and not path.startswith(("/dev/", "/proc/"))
-        ]
-        assert outside == []
+def test_a_node_has_no_file_open_outside_its_folder_but_programs(node: RabbitNode) -> None:
+    links = [link for pid in processes_of(node) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    files = {os.path.realpath(link) for link in links if os.readlink(link).startswith("/")}
+    assert [name for name in files if not name.startswith((f"{node.folder}/", "/dev/", "/usr/lib/"))] == []
 
 
 def test_two_nodes_run_side_by_side(node: RabbitNode, other: RabbitNode) -> None:
@@ -155,6 +131,11 @@ def test_ctl_says_what_went_wrong(node: RabbitNode) -> None:
 
 def test_ctl_prints_the_answer_only(node: RabbitNode) -> None:
     assert node.ctl("eval", "1 + 1.") == "2\n"
+
+
+def test_the_ctl_script_is_rabbitmqctl_for_this_node(node: RabbitNode) -> None:
+    command = ["sh", str(node.ctl_script()), "eval", 'rabbit_misc:format("~s", [node()]).']
+    assert subprocess.run(command, env={}, capture_output=True, text=True, check=True).stdout == '"rabbit@localhost"\n'
 
 
 def test_stop_leaves_no_process_and_may_be_called_twice(other: RabbitNode) -> None:

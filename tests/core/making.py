@@ -1,0 +1,82 @@
+"""Values for the tests of the core, and how much hypothesis throws at it: the same examples on every machine."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+from bridge.core.event import Event, Kind
+from bridge.core.history import Message
+from bridge.core.incoming import Incoming
+from bridge.core.outbound import Outbound, RoutingKey, Stamp, Subject
+from bridge.core.route import OnBusy, RoutedEvent
+
+MIB = 1024 * 1024
+NOW_S = 1_700_000_000.9
+HEX = "5f0000000000000000000001"
+OTHER_HEX = "5f0000000000000000000002"
+KEY = "{channel_type}.{channel}.{type}"
+
+
+def thrown(examples: int) -> settings:
+    """So many examples, the same ones each time; large inputs are meant, and slow machines are nobody's fault."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+def incoming(
+    body: Any = None,
+    *,
+    properties: Mapping[str, Any] | None = None,
+    headers: Mapping[str, Any] | None = None,
+    **rest: Any,
+) -> Incoming:
+    """A message with that body: bytes as they are, anything else as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Incoming(body=raw, queue="bridge.events", properties=properties or {}, headers=headers or {}, **rest)
+
+
+def routed(**fields: Any) -> RoutedEvent:
+    """An event with nothing left to choose."""
+    chosen: dict[str, Any] = {
+        "id": "e-1",
+        "kind": Kind.EXTERNAL_EVENT,
+        "message": "hello",
+        "user_id": "user-1",
+        "service_id": HEX,
+        "channel": "sms",
+        "version_set": "release",
+        "conversation_id": None,
+        "tags": {},
+        "route": None,
+        "on_busy": OnBusy.INTERACT,
+        "agent_actions": "^action-too-long$",
+        "response_format": "text",
+    }
+    return RoutedEvent(**{**chosen, **fields})
+
+
+def event(**fields: Any) -> Event:
+    """An event as published."""
+    return Event(**{"id": "e-1", "message": "hello", "service_id": HEX, **fields})
+
+
+def subject(**fields: Any) -> Subject:
+    """What all messages of an event are about."""
+    return Subject(**{"event_id": "e-1", "channel": "sms", "attempt": 1, **fields})
+
+
+def stamp(*outbounds: Outbound) -> Stamp:
+    """One outbound that takes everything, unless others are given."""
+    return Stamp(outbounds or (Outbound("agent.events", RoutingKey(KEY)),), lambda: NOW_S)
+
+
+def message(id_: str, interaction: str = "i-1", kind: str = "agent-message", text: str = "words") -> Message:
+    """A message of a conversation's history."""
+    return Message(id=id_, interaction_id=interaction, message_type=kind, text=text)

@@ -1,0 +1,58 @@
+"""The bridge's client for the Amigo API, pointed at a server of the test."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bridge.core.event import Kind
+from bridge.core.route import OnBusy, RoutedEvent
+from bridge.edges.amigo.agent import AmigoAgent
+from bridge.edges.amigo.client import Credentials, HttpClient
+from bridge.edges.amigo.tokens import Tokens
+
+API_KEY = "canary-key-5e1f0c"
+SERVICE = "5f0000000000000000000001"
+CONVERSATION = "6a0000000000000000000001"
+IDLE_S = 0.3
+
+
+def credentials(base_url: str, user_id: str | None = "bridge-user") -> Credentials:
+    return Credentials(base_url, "acme", "key-id-1", API_KEY, user_id)
+
+
+def routed(**changes: Any) -> RoutedEvent:
+    """An event with nothing left to choose."""
+    fields: dict[str, Any] = {
+        "id": "event-1",
+        "kind": Kind.EXTERNAL_EVENT,
+        "message": "the boiler is cold",
+        "user_id": "user-1",
+        "service_id": SERVICE,
+        "channel": "sms",
+        "version_set": "release",
+        "conversation_id": None,
+        "tags": {},
+        "route": None,
+        "on_busy": OnBusy.INTERACT,
+        "agent_actions": "^$",
+        "response_format": "text",
+    }
+    return RoutedEvent(**{**fields, **changes})
+
+
+@asynccontextmanager
+async def agent_at(base_url: str, *, idle_s: float = IDLE_S, user_id: str | None = "bridge-user") -> AsyncIterator[Any]:
+    """An agent with `client` and `tokens` beside it."""
+    who = credentials(base_url, user_id)
+    async with HttpClient(who, idle_s) as client:
+        tokens = Tokens(client, who)
+        agent = AmigoAgent(client, tokens)
+        yield agent
+
+
+async def read(stream: AsyncIterator[bytes], into: list[bytes] | None = None) -> bytes:
+    """All of a stream; what came before an error is in `into`."""
+    pieces = into if into is not None else []
+    async for piece in stream:
+        pieces.append(piece)
+    return b"".join(pieces)

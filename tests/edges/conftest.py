@@ -1,0 +1,64 @@
+"""The loops these tests run on: uvloop as in production, and for HTTP asyncio's own as well; one broker for all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import uvloop
+
+from tests.system.broker import Broker
+
+from .logbook import Logbook
+from .nodes import shared_broker
+from .rig import Rig
+from .scripted import Script, ScriptedServer
+
+Serve = Callable[[Script], Awaitable[ScriptedServer]]
+Build = Callable[..., Rig]
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
+    """A socket that dies is told in other exceptions on each loop, so whatever speaks HTTP is tried on both."""
+    if item.path.name.startswith("test_amigo"):
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """A private RabbitMQ node, the same for every test that asks."""
+    return shared_broker(request.config)
+
+
+@pytest.fixture
+def log() -> Logbook:
+    """A log that remembers."""
+    return Logbook()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Starts scripted HTTP servers, and closes them afterwards."""
+    async with AsyncExitStack() as stack:
+
+        async def start(script: Script) -> ScriptedServer:
+            return await stack.enter_async_context(ScriptedServer(script))
+
+        yield start
+
+
+@pytest.fixture
+async def build(broker: Broker, log: Logbook) -> AsyncIterator[Build]:
+    """Makes the bridge's broker side in a vhost of its own; what still runs is stopped afterwards."""
+    rigs: list[Rig] = []
+
+    def make(**options: Any) -> Rig:
+        options.setdefault("vhost", rigs[0].vhost if rigs else broker.vhost())
+        rigs.append(Rig(broker, log=log, **options))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        await rig.stop()

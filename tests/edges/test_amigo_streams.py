@@ -1,0 +1,245 @@
+"""Streams: bytes as they come, lines of any size, nothing lost that had come, nothing left open."""
+
+import asyncio
+import gc
+import logging
+from itertools import count
+
+import pytest
+
+from bridge.core.failure import LineTooLong, Lost
+from bridge.core.ndjson import LineSplitter
+from tests.system.waiting import until
+
+from .amigo import CONVERSATION, IDLE_S, agent_at, read, routed
+from .conftest import Serve
+from .scripted import CHUNKED, LAST_CHUNK, Talk, chunk, head, signing_in, token
+
+KIB, MIB = 1024, 1024 * 1024
+MOST = 4 * MIB
+
+
+async def test_a_stream_of_one_byte_a_chunk_arrives_whole(serve: Serve) -> None:
+    line = '{"type":"new-message","message":"ü\u2028\u0085"}\n'.encode() * 40
+
+    async def crumbs(talk: Talk) -> None:
+        await talk.send(CHUNKED)
+        for byte in line:
+            await talk.send(chunk(bytes([byte])))
+            await asyncio.sleep(0)
+        await talk.send(LAST_CHUNK)
+
+    server = await serve(signing_in(crumbs))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        assert await read(stream) == line
+
+
+@pytest.mark.parametrize("size", [600 * KIB, 3 * MIB, MOST, MOST + 1, 12 * MIB])
+async def test_a_line_of_any_size_passes_and_only_the_splitter_limits_it(serve: Serve, size: int) -> None:
+    line = b"x" * size
+
+    async def long(talk: Talk) -> None:
+        await talk.send(CHUNKED)
+        for start in range(0, size, 300_000):
+            await talk.send(chunk(line[start : start + 300_000]))
+        await talk.send(chunk(b"\nafter\n") + LAST_CHUNK)
+
+    server = await serve(signing_in(long))
+    splitter, lines = LineSplitter(MOST), []
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        if size > MOST:
+            with pytest.raises(LineTooLong):
+                async for piece in stream:
+                    lines += splitter.feed(piece)
+        else:
+            async for piece in stream:
+                lines += splitter.feed(piece)
+            assert lines == [line, b"after"]
+    await until(lambda: not server.links, "the connection is closed")
+
+
+async def test_a_piece_is_handed_on_before_the_next_one_is_written(serve: Serve) -> None:
+    turn = asyncio.Semaphore(0)
+
+    async def in_turn(talk: Talk) -> None:
+        await talk.send(CHUNKED)
+        for number in count():
+            await talk.send(chunk(b"%d\n" % number))
+            await turn.acquire()
+
+    server = await serve(signing_in(in_turn))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        for number in range(50):
+            assert await anext(stream) == b"%d\n" % number
+            turn.release()
+
+
+async def test_lines_that_had_come_are_given_though_the_connection_broke_meanwhile(serve: Serve) -> None:
+    """RELIABILITY H6: a subscriber is told what was said, however slowly the broker takes it."""
+    reading, cut = asyncio.Event(), asyncio.Event()
+
+    async def five_lines_and_a_reset(talk: Talk) -> None:
+        await talk.send(CHUNKED + chunk(b"1\n"))
+        await reading.wait()
+        for number in b"2345":
+            await talk.send(chunk(b"%c\n" % number))
+        await asyncio.sleep(0.05)  # so that they have come before the reset does
+        talk.reset()
+        cut.set()
+
+    server = await serve(signing_in(five_lines_and_a_reset))
+    pieces: list[bytes] = []
+    async with agent_at(server.base_url) as agent:
+        with pytest.raises(Lost):
+            async with agent.create(routed()) as stream:
+                pieces.append(await anext(stream))
+                reading.set()
+                await cut.wait()
+                await asyncio.sleep(0.05)  # the broker is slow: `room()` does not return
+                await read(stream, pieces)
+    assert b"".join(pieces) == b"1\n2\n3\n4\n5\n"
+
+
+async def test_a_reader_who_waits_holds_the_server_back(serve: Serve) -> None:
+    """What is read ahead is bounded: the server stands still, instead of memory filling up."""
+    sent = 0
+
+    async def flood(talk: Talk) -> None:
+        nonlocal sent
+        await talk.send(CHUNKED)
+        for _ in range(1024):
+            await talk.send(chunk(b"x" * 65_535 + b"\n"))
+            sent += 65_536
+        await talk.send(LAST_CHUNK)
+
+    server = await serve(signing_in(flood))
+    async with agent_at(server.base_url, idle_s=5) as agent, agent.create(routed()) as stream:
+        first = await anext(stream)
+        seen = -1
+        while seen != sent:  # until the server stands still
+            seen = sent
+            await asyncio.sleep(0.09)
+        assert sent < 24 * MIB
+        assert len(first) + len(await read(stream)) == 64 * MIB
+
+
+async def test_a_reader_who_waits_longer_than_the_idle_limit_is_not_taken_for_a_silent_server(serve: Serve) -> None:
+    async def flood(talk: Talk) -> None:
+        await talk.send(CHUNKED)
+        for _ in range(256):
+            await talk.send(chunk(b"x" * 65_535 + b"\n"))
+        await talk.send(LAST_CHUNK)
+
+    server = await serve(signing_in(flood))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        first = await anext(stream)
+        await asyncio.sleep(IDLE_S * 2)
+        assert len(first) + len(await read(stream)) == 16 * MIB
+
+
+async def test_words_now_and_then_keep_a_stream_alive_for_longer_than_the_idle_limit(serve: Serve) -> None:
+    async def slowly(talk: Talk) -> None:
+        await talk.send(CHUNKED)
+        for _ in range(12):
+            await talk.send(chunk(b"still here\n"))
+            await asyncio.sleep(IDLE_S / 5)
+        await talk.send(LAST_CHUNK)
+
+    server = await serve(signing_in(slowly))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        assert await read(stream) == b"still here\n" * 12
+
+
+async def test_leaving_a_stream_before_its_end_closes_the_connection(serve: Serve) -> None:
+    async def endless(talk: Talk) -> None:
+        await talk.send(CHUNKED + chunk(b"1\n"))
+        await talk.hang()
+
+    server = await serve(signing_in(endless))
+    async with agent_at(server.base_url, idle_s=30) as agent:
+        async with agent.create(routed()) as stream:
+            assert await anext(stream) == b"1\n"
+        await until(lambda: len(server.links) == 1, "only the idle connection of the sign-in is left")
+        with pytest.raises(KeyError):
+            async with agent.interact(routed(), CONVERSATION):
+                raise KeyError
+        await until(lambda: len(server.links) == 1, "only the idle connection of the sign-in is left")
+    await until(lambda: not server.links, "no connection is left")
+
+
+async def test_a_stream_for_each_of_200_users_does_not_delay_a_sign_in(serve: Serve) -> None:
+    async def endless(talk: Talk) -> None:
+        await talk.send(CHUNKED + chunk(b"1\n"))
+        await talk.hang()
+
+    server = await serve(signing_in(endless))
+    loop = asyncio.get_running_loop()
+    opened = asyncio.Semaphore(0)
+
+    async def listen(user_id: str) -> None:
+        async with agent.create(routed(user_id=user_id)) as stream:
+            await anext(stream)
+            opened.release()
+            await anext(stream)
+
+    async with agent_at(server.base_url, idle_s=30) as agent:
+        listeners = [asyncio.create_task(listen(f"user-{number}")) for number in range(200)]
+        for _ in listeners:
+            await opened.acquire()
+        assert len(server.links) >= 200
+        started_s = loop.time()
+        await agent.probe(credentials=True)
+        assert loop.time() - started_s < 1
+        for listener in listeners:
+            listener.cancel()
+        await asyncio.gather(*listeners, return_exceptions=True)
+
+
+async def test_1000_cancels_leave_no_socket_open(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Cancelled in every phase: signing in, connecting, waiting for the answer, within the stream."""
+    turn = count()
+
+    async def by_turns(talk: Talk) -> None:
+        match next(turn) % 3:
+            case 0:
+                await talk.hang()
+            case 1:
+                await talk.send(CHUNKED + chunk(b"1\n"))
+                await talk.hang()
+            case 2:
+                await talk.send(head(201, Content_Length="9"))
+                await talk.hang()
+
+    server = await serve(signing_in(by_turns))
+    caplog.set_level(logging.WARNING)
+
+    async def listen(number: int) -> None:
+        async with agent.create(routed(user_id=f"user-{number % 100}")) as stream:
+            await read(stream)
+
+    async with agent_at(server.base_url, idle_s=30) as agent:
+        for start in range(0, 1000, 100):
+            listeners = [asyncio.create_task(listen(start + number)) for number in range(100)]
+            for turns in range(100):
+                listeners[turns].cancel()
+                if turns % 10 == 0:
+                    await asyncio.sleep(0.002)
+            ended = await asyncio.gather(*listeners, return_exceptions=True)
+            assert all(isinstance(error, asyncio.CancelledError) for error in ended)
+    await until(lambda: not server.links, "every connection is closed")
+    gc.collect()
+    await asyncio.sleep(0)
+    assert [record.message for record in caplog.records if "nclosed" in record.message] == []
+    assert asyncio.all_tasks() - {asyncio.current_task()} == server.tasks
+
+
+async def test_a_client_that_is_closed_sends_nothing(serve: Serve) -> None:
+    async def unused(talk: Talk) -> None:
+        await talk.answer(200, token())
+
+    server = await serve(unused)
+    async with agent_at(server.base_url) as agent:
+        pass
+    with pytest.raises(Exception, match="closed"):
+        await agent.finish("user-1", CONVERSATION)
+    assert server.requests == []

@@ -1,0 +1,36 @@
+"""Plain fakes of the flow's ports. They keep the promises of `bridge/flow/ports.py`, and the tests hold them to it."""
+
+from .agent import Call, FakeAgent, HotLoop
+from .broker import FakeCopier, FakeDelivery, FakeInbox, Trace
+from .clock import Stuck, VirtualTimeLoop
+from .log import FakeLog
+from .play import Fate, Gate, Play, Talk, Turn, answered, complete, error, line, opening, refused, said
+from .publisher import FakePublisher
+from .routes import FakeRoutes
+
+__all__ = [
+    "Call",
+    "FakeAgent",
+    "FakeCopier",
+    "FakeDelivery",
+    "FakeInbox",
+    "FakeLog",
+    "FakePublisher",
+    "FakeRoutes",
+    "Fate",
+    "Gate",
+    "HotLoop",
+    "Play",
+    "Stuck",
+    "Talk",
+    "Trace",
+    "Turn",
+    "VirtualTimeLoop",
+    "answered",
+    "complete",
+    "error",
+    "line",
+    "opening",
+    "refused",
+    "said",
+]

@@ -1,0 +1,109 @@
+"""The broker as the flow sees it: deliveries, the consumer that can be held back, copies."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.core.dead_letter import Copy
+from bridge.core.incoming import Incoming
+from bridge.flow.ports import CopyRefused
+
+Trace = list[tuple[str, Any]]
+"""What happened at the fakes that share it, in order: `confirmed`, `copied`, `acked` and what it happened to."""
+
+
+@dataclass(eq=False)
+class FakeDelivery:
+    """The delivery port. `acked` counts acks that went through, `asked` the calls."""
+
+    incoming: Incoming
+    alive: bool = True
+    acked: int = 0
+    asked: int = 0
+    trace: Trace = field(default_factory=list)
+
+    def ack(self) -> bool:
+        self.asked += 1
+        if not self.alive or self.acked:
+            return False
+        self.acked += 1
+        self.trace.append(("acked", self))
+        return True
+
+    def die(self) -> None:
+        """The connection is gone, and the right to ack with it."""
+        self.alive = False
+
+
+class FakeInbox:
+    """The inbox port: who holds it back, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.reasons: set[str] = set()
+        self.changes: list[tuple[str, str]] = []
+        self.resumed: Callable[[], None] = lambda: None
+
+    @property
+    def consuming(self) -> bool:
+        return not self.reasons
+
+    def pause(self, reason: str) -> None:
+        self.reasons.add(reason)
+        self.changes.append(("pause", reason))
+
+    def resume(self, reason: str) -> None:
+        self.reasons.discard(reason)
+        self.changes.append(("resume", reason))
+        if not self.reasons:
+            self.resumed()
+
+
+class FakeCopier:
+    """The copier port: confirms by itself, unless it is disconnected or told to refuse."""
+
+    def __init__(self, trace: Trace | None = None) -> None:
+        self.copies: list[Copy] = []
+        self.refused: list[Copy] = []
+        self.arrived: Callable[[Copy], None] = lambda copy: None
+        self._trace = trace if trace is not None else []
+        self._refusals: list[str] = []
+        self._twice = 0
+        self._connected = asyncio.Event()
+        self._connected.set()
+
+    async def copy(self, copy: Copy) -> None:
+        await self._connected.wait()
+        await asyncio.sleep(0)
+        if self._refusals:
+            self.refused.append(copy)
+            raise CopyRefused(self._refusals.pop(0))
+        times = 2 if self._twice else 1
+        self._twice = max(0, self._twice - 1)
+        self._trace.append(("copied", copy))
+        for _ in range(times):
+            self.copies.append(copy)
+            self.arrived(copy)
+
+    def refuse(self, times: int = 1, error: str = "no queue takes it") -> None:
+        """Refuse the next copies."""
+        self._refusals += [error] * times
+
+    def twice(self, times: int = 1) -> None:
+        """The confirm of the next copies gets lost, so each is published, and arrives, twice."""
+        self._twice += times
+
+    def disconnect(self) -> None:
+        self._connected.clear()
+
+    def reconnect(self) -> None:
+        self._connected.set()
+
+    def dead(self, reason: str | None = None) -> list[Copy]:
+        """The dead letters that were confirmed."""
+        return [copy for copy in self.copies if copy.exchange and reason in (None, copy.routing_key)]
+
+    @property
+    def delayed(self) -> list[Copy]:
+        """The copies that went to a delay queue."""
+        return [copy for copy in self.copies if not copy.exchange]

@@ -1,0 +1,50 @@
+"""Routes without templates: a test says which route takes what, and what its templates come to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.core.event import Event
+from bridge.core.failure import NoRoute
+from bridge.core.incoming import Incoming
+from bridge.core.route import Rendered, Route
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A route, when it takes an event, and what rendering it gives or raises."""
+
+    route: Route
+    rendered: Rendered | Exception
+    when: Callable[[Event], bool]
+
+
+class FakeRoutes:
+    """The routes port."""
+
+    def __init__(self, *routes: Route) -> None:
+        self._entries: list[Entry] = []
+        for route in routes:
+            self.add(route)
+
+    def add(
+        self,
+        route: Route,
+        rendered: Rendered | Exception | None = None,
+        when: Callable[[Event], bool] = lambda event: True,
+    ) -> None:
+        """One more route, behind those there are."""
+        self._entries.append(Entry(route, rendered or Rendered(), when))
+
+    def match(self, event: Event, incoming: Incoming) -> Route | None:
+        for entry in self._entries:
+            if entry.when(event):
+                return entry.route
+        if event.service_id is None:
+            raise NoRoute("no route took the event and it names no service_id", event.id, event.channel)
+        return None
+
+    def render(self, route: Route, event: Event, incoming: Incoming) -> Rendered:
+        entry = next(entry for entry in self._entries if entry.route is route)
+        if isinstance(entry.rendered, Exception):
+            raise entry.rendered
+        return entry.rendered

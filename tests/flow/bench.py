@@ -1,0 +1,231 @@
+"""The flow, wired as `bridge/app.py` wires it, over fakes; and what must hold of every run, whatever happened in it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Self
+
+import orjson
+
+from bridge.core.backoff import RetryPolicy
+from bridge.core.dead_letter import Copy
+from bridge.core.incoming import Incoming
+from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey, Stamp
+from bridge.core.route import Defaults
+from bridge.core.tally import Tally
+from bridge.flow.dispatcher import Dispatcher
+from bridge.flow.gate import Gate
+from bridge.flow.interaction import Interaction
+from bridge.flow.outbox import Outbox
+from bridge.flow.reconciliation import Reconciliation
+from bridge.flow.settling import Settling
+from bridge.flow.streaming import Limits, Streaming
+from tests.fakes import FakeAgent, FakeCopier, FakeDelivery, FakeInbox, FakeLog, FakePublisher, FakeRoutes, Trace
+
+QUEUE = "bridge.events"
+USER, SERVICE = "user-1", "5f0000000000000000000001"
+KEY = RoutingKey("{channel_type}.{channel}.{type}")
+AGENT_EVENTS = Outbound("agent.events", KEY)
+ENDINGS = ("interaction-complete", "bridge-failed")
+LONG_S = 7_200.0
+
+
+class Bench:
+    """Use as an async context manager: it opens the gate, and at the end stops and checks what must always hold."""
+
+    def __init__(
+        self,
+        *,
+        policy: RetryPolicy | None = None,
+        park_after_s: float = 60.0,
+        settle_s: float = 2.0,
+        limits: Limits | None = None,
+        outbounds: tuple[Outbound, ...] = (AGENT_EVENTS,),
+        routes: FakeRoutes | None = None,
+        defaults: Defaults | None = None,
+        dice: float = 0.5,
+        copies_return: bool = True,
+    ) -> None:
+        self.trace: Trace = []
+        self.deliveries: list[FakeDelivery] = []
+        self.agent, self.inbox, self.log, self.tally = FakeAgent(), FakeInbox(), FakeLog(), Tally()
+        self.publisher, self.copier = FakePublisher(self.trace), FakeCopier(self.trace)
+        self.routes = routes or FakeRoutes()
+        self.policy = policy or RetryPolicy()
+        self.bugs_expected = False
+        self.on_the_way = 0
+        self._waiting: list[Incoming] = []
+        self._streams = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self.copier.arrived = self._delayed if copies_return else lambda copy: None
+        self.inbox.resumed = self._resumed
+        roll = lambda: dice  # noqa: E731
+        stamp = Stamp(outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
+        self.reconciliation = Reconciliation(self.agent, settle_s, self.log)
+        self.streaming = Streaming(self.publisher, stamp, limits or Limits(4096, 900.0), self._new_stream)
+        self.interaction = Interaction(self.agent, self.streaming, self.reconciliation, self.log)
+        self.settling = Settling(
+            self.copier, stamp, "bridge.dead", self.policy, lambda: 1_700_000_000.0, roll, self.tally, self.log
+        )
+        self.gate = Gate(self.agent, self.inbox, self.policy, roll, self.log)
+        self.dispatcher = Dispatcher(
+            routes=self.routes,
+            defaults=defaults or Defaults(),
+            max_bytes={QUEUE: 1024 * 1024},
+            interaction=self.interaction,
+            settling=self.settling,
+            gate=self.gate,
+            new_outbox=lambda: Outbox(self.publisher, self.policy, roll, self.log),
+            policy=self.policy,
+            park_after_s=park_after_s,
+            dice=roll,
+            tally=self.tally,
+            log=self.log,
+        )
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        await self.until(lambda: self.gate.is_open, "the gate opens")
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.dispatcher.stop(0)
+        if kind is None:
+            broken = [each for each in results if isinstance(each, Exception)]
+            assert not broken, f"a task of the process ended: {broken!r}"
+            self.check()
+
+    def start(self) -> None:
+        """The tasks that run as long as the process; without waiting for the gate."""
+        self._tasks = [asyncio.create_task(self.gate.run()), asyncio.create_task(self.dispatcher.run())]
+
+    @staticmethod
+    def now_s() -> float:
+        return asyncio.get_running_loop().time()
+
+    # In.
+
+    def deliver(self, event_id: str = "e1", text: str | None = None, **fields: Any) -> FakeDelivery:
+        """An event; `redelivered`, `headers` and `body` belong to the message, every other field to the event."""
+        message = {name: fields.pop(name) for name in ("redelivered", "headers", "properties") if name in fields}
+        event = {"id": event_id, "message": text or f"Tell {event_id}", "user_id": USER, "service_id": SERVICE}
+        body = fields.pop("body", None)
+        if body is None:
+            body = orjson.dumps({name: value for name, value in {**event, **fields}.items() if value is not None})
+        return self.receive(Incoming(body, QUEUE, "bridge.events", "some.key", **message))
+
+    def receive(self, incoming: Incoming) -> FakeDelivery:
+        delivery = FakeDelivery(incoming, trace=self.trace)
+        self.deliveries.append(delivery)
+        self.dispatcher.receive(delivery)
+        return delivery
+
+    def redeliver(self, delivery: FakeDelivery) -> FakeDelivery:
+        """The same message on the next connection."""
+        delivery.die()
+        old = delivery.incoming
+        return self.receive(
+            Incoming(old.body, old.queue, old.exchange, old.routing_key, True, old.properties, old.headers)
+        )
+
+    def _delayed(self, copy: Copy) -> None:
+        if copy.exchange:
+            return
+        self.on_the_way += 1
+        asyncio.get_running_loop().call_later(float(copy.routing_key.rsplit(".", 1)[1]), self._back, copy)
+
+    def _back(self, copy: Copy) -> None:
+        incoming = Incoming(copy.body, QUEUE, "", QUEUE, False, copy.properties, copy.headers)
+        self._waiting.append(incoming)
+        if self.inbox.consuming:
+            self._resumed()
+
+    def _resumed(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for incoming in waiting:
+            self.on_the_way -= 1
+            self.receive(incoming)
+
+    def _new_stream(self) -> str:
+        self._streams += 1
+        return f"{self._streams:012x}"
+
+    # Waiting.
+
+    async def until(self, holds: Callable[[], object], what: str, within_s: float = LONG_S) -> None:
+        """Wait in virtual time until something holds."""
+        until_s = self.now_s() + within_s
+        while not holds():
+            assert self.now_s() < until_s, f"not within {within_s:g} s: {what}"
+            await asyncio.sleep(0.05)
+
+    async def quiet(self, within_s: float = LONG_S) -> None:
+        """Wait until nothing is in hand, or on its way through a delay queue."""
+        await self.until(lambda: not self.dispatcher.in_hand and not self.on_the_way, "everything settled", within_s)
+
+    async def wait(self, seconds: float) -> None:
+        """Let so much virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    # Out.
+
+    def out(self, event_id: str = "e1") -> list[OutboundMessage]:
+        """What the broker has confirmed for an event, without the repeats, in order."""
+        messages = {each.message_id: each for each in self.publisher.confirmed if each.correlation_id == event_id}
+        return list(messages.values())
+
+    def types(self, event_id: str = "e1") -> list[str]:
+        return [message.type for message in self.out(event_id)]
+
+    def said(self, type_: str, event_id: str = "e1") -> list[dict[str, Any]]:
+        """The bodies of an event's messages of one type."""
+        return [orjson.loads(message.body) for message in self.out(event_id) if message.type == type_]
+
+    def order(self) -> list[str]:
+        """In which order things were made sure of: the type of a message, `copy:<where>` of a copy, `ack`."""
+        names = {
+            "confirmed": lambda it: it.type,
+            "copied": lambda it: f"copy:{it.routing_key}",
+            "acked": lambda it: "ack",
+        }
+        return [names[what](it) for what, it in self.trace]
+
+    def dead(self) -> list[tuple[str, str]]:
+        """Reason and body id of every dead letter."""
+        return [(copy.routing_key, str(copy.headers.get("x-bridge-error"))) for copy in self.copier.dead()]
+
+    def attempts(self) -> int:
+        """Requests that may have made the agent hear something."""
+        return len(self.agent.calls("create", "interact"))
+
+    # What must always hold.
+
+    def check(self) -> None:
+        assert not self.agent.hot, "the API is asked again and again without a wait"
+        assert not self.agent.overlaps, "two requests of one user and service at once"
+        assert self.bugs_expected or not self.log.at("critical"), self.log.at("critical")
+        for delivery in self.deliveries:
+            assert delivery.asked <= 1, f"settled {delivery.asked} times: {delivery.incoming.body!r}"
+        self._check_endings()
+        self._check_confirms()
+
+    def _check_endings(self) -> None:
+        endings: Counter[str] = Counter()
+        for message in {each.message_id: each for each in self.publisher.confirmed}.values():
+            if message.type in ENDINGS:
+                endings[message.correlation_id] += 1
+        twice = [event_id for event_id, count in endings.items() if count > 1]
+        assert not twice, f"more than one ending: {twice}"
+
+    def _check_confirms(self) -> None:
+        """No ack while anything of the event is still to be confirmed that was handed over before."""
+        handed = {id(each) for each in self.publisher.sent}
+        confirmed: set[int] = set()
+        for what, it in self.trace:
+            if what == "confirmed":
+                confirmed.add(id(it))
+        missing = handed - confirmed
+        assert all(id(each) not in missing or each in self.publisher.unconfirmed for each in self.publisher.sent)
