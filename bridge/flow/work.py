@@ -70,7 +70,8 @@ class Work:
 
     def acknowledge(self) -> bool:
         """Ack every delivery of the event. False where the broker will deliver one of them again."""
-        return all([delivery.ack() for delivery in (self.delivery, *self.repeats)])
+        acked = [delivery.ack() for delivery in (self.delivery, *self.repeats)]
+        return all(acked)
 
 
 def past(incoming: Incoming) -> Record:

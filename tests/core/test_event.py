@@ -288,3 +288,8 @@ def test_a_compressed_body_is_refused_by_its_encoding() -> None:
     error = refused(b"\x1f\x8b", properties={"content_encoding": "gzip", "message_id": "amqp"})
     assert "gzip" in str(error)
     assert error.event_id == "amqp"
+
+
+def test_a_property_that_could_not_be_read_refuses_the_message_by_its_name() -> None:
+    error = refused({"id": "e-1"}, unreadable=("app_id", "timestamp"))
+    assert "app_id, timestamp" in str(error)

@@ -78,7 +78,7 @@ class ScriptedServer:
         self.requests: list[Request] = []
         self.links: set[asyncio.StreamWriter] = set()
         self.connections = 0
-        self._script = script
+        self.script = script
         self._server: asyncio.Server | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -125,7 +125,7 @@ class ScriptedServer:
         while (request := await _read(reader)) is not None:
             self.requests.append(request)
             talk = Talk(request, writer)
-            await self._or_gone(self._script(talk), reader, writer)
+            await self._or_gone(self.script(talk), reader, writer)
             if not talk.keep_alive:
                 return
 

@@ -1,8 +1,8 @@
 """The Amigo API in memory: one unfinished conversation per (user, service), one request at a time in each."""
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -34,10 +34,11 @@ class Call:
 
 
 class FakeAgent:
-    """The agent port. `talks` is the truth, `journal` every call.
+    """The agent port. `talks` is the truth, `journal` every call, `others` what somebody else said.
 
     `lists` and `shows_messages` are the role's permissions; `listing_lag_s` is how long a new conversation is not
     listed; `finish_of_empty` says what finishing does where there are no messages: `deletes`, `refuses` or `keeps`.
+    `before` holds what happens, once, just before the next call of an operation.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,8 @@ class FakeAgent:
         self.listing_lag_s = 0.0
         self.finish_of_empty = "deletes"
         self.default = Play()
+        self.others: Counter[str] = Counter()
+        self.before: dict[str, Callable[[], object]] = {}
         self._plays: deque[Play] = deque()
         self._plays_for: defaultdict[str | None, deque[Play]] = defaultdict(deque)
         self._failures: defaultdict[str, deque[Exception | None]] = defaultdict(deque)
@@ -90,6 +93,7 @@ class FakeAgent:
         """An interaction of somebody else."""
         turn = Turn(talk, False, text, kind, next(self._numbers))
         turn.save()
+        self.others[text] += 1
         return turn
 
     def heard(self, text: str) -> int:
@@ -166,6 +170,7 @@ class FakeAgent:
             self.hot = True
             raise HotLoop(f"{MOST_CALLS_AT_ONCE} calls at once, the last of them {operation}")
         await asyncio.sleep(0)
+        self.before.pop(operation, lambda: None)()
         failure = self._failures[operation].popleft() if self._failures[operation] else self._broken.get(operation)
         if failure is not None:
             raise failure

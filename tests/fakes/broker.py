@@ -10,7 +10,7 @@ from bridge.core.incoming import Incoming
 from bridge.flow.ports import CopyRefused
 
 Trace = list[tuple[str, Any]]
-"""What happened at the fakes that share it, in order: `confirmed`, `copied`, `acked` and what it happened to."""
+"""What happened at the fakes that share it, in order: `handed`, `confirmed`, `copied` or `acked`, and what it was."""
 
 
 @dataclass(eq=False)

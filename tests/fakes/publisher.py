@@ -33,11 +33,15 @@ class Refusal:
 
 
 class FakePublisher:
-    """The publisher port. `sent` is what went over the wire, repeats included; `confirmed` what the broker has."""
+    """The publisher port. `sent` is what went over the wire, repeats included, in order.
+
+    `confirmed` is what the broker has, `refused` what it would not take.
+    """
 
     def __init__(self, trace: Trace | None = None) -> None:
         self.sent: list[OutboundMessage] = []
         self.confirmed: list[OutboundMessage] = []
+        self.refused: list[OutboundMessage] = []
         self.connected = True
         self._confirms = True
         self._trace = trace if trace is not None else []
@@ -47,6 +51,7 @@ class FakePublisher:
         self._room.set()
 
     def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
+        self._trace.append(("handed", message))
         self._pipes.setdefault(message.outbound, Pipe()).waiting.append(Handed(message, receipt))
         self._pump()
 
@@ -125,5 +130,6 @@ class FakePublisher:
             handed.receipt.confirmed(handed.message)
         else:
             refusal.times -= 1
+            self.refused.append(handed.message)
             handed.receipt.refused(handed.message, refusal.error)
         self._pump()

@@ -1,7 +1,7 @@
 """The flow, wired as `bridge/app.py` wires it, over fakes; and what must hold of every run, whatever happened in it."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -28,6 +28,8 @@ KEY = RoutingKey("{channel_type}.{channel}.{type}")
 AGENT_EVENTS = Outbound("agent.events", KEY)
 ENDINGS = ("interaction-complete", "bridge-failed")
 LONG_S = 7_200.0
+LATENCY_S = 0.005
+"""How much longer than its delay a copy takes to come back."""
 
 
 class Bench:
@@ -89,6 +91,8 @@ class Bench:
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._check_settled()
         for task in self._tasks:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -135,7 +139,8 @@ class Bench:
         if copy.exchange:
             return
         self.on_the_way += 1
-        asyncio.get_running_loop().call_later(float(copy.routing_key.rsplit(".", 1)[1]), self._back, copy)
+        delay_s = float(copy.routing_key.rsplit(".", 1)[1])
+        asyncio.get_running_loop().call_later(delay_s + LATENCY_S, self._back, copy)
 
     def _back(self, copy: Copy) -> None:
         incoming = Incoming(copy.body, QUEUE, "", QUEUE, False, copy.properties, copy.headers)
@@ -191,11 +196,11 @@ class Bench:
             "copied": lambda it: f"copy:{it.routing_key}",
             "acked": lambda it: "ack",
         }
-        return [names[what](it) for what, it in self.trace]
+        return [names[what](it) for what, it in self.trace if what in names]
 
-    def dead(self) -> list[tuple[str, str]]:
-        """Reason and body id of every dead letter."""
-        return [(copy.routing_key, str(copy.headers.get("x-bridge-error"))) for copy in self.copier.dead()]
+    def dead(self) -> list[str]:
+        """The reason of every dead letter, in order."""
+        return [copy.routing_key for copy in self.copier.dead()]
 
     def attempts(self) -> int:
         """Requests that may have made the agent hear something."""
@@ -211,21 +216,52 @@ class Bench:
             assert delivery.asked <= 1, f"settled {delivery.asked} times: {delivery.incoming.body!r}"
         self._check_endings()
         self._check_confirms()
+        self._check_heard()
+
+    def _check_settled(self) -> None:
+        """What is not in hand any more is acked, if it may still be."""
+        left = [each.incoming.body for each in self.deliveries if each.alive and not each.acked]
+        assert self.dispatcher.in_hand or not left, f"neither in hand nor settled: {left}"
 
     def _check_endings(self) -> None:
-        endings: Counter[str] = Counter()
-        for message in {each.message_id: each for each in self.publisher.confirmed}.values():
-            if message.type in ENDINGS:
-                endings[message.correlation_id] += 1
-        twice = [event_id for event_id, count in endings.items() if count > 1]
-        assert not twice, f"more than one ending: {twice}"
+        messages = {each.message_id: each for each in self.publisher.confirmed if each.type in ENDINGS}
+        endings = Counter(each.correlation_id for each in messages.values())
+        assert all(count == 1 for count in endings.values()), f"more than one ending: {endings}"
 
     def _check_confirms(self) -> None:
-        """No ack while anything of the event is still to be confirmed that was handed over before."""
-        handed = {id(each) for each in self.publisher.sent}
-        confirmed: set[int] = set()
+        """Nothing is acked while a message of its event is unconfirmed, unless it was given up."""
+        given_up = {event_id_of(copy.body) for copy in self.copier.dead("undeliverable")}
+        unconfirmed: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
         for what, it in self.trace:
-            if what == "confirmed":
-                confirmed.add(id(it))
-        missing = handed - confirmed
-        assert all(id(each) not in missing or each in self.publisher.unconfirmed for each in self.publisher.sent)
+            if what == "handed":
+                unconfirmed[it.correlation_id].add((it.outbound, it.message_id))
+            elif what == "confirmed":
+                unconfirmed[it.correlation_id].discard((it.outbound, it.message_id))
+            elif what == "acked":
+                event_id = event_id_of(it.incoming.body)
+                left = sorted(unconfirmed[event_id])
+                assert event_id in given_up or not left, f"acked before these were confirmed: {left}"
+
+    def _check_heard(self) -> None:
+        """One external event, one interaction."""
+        events = {event_id_of(each.incoming.body): text_of(each.incoming.body) for each in self.deliveries}
+        allowed = Counter(events.values()) + self.agent.others
+        for text in events.values():
+            assert text is None or self.agent.heard(text) <= allowed[text], f"the agent has heard it twice: {text!r}"
+
+
+def event_id_of(body: bytes) -> str:
+    return str(_field(body, "id"))
+
+
+def text_of(body: bytes) -> str | None:
+    text = _field(body, "message")
+    return text if isinstance(text, str) else None
+
+
+def _field(body: bytes, name: str) -> object:
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return said.get(name) if isinstance(said, dict) else None

@@ -27,6 +27,7 @@ EVENTS_ARGUMENTS = {
     "x-overflow": "reject-publish",
 }
 DEAD_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 1000000}
+DELAYS_S = (1, 2, 5, 10, 30, 60, 300, 600)
 QUORUM = {"x-queue-type": "quorum"}
 
 
@@ -141,6 +142,14 @@ class Rabbit:
             channel.queue_bind(EVENTS, EVENTS, "#")
             channel.queue_declare(DEAD, durable=True, arguments=DEAD_ARGUMENTS)
             channel.queue_bind(DEAD, DEAD, "#")
+
+    def declare_delays_now(self) -> None:
+        """The delay queues, as section 4.3 has them: quorum, TTL, dead-lettered back."""
+        back = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": EVENTS}
+        with self.channel() as channel:
+            for seconds in DELAYS_S:
+                arguments = {**QUORUM, **back, "x-message-ttl": seconds * 1000}
+                channel.queue_declare(f"{EVENTS}.delay.{seconds}", durable=True, arguments=arguments)
 
     async def declare(self, inbound_arguments: dict[str, Any] | None = None) -> None:
         await asyncio.to_thread(self.declare_now, inbound_arguments)

@@ -9,6 +9,8 @@ from .rabbit import DEAD, EVENTS
 from .waiting import stays, until
 from .world import World
 
+# How long the bridge tries to publish follows from its retry policy.
+PATIENT = {"attempts": 100, "first": "200ms", "longest": "500ms"}
 FULL = {"x-max-length": 1, "x-overflow": "reject-publish"}
 
 
@@ -56,7 +58,7 @@ async def test_lines_come_out_while_the_stream_is_still_open(world: World) -> No
 
 async def test_no_ack_comes_before_the_ending_is_confirmed(world: World) -> None:
     """A full queue makes the broker refuse the ending alone: the event stays, and the ending comes with the same id."""
-    await world.launch()
+    await world.launch(retry=PATIENT)
     await world.rabbit.make_queue("full", FULL, "#.interaction-complete")
     await world.rabbit.put("full", b"fills it")
     await world.publish(event("n1"))
@@ -73,7 +75,7 @@ async def test_no_ack_comes_before_the_ending_is_confirmed(world: World) -> None
 
 async def test_nothing_is_acked_while_the_agents_exchange_is_missing(world: World) -> None:
     """The outbound exchange is deleted mid-stream: nothing is lost, and nothing is acknowledged meanwhile."""
-    await world.launch()
+    await world.launch(retry=PATIENT)
     gate = Gate()
     world.fake.script(text_of("x1"), answer("some", before_end=(gate,)))
     await world.publish(event("x1"))

@@ -145,7 +145,7 @@ async def test_a_queue_that_is_replaced_at_once_does_not_leave_a_dead_consumer(w
 
 async def test_a_subscribers_queue_that_refuses_holds_the_event_and_keeps_the_order(world: World) -> None:
     """A nacked line is published again with the same id; sorted by sequence nothing is missing."""
-    await world.launch()
+    await world.launch(retry={"attempts": 100, "first": "200ms", "longest": "500ms"})
     await world.rabbit.make_queue("full", {"x-max-length": 1, "x-overflow": "reject-publish"}, "#.new-message")
     await world.rabbit.put("full", b"fills it")
     world.fake.script(text_of("nacked"), answer("a", "b", "c"))

@@ -44,7 +44,9 @@ PATHS = [
     "when",
     "service_id",
     "retry.attempts",
+    "retry.first",
     "http.port",
+    "http.prot",
     "shutdown.grace",
     "log.level",
 ]
@@ -66,9 +68,8 @@ def written(folder: Path, config: dict[str, Any]) -> str:
 async def test_all_errors_are_listed_with_their_paths_and_the_status_is_78(folder: Path, verb: str) -> None:
     done = await run_command(folder, verb, "--config", written(folder, FAULTY), env=FAULTY_ENVIRONMENT)
     assert done.status == 78
-    missing = [path for path in [*PATHS, "BRIDGE_HTTP__PROT"] if path not in done.all]
+    missing = [path for path in PATHS if path not in done.all]
     assert missing == [], done.all
-    assert "retry.first" in done.all or "BRIDGE_RETRY__FIRST" in done.all
     assert "Traceback" not in done.all
 
 

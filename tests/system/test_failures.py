@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.fake_api import Answer, Call, Complete, Error, Piece, Raw, Refusal, Stream, answer
+from tests.fake_api import Answer, Call, Complete, Error, Gate, Piece, Raw, Refusal, Stream, answer
 
 from .events import event, text_of
 from .oracle import STREAM_ID, assert_in_order, of_event
@@ -213,7 +213,7 @@ async def test_an_error_after_the_ending_leaves_it_valid(shared: World, bridge: 
 async def test_a_line_beyond_the_limit_ends_the_attempt_and_the_next_one_is_whole(
     shared: World, bridge: BridgeProcess
 ) -> None:
-    shared.fake.script(text_of("huge"), Stream((Piece("a"), BEYOND_THE_LIMIT, Complete())))
+    shared.fake.script(text_of("huge"), Stream((Piece("a"), BEYOND_THE_LIMIT, Gate(), Complete())))
     await shared.publish(event("huge"))
     told = await shared.ending("huge")
     assert told.bodies == shared.fake.truth.talks_of(text_of("huge"))[-1].sent

@@ -81,9 +81,21 @@ async def test_an_event_that_nobody_subscribed_to_is_not_an_error(world: World) 
     assert await world.rabbit.ready_count(DEAD) == 0
 
 
+async def test_what_a_required_outbound_never_takes_is_undeliverable(world: World) -> None:
+    """The agent has answered, nobody takes it, patience is out: a dead letter, settled, and no second interaction."""
+    await world.launch(amqp={"outbound": [{"exchange": "agent.needed", "required": True}]})
+    await world.publish(event("unwanted"))
+    (letter,) = await world.dead(1)
+    assert letter.routing_key == "undeliverable"
+    assert letter.headers["x-bridge-conversation-id"] == world.fake.truth.conversation_of(text_of("unwanted")).id
+    await until(lambda: world.counts(EVENTS, (0, 0)), "the event is settled")
+    assert len(world.fake.truth.talks_of(text_of("unwanted"))) == 1
+
+
 async def test_a_required_outbound_waits_for_its_subscriber(world: World) -> None:
     """A returned message counts as refused: it is published again with the same ids, and the agent is asked once."""
-    await world.launch(amqp={"outbound": [{"exchange": "agent.needed", "required": True}]})
+    needed = {"exchange": "agent.needed", "required": True}
+    await world.launch(amqp={"outbound": [needed]}, retry={"attempts": 100, "first": "200ms", "longest": "500ms"})
     world.fake.script(text_of("needed"), answer("a", "b"))
     await world.publish(event("needed"))
     await until(lambda: world.fake.truth.talks_of(text_of("needed")), "the agent heard it")

@@ -1,5 +1,7 @@
 """A message that the client library cannot even decode costs its own deliveries, nothing else."""
 
+import asyncio
+
 from .events import body_of, event, text_of
 from .rabbit import DEAD, EVENTS, EVENTS_ARGUMENTS, Outgoing
 from .waiting import until
@@ -20,6 +22,7 @@ def nested(depth: int) -> bytes:
 
 async def test_what_cannot_be_decoded_is_dead_lettered_and_the_rest_goes_on(world: World) -> None:
     await world.rabbit.declare(IMPATIENT)
+    await asyncio.to_thread(world.rabbit.declare_delays_now)
     bridge = await world.launch(amqp={"declare": False})
     pid = bridge.pid
     poison = [

@@ -79,8 +79,8 @@ async def test_sigterm_finishes_what_streams_and_readiness_goes_first(world: Wor
     await world.streaming(*ids)
     bridge.signal(signal.SIGTERM)
     await bridge.not_ready(2)
-    await until(lambda: world.consumers(EVENTS, 0), "it consumes no more", 5)
     await world.publish(event("later"))
+    await until(lambda: world.rabbit.ready_is(EVENTS, 1), "it consumes no more", 3)
     await stays(bridge.is_not_ready, "/readyz keeps answering 503", 0.5)
     alive = await bridge.get("/livez")
     assert alive is not None

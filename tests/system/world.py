@@ -124,10 +124,6 @@ class World:
         found = await self.rabbit.counts(queue)
         return found in allowed
 
-    async def consumers(self, queue: str, count: int) -> bool:
-        found = await self.rabbit.depth(queue)
-        return found is not None and found[1] == count
-
     def resubscribe(self) -> None:
         """A new subscriber on the same durable queue that keeps what was received so far."""
         before = self.subscriber.records
