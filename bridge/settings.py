@@ -3,9 +3,10 @@
 Precedence: `BRIDGE_…` over `AMIGO_…` over the file. `config/bridge.yaml` is the reference that explains each key.
 """
 
+import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -17,13 +18,14 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from yarl import URL
 
 from bridge.core.backoff import DELAY_LEVELS_S
-from bridge.core.event import HEX24, VERSION_SET
+from bridge.core.event import HEX24, USER_ID, VERSION_SET
 from bridge.core.outbound import RoutingKey
 from bridge.core.route import OnBusy, Route
 from bridge.core.tags import faults
@@ -35,6 +37,7 @@ AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
 AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MARGIN_S = 120.0
+AMQP_FORM = "amqp://user:password@host:port/vhost"
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -69,16 +72,63 @@ def _routing_key(value: str) -> str:
     return value
 
 
-def _broker_url(value: SecretStr) -> SecretStr:
-    url = URL(value.get_secret_value())
+def _address(text: str, form: str) -> URL:
+    """The text as a URL. The error of the library would quote it, password and all."""
+    try:
+        url = URL(text)
+        _ = url.port
+    except ValueError:
+        raise ValueError(f"not of the form {form}") from None
+    return url
+
+
+def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    url = _address(value.get_secret_value(), AMQP_FORM)
     if url.scheme not in ("amqp", "amqps") or not url.host:
-        raise ValueError("not of the form amqp://user:password@host:port/vhost")
+        raise ValueError(f"not of the form {AMQP_FORM}")
     unknown = sorted(set(url.query) - AMQP_QUERY)
     if unknown:
         raise ValueError(f"unknown query keys: {', '.join(unknown)}; known are {', '.join(sorted(AMQP_QUERY))}")
     heartbeat = url.query.get("heartbeat", "10")
     if not heartbeat.isdecimal() or not 5 <= int(heartbeat) <= 60:
         raise ValueError("heartbeat is not a whole number from 5 to 60")
+    far = url.host not in LOOPBACK
+    if far and info.data.get("insecure") is False and (url.scheme == "amqp" or url.user in (None, "guest")):
+        raise ValueError(
+            "plain amqp or the user guest beyond this machine: use amqps and a user of its own, "
+            "or set amqp.insecure: true where the network is trusted"
+        )
+    return value
+
+
+def _api_url(value: str, info: ValidationInfo) -> str:
+    url = _address(value, "https://host")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("not of the form https://host")
+    if url.user is not None:
+        raise ValueError("it carries a user or a password: the credentials are api_key_id and api_key")
+    if url.scheme == "http" and url.host not in LOOPBACK and info.data.get("insecure") is False:
+        raise ValueError("plain http beyond this machine: use https, or set amigo.insecure: true")
+    return value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("empty")
+    return value
+
+
+def _ledger_url(value: SecretStr) -> SecretStr:
+    if re.fullmatch(r"sqlite:///.+|postgresql://.+", value.get_secret_value()) is None:
+        raise ValueError("not of the form sqlite:///file.db or postgresql://user:password@host/database")
+    return value
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
     return value
 
 
@@ -86,6 +136,7 @@ def _one_or_many(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
+Regex = Annotated[str, AfterValidator(_regex)]
 Duration = Annotated[float, BeforeValidator(seconds)]
 Name = Annotated[
     str, _of_form(AMQP_NAME, "a name of at most 127 of the characters A-Z a-z 0-9 _ . : @ # , / + - and space")
@@ -126,10 +177,10 @@ class DeadLetterSettings(Section):
 
 
 class AmqpSettings(Section):
+    insecure: bool = False
     url: Annotated[tuple[BrokerUrl, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = (
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
     )
-    insecure: bool = False
     declare: bool = True
     inbound: Annotated[tuple[InboundSettings, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = (
         InboundSettings(),
@@ -145,39 +196,21 @@ class AmqpSettings(Section):
         queues = [inbound.queue for inbound in self.inbound]
         if len(set(queues)) != len(queues):
             raise ValueError("two inbounds have the same queue")
-        for url in map(URL, (secret.get_secret_value() for secret in self.url)):
-            far = url.host not in LOOPBACK
-            if far and not self.insecure and (url.scheme == "amqp" or url.user in (None, "guest")):
-                raise ValueError(
-                    "url: plain amqp or the user guest beyond this machine: use amqps and a user of its own, "
-                    "or set amqp.insecure: true where the network is trusted"
-                )
         return self
 
 
 class AmigoSettings(Section):
-    base_url: str = "https://api.amigo.ai"
-    organization_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-    api_key: SecretStr
-    api_key_id: Annotated[str, Field(min_length=1)]
-    user_id: Annotated[str, Field(min_length=1)] | None = None
     insecure: bool = False
+    base_url: Annotated[str, AfterValidator(_api_url)] = "https://api.amigo.ai"
+    organization_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    api_key: Annotated[SecretStr, AfterValidator(_secret)]
+    api_key_id: Annotated[str, Field(min_length=1)]
+    user_id: Annotated[str, _of_form(USER_ID, "1 to 200 printable ASCII characters")] | None = None
     idle: Duration = 300.0
     longest: Duration = 900.0
     max_line: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
     settle: Duration = 2.0
-    agent_actions: str = "^action-too-long$"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "AmigoSettings":
-        url = URL(self.base_url)
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ValueError("base_url: not of the form https://host")
-        if url.scheme == "http" and url.host not in LOOPBACK and not self.insecure:
-            raise ValueError("base_url: plain http beyond this machine: use https, or set amigo.insecure: true")
-        if not self.api_key.get_secret_value():
-            raise ValueError("api_key: empty")
-        return self
+    agent_actions: Regex = "^action-too-long$"
 
 
 class ChannelSettings(Section):
@@ -195,7 +228,7 @@ class RouteSettings(Section):
     message: str | None = None
     tags: dict[str, str] = {}
     on_busy: OnBusy = OnBusy.INTERACT
-    agent_actions: str | None = None
+    agent_actions: Regex | None = None
 
     def route(self) -> Route:
         """The core's value for this route."""
@@ -221,7 +254,7 @@ class LaneSettings(Section):
 
 
 class LedgerSettings(Section):
-    url: Annotated[str, Field(pattern=r"^(sqlite:///.+|postgresql://.+)$")] = "sqlite:///bridge.db"
+    url: Annotated[SecretStr, AfterValidator(_ledger_url)] = SecretStr("sqlite:///bridge.db")
     keep: Duration = 7 * 86400.0
 
 
@@ -313,7 +346,9 @@ class Settings(BaseSettings):
 def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of a file (None: of the environment alone). Raises SettingsError with every error there is."""
     found = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
-    return _valid(Settings, found.values, found.errors)
+    private = [key for key in found.values if key.startswith("_")]  # pydantic-settings would take them as its own
+    errors = [*found.errors, *(f"{key}: unknown key" for key in private)]
+    return _valid(Settings, {key: part for key, part in found.values.items() if key not in private}, errors)
 
 
 def load_amqp(path: Path | None, environment: Mapping[str, str] | None = None) -> AmqpSettings:
@@ -323,15 +358,39 @@ def load_amqp(path: Path | None, environment: Mapping[str, str] | None = None) -
     return _valid(AmqpSettings, found.values.get("amqp") or {}, errors, "amqp")
 
 
-def _valid(model: type[S], values: Mapping[str, Any], errors: list[str], path: str = "") -> S:
+def _valid(model: type[S], values: Any, errors: list[str], path: str = "") -> S:
     try:
-        settings = model(**values)
+        settings = model.model_validate(values)
     except ValidationError as error:
-        said = [_said(found, path) for found in error.errors(include_input=False)]
-        raise SettingsError(errors + said) from None
+        found = error.errors(include_input=False)
+        said = [_said(one, path) for one in found] + _hidden(model, values, found, path)
+        raise SettingsError(list(dict.fromkeys([*errors, *said]))) from None
     if errors:
         raise SettingsError(errors)
     return settings
+
+
+def _hidden(model: type[S], values: Any, found: Iterable[Any], path: str) -> list[str]:
+    """What else does not fit together. That is only checked where nothing is bad in itself, so mend that and look."""
+    mended = copy.deepcopy(values)
+    for one in found:
+        _mend(mended, one["loc"])
+    try:
+        model.model_validate(mended)
+    except ValidationError as error:
+        return [_said(one, path) for one in error.errors(include_input=False) if one["type"] == "value_error"]
+    return []
+
+
+def _mend(values: Any, loc: Sequence[str | int]) -> None:
+    """Take a bad key away, so that its default holds; what has no default gets something harmless."""
+    section = values.get(loc[0]) if isinstance(values, dict) and len(loc) > 1 else None
+    if isinstance(section, dict) and loc[1] in ("organization_id", "api_key", "api_key_id"):
+        section[loc[1]] = "unknown"
+    elif isinstance(section, dict):
+        section.pop(loc[1], None)
+    elif isinstance(values, dict) and loc:
+        values.pop(loc[0], None)
 
 
 def _said(found: Any, root: str) -> str:

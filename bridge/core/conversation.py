@@ -15,6 +15,8 @@ from bridge.core.outbound import OutboundMessage, Stamp, Subject, ending_id, lin
 COMPLETE = "interaction-complete"
 LONGEST_TYPE_BYTES = 200
 LONGEST_ID = 200
+LONGEST_NUMBER = 100
+LONGEST_WORDS = 500
 
 
 class Stage(StrEnum):
@@ -145,9 +147,7 @@ class Conversation:
             case "error":
                 code = said.get("http_error_code")
                 self.error_code = code if isinstance(code, int) else None
-                self.error = (
-                    str(said.get("error_description") or said.get("message") or "")[:500] or "error on the stream"
-                )
+                self.error = _words(said.get("error_description") or said.get("message")) or "error on the stream"
                 self._advance(Signal.ERRED)
             case _:
                 self._advance(Signal.SAID)
@@ -168,9 +168,14 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
 def _leniently(line: bytes) -> Any:
     """What orjson refuses and JavaScript takes: lone surrogates, numbers beyond a double. Raises ValueError."""
     try:
-        return json.loads(line.decode("utf-8"))
+        return json.loads(line.decode("utf-8"), parse_int=_integer)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses to read integers of thousands of digits; what is so large is no number that matters here."""
+    return int(digits) if len(digits) < LONGEST_NUMBER else float(digits)
 
 
 def _type(said: Mapping[str, Any]) -> str:
@@ -178,6 +183,14 @@ def _type(said: Mapping[str, Any]) -> str:
     if not isinstance(type_, str) or not type_:
         return "unknown"
     return type_.encode("utf-8", "replace")[:LONGEST_TYPE_BYTES].decode("utf-8", "ignore")
+
+
+def _words(value: object) -> str:
+    """The API's own words, such as can be written anywhere; empty where there are none."""
+    try:
+        return str(value or "")[:LONGEST_WORDS].encode("utf-8", "replace").decode()
+    except RecursionError:
+        return ""
 
 
 def _text(value: object) -> str | None:

@@ -100,13 +100,14 @@ def _event(body: Any, envelope_id: str | None, message_id: str | None, *, wrappe
     if foreign:
         return Event(id=str(event_id), data=body, foreign=True)
     found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
+    found = found or _wrong_together(body)
     if found:
         channel = body.get("channel") if _check_channel(body.get("channel")) is None else None
         raise InvalidEvent("; ".join(found), str(event_id), channel)
     return Event(
         id=str(event_id),
-        kind=_kind(body, str(event_id)),
-        message=message_text(body.get("message"), str(event_id)),
+        kind=Kind(body.get("kind") or Kind.EXTERNAL_EVENT),
+        message=_message_text(body.get("message")),
         user_id=body.get("user_id"),
         service_id=body.get("service_id"),
         channel=body.get("channel"),
@@ -139,44 +140,56 @@ def _usable(event_id: Any) -> str | None:
     return event_id if len(event_id.encode("utf-8", "surrogatepass")) <= LONGEST_ID else None
 
 
-def _kind(body: Mapping[str, Any], event_id: str) -> Kind:
-    kind = Kind(body.get("kind") or Kind.EXTERNAL_EVENT)
+def _wrong_together(body: Mapping[str, Any]) -> list[str]:
+    kind = body.get("kind") or Kind.EXTERNAL_EVENT
     if kind not in HANDLED:
-        raise InvalidEvent(f"kind {kind} is not handled by this version", event_id)
-    if kind is Kind.AGENT_FIRST and body.get("message") is not None:
-        raise InvalidEvent("kind agent-first takes no message", event_id)
-    return kind
+        return [f"kind {kind} is not handled by this version"]
+    if kind == Kind.AGENT_FIRST and body.get("message") is not None:
+        return ["kind agent-first takes no message"]
+    return []
 
 
-def message_text(message: Any, event_id: str) -> str | None:
+def _message_text(message: Any) -> str | None:
     """What the agent is told: a string as it is, an object as compact JSON, None where there is none."""
-    if not isinstance(message, dict):
-        return message  # type: ignore[no-any-return]  # CHECKS has seen to it: str or None
-    try:
-        return orjson.dumps(message).decode()
-    except orjson.JSONEncodeError as error:
-        raise InvalidEvent(f"message cannot be written as JSON: {error}", event_id) from None
+    return orjson.dumps(message).decode() if isinstance(message, dict) else message
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: text as it is, anything else by its kind (it may be nested without end)."""
+    return repr(value[:60]) if isinstance(value, str) else f"(a JSON {_name(value)})"
 
 
 def _name(value: Any) -> str:
-    return {list: "array", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
+    return {list: "array", dict: "object", str: "string", bool: "boolean", type(None): "null"}.get(
+        type(value), "number"
+    )
 
 
 def _check_kind(value: Any) -> str | None:
-    return None if value is None or value in list(Kind) else f"kind {value!r:.60} is none of {', '.join(Kind)}"
+    return None if value is None or value in list(Kind) else f"kind {_shown(value)} is none of {', '.join(Kind)}"
 
 
 def _check_message(value: Any) -> str | None:
-    if value is None or isinstance(value, dict):
+    if value is None:
         return None
+    if isinstance(value, dict):
+        return _check_object(value)
     if not isinstance(value, str):
         return "message is neither a string nor an object"
     return None if value.strip() else "message is blank"
 
 
+def _check_object(value: dict[str, Any]) -> str | None:
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        return f"message cannot be written as JSON: {error}"
+    return None
+
+
 def _check_channel(value: Any) -> str | None:
     known = value is None or (isinstance(value, str) and value in CHANNELS)
-    return None if known else f"channel {value!r:.60} is none of {', '.join(CHANNELS)}"
+    return None if known else f"channel {_shown(value)} is none of {', '.join(CHANNELS)}"
 
 
 def _check_tags(value: Any) -> str | None:

@@ -62,12 +62,18 @@ def load(text: object) -> Record:
         found = orjson.loads(str(text))
         return Record(
             request=Request(found["request"]),
-            conversation_id=found["conversation_id"],
-            stream=found["stream"],
+            conversation_id=_id(found["conversation_id"]),
+            stream=_id(found["stream"]),
             published=int(found["published"]),
-            watermark=found["watermark"],
-            announced=found["announced"],
+            watermark=_id(found["watermark"]),
+            announced=_id(found["announced"]),
             lost_stream=bool(found["lost_stream"]),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return Record(request=Request.UNKNOWN)
+
+
+def _id(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("an id is text")
+    return value

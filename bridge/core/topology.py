@@ -49,7 +49,8 @@ def inbound_queue(inbound: Inbound, dead_exchange: str) -> Queue:
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
-    return Queue(inbound.queue, arguments, tuple((inbound.exchange, key) for key in inbound.bindings))
+    keys = inbound.bindings if inbound.exchange else ()  # the default exchange reaches every queue by its name
+    return Queue(inbound.queue, arguments, tuple((inbound.exchange, key) for key in keys))
 
 
 def delay_queues(queue: str) -> list[Queue]:

@@ -13,6 +13,7 @@ import orjson
 import yaml
 
 PREFIX = "BRIDGE_"
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 AMIGO_VARIABLES: Mapping[str, str] = {
@@ -35,7 +36,12 @@ class Found:
 def read(path: Path | None, environment: Mapping[str, str], sections: frozenset[str]) -> Found:
     """`BRIDGE_…` over `AMIGO_…` over the file; `sections` are the names that a variable may begin with."""
     errors: list[str] = []
-    values = _with_variables(_file(path, errors), "", environment, errors)
+    values = _file(path, errors)
+    try:
+        values = _with_variables(values, "", environment, errors)
+    except RecursionError:
+        errors.append(f"{path}: not YAML that ends: something in it contains itself")
+        values = {}
     values = _merged(values, _of_amigo(environment))
     values = _merged(values, _of_bridge(environment, sections, errors))
     return Found(values, errors)
@@ -52,7 +58,11 @@ def _file(path: Path | None, errors: list[str]) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        errors.append(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}")
+        problem = QUOTED.sub("…", str(getattr(error, "problem", "") or "it cannot be read"))  # it may quote a secret
+        errors.append(f"{path}{where}: not YAML: {problem}")
+        return {}
+    except (ValueError, TypeError, RecursionError) as error:  # a value that its tag or its form does not fit
+        errors.append(f"{path}: not YAML: {type(error).__name__} in one of its values")
         return {}
     if found is not None and not isinstance(found, dict):
         errors.append(f"{path}: not a mapping of sections")

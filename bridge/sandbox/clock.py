@@ -38,6 +38,7 @@ class Clock:
             moved = self._moved
             timeout = None if self._frozen_ms is not None else left_ms / 1000
             try:
-                await asyncio.wait_for(moved.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await moved.wait()
             except TimeoutError:
                 continue

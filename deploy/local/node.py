@@ -59,7 +59,7 @@ class RabbitNode:
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         self.folder = folder.absolute()
         if "'" in str(self.folder):
-            raise ValueError(f"RabbitMQ hangs at its start in a folder with an apostrophe in its path: {self.folder}")
+            raise NodeError(f"RabbitMQ hangs at its start in a folder with an apostrophe in its path: {self.folder}")
         self.port = port or free_port()
         self._epmd_port = free_port()
         self._dist_port = free_port()

@@ -81,15 +81,29 @@ class Deliveries:
         return found
 
 
-def confirms(frames: Iterable[tuple[int, bytes]]) -> list[tuple[int, bool]]:
-    """The confirms among the frames, as (delivery tag, multiple). Raises AmqpError for a close or a nack."""
-    found = []
-    for kind, payload in frames:
-        if kind == METHOD and payload.startswith(ACK):
-            found.append(_ACK.unpack_from(payload, 4))
-        elif kind == METHOD:
-            check(payload)
-    return found
+class Confirms:
+    """Counts confirms, which come in any order, one by one or many at once."""
+
+    def __init__(self) -> None:
+        self.upto = 0
+        self._early: set[int] = set()
+
+    def feed(self, frames: Iterable[tuple[int, bytes]]) -> None:
+        """`upto` is then the tag up to which all is confirmed. Raises AmqpError for a close or a nack."""
+        for kind, payload in frames:
+            if kind == METHOD and payload.startswith(ACK):
+                self._confirmed(*_ACK.unpack_from(payload, 4))
+            elif kind == METHOD:
+                check(payload)
+
+    def _confirmed(self, tag: int, multiple: bool) -> None:
+        if multiple:
+            self.upto = max(self.upto, tag)
+        else:
+            self._early.add(tag)
+        while self.upto + 1 in self._early:
+            self.upto += 1
+            self._early.remove(self.upto)
 
 
 def check(payload: bytes) -> None:
@@ -118,6 +132,8 @@ class Link:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.frames = Frames()
         self._heard: list[tuple[int, bytes]] = []
+        self._confirms = Confirms()
+        self._published = 0
         self.socket.sendall(header.ProtocolHeader().marshal())
         self._await(commands.Connection.Start)
         self._send(commands.Connection.StartOk({}, "PLAIN", "\0guest\0guest", "en_US"), 0)
@@ -176,6 +192,20 @@ class Link:
         if not data:
             raise AmqpError("the broker closed the socket")
         return self.frames.feed(data)
+
+    def publish(self, messages: list[bytes], *, wait: bool) -> None:
+        """Send encoded messages; with `wait`, return when all that this link ever sent is confirmed."""
+        self.socket.settimeout(60)
+        self.socket.sendall(b"".join(messages))
+        self._published += len(messages)
+        while wait and self._confirms.upto < self._published:
+            frames = self.receive(60)
+            if not frames:
+                raise AmqpError("no confirm within 60 s")
+            self._confirms.feed(frames)
+
+    def purge(self, queue: str) -> None:
+        self.call(commands.Queue.Purge(queue=queue), commands.Queue.PurgeOk)
 
     def acknowledge(self, tag: int) -> None:
         self._send(commands.Basic.Ack(delivery_tag=tag), CHANNEL)

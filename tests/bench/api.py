@@ -18,6 +18,7 @@ import signal
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
 import uvloop
@@ -27,7 +28,6 @@ from tests.bench import lines
 HOST = "127.0.0.1"
 TICK_S = 0.001
 FINISH_A_TICK = 5
-LARGE_INDEX_FROM = 1
 HEAD_END = b"\r\n\r\n"
 STREAM_HEAD = (
     b"HTTP/1.1 201 Created\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n"
@@ -95,6 +95,11 @@ class Stage:
         self.set(Script())
 
     def set(self, script: Script) -> None:
+        """Start anew; what is still open belongs to somebody who is gone."""
+        for task in self._tasks:
+            task.cancel()
+        self.held.clear()
+        self._due.clear()
         self.script, self.status = script, Status()
         self.chunks = [Chunk(line) for line in lines.script(script.lines, script.size)]
         self._piece, self._end = Chunk(lines.piece(1, script.size)), self.chunks[-1]
@@ -111,7 +116,7 @@ class Stage:
         elif self.script.interval_ms:
             heapq.heappush(self._due, (time.monotonic() + self.script.interval_ms / 1000, stream.number, stream))
         else:
-            asyncio.get_running_loop().call_soon(stream.go_on)
+            stream.go_on()
         return stream
 
     def start(self, pace: Pace) -> None:
@@ -132,6 +137,7 @@ class Stage:
                     heapq.heappush(self._due, (due_s + self.script.interval_ms / 1000, number, stream))
 
     async def _paced(self, pace: Pace) -> None:
+        status = self.status
         start_s, said, large_said = time.monotonic(), 0, 0
         large = Chunk(lines.piece(1, pace.large_bytes)) if pace.large_bytes else None
         talker = self.held.pop() if large else None
@@ -146,7 +152,7 @@ class Stage:
             await asyncio.sleep(TICK_S)
         if talker:
             self.held.append(talker)
-        self.status.pacing = False
+        status.pacing = False
 
     async def _finished(self) -> None:
         while self.held:
@@ -165,13 +171,14 @@ class Stage:
 class Stream:
     """One conversation's answer on one connection."""
 
-    __slots__ = ("_at", "_connection", "_stage", "_transport", "number")
+    __slots__ = ("_at", "_connection", "_going", "_stage", "_transport", "number")
 
     def __init__(self, stage: Stage, connection: "Connection", number: int) -> None:
         self._stage = stage
         self._connection = connection
         self._transport = connection.transport
         self._at = 0
+        self._going = False
         self.number = number
 
     def write(self, chunk: Chunk) -> None:
@@ -194,8 +201,14 @@ class Stream:
 
     def go_on(self) -> None:
         """Line after line, each in a write and a turn of the loop of its own, unless the other side is slow."""
+        if not self._going:
+            self._going = True
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self._going = False
         if not self._connection.full and self.say():
-            asyncio.get_running_loop().call_soon(self.go_on)
+            self.go_on()
 
     def end(self) -> None:
         self._transport.write(LAST_CHUNK)
@@ -206,7 +219,7 @@ class Stream:
 class Connection(asyncio.Protocol):
     """Reads requests, answers them."""
 
-    transport: asyncio.Transport
+    transport: asyncio.WriteTransport
 
     def __init__(self, stage: Stage) -> None:
         self.stream: Stream | None = None
@@ -215,8 +228,7 @@ class Connection(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.WriteTransport", transport)  # uvloop's own kind
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.stream is not None:

@@ -33,7 +33,7 @@ HEADERS = (
     *[f"x-bridge-{name}" for name in ("attempt", "pauses", "copies", "record", "exchange", "routing-key", "replay")],
     *("x-delivery-count", "x-death", "x-first-death-queue", "CC", "BCC", "traceparent", "Ünicode", ""),
 )
-MOMENTS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 4, 11, 23, 47, tzinfo=UTC), datetime(1, 1, 1))  # noqa: DTZ001
+MOMENTS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 4, 11, 23, 47, tzinfo=UTC), datetime(1, 1, 1))
 DECIMALS = (Decimal("NaN"), Decimal("-Infinity"), Decimal("1E+400"), Decimal("0.1"))
 FLOATS = (float("nan"), float("inf"), 1.5)
 

@@ -10,7 +10,8 @@ def failed(times: int, breaker: Breaker | None = None) -> Breaker:
     return breaker
 
 
-def test_many_failures_in_a_row_open_it_and_one_fewer_does_not() -> None:
+def test_five_failures_in_a_row_open_it_and_four_do_not() -> None:
+    assert FAILURES_TO_OPEN == 5  # as the README says
     assert not failed(FAILURES_TO_OPEN - 1).open
     assert failed(FAILURES_TO_OPEN).open
 

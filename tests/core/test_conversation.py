@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.conversation import LISTENING, NEXT, Conversation, Signal, Stage
-from bridge.core.outbound import OutboundMessage, Outbound, RoutingKey
+from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey
 from tests.core.making import HEX, KEY, stamp, subject, thrown
 
 COMPLETE = b'{"type":"interaction-complete","message_id":"m-2","full_message":"x","conversation_completed":true}'
@@ -37,7 +38,7 @@ LINES = {
 }
 Act = Callable[[Conversation], list[OutboundMessage] | None]
 ACTS: dict[str, Act] = {
-    **{name: (lambda line: lambda talk: talk.receive(line))(line) for name, line in LINES.items()},
+    **{name: partial(Conversation.receive, line=line) for name, line in LINES.items()},
     "ended": lambda talk: talk.ended(),
     "cut": lambda talk: talk.cut("reset"),
 }

@@ -96,9 +96,7 @@ def test_ids_with_a_lone_surrogate_break_neither_headers_nor_record(line: bytes)
     conversation = opened()
     for message in conversation.receive(line):
         can_be_written(message)
-    record = Record(
-        Request.INTERACT, conversation.subject.conversation_id, announced=conversation.announced_message_id
-    )
+    record = Record(Request.INTERACT, conversation.subject.conversation_id, announced=conversation.announced_message_id)
     assert load(record.dump()) == record
 
 

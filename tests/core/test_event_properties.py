@@ -112,12 +112,16 @@ def _judge(seen: Incoming, route: Route | None, rendered: Rendered, defaults: De
         _is_as_published(event)
         _leaves_nothing_open(resolve(event, route, rendered, defaults), event)
     except InvalidEvent as error:
-        assert str(error).strip()
-        assert error.channel is None or error.channel in CHANNELS
-        if error.event_id is not None:
-            _is_id(error.event_id)
-            failed = Subject(event_id=error.event_id, channel=error.channel)
-            assert len(stamp().own(failed, "bridge-failed", "id", {"error": str(error)}, {})) == 1
+        _can_be_told(error)
+
+
+def _can_be_told(refusal: InvalidEvent) -> None:
+    assert str(refusal).strip()
+    assert refusal.channel is None or refusal.channel in CHANNELS
+    if refusal.event_id is not None:
+        _is_id(refusal.event_id)
+        failed = Subject(event_id=refusal.event_id, channel=refusal.channel)
+        assert len(stamp().own(failed, "bridge-failed", "id", {"error": str(refusal)}, {})) == 1
 
 
 def _is_id(event_id: str) -> None:

@@ -1,5 +1,7 @@
 """Lines out of chunks: whatever the cuts, exactly the lines that were sent."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,7 +62,7 @@ def test_any_chunking_gives_exactly_the_lines_that_were_sent(case: tuple[list[by
     lines, cuts, ends_with_newline = case
     whole = b"\n".join(lines) + (b"\n" if ends_with_newline else b"")
     places = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
-    chunks = [whole[start:end] for start, end in zip(places, places[1:], strict=False)]
+    chunks = [whole[start:end] for start, end in pairwise(places)]
     assert b"".join(chunks) == whole
     assert split(chunks) == [line for line in lines if line.strip()]
 

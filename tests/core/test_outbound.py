@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.core.channel import CHANNELS
 from bridge.core.outbound import NAMES, Outbound, RoutingKey, Subject, confine, ending_id, line_id
-from tests.core.making import HEX, KEY, NOW_S, OTHER_HEX, routed, stamp, subject, thrown
+from tests.core.making import HEX, NOW_S, OTHER_HEX, routed, stamp, subject, thrown
 
 CONFINED = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -53,10 +53,10 @@ def test_a_record_that_lacks_a_field_is_an_unknown_request(missing: str) -> None
     assert load(text) == Record(request=Request.UNKNOWN)
 
 
-@pytest.mark.parametrize("name", ["conversation_id", "stream", "watermark", "announced"])
-@pytest.mark.parametrize("value", [5, True, ["x"], {"a": 1}])
-def test_an_id_of_another_type_is_an_unknown_request(name: str, value: Any) -> None:
-    assert load(fields(**{name: value})) == Record(request=Request.UNKNOWN)
+@pytest.mark.parametrize("value", [5, True, ["x"], {"a": 1}], ids=repr)
+def test_an_id_of_another_type_is_an_unknown_request(value: Any) -> None:
+    for name in ("conversation_id", "stream", "watermark", "announced"):
+        assert load(fields(**{name: value})) == Record(request=Request.UNKNOWN)
 
 
 @pytest.mark.parametrize(

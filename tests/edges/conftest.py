@@ -26,6 +26,20 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     return {"uvloop": uvloop.new_event_loop}
 
 
+@pytest.fixture(autouse=True)
+async def heartbeat() -> AsyncIterator[None]:
+    """A loop that only waits for sockets never runs Python's signal handlers: without a timer no time-out can end it."""
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    def beat() -> None:
+        timers[:] = [loop.call_later(1, beat)]
+
+    beat()
+    yield
+    timers[0].cancel()
+
+
 @pytest.fixture(scope="session")
 def broker(request: pytest.FixtureRequest) -> Broker:
     """A private RabbitMQ node, the same for every test that asks."""

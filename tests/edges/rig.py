@@ -1,1 +1,152 @@
-class Rig: ...
+"""The bridge's broker side as the composition root wires it, without the flow: deliveries and receipts are kept."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey
+from bridge.core.topology import Inbound, Topology, topology
+from bridge.edges.rabbitmq.consumer import Consumer
+from bridge.edges.rabbitmq.copier import BrokerCopier
+from bridge.edges.rabbitmq.publisher import PlainPublisher
+from bridge.edges.rabbitmq.session import Session
+from bridge.flow.ports import Delivery
+from tests.system.broker import Broker
+from tests.system.rabbit import AGENT, DEAD, EVENTS, Rabbit
+from tests.system.waiting import until
+
+from .logbook import Logbook
+
+# Every implementation of the publisher port; the tests run once for each.
+PUBLISHERS: dict[str, Callable[[tuple[Outbound, ...]], Any]] = {"plain": PlainPublisher}
+
+
+def inbound(queue: str = EVENTS, **changes: Any) -> Inbound:
+    fields: dict[str, Any] = {"exchange": EVENTS, "queue": queue, "bindings": ("#",), "prefetch": 50}
+    return Inbound(**{**fields, "max_bytes": 1_048_576, **changes})
+
+
+def outbound(exchange: str = AGENT, **changes: Any) -> Outbound:
+    return Outbound(exchange, RoutingKey("{type}"), **changes)
+
+
+def outgoing(message_id: str, body: bytes = b"{}", **changes: Any) -> OutboundMessage:
+    """An outbound message that somebody must get."""
+    fields: dict[str, Any] = {
+        "outbound": 0,
+        "exchange": AGENT,
+        "routing_key": "text.sms.new-message",
+        "type": "new-message",
+        "correlation_id": "event-1",
+        "timestamp_s": 1_700_000_000,
+        "headers": {"event_id": "event-1", "sequence": 1, "recovered": True},
+        "mandatory": True,
+    }
+    return OutboundMessage(message_id=message_id, body=body, **{**fields, **changes})
+
+
+@dataclass
+class Receipts:
+    """What became of each message, in the order in which it was told."""
+
+    confirmations: list[str] = field(default_factory=list)
+    refusals: list[tuple[str, str]] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    told: list[OutboundMessage] = field(default_factory=list)
+
+    def confirmed(self, message: OutboundMessage) -> None:
+        self.confirmations.append(message.message_id)
+        self.told.append(message)
+
+    def refused(self, message: OutboundMessage, error: str) -> None:
+        self.refusals.append((message.message_id, error))
+        self.told.append(message)
+
+    def lost(self, message: OutboundMessage) -> None:
+        self.losses.append(message.message_id)
+
+    async def all_told(self, number: int, bound_s: float = 30.0) -> None:
+        await until(lambda: len(self.told) >= number, f"{number} fates are told", bound_s)
+        assert len(self.told) == number
+
+
+class Rig:
+    """Session, consumer, publisher and copier in one vhost; `rabbit` is the broker as others see it.
+
+    Without `lean` the delay queues belong to the topology too; they take most of the time of a declaration.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        vhost: str,
+        log: Logbook,
+        urls: Sequence[str] = (),
+        inbounds: Sequence[Inbound] = (inbound(),),
+        outbounds: Sequence[Outbound] = (outbound(),),
+        may_declare: bool = True,
+        publisher: str = "plain",
+        dice: Callable[[], float] = lambda: 0.0,
+        lean: bool = True,
+    ) -> None:
+        self.vhost = vhost
+        self.rabbit = Rabbit(broker, vhost)
+        self.log = log
+        self.deliveries: list[Delivery] = []
+        self.consumer = Consumer(tuple(inbounds), log)
+        self.consumer.receive = self.deliveries.append
+        self.publisher = PUBLISHERS[publisher](tuple(outbounds))
+        self.copier = BrokerCopier()
+        whole = topology(tuple(inbounds), tuple(outbound.exchange for outbound in outbounds), DEAD, DEAD)
+        self.session = Session(
+            tuple(urls) or (self.rabbit.url,),
+            Topology(whole.exchanges, tuple(queue for queue in whole.queues if not lean or ".delay." not in queue.name)),
+            may_declare=may_declare,
+            consumer=self.consumer,
+            publisher=self.publisher,
+            copier=self.copier,
+            dice=dice,
+            log=log,
+        )
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def generation(self) -> int:
+        return self.session.generations
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [delivery.incoming.body for delivery in self.deliveries]
+
+    def run(self) -> None:
+        self._running = asyncio.create_task(self.session.run())
+
+    async def start(self) -> "Rig":
+        self.run()
+        await self.connected()
+        return self
+
+    async def connected(self, generation: int = 1, bound_s: float = 30.0) -> None:
+        """There is a generation, that one at least, and it consumes."""
+        await until(
+            lambda: self.generation >= generation and self.session.trouble is None and self.consumer.consuming,
+            f"generation {generation} (trouble: {self.session.trouble})",
+            bound_s,
+        )
+
+    async def delivered(self, number: int, bound_s: float = 20.0) -> list[Delivery]:
+        await until(lambda: len(self.deliveries) >= number, f"{number} deliveries", bound_s)
+        return self.deliveries
+
+    async def stop(self, bound_s: float = 20.0) -> None:
+        """Cancel the session, which must end in time; whatever it raised is raised here."""
+        if self._running is None:
+            return
+        running, self._running = self._running, None
+        running.cancel()
+        await asyncio.wait((running,), timeout=bound_s)
+        assert running.done(), f"the session does not end within {bound_s:g} s of being cancelled"
+        if not running.cancelled():
+            running.result()

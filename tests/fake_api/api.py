@@ -41,7 +41,8 @@ class FakeApi:
         self._always: dict[str, Answer] = {}
         self._faults: defaultdict[str, deque[Refusal | Cut]] = defaultdict(deque)
         self._outage: Refusal | None = None
-        self._tokens: dict[str, str] = {}
+        self.token_life_s = 3600.0
+        self._tokens: dict[str, tuple[str, float]] = {}
         self._issued = 0
         self._speaking = Speaking(self)
         self._reading = Reading(self)
@@ -127,12 +128,17 @@ class FakeApi:
             return self.fail(request, self._outage)
         if handler in (self._sign_in, self._stranger, self._organization):
             return await handler(request, call)
-        call.user = self._tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        call.user = self._bearer(request)
         if call.user is None:
             return problem(401, "Invalid authorization credentials.")
         if self._faults[call.op]:
             return self.fail(request, self._faults[call.op].popleft())
         return await handler(request, call)
+
+    def _bearer(self, request: web.Request) -> str | None:
+        """The user whose token it is, while it lives."""
+        user, until = self._tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "), (None, 0.0))
+        return user if time.monotonic() < until else None
 
     def fail(self, request: web.Request, fault: Refusal | Cut) -> web.StreamResponse:
         if isinstance(fault, Refusal):
@@ -180,8 +186,8 @@ class FakeApi:
         self.sign_ins.append(user)
         self._issued += 1
         token = f"canary-token-{self._issued}"
-        self._tokens[token] = user
-        expires_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        self._tokens[token] = (user, time.monotonic() + self.token_life_s)
+        expires_at = (datetime.now(UTC) + timedelta(seconds=self.token_life_s)).isoformat()
         return web.json_response({"id_token": token, "expires_at": expires_at})
 
 

@@ -123,7 +123,7 @@ Line = Created | Heard | Piece | Complete | Error | Raw
 
 
 class Husk(Enum):
-    """What the API makes of an interaction whose client went away in the middle."""
+    """What the API makes of an interaction that broke off, be it that its client went away or that it failed itself."""
 
     ROLLBACK = "nothing is left of it"
     COMMIT = "it is saved at once"

@@ -103,10 +103,7 @@ class Speaking:
         talk.conversation.locked = False
         if husk is Husk.COMMIT:
             self._truth.commit(talk)
-        elif husk in (Husk.EMPTY, Husk.STUCK) and not talk.conversation.interactions:
-            talk.conversation.husk = husk
-        else:
-            self._truth.void(talk)
+        self._truth.void(talk)
 
     def _refuse(self, call: Call, status: int, detail: str) -> web.StreamResponse:
         call.status = status

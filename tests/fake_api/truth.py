@@ -146,8 +146,12 @@ class Truth:
         conversation.finished = conversation.finished or talk.complete.done
 
     def void(self, talk: Talk) -> None:
-        """An interaction that did not come about; a conversation that only it created goes with it."""
-        if talk.creates and not talk.committed:
+        """An interaction that did not come about; a conversation that only it created goes with it, or stays empty."""
+        if talk.committed or not talk.creates:
+            return
+        if talk.stream.abandoned in (Husk.EMPTY, Husk.STUCK):
+            talk.conversation.husk = talk.stream.abandoned
+        else:
             self.conversations.pop(talk.conversation.id, None)
 
     def committed(self, text: str | None = None) -> list[Interaction]:

@@ -4,7 +4,7 @@ from .agent import Call, FakeAgent, HotLoop
 from .broker import FakeCopier, FakeDelivery, FakeInbox, Trace
 from .clock import Stuck, VirtualTimeLoop
 from .log import FakeLog
-from .play import Fate, Gate, Play, Talk, Turn, answered, complete, error, line, opening, refused, said
+from .play import Fate, Gate, Play, Step, Talk, Turn, answered, complete, error, line, opening, refused, said
 from .publisher import FakePublisher
 from .routes import FakeRoutes
 
@@ -21,6 +21,7 @@ __all__ = [
     "Gate",
     "HotLoop",
     "Play",
+    "Step",
     "Stuck",
     "Talk",
     "Trace",

@@ -38,7 +38,8 @@ class FakeAgent:
 
     `lists` and `shows_messages` are the role's permissions; `listing_lag_s` is how long a new conversation is not
     listed; `finish_of_empty` says what finishing does where there are no messages: `deletes`, `refuses` or `keeps`.
-    `before` holds what happens, once, just before the next call of an operation.
+    With `lists_running` False a conversation is listed only once its first interaction is over. `hears` is what the
+    history makes of an event's text; `before` holds what happens, once, just before the next call of an operation.
     """
 
     def __init__(self) -> None:
@@ -47,15 +48,17 @@ class FakeAgent:
         self.overlaps = 0
         self.hot = False
         self.lists = True
+        self.lists_running = True
         self.shows_messages = True
         self.listing_lag_s = 0.0
         self.finish_of_empty = "deletes"
         self.default = Play()
         self.others: Counter[str] = Counter()
+        self.hears: Callable[[str], str] = lambda text: text
         self.before: dict[str, Callable[[], object]] = {}
         self._plays: deque[Play] = deque()
         self._plays_for: defaultdict[str | None, deque[Play]] = defaultdict(deque)
-        self._failures: defaultdict[str, deque[Exception | None]] = defaultdict(deque)
+        self._failures: defaultdict[str, deque[BaseException | None]] = defaultdict(deque)
         self._broken: dict[str, Exception] = {}
         self._numbers = count(1)
 
@@ -69,7 +72,7 @@ class FakeAgent:
         """The same for the requests with this text."""
         self._plays_for[text].extend(plays)
 
-    def fail(self, operation: str, *errors: Exception | None) -> None:
+    def fail(self, operation: str, *errors: BaseException | None) -> None:
         """The next calls of an operation raise these before they are carried out; None lets one through."""
         self._failures[operation].extend(errors)
 
@@ -131,6 +134,7 @@ class FakeAgent:
             for talk in reversed(self.talks)
             if self.lists
             and not talk.gone
+            and (self.lists_running or talk.messages or not talk.running)
             and talk.listed_from_s <= now_s
             and talk.user_id == user_id
             and service_id in (None, talk.service_id)
@@ -206,18 +210,21 @@ class FakeAgent:
 
     @asynccontextmanager
     async def _answering(self, turn: Turn) -> AsyncIterator[AsyncIterator[bytes]]:
+        if turn.text is not None:
+            turn.kept = self.hears(turn.text)
         own = self._plays_for[turn.text] or self._plays
         play = own.popleft() if own else self.default
         turn.talk.running = True
         try:
+            await asyncio.sleep(play.thinks_s)
             if play.refusal is not None:
                 raise play.refusal
             yield self._spoken(play.steps, turn)
         finally:
             if turn.saved or not play.settles_s:
-                self._settle(turn, play.fate)
+                self._settle(turn, play)
             else:
-                asyncio.get_running_loop().call_later(play.settles_s, self._settle, turn, play.fate)
+                asyncio.get_running_loop().call_later(play.settles_s, self._settle, turn, play)
 
     async def _spoken(self, steps: Sequence[Step], turn: Turn) -> AsyncIterator[bytes]:
         for step in steps:
@@ -231,14 +238,15 @@ class FakeAgent:
             else:
                 yield step if isinstance(step, bytes) else step(turn)
 
-    def _settle(self, turn: Turn, fate: Fate) -> None:
+    def _settle(self, turn: Turn, play: Play) -> None:
         """The request is over: what the API keeps of it where it got no ending."""
         turn.talk.running = False
         if turn.saved:
             return
-        if fate is Fate.SAVED:
+        if play.fate is Fate.SAVED:
+            turn.done = play.over
             turn.save()
-        elif fate is Fate.HEARD:
+        elif play.fate is Fate.HEARD:
             turn.hear()
-        elif fate is Fate.ROLLED_BACK and turn.creates:
+        elif play.fate is Fate.ROLLED_BACK and turn.creates:
             turn.talk.gone = True

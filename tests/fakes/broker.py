@@ -10,7 +10,7 @@ from bridge.core.incoming import Incoming
 from bridge.flow.ports import CopyRefused
 
 Trace = list[tuple[str, Any]]
-"""What happened at the fakes that share it, in order: `handed`, `confirmed`, `copied` or `acked`, and what it was."""
+"""What happened at the fakes that share it, in order: `handed`, `confirmed`, `refused`, `copied`, `acked`."""
 
 
 @dataclass(eq=False)
@@ -60,13 +60,17 @@ class FakeInbox:
 
 
 class FakeCopier:
-    """The copier port: confirms by itself, unless it is disconnected or told to refuse."""
+    """The copier port: confirms by itself, unless it is disconnected or told to refuse.
+
+    `broken` holds what the next copies raise although no copier may.
+    """
 
     def __init__(self, trace: Trace | None = None) -> None:
         self.copies: list[Copy] = []
         self.refused: list[Copy] = []
         self.arrived: Callable[[Copy], None] = lambda copy: None
         self._trace = trace if trace is not None else []
+        self.broken: list[Exception] = []
         self._refusals: list[str] = []
         self._twice = 0
         self._connected = asyncio.Event()
@@ -75,6 +79,8 @@ class FakeCopier:
     async def copy(self, copy: Copy) -> None:
         await self._connected.wait()
         await asyncio.sleep(0)
+        if self.broken:
+            raise self.broken.pop(0)
         if self._refusals:
             self.refused.append(copy)
             raise CopyRefused(self._refusals.pop(0))

@@ -17,10 +17,14 @@ from bridge.core.history import Message
 class Fate(StrEnum):
     """What the API keeps of an interaction that was cut, refused or in error before its end."""
 
-    ROLLED_BACK = "nothing, and no conversation that only it created"
-    EMPTY = "the conversation, with nothing in it"
-    HEARD = "the event's message, without an answer"
-    SAVED = "everything, as if it had come to its end"
+    ROLLED_BACK = "rolled-back"
+    """Nothing, and no conversation that only it created."""
+    EMPTY = "empty"
+    """The conversation, with nothing in it."""
+    HEARD = "heard"
+    """The event's message, without an answer."""
+    SAVED = "saved"
+    """Everything, as if it had come to its end."""
 
 
 class Gate:
@@ -65,6 +69,7 @@ class Turn:
     done: bool = False
     saved: bool = False
     pieces: int = 0
+    kept: str | None = None
 
     @property
     def interaction_id(self) -> str:
@@ -85,7 +90,7 @@ class Turn:
     def hear(self) -> None:
         """Keep the event's message."""
         if self.text is not None and not self.saved:
-            self.talk.messages.append(Message(self.heard_id, self.interaction_id, self.kind, self.text))
+            self.talk.messages.append(Message(self.heard_id, self.interaction_id, self.kind, self.kept or self.text))
 
     def save(self) -> None:
         """Keep the whole interaction."""
@@ -148,12 +153,15 @@ class Play:
     """How one request is answered. `refusal` is raised in place of an answer, though the request was received.
 
     Where the interaction gets no ending, `fate` comes `settles_s` seconds later; it is still running until then.
+    `over`: where it is saved then, the conversation is over with it. The answer begins after `thinks_s` seconds.
     """
 
     steps: tuple[Step, ...] = (opening, said("Hello"), complete())
     fate: Fate = Fate.ROLLED_BACK
     settles_s: float = 0.0
     refusal: Exception | None = None
+    over: bool = False
+    thinks_s: float = 0.0
 
 
 def answered(*steps: Step, fate: Fate = Fate.ROLLED_BACK, settles_s: float = 0.0) -> Play:

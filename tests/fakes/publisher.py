@@ -131,5 +131,6 @@ class FakePublisher:
         else:
             refusal.times -= 1
             self.refused.append(handed.message)
+            self._trace.append(("refused", handed.message))
             handed.receipt.refused(handed.message, refusal.error)
         self._pump()

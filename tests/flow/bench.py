@@ -1,7 +1,7 @@
 """The flow, wired as `bridge/app.py` wires it, over fakes; and what must hold of every run, whatever happened in it."""
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -55,13 +55,18 @@ class Bench:
         self.routes = routes or FakeRoutes()
         self.policy = policy or RetryPolicy()
         self.bugs_expected = False
+        self.stopped = False
         self.on_the_way = 0
         self._waiting: list[Incoming] = []
+        self._delay_queues: defaultdict[str, deque[Copy]] = defaultdict(deque)
         self._streams = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.copier.arrived = self._delayed if copies_return else lambda copy: None
         self.inbox.resumed = self._resumed
-        roll = lambda: dice  # noqa: E731
+
+        def roll() -> float:
+            return dice
+
         stamp = Stamp(outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciliation = Reconciliation(self.agent, settle_s, self.log)
         self.streaming = Streaming(self.publisher, stamp, limits or Limits(4096, 900.0), self._new_stream)
@@ -106,6 +111,10 @@ class Bench:
         """The tasks that run as long as the process; without waiting for the gate."""
         self._tasks = [asyncio.create_task(self.gate.run()), asyncio.create_task(self.dispatcher.run())]
 
+    async def stop(self, grace_s: float) -> int:
+        self.stopped = True
+        return await self.dispatcher.stop(grace_s)
+
     @staticmethod
     def now_s() -> float:
         return asyncio.get_running_loop().time()
@@ -139,10 +148,14 @@ class Bench:
         if copy.exchange:
             return
         self.on_the_way += 1
+        queue = self._delay_queues[copy.routing_key]
+        queue.append(copy)
         delay_s = float(copy.routing_key.rsplit(".", 1)[1])
-        asyncio.get_running_loop().call_later(delay_s + LATENCY_S, self._back, copy)
+        asyncio.get_running_loop().call_later(delay_s + LATENCY_S, self._back, queue)
 
-    def _back(self, copy: Copy) -> None:
+    def _back(self, queue: deque[Copy]) -> None:
+        """First in, first out, also for those that come back at the same moment."""
+        copy = queue.popleft()
         incoming = Incoming(copy.body, QUEUE, "", QUEUE, False, copy.properties, copy.headers)
         self._waiting.append(incoming)
         if self.inbox.consuming:
@@ -162,10 +175,11 @@ class Bench:
 
     async def until(self, holds: Callable[[], object], what: str, within_s: float = LONG_S) -> None:
         """Wait in virtual time until something holds."""
-        until_s = self.now_s() + within_s
+        began_s = self.now_s()
         while not holds():
-            assert self.now_s() < until_s, f"not within {within_s:g} s: {what}"
-            await asyncio.sleep(0.05)
+            waited_s = self.now_s() - began_s
+            assert waited_s < within_s, f"not within {within_s:g} s: {what}"
+            await asyncio.sleep(min(1.0, max(0.05, waited_s / 20)))
 
     async def quiet(self, within_s: float = LONG_S) -> None:
         """Wait until nothing is in hand, or on its way through a delay queue."""
@@ -221,26 +235,27 @@ class Bench:
     def _check_settled(self) -> None:
         """What is not in hand any more is acked, if it may still be."""
         left = [each.incoming.body for each in self.deliveries if each.alive and not each.acked]
-        assert self.dispatcher.in_hand or not left, f"neither in hand nor settled: {left}"
+        assert self.stopped or self.dispatcher.in_hand or not left, f"neither in hand nor settled: {left}"
 
     def _check_endings(self) -> None:
-        messages = {each.message_id: each for each in self.publisher.confirmed if each.type in ENDINGS}
-        endings = Counter(each.correlation_id for each in messages.values())
+        told = {(each.outbound, each.correlation_id, each.type) for each in self.publisher.confirmed}
+        endings = Counter((outbound, event_id) for outbound, event_id, type_ in told if type_ in ENDINGS)
         assert all(count == 1 for count in endings.values()), f"more than one ending: {endings}"
 
     def _check_confirms(self) -> None:
         """Nothing is acked while a message of its event is unconfirmed, unless it was given up."""
-        given_up = {event_id_of(copy.body) for copy in self.copier.dead("undeliverable")}
         unconfirmed: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
+        refusals: Counter[tuple[int, str]] = Counter()
         for what, it in self.trace:
-            if what == "handed":
-                unconfirmed[it.correlation_id].add((it.outbound, it.message_id))
-            elif what == "confirmed":
-                unconfirmed[it.correlation_id].discard((it.outbound, it.message_id))
-            elif what == "acked":
-                event_id = event_id_of(it.incoming.body)
-                left = sorted(unconfirmed[event_id])
-                assert event_id in given_up or not left, f"acked before these were confirmed: {left}"
+            if what == "acked":
+                left = sorted(unconfirmed[event_id_of(it.incoming.body)])
+                assert not left, f"acked before these were confirmed: {left}"
+            elif what != "copied":
+                name = (it.outbound, it.message_id)
+                refusals[name] += what == "refused"
+                given_up = refusals[name] >= self.policy.attempts
+                known = unconfirmed[it.correlation_id]
+                known.discard(name) if what == "confirmed" or given_up else known.add(name)
 
     def _check_heard(self) -> None:
         """One external event, one interaction."""

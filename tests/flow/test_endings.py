@@ -8,9 +8,9 @@ from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import InvalidEvent, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser
 from bridge.core.route import Route
 from bridge.flow.streaming import Limits
-from tests.fakes import Fate, Gate, Play, answered, complete, error, opening, refused, said
+from tests.fakes import Fate, Play, answered, complete, error, opening, refused, said
 
-from .bench import SERVICE, USER, Bench
+from .bench import Bench
 
 TWO = RetryPolicy(attempts=2)
 FAILED = ["copy:rejected", "bridge-failed", "ack"]
@@ -391,15 +391,3 @@ async def test_every_failure_is_dead_lettered_then_announced_then_acked_each_aft
         bench.publisher.release()
         await bench.quiet()
         assert bench.order() == FAILED
-
-
-async def test_two_users_streams_run_side_by_side_and_one_gate_holds_only_its_own():
-    async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script_for("Tell slow", answered(gate, said("late"), complete()))
-        bench.deliver("slow")
-        bench.deliver("quick", user_id=f"{USER}b", service_id=SERVICE)
-        await bench.until(lambda: bench.types("quick")[-1:] == ["interaction-complete"], "the quick one ends")
-        assert bench.types("slow") == ["conversation-created"]
-        gate.open()
-        await bench.quiet()

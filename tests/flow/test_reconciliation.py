@@ -119,6 +119,19 @@ async def test_an_own_conversation_that_still_runs_and_is_then_rolled_back_is_st
         assert bench.types()[2] == "bridge-voided"
 
 
+@pytest.mark.parametrize("over", [False, True])
+async def test_a_create_that_is_committed_late_and_listed_only_then_is_not_made_twice(over):
+    """Not found twice, then 409 because it still runs: that is no proof that nothing was carried out."""
+    async with Bench() as bench:
+        bench.agent.lists_running = False
+        bench.agent.script(Play((opening, said("Hel"), Lost("cut")), Fate.SAVED, settles_s=40.0, over=over))
+        bench.deliver()
+        await bench.quiet()
+        bench.agent.overlaps = 0  # only creating tells whether the first one still runs (409)
+        assert bench.agent.heard("Tell e1") == 1
+        assert bench.out()[-1].headers["recovered"] is True
+
+
 @pytest.mark.parametrize("empty", ["refuses", "keeps", "deletes"])
 async def test_an_own_conversation_that_is_empty_is_finished_and_the_event_told_once(empty):
     async with Bench() as bench:

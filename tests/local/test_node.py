@@ -185,7 +185,7 @@ def test_a_start_that_fails_names_the_reason_and_leaves_nothing(tmp_path: Path) 
 
 
 def test_a_folder_in_which_rabbitmq_would_hang_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="apostrophe"):
+    with pytest.raises(NodeError, match="apostrophe"):
         RabbitNode(tmp_path / "a node's folder")
 
 

@@ -10,7 +10,9 @@ from deploy.local.view import LONGEST, View, printable
 
 def shown(*, terminal: bool, piece: bytes) -> str:
     out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=200, highlight=False, color_system="standard")
+    console = Console(
+        file=out, force_terminal=terminal, width=200, highlight=False, color_system="standard" if terminal else None
+    )
     View(console).event_out("text.sms.new-message", "e-1", "new-message", piece)
     return out.getvalue()
 

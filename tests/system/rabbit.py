@@ -11,6 +11,7 @@ from typing import Any
 import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from .broker import Broker
 
@@ -215,7 +216,7 @@ class Subscriber:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._bound.wait(20), "the subscriber's queue is not bound"
+        assert self._bound.wait(40), "the subscriber's queue is not bound"
 
     def stop(self) -> None:
         self._stopping.set()
@@ -225,12 +226,12 @@ class Subscriber:
         while not self._stopping.is_set():
             try:
                 self._consume()
-            except (pika.exceptions.AMQPError, OSError):
+            except (pika.exceptions.AMQPError, AMQPConnectorException, OSError):
                 self._stopping.wait(0.05)
 
     def _consume(self) -> None:
         parameters = pika.URLParameters(self._url)
-        parameters.socket_timeout = parameters.stack_timeout = 3
+        parameters.socket_timeout = parameters.stack_timeout = 15
         connection = pika.BlockingConnection(parameters)
         try:
             channel = connection.channel()

@@ -157,19 +157,6 @@ async def test_an_id_of_two_hundred_characters_is_fine(shared: World, bridge: Br
     assert shared.fake.truth.conversation_of(text_of(event_id)).tags["bridge_event"] == fence(event_id)
 
 
-async def test_an_id_that_fits_no_amqp_property_is_settled_all_the_same(shared: World, bridge: BridgeProcess) -> None:
-    """Two hundred characters may be 800 bytes, and correlation_id holds 255: answered or dead, never stuck."""
-    known = len(await shared.dead(0))
-    await shared.publish(event("🦀" * 200, user_id="u-crab", message="canary-body of the crab"))
-
-    async def settled() -> bool:
-        return len(await shared.dead(0)) > known or bool(shared.fake.truth.committed("canary-body of the crab"))
-
-    await until(settled, "it is answered or dead", step_s=0.05)
-    await assert_the_next_event_is_fine(shared)
-    assert await shared.counts(EVENTS, (0, 0))
-
-
 @pytest.mark.parametrize("case", ["no-service", "broken", "escape"])
 async def test_what_no_route_can_complete_is_dead(shared: World, bridge: BridgeProcess, case: str) -> None:
     event_id = f"route-{case}"

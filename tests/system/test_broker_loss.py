@@ -110,6 +110,37 @@ async def test_a_memory_alarm_is_not_ready_and_ends_well(rough_world: World) -> 
     await assert_whole(world, ids)
 
 
+@pytest.mark.parametrize("trouble", ["gone", "frozen", "starved"])
+async def test_a_stop_while_the_broker_is_in_trouble_ends_in_time(rough_world: World, trouble: str) -> None:
+    """Lines wait for a broker that does not take them: the grace is kept, the status is 0, nothing is lost."""
+    world = rough_world
+    bridge = await world.launch(shutdown={"grace": "2s"})
+    ids = [f"s{number}" for number in range(5)]
+    first, second = await open_streams(world, ids)
+    node = world.rabbit.broker.node
+    hurt, heal = {
+        "gone": (node.kill, world.rabbit.broker.start),
+        "frozen": (node.pause, node.resume),
+        "starved": (
+            lambda: node.ctl("set_vm_memory_high_watermark", "absolute", "1"),
+            lambda: node.ctl("set_vm_memory_high_watermark", "absolute", "4294967296"),
+        ),
+    }[trouble]
+    await asyncio.to_thread(hurt)
+    try:
+        first.open()
+        second.open()
+        await until(lambda: len(world.fake.truth.committed()) == 5, "the API has answered")
+        assert await bridge.stop(20) == 0
+    finally:
+        await asyncio.to_thread(heal)
+    bridge.start()
+    for told in await world.endings(*ids, bound_s=60):
+        assert len(world.fake.truth.committed(text_of(told.event_id))) == 1
+        assert told.full_message() == "before during and after"
+    assert await world.rabbit.ready_count(DEAD) == 0
+
+
 async def test_a_deleted_queue_is_noticed_and_not_made_anew(world: World) -> None:
     bridge = await world.launch()
     await world.publish(event("before"))

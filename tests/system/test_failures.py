@@ -2,6 +2,7 @@
 
 import json
 import time
+from email.utils import formatdate
 
 import pytest
 
@@ -83,6 +84,16 @@ async def test_retry_after_is_honoured_and_counts_no_attempt(shared: World, brid
     for before, after, wait in zip(calls, calls[1:], waits, strict=False):
         assert after.started - before.started >= float(wait) - 0.05
     assert attempts(shared, "r429") == [1]
+
+
+async def test_retry_after_may_be_a_date(shared: World, bridge: BridgeProcess) -> None:
+    due = int(time.time()) + 3
+    shared.fake.script(text_of("dated"), Refusal(429, {"Retry-After": formatdate(due, usegmt=True)}))
+    await shared.publish(event("dated"))
+    await shared.ending("dated", bound_s=30)
+    first, second = creates(shared, "dated")
+    assert time.time() - (time.monotonic() - second.started) >= due - 0.1
+    assert second.started - first.started < 20
 
 
 async def test_without_retry_after_the_reset_header_is_honoured(shared: World, bridge: BridgeProcess) -> None:

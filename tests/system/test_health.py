@@ -5,6 +5,8 @@ import json
 import time
 from importlib.metadata import version
 
+import pytest
+
 from tests.fake_api import Gate, Husk, Refusal, answer
 
 from .events import event, service, text_of
@@ -166,13 +168,32 @@ async def test_one_sign_in_a_user_however_many_events_ask_at_once(world: World) 
     assert {user: asked.count(user) for user in users} == dict.fromkeys(users, 1)
 
 
-async def test_a_stream_that_lasts_too_long_is_left_and_looked_up(world: World) -> None:
+async def test_tokens_are_renewed_before_they_expire(world: World) -> None:
+    """Events of one user over three lives of a token: the API never sees one that has expired."""
+    world.fake.token_life_s = 2.0
+    await world.launch()
+    started = time.monotonic()
+    while time.monotonic() - started < 6:
+        event_id = f"k{time.monotonic_ns()}"
+        await world.publish(event(event_id, user_id="ann"))
+        await world.ending(event_id)
+    refused = [call for call in world.fake.truth.calls if call.status == 401]
+    assert refused == []
+    assert world.fake.sign_ins.count("ann") >= 3
+
+
+@pytest.mark.parametrize("husk", [Husk.COMMIT, Husk.LATE, Husk.ROLLBACK])
+async def test_a_stream_that_lasts_too_long_is_left_and_looked_up(world: World, husk: Husk) -> None:
     await world.launch(amigo={"longest": "2s"})
     gate = Gate()
-    world.fake.script(text_of("long"), answer("some", before_end=(gate,), abandoned=Husk.COMMIT))
+    world.fake.script(text_of("long"), answer("some", before_end=(gate,), abandoned=husk))
     started = time.monotonic()
     await world.publish(event("long"))
+    if husk is Husk.LATE:
+        await until(lambda: world.fake.truth.calls_of("finish"), "the lock is met")
+        world.fake.settle_late()
     told = await world.ending("long")
-    assert told.recovered
     assert time.monotonic() - started >= 1.9
-    assert len(world.fake.truth.talks_of(text_of("long"))) == 1
+    assert told.recovered == (husk is not Husk.ROLLBACK)
+    assert len(world.fake.truth.talks_of(text_of("long"))) == (2 if husk is Husk.ROLLBACK else 1)
+    assert len(world.fake.truth.committed(text_of("long"))) == 1

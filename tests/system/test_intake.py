@@ -122,6 +122,21 @@ async def test_binary_cloudevents_are_read_under_both_prefixes(
     await shared.ending(event_id)
 
 
+async def test_a_content_type_may_have_parameters(shared: World, bridge: BridgeProcess) -> None:
+    named = cloud("ce-charset", fields(None, user_id="u-charset", message="canary-body charset"))
+    named.properties.content_type = "application/cloudevents+json; charset=UTF-8"
+    plain = event("json-charset")
+    plain.properties.content_type = "application/json; charset=utf-8"
+    await shared.publish(named, plain)
+    for told in await shared.endings("ce-charset", "json-charset"):
+        assert told.ending.type == "interaction-complete"
+
+
+async def test_an_event_just_below_the_limit_is_fine(shared: World, bridge: BridgeProcess) -> None:
+    await shared.publish(event("large", data={"filling": "x" * 1_000_000}))
+    assert (await shared.ending("large")).ending.type == "interaction-complete"
+
+
 async def test_a_foreign_cloudevent_is_data_for_the_routes(shared: World, bridge: BridgeProcess) -> None:
     await shared.publish(cloud("foreign-1", alert("disk")))
     told = await shared.ending("foreign-1")

@@ -86,10 +86,10 @@ async def test_every_line_comes_out_once_in_order_and_byte_for_byte(world: World
 
 
 async def test_streams_of_different_users_and_services_run_side_by_side(world: World) -> None:
-    """Fifty gated streams are open at once, and their first lines are out before any has ended."""
+    """Three hundred gated streams are open at once, and their first lines are out before any has ended."""
     await world.launch()
     gate = Gate()
-    ids = [f"s{number}" for number in range(50)]
+    ids = [f"s{number}" for number in range(300)]
     for one in ids:
         world.fake.script(text_of(one), answer("first", before_end=(gate,)))
     await world.publish(

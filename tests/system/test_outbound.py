@@ -92,6 +92,18 @@ async def test_what_a_required_outbound_never_takes_is_undeliverable(world: Worl
     assert len(world.fake.truth.talks_of(text_of("unwanted"))) == 1
 
 
+async def test_a_subscriber_that_refuses_for_ever_gives_the_others_no_second_ending(world: World) -> None:
+    """The ending was refused by one queue and taken by another: dead-lettered, but told once."""
+    await world.launch()
+    await world.rabbit.make_queue("full", {"x-max-length": 1, "x-overflow": "reject-publish"}, "#.interaction-complete")
+    await world.rabbit.put("full", b"fills it")
+    await world.publish(event("half"))
+    (letter,) = await world.dead(1)
+    assert letter.routing_key == "undeliverable"
+    await until(lambda: world.counts(EVENTS, (0, 0)), "the event is settled")
+    assert (await world.ending("half")).ending.type == "interaction-complete"
+
+
 async def test_a_required_outbound_waits_for_its_subscriber(world: World) -> None:
     """A returned message counts as refused: it is published again with the same ids, and the agent is asked once."""
     needed = {"exchange": "agent.needed", "required": True}

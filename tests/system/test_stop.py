@@ -179,7 +179,7 @@ async def test_prefetched_events_behind_a_stuck_one_go_back_untouched(world: Wor
     bridge = await world.launch(shutdown={"grace": "500ms"})
     gate = Gate()
     world.fake.script(text_of("front"), answer("some", before_end=(gate,), abandoned=Husk.COMMIT))
-    behind = [f"behind{number}" for number in range(20)]
+    behind = [f"behind{number}" for number in range(8)]
     body = json.dumps(fields("front", user_id="ann")).encode()
     await world.publish(raw(body), *[event(one, user_id="ann") for one in behind])
     await world.streaming("front")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.fake_api import Answer, Commit, Cut, Piece, Raw, Refusal, Reset, Stream
+from tests.fake_api import Answer, Commit, Cut, Error, Husk, Piece, Raw, Refusal, Reset, Stream, answer
 
-from .events import event, text_of
+from .events import SERVICE, event, fence, text_of
 from .oracle import STREAM_ID, assert_in_order, of_event
 from .process import BridgeProcess
 from .world import World
@@ -29,6 +29,15 @@ LOST: dict[str, Answer] = {
     "end-before-the-first-line": Stream((), bare=True),
     "end-without-framing": Stream(SOME, framed=False),
     "end-in-a-line": Stream((*SOME, Raw(b'{"type": "new-mess')), framed=False, last_newline=False),
+}
+# As above, but the API keeps the conversation that it made, with nothing in it.
+EMPTIED: dict[str, Answer] = {
+    "error": Stream((*SOME, Error(500)), abandoned=Husk.EMPTY),
+    "error-and-no-finish": Stream((*SOME, Error(500)), abandoned=Husk.STUCK),
+    "reset": Stream((*SOME, Reset()), abandoned=Husk.EMPTY),
+    "reset-and-no-finish": Stream((*SOME, Reset()), abandoned=Husk.STUCK),
+    "end": Stream(SOME, abandoned=Husk.EMPTY),
+    "end-and-no-finish": Stream((), bare=True, abandoned=Husk.STUCK),
 }
 KEPT: dict[str, Answer] = {
     "500-saved": Refusal(500, commit=True),
@@ -61,6 +70,52 @@ async def test_what_left_nothing_is_started_again_after_a_look(shared: World, br
     assert len([look for look in looks if look.started < second.started]) >= 2
     published = [one for one in of_event(shared.records, event_id) if not one.type.startswith("bridge-")]
     assert len(told.voids) == (len({one.headers["stream"] for one in published}) > 1)
+
+
+@pytest.mark.parametrize("case", EMPTIED)
+async def test_an_empty_conversation_of_its_own_is_no_obstacle(shared: World, bridge: BridgeProcess, case: str) -> None:
+    event_id = f"emptied-{case}"
+    await end_of(shared, event_id, EMPTIED[case])
+    told = await shared.ending(event_id)
+    talks = shared.fake.truth.talks_of(text_of(event_id))
+    assert len(talks) == 2
+    assert told.bodies == talks[-1].sent
+    assert shared.fake.truth.conversation_of(text_of(event_id)).tags["bridge_event"] == fence(event_id)
+
+
+JOINED: dict[str, tuple[Answer, bool]] = {
+    "500": (Refusal(500), False),
+    "500-saved": (Refusal(500, commit=True), True),
+    "reset-before-the-status": (Cut(), False),
+    "reset-before-the-status-saved": (Cut(commit=True), True),
+    "reset-in-the-stream": (Stream((*SOME, Reset())), False),
+    "reset-in-the-stream-saved": (Stream((*SOME, Commit(), Reset()), stays_open=True), True),
+    "end-in-the-stream": (Stream(SOME), False),
+    "end-in-the-stream-saved": (Stream((*SOME, Commit()), stays_open=True), True),
+    "error": (Stream((*SOME, Error(500))), False),
+}
+
+
+@pytest.mark.parametrize("case", JOINED)
+async def test_an_interact_is_exact_although_the_same_words_were_said_before(
+    shared: World, bridge: BridgeProcess, case: str
+) -> None:
+    """The conversation holds the very same text from an earlier day: it proves nothing about this event."""
+    event_id = f"joined-{case}"
+    reply, saved = JOINED[case]
+    mine = shared.fake.truth.open(f"u-{event_id}", SERVICE, {"channel": "api", "channel_type": "async"})
+    shared.fake.truth.converse(mine, text_of(event_id))
+    shared.fake.script(text_of(event_id), reply, answer("said ", "anew"))
+    await shared.publish(event(event_id))
+    told = await shared.ending(event_id)
+    before, *since = mine.interactions
+    assert [one.text for one in since] == [text_of(event_id)]
+    assert told.recovered == saved
+    said = json.loads(told.ending.body)
+    assert (said["interaction_id"], said["message_id"]) == (since[0].id, since[0].message_id)
+    assert said["full_message"] == since[0].full_message != before.full_message
+    if not saved:
+        assert told.bodies == shared.fake.truth.talks_of(text_of(event_id))[-1].sent
 
 
 @pytest.mark.parametrize("case", KEPT)

@@ -1,0 +1,80 @@
+"""Who takes part, and how each is started: always a process of its own, stopped and gone after each run."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from deploy.local.child import Child
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`module` is None for the bridge itself. `most_streams`: beyond that it is not asked to hold streams open."""
+
+    name: str
+    title: str
+    module: str | None
+    most_streams: int = 10_000
+
+
+BRIDGE = Contestant("bridge", "the bridge", None)
+NAIVE = Contestant("naive", "naive: aio-pika + aiohttp", "tests.bench.naive")
+FASTSTREAM = Contestant("faststream", "naive with FastStream", "tests.bench.faststreaming")
+# httpx looks through all of its connections for each request: ten thousand take minutes to open.
+SDK = Contestant("sdk", "amigo-sdk + aio-pika", "tests.bench.sdk", most_streams=1_000)
+RAW = Contestant("raw", "raw frames, no HTTP", "tests.bench.raw", most_streams=0)
+ALL = (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a contestant is told: where everything is, how many events to hold, and (raw only) what to say itself."""
+
+    amqp_url: str
+    amqp_port: int
+    api_url: str
+    prefetch: int
+    lines: int
+    size: int
+    interval_ms: float
+
+
+def start(contestant: Contestant, told: Surroundings, folder: Path, profile: Path | None = None) -> Child:
+    """Start it; it may not be consuming yet. `profile`: where cProfile writes to, for the bridge only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    measured = ["-m", "cProfile", "-o", str(profile)] if profile is not None else []
+    if contestant.module is None:
+        config = folder / "bridge.yaml"
+        config.write_text(yaml.safe_dump(_bridge_settings(told)), encoding="utf-8")
+        command = [*measured, "-m", "bridge", "run", "--config", str(config)]
+    else:
+        command = ["-m", contestant.module]
+    foreign = ("BRIDGE_", "AMIGO_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    env = {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "BENCH": json.dumps(vars(told))}
+    return Child([sys.executable, *command], log=folder / f"{contestant.name}.log", env=env, cwd=folder)
+
+
+def _bridge_settings(told: Surroundings) -> Mapping[str, object]:
+    """The defaults, but for where things are, the prefetch, and a log of warnings only."""
+    return {
+        "amqp": {"url": told.amqp_url, "inbound": {"prefetch": told.prefetch}},
+        "amigo": {
+            "base_url": told.api_url,
+            "organization_id": "acme",
+            "api_key": "secret",
+            "api_key_id": "key",
+            "user_id": "bench-user",
+        },
+        "http": {"host": HOST, "port": 0},
+        "log": {"level": "warning", "format": "json"},
+        "shutdown": {"grace": "5s"},
+    }

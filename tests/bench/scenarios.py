@@ -1,0 +1,237 @@
+"""What is measured: each scenario takes a contestant through one run and returns plain figures.
+
+fill      as many events as possible, the outbound queue just filling     events/s, CPU per event, cores
+latency   1,000 events/s on some forty streams, a light subscriber        milliseconds from the API's write to the receipt
+streams   more and more open streams, 1,000 events/s over all of them     memory per stream, CPU per event
+large     1,001 open streams, one of which says 2 MiB every second   the others' milliseconds
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench import amqp, topology
+from tests.bench.api import Pace, Script
+from tests.bench.contestants import RAW, Contestant
+from tests.bench.machine import Spent, rss_bytes
+from tests.bench.rig import Rig, Run
+
+Figures = dict[str, Any]
+
+CONCURRENT = 100
+USERS = 2 * CONCURRENT
+"""Twice as many users as events in hand: an event seldom waits for another one of its user."""
+WARM_UP = Script(lines=10)
+OPENED_AT_ONCE = 250
+LIMIT_S = 90.0
+SETTLE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How long everything takes."""
+
+    fill_s: float = 6.0
+    latency_s: float = 7.0
+    levels: tuple[int, ...] = (10, 100, 1_000, 10_000)
+    pace_s: float = 3.0
+    rate: float = 1_000.0
+    large_streams: int = 1_000
+    large_s: float = 5.0
+    line_bytes: int = 250
+    lines: int = 40
+    large_bytes: int = 2 * 1024 * 1024
+
+
+QUICK = Sizes(fill_s=1.0, latency_s=2.0, levels=(10, 100), pace_s=1.0, large_streams=100, large_s=1.5)
+
+
+def fill(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """Publish so many events that it takes some seconds; the time from the first publish to the last line queued."""
+    script = Script(lines=sizes.lines, size=sizes.line_bytes)
+    with rig.run(contestant, CONCURRENT, script) as run:
+        rate = _warm_up(run, script)
+        streams = int(min(max(rate * sizes.fill_s / script.lines, USERS), 2_500))
+        run.begin(script)
+        watch = run.watch()
+        run.publish(streams, users=USERS)
+        run.await_queued(streams * script.lines, LIMIT_S)
+        spent = watch.stop()
+        faults = run.drain()
+    lines = streams * script.lines
+    return {"events_s": lines / spent.wall_s, **_costs(spent, lines), **_faults(run, faults)}
+
+
+def latency(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """New streams at such a rate that the lines of all together come at `rate`; each line every 40 ms."""
+    script = Script(lines=sizes.lines, size=sizes.line_bytes, interval_ms=40.0)
+    every_s = script.lines / sizes.rate
+    with rig.run(contestant, 5 * CONCURRENT, script) as run, amqp.Link(rig.node.port) as link:
+        if contestant is not RAW:
+            _warm_up(run, script)
+            rig.link.purge(topology.SUBSCRIBER)
+        run.begin(script)
+        link.consume(topology.SUBSCRIBER, no_ack=True)
+        run.account.start_timing()
+        watch = run.watch()
+        beat = Beat(every_s, sizes.latency_s, lambda number: run.publish(1, users=1, first_user=number % USERS, wait=False))
+        run.listen(link, until=lambda: beat.over, meanwhile=beat)
+        spent = watch.stop()
+        run.listen(link, until=lambda: False)
+        faults = run.account.faults(run.expected())
+    account = run.account
+    return {
+        **_waits("", account.waits_ns),
+        **_waits("first_", account.first_waits_ns),
+        **_costs(spent, int(sizes.rate * spent.wall_s)),
+        **_faults(run, faults),
+    }
+
+
+def streams(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """Open ever more streams; at each level, look at the memory and let the streams speak in turn."""
+    levels = [level for level in sizes.levels if level <= contestant.most_streams]
+    script = Script(size=sizes.line_bytes, hold=True)
+    found: list[Figures] = []
+    with rig.run(contestant, max(levels) + CONCURRENT) as run:
+        _warm_up(run, Script(size=sizes.line_bytes))
+        rig.link.purge(topology.SUBSCRIBER)
+        run.begin(script)
+        idle_bytes, opened = rss_bytes(run.pid), 0
+        for level in levels:
+            opened = _open(run, opened, level)
+            time.sleep(SETTLE_S)
+            rss = rss_bytes(run.pid)
+            found.append({"streams": level, "bytes_per_stream": (rss - idle_bytes) / level, **_spoken(run, sizes)})
+        rig.api.finish()
+        _all_queued(run, lambda: rig.api.status()["ended"] >= opened)
+        faults = run.drain()
+    return {"idle_bytes": idle_bytes, "levels": found, **_faults(run, faults)}
+
+
+def large(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """Many small streams, at first alone, then with one among them that says a very long line now and then."""
+    script = Script(size=sizes.line_bytes, hold=True)
+    count = sizes.large_streams + 1
+    with rig.run(contestant, count + CONCURRENT) as run, amqp.Link(rig.node.port) as link:
+        _warm_up(run, Script(size=sizes.line_bytes))
+        rig.link.purge(topology.SUBSCRIBER)
+        run.begin(script)
+        _open(run, 0, count)
+        time.sleep(SETTLE_S)
+        link.consume(topology.SUBSCRIBER, no_ack=True)
+        run.listen(link, until=lambda: False)
+        alone = _heard(run, link, Pace(sizes.rate, sizes.large_s / 2))
+        with_large = _heard(run, link, Pace(sizes.rate, sizes.large_s, sizes.large_bytes, large_every_s=1.0))
+        sent_large = len(run.account.large_waits_ns)
+        rig.api.finish()
+        run.until(lambda: rig.api.status()["ended"] >= count, LIMIT_S, lambda: "streams do not end")
+        run.listen(link, until=lambda: False)
+        faults = run.account.faults(run.expected())
+    return {**alone, **{f"large_{name}": value for name, value in with_large.items()}, "large_lines": sent_large} | _faults(
+        run, faults
+    )
+
+
+class Beat:
+    """Does something at even intervals for some seconds, between the reads of a listener."""
+
+    def __init__(self, every_s: float, seconds: float, act: Callable[[int], None]) -> None:
+        self._every_s = every_s
+        self._seconds = seconds
+        self._act = act
+        self._start_s = time.monotonic()
+        self._acted = 0
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() - self._start_s >= self._seconds
+
+    def __call__(self) -> float:
+        now_s = time.monotonic()
+        if self._start_s + self._acted * self._every_s <= now_s:
+            self._act(self._acted)
+            self._acted += 1
+        return self._start_s + self._acted * self._every_s - now_s
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of all does not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def _warm_up(run: Run, script: Script) -> float:
+    """Short answers for every user, so that tokens and connections are there; the rate that was reached, roughly."""
+    warm = Script(lines=WARM_UP.lines, size=script.size)
+    raw = run.contestant is RAW  # says its own script, whatever the API plays
+    lines = USERS * (script.lines if raw else warm.lines)
+    run.begin(warm)
+    start_s = time.monotonic()
+    run.publish(USERS, users=USERS)
+    run.await_queued(lines, LIMIT_S)
+    rate = lines / (time.monotonic() - start_s)
+    run.rig.link.purge(topology.SUBSCRIBER)
+    return rate
+
+
+def _open(run: Run, opened: int, level: int) -> int:
+    """Open streams until so many are open, each in the name of its own user, some hundred at a time."""
+    while opened < level:
+        more = min(OPENED_AT_ONCE, level - opened)
+        run.publish(more, users=more, first_user=USERS + opened)
+        opened += more
+        _all_queued(run, lambda: run.rig.api.status()["opened"] >= opened)
+    return opened
+
+
+def _all_queued(run: Run, condition: Callable[[], bool]) -> None:
+    """Wait for the condition, and until all that the API has said is in the outbound queue."""
+    state = run.rig.api.status
+    run.until(condition, LIMIT_S, lambda: f"the API says {state()}")
+    run.await_queued(state()["lines"], LIMIT_S)
+
+
+def _spoken(run: Run, sizes: Sizes) -> Figures:
+    """What it costs when the open streams speak in turn, the outbound queue just filling."""
+    before = run.rig.api.status()["lines"]
+    watch = run.watch()
+    run.rig.api.pace(Pace(sizes.rate, sizes.pace_s))
+    time.sleep(sizes.pace_s)
+    _all_queued(run, lambda: not run.rig.api.status()["pacing"])
+    return _costs(watch.stop(), run.rig.api.status()["lines"] - before)
+
+
+def _heard(run: Run, link: amqp.Link, pace: Pace) -> Figures:
+    """The times of what the open streams say at this pace."""
+    run.account.start_timing()
+    over_s = time.monotonic() + pace.seconds
+    run.rig.api.pace(pace)
+    run.listen(link, until=lambda: time.monotonic() > over_s, meanwhile=lambda: 0.1)
+    run.listen(link, until=lambda: False)
+    return _waits("", run.account.waits_ns)
+
+
+def _costs(spent: Spent, lines: int) -> Figures:
+    return {
+        "cpu_us": spent.processes["contestant"] / lines * 1e6,
+        "broker_us": spent.processes["broker"] / lines * 1e6,
+        "cores": spent.cores("contestant"),
+        "broker_cores": spent.cores("broker"),
+        "api_cores": spent.cores("api"),
+        "foreign_cores": spent.foreign_cores,
+        "events": lines,
+    }
+
+
+def _waits(prefix: str, waits_ns: Sequence[int]) -> Figures:
+    shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    return {f"{prefix}{name}_ms": quantile(waits_ns, share) / 1e6 for name, share in shares.items()} | {
+        f"{prefix}count": len(waits_ns)
+    }
+
+
+def _faults(run: Run, faults: dict[str, int]) -> Figures:
+    left = {"events not acknowledged": run.left} if run.left else {}
+    return {"faults": {**faults, **left}, "repeats": run.account.repeats}

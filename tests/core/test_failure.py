@@ -1,0 +1,45 @@
+"""One error tree: what each error carries, and that all of them can be caught as one."""
+
+import inspect
+
+import pytest
+
+from bridge.core import failure
+from bridge.core.failure import ApiError, BridgeError, InvalidEvent, LineTooLong, NoRoute, Refused, TooEarly
+
+ERRORS = [kind for _, kind in inspect.getmembers(failure, inspect.isclass) if issubclass(kind, Exception)]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_has_the_one_root(kind: type[Exception]) -> None:
+    assert issubclass(kind, BridgeError)
+
+
+def test_the_docstring_says_for_each_leaf_who_must_act() -> None:
+    leaves = {kind.__name__ for kind in ERRORS if not kind.__subclasses__()} | {"InvalidEvent"}
+    told = set((failure.__doc__ or "").replace(",", " ").split())
+    assert leaves - {"LineTooLong"} <= told  # that one never gets further than the stream that it cuts
+
+
+def test_a_refusal_says_what_was_refused_and_in_which_words() -> None:
+    assert str(Refused("interact", 422, "no such thing")) == "interact was answered 422: no such thing"
+    assert str(Refused("interact", 500, "")) == "interact was answered 500"
+    assert Refused("interact", 429, "", 3.0).retry_after_s == 3.0
+
+
+def test_an_invalid_event_carries_what_is_known_of_it() -> None:
+    error = NoRoute("why", "e-1", "sms")
+    assert isinstance(error, InvalidEvent)
+    assert (str(error), error.event_id, error.channel) == ("why", "e-1", "sms")
+    assert (InvalidEvent("why").event_id, InvalidEvent("why").channel) == (None, None)
+
+
+def test_a_line_that_is_too_long_brings_the_lines_before_it() -> None:
+    error = LineTooLong(1024, [b"one"])
+    assert isinstance(error, ApiError)
+    assert error.lines == [b"one"]
+    assert "1024 bytes" in str(error)
+
+
+def test_a_rate_limit_brings_its_wait() -> None:
+    assert TooEarly("later", 3.5).wait_s == 3.5

@@ -1,0 +1,154 @@
+"""What the bridge declares, when, and never else (DESIGN, section 2; RELIABILITY B8, B9)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.system.broker import Broker
+from tests.system.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, EVENTS, EVENTS_ARGUMENTS, Outgoing
+from tests.system.waiting import stays, until
+
+from .conftest import Build
+from .rig import inbound, outbound
+
+DELAYS = (1, 2, 5, 10, 30, 60, 300, 600)
+
+
+def listed(broker: Broker, vhost: str, what: str, *columns: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(broker.node.ctl(what, "--vhost", vhost, "--formatter", "json", *columns))
+    return rows
+
+
+def arguments(row: dict[str, Any]) -> dict[str, Any]:
+    """rabbitmqctl shows them as a list of [name, type, value], or as a map where its version knows better."""
+    found = row["arguments"]
+    return found if isinstance(found, dict) else {name: value for name, _, value in found}
+
+
+def delay_arguments(queue: str, seconds: int) -> dict[str, Any]:
+    return {
+        "x-queue-type": "quorum",
+        "x-message-ttl": seconds * 1000,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+async def test_exactly_the_topology_of_the_design_is_declared(build: Build, broker: Broker) -> None:
+    rig = await build(lean=False).start()
+    queues = listed(broker, rig.vhost, "list_queues", "name", "durable", "auto_delete", "arguments")
+    assert {row["name"]: arguments(row) for row in queues} == {
+        EVENTS: EVENTS_ARGUMENTS,
+        DEAD: DEAD_ARGUMENTS,
+        **{f"{EVENTS}.delay.{seconds}": delay_arguments(EVENTS, seconds) for seconds in DELAYS},
+    }
+    assert {(row["durable"], row["auto_delete"]) for row in queues} == {(True, False)}
+    exchanges = listed(broker, rig.vhost, "list_exchanges", "name", "type", "durable", "auto_delete", "arguments")
+    own = [row for row in exchanges if row["name"] and not row["name"].startswith("amq.")]
+    assert {(row["name"], row["type"], row["durable"], row["auto_delete"], len(row["arguments"])) for row in own} == {
+        (name, "topic", True, False, 0) for name in (EVENTS, AGENT, DEAD)
+    }
+    bindings = listed(broker, rig.vhost, "list_bindings", "source_name", "destination_name", "routing_key")
+    assert {tuple(row.values()) for row in bindings if row["source_name"]} == {
+        (EVENTS, EVENTS, "#"),
+        (DEAD, DEAD, "#"),
+    }
+
+
+async def test_several_inbounds_and_outbounds_share_what_has_the_same_name(build: Build, broker: Broker) -> None:
+    rig = await build(
+        lean=False,
+        inbounds=(inbound(bindings=("a.#", "b.*")), inbound("second", exchange="other")),
+        outbounds=(outbound(), outbound("audit"), outbound()),
+    ).start()
+    names = {row["name"] for row in listed(broker, rig.vhost, "list_queues", "name")}
+    delays = {f"{queue}.delay.{seconds}" for queue in (EVENTS, "second") for seconds in DELAYS}
+    assert names == {EVENTS, "second", DEAD} | delays
+    assert sorted(broker.bindings(rig.vhost, EVENTS)) == ["a.#", "b.*"]
+    assert broker.bindings(rig.vhost, "other") == ["#"]
+
+
+async def test_declaring_what_exists_changes_nothing(build: Build) -> None:
+    first = await build().start()
+    await first.rabbit.publish(Outgoing(b"kept"))
+    await first.delivered(1)
+    await first.stop()
+    second = await build().start()
+    assert (await second.delivered(1))[0].incoming.body == b"kept"
+
+
+async def test_a_queue_that_is_deleted_is_said_and_never_made_again(build: Build) -> None:
+    rig = await build().start()
+    await rig.rabbit.delete_queue(EVENTS)
+    await until(lambda: "missing" in (rig.session.trouble or ""), "the missing queue is said")
+    assert f"queue {EVENTS}" in str(rig.session.trouble)
+    assert "error" in {level for level, event, _ in rig.log.lines if event == "broker.lost"}
+    assert await rig.rabbit.depth(EVENTS) is None
+    await rig.rabbit.declare()
+    await rig.connected(generation=2)
+    await rig.rabbit.publish(Outgoing(b"after"))
+    await rig.delivered(1)
+
+
+async def test_what_may_not_be_declared_is_only_verified(build: Build) -> None:
+    rig = build(may_declare=False, lean=False)
+    rig.run()
+    await until(lambda: "missing" in (rig.session.trouble or ""), "what is missing is said")
+    for name in (f"exchange {AGENT}", f"queue {EVENTS}", f"queue {EVENTS}.delay.600", f"queue {DEAD}"):
+        assert name in str(rig.session.trouble)
+    assert await rig.rabbit.depth(EVENTS) is None
+    assert not await rig.rabbit.exchange_exists(AGENT)
+    await rig.rabbit.declare()
+    for seconds in DELAYS:
+        await rig.rabbit.make_queue(f"{EVENTS}.delay.{seconds}", {"x-queue-type": "classic"})
+    await rig.connected()
+
+
+async def test_other_arguments_are_a_permanent_trouble_that_is_said_loudly_and_not_in_a_hurry(build: Build) -> None:
+    rig = build()
+    await rig.rabbit.declare({**EVENTS_ARGUMENTS, "x-delivery-limit": 5})
+    await rig.rabbit.publish(Outgoing(b"waiting"))
+    rig.run()
+    await until(lambda: "PRECONDITION" in str(rig.session.trouble).upper(), "the difference is said")
+    assert "x-delivery-limit" in str(rig.session.trouble)
+    (said,) = [fields for level, event, fields in rig.log.lines if (level, event) == ("error", "broker.lost")]
+    assert said["permanent"]
+    assert said["again_in_s"] >= 1
+    await stays(lambda: len(rig.log.of("broker.lost")) <= 2, "no hurry", 0.6)
+    assert await rig.rabbit.depth(EVENTS) == (1, 0)
+
+
+@pytest.mark.parametrize(("user", "vhost"), [("guest:canary-password", None), ("guest:guest", "nowhere")])
+async def test_an_unknown_user_or_vhost_is_permanent_and_no_password_is_said(
+    build: Build, broker: Broker, user: str, vhost: str | None
+) -> None:
+    rig = build()
+    url = f"amqp://{user}@127.0.0.1:{broker.node.port}/{vhost or rig.vhost}"
+    refused = build(urls=(url,))
+    refused.run()
+    await until(lambda: refused.log.of("broker.lost"), "the refusal is said")
+    (level, _, said), *_ = [line for line in refused.log.lines if line[1] == "broker.lost"]
+    assert (level, said["permanent"]) == ("error", True)
+    assert "canary" not in str(refused.log.lines)
+
+
+async def test_a_role_that_may_neither_configure_nor_look_suffices_where_nothing_is_declared(
+    build: Build, broker: Broker
+) -> None:
+    owner = await build().start()
+    await owner.stop()
+    broker.node.ctl(
+        "eval",
+        'rabbit_auth_backend_internal:add_user(<<"meek">>, <<"meek">>, <<"tests">>), '
+        f'rabbit_auth_backend_internal:set_permissions(<<"meek">>, <<"{owner.vhost}">>, <<"^$">>, '
+        '<<"^(agent.events|bridge.dead|amq.default)$">>, <<"^bridge.events$">>, <<"tests">>).',
+    )
+    url = f"amqp://meek:meek@127.0.0.1:{broker.node.port}/{owner.vhost}"
+    rig = await build(urls=(url,), may_declare=False).start()
+    await rig.rabbit.publish(Outgoing(b"event"))
+    (delivery,) = await rig.delivered(1)
+    assert delivery.ack()
+    await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "it is acked")

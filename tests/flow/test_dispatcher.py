@@ -1,0 +1,210 @@
+"""The dispatcher: repeats, the take-over of the right to ack, acks that were lost, and one log line a delivery."""
+
+import pytest
+
+from bridge.core.failure import Lost, Refused
+from tests.fakes import Gate, answered, complete, error, said
+
+from .bench import Bench
+
+
+async def test_a_redelivered_copy_takes_over_the_ack_while_the_stream_goes_on():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(said("Hel"), gate, said("lo"), complete()))
+        first = bench.deliver()
+        await gate.reached.wait()
+        second = bench.redeliver(first)
+        gate.open()
+        await bench.quiet()
+        assert (first.acked, second.acked) == (0, 1)
+        assert bench.attempts() == 1
+        assert bench.types() == ["conversation-created", "new-message", "new-message", "interaction-complete"]
+        assert len({message.headers["stream"] for message in bench.out()}) == 1
+
+
+async def test_take_overs_may_follow_one_another():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(gate, complete()))
+        deliveries = [bench.deliver()]
+        await gate.reached.wait()
+        for _ in range(5):
+            deliveries.append(bench.redeliver(deliveries[-1]))
+        gate.open()
+        await bench.quiet()
+        assert [delivery.acked for delivery in deliveries] == [0, 0, 0, 0, 0, 1]
+        assert bench.tally.repeats == 5
+
+
+async def test_a_repeat_that_was_published_twice_is_acked_with_the_first_after_its_ending():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(gate, complete()))
+        first, second = bench.deliver(), bench.deliver()
+        await gate.reached.wait()
+        assert (first.asked, second.asked) == (0, 0)
+        gate.open()
+        await bench.quiet()
+        assert (first.acked, second.acked) == (1, 1)
+        assert bench.order()[-3:] == ["interaction-complete", "ack", "ack"]
+
+
+async def test_the_same_id_with_another_body_is_a_repeat_and_counted_as_a_conflict():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(gate, complete()))
+        bench.deliver("e1", "This")
+        bench.deliver("e1", "That")
+        bench.deliver("e1", "This")
+        await gate.reached.wait()
+        gate.open()
+        await bench.quiet()
+        assert (bench.tally.repeats, bench.tally.conflicts) == (2, 1)
+        assert [line["conflict"] for line in bench.log.of("event.repeated")] == [True, False]
+        assert bench.agent.heard("That") == 0
+
+
+async def test_a_conflicting_repeat_never_stands_in_for_the_original():
+    """The first delivery has died; the retry and the dead letter must have the original's body all the same."""
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(gate, error(422)))
+        first = bench.deliver("e1", "This")
+        await gate.reached.wait()
+        first.die()
+        bench.deliver("e1", "That")
+        gate.open()
+        await bench.quiet()
+        assert [copy.body for copy in bench.copier.dead()] == [first.incoming.body]
+
+
+@pytest.mark.parametrize("ends", ["complete", "dead-letter", "parked"])
+async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_nothing_is_asked(ends):
+    async with Bench(copies_return=False) as bench:
+        gate = Gate()
+        last = {"complete": complete(), "dead-letter": error(422), "parked": Lost("cut")}[ends]
+        bench.agent.script(answered(said("Hel"), gate, last))
+        first = bench.deliver()
+        await gate.reached.wait()
+        first.die()
+        if ends == "parked":
+            bench.deliver("e1", redelivered=True).die()
+        gate.open()
+        await bench.until(lambda: not bench.dispatcher.in_hand or ends == "parked", "it ends")
+        if ends == "parked":
+            await bench.wait(5)
+            bench.redeliver(first)
+            await bench.quiet()
+            return
+        calls, told = len(bench.agent.calls("create", "conversations")), len(bench.publisher.sent)
+        second = bench.redeliver(first)
+        await bench.wait(10)
+        assert second.acked == 1
+        assert len(bench.agent.calls("create", "conversations")) == calls
+        assert len(bench.publisher.sent) == told
+
+
+async def test_only_that_one_message_is_acked_unseen():
+    """A dead letter that somebody publishes again is a new message of the same id: it is handled, not swallowed."""
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(gate, error(422)))
+        first = bench.deliver()
+        await gate.reached.wait()
+        first.die()
+        gate.open()
+        await bench.until(lambda: not bench.dispatcher.in_hand, "it is dead-lettered")
+        fresh = bench.deliver()
+        await bench.quiet()
+        assert (fresh.acked, bench.attempts()) == (1, 2)
+        bench.publisher.confirmed = [each for each in bench.publisher.confirmed if each.type != "bridge-failed"]
+
+
+async def test_an_event_that_had_its_ending_is_acked_at_every_further_delivery_and_nothing_is_asked():
+    async with Bench() as bench:
+        bench.deliver()
+        await bench.quiet()
+        sent = len(bench.publisher.sent)
+        for redelivered in (False, True, False):
+            assert bench.deliver(redelivered=redelivered).acked == 1
+        await bench.wait(5)
+        assert bench.attempts() == 1
+        assert len(bench.publisher.sent) == sent
+        assert bench.tally.repeats == 3
+
+
+async def test_another_body_under_the_id_of_an_event_that_had_its_ending_is_a_conflict_too():
+    async with Bench() as bench:
+        bench.deliver("e1", "This")
+        await bench.quiet()
+        bench.deliver("e1", "That")
+        await bench.quiet()
+        assert (bench.tally.repeats, bench.tally.conflicts) == (1, 1)
+
+
+async def test_an_ack_that_is_lost_again_is_made_up_for_again():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(gate, complete()))
+        first = bench.deliver()
+        await gate.reached.wait()
+        first.die()
+        gate.open()
+        await bench.until(lambda: not bench.dispatcher.in_hand, "it is complete")
+        second = bench.redeliver(first)
+        third = bench.redeliver(second)
+        await bench.quiet()
+        assert (second.acked, third.acked) in {(1, 0), (1, 1)}
+        assert bench.agent.heard("Tell e1") == 1
+
+
+async def test_a_refused_message_whose_ack_was_lost_is_not_dead_lettered_twice():
+    async with Bench() as bench:
+        bench.copier.disconnect()
+        first = bench.deliver(channel="fax")
+        await bench.wait(1)
+        first.die()
+        bench.copier.reconnect()
+        await bench.quiet()
+        second = bench.redeliver(first)
+        await bench.quiet()
+        assert second.acked == 1
+        assert bench.dead() == ["invalid-event"]
+
+
+async def test_what_is_in_hand_and_what_is_settled_is_counted():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script_for("Tell e1", answered(gate, complete()))
+        bench.agent.fail("interact", Refused("interact", 422, "No."))
+        bench.deliver("e1")
+        bench.deliver("e2")
+        bench.deliver("e3", channel="fax")
+        await gate.reached.wait()
+        await bench.until(lambda: bench.dispatcher.in_hand == 2, "the invalid one is refused")
+        assert bench.tally.streaming == 1
+        gate.open()
+        await bench.quiet()
+        assert (bench.tally.received, bench.tally.streaming) == (3, 0)
+        assert dict(bench.tally.settled) == {"ack": 1, "rejected": 1, "invalid-event": 1}
+        assert dict(bench.tally.ended) == {"complete": 1, "rejected": 1}
+
+
+async def test_one_line_tells_the_whole_delivery_and_never_its_words():
+    async with Bench() as bench:
+        bench.deliver(text="My secret", channel="sms")
+        await bench.quiet()
+        (line,) = bench.log.of("delivery.settled")
+        assert (line["settlement"], line["event_id"], line["channel"], line["attempt"]) == ("ack", "e1", "sms", 1)
+        assert (line["lines"], line["published"], line["refused"], line["repeated"]) == (3, 3, 0, 0)
+        assert "My secret" not in str(bench.log.lines)
+
+
+@pytest.mark.parametrize("fields", [{"channel": "fax"}, {"body": b"\xff"}])
+async def test_one_line_tells_of_a_message_that_was_refused_too(fields):
+    async with Bench() as bench:
+        bench.deliver(**fields)
+        await bench.quiet()
+        (line,) = bench.log.of("delivery.settled")
+        assert (line["settlement"], line["reason"]) == ("dead-letter", "invalid-event")

@@ -1,0 +1,208 @@
+"""The outbox: what is unconfirmed, what was refused, when all is safe; alone, and under a whole event."""
+
+import asyncio
+
+import pytest
+
+from bridge.core.backoff import RetryPolicy
+from bridge.core.outbound import Outbound, OutboundMessage
+from bridge.flow.outbox import Outbox, Undeliverable
+from tests.fakes import FakeLog, FakePublisher, Gate, answered, complete, said
+
+from .bench import AGENT_EVENTS, KEY, Bench
+
+POLICY = RetryPolicy(attempts=3)
+
+
+def message(message_id: str) -> OutboundMessage:
+    return OutboundMessage(0, "agent.events", "a.b.c", b"{}", "new-message", message_id, "e1", 0)
+
+
+def outbox(publisher: FakePublisher, policy: RetryPolicy = POLICY) -> Outbox:
+    return Outbox(publisher, policy, lambda: 0.0, FakeLog())
+
+
+def told(publisher: FakePublisher) -> list[str]:
+    return [each.message_id for each in publisher.confirmed]
+
+
+async def test_an_empty_outbox_is_confirmed():
+    await outbox(FakePublisher()).all_confirmed()
+
+
+async def test_handing_over_does_not_wait_and_waiting_ends_with_the_last_confirm():
+    publisher = FakePublisher()
+    publisher.hold()
+    box = outbox(publisher)
+    box.put([message("a"), message("b")])
+    waiting = asyncio.create_task(box.all_confirmed())
+    await asyncio.sleep(60)
+    publisher.confirm(1)
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    assert box.unconfirmed == 1
+    publisher.release()
+    await waiting
+    assert (box.counts.published, box.counts.confirmed) == (2, 2)
+
+
+async def test_a_nack_is_tried_again_with_back_off_and_then_confirmed():
+    publisher = FakePublisher()
+    publisher.refuse(2)
+    box = outbox(publisher)
+    began = asyncio.get_running_loop().time()
+    box.put([message("a")])
+    await box.all_confirmed()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(1 + 2)
+    assert [each.message_id for each in publisher.sent] == ["a", "a", "a"]
+    assert (box.counts.refused, box.counts.confirmed, box.counts.published) == (2, 1, 1)
+
+
+async def test_others_do_not_wait_for_the_one_that_was_refused():
+    publisher = FakePublisher()
+    publisher.refuse(1, concerns=lambda each: each.message_id == "a")
+    box = outbox(publisher)
+    box.put([message("a"), message("b")])
+    await box.all_confirmed()
+    assert told(publisher) == ["b", "a"]
+
+
+async def test_patience_that_is_out_is_undeliverable_and_says_what_and_why():
+    publisher = FakePublisher()
+    publisher.refuse(3, "no queue takes it")
+    box = outbox(publisher)
+    box.put([message("a")])
+    with pytest.raises(Undeliverable, match=r"agent\.events refused a\.b\.c: no queue takes it"):
+        await box.all_confirmed()
+    assert box.unconfirmed == 0
+
+
+async def test_undeliverable_is_raised_without_waiting_for_the_others():
+    publisher = FakePublisher()
+    publisher.hold()
+    publisher.refuse(1, concerns=lambda each: each.message_id == "a")
+    box = outbox(publisher, RetryPolicy(attempts=1))
+    box.put([message("a"), message("b")])
+    publisher.confirm(1)
+    with pytest.raises(Undeliverable):
+        await box.all_confirmed()
+    assert box.unconfirmed == 1
+
+
+async def test_after_forgiving_only_the_rest_is_waited_for():
+    publisher = FakePublisher()
+    publisher.refuse(1)
+    box = outbox(publisher, RetryPolicy(attempts=1))
+    box.put([message("a"), message("b")])
+    with pytest.raises(Undeliverable):
+        await box.all_confirmed()
+    box.forgive()
+    box.put([message("c")])
+    await box.all_confirmed()
+    assert told(publisher) == ["b", "c"]
+
+
+async def test_each_message_has_a_patience_of_its_own():
+    publisher = FakePublisher()
+    publisher.refuse(2, concerns=lambda each: each.message_id == "a")
+    publisher.refuse(2, concerns=lambda each: each.message_id == "b")
+    box = outbox(publisher)
+    box.put([message("a"), message("b")])
+    await box.all_confirmed()
+    assert sorted(told(publisher)) == ["a", "b"]
+
+
+async def test_what_a_lost_connection_left_open_is_counted_and_waited_for():
+    publisher = FakePublisher()
+    publisher.hold()
+    box = outbox(publisher)
+    box.put([message("a"), message("b")])
+    publisher.lose()
+    waiting = asyncio.create_task(box.all_confirmed())
+    await asyncio.sleep(60)
+    assert not waiting.done()
+    assert box.counts.lost == 2
+    publisher.release()
+    publisher.reconnect()
+    await waiting
+
+
+# The same under a whole event.
+
+
+async def test_a_connection_lost_in_the_middle_of_a_stream_repeats_in_order_with_the_same_ids():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(said("a"), said("b"), gate, said("c"), complete()))
+        bench.publisher.hold()
+        bench.deliver()
+        await gate.reached.wait()
+        bench.publisher.confirm(1)
+        bench.publisher.lose()
+        gate.open()
+        await bench.wait(5)
+        bench.publisher.release()
+        bench.publisher.reconnect()
+        await bench.quiet()
+        ids = [each.message_id for each in bench.publisher.sent]
+        assert ids == [f"e1:000000000001:{n}" for n in (1, 2, 3, 2, 3, 4)] + ["e1:interaction-complete"]
+        assert bench.types() == ["conversation-created", *["new-message"] * 3, "interaction-complete"]
+        assert bench.log.of("delivery.settled")[0]["repeated"] == 2
+
+
+async def test_too_much_unconfirmed_pushes_back_on_the_stream():
+    async with Bench() as bench:
+        read = []
+        steps = [said(str(number)) for number in range(50)]
+        bench.agent.script(answered(*steps, complete()))
+        bench.publisher.close_room()
+        bench.deliver()
+        await bench.wait(5)
+        read.append(len(bench.publisher.sent))
+        assert read == [1]
+        bench.publisher.open_room()
+        await bench.quiet()
+        assert len(bench.types()) == 52
+
+
+REQUIRED = Outbound("audit", KEY, required=True)
+
+
+async def test_one_outbound_that_refuses_for_good_makes_the_event_undeliverable():
+    pieces = Outbound("agent.events", KEY, types=("new-message",))
+    async with Bench(policy=POLICY, outbounds=(pieces, REQUIRED)) as bench:
+        bench.publisher.refuse(9, "no queue takes it", lambda each: each.outbound == 1 and each.type != "bridge-failed")
+        bench.deliver()
+        await bench.quiet()
+        assert bench.dead() == ["undeliverable"]
+        assert all(each.mandatory for each in bench.publisher.sent if each.outbound == 1)
+        assert bench.order()[-1] == "ack"
+
+
+async def test_an_outbound_that_has_the_ending_gets_no_second_one_when_another_outbound_refuses_it():
+    """ "Subscribers see exactly one ending": what was told to be complete is not told to have failed."""
+    async with Bench(policy=POLICY, outbounds=(AGENT_EVENTS, REQUIRED)) as bench:
+        bench.publisher.refuse(3, "nack", lambda each: each.outbound == 1 and each.type == "interaction-complete")
+        bench.deliver()
+        await bench.quiet()
+        assert bench.dead() == ["undeliverable"]
+        types = [each.type for each in bench.publisher.confirmed if each.outbound == 0]
+        assert types == ["conversation-created", "new-message", "interaction-complete"]
+
+
+async def test_a_failure_that_cannot_be_announced_is_tried_until_it_can_and_only_then_acked():
+    async with Bench(policy=RetryPolicy(attempts=2)) as bench:
+        bench.publisher.refuse(7, "nack", lambda each: each.type == "bridge-failed")
+        delivery = bench.deliver(channel="fax")
+        await bench.wait(1)
+        assert delivery.acked == 0
+        await bench.quiet()
+        assert bench.order() == ["copy:invalid-event", "bridge-failed", "ack"]
+
+
+async def test_an_event_of_which_no_outbound_takes_anything_is_settled_all_the_same():
+    async with Bench(outbounds=(Outbound("agent.events", KEY, types=("nothing",)),)) as bench:
+        delivery = bench.deliver()
+        await bench.quiet()
+        assert delivery.acked == 1
+        assert bench.publisher.sent == []

@@ -1,0 +1,232 @@
+"""Parking: what has to wait goes to the delay queues, and comes back in order."""
+
+import pytest
+
+from bridge.core.backoff import RetryPolicy
+from bridge.core.failure import Lost, NotSent, Refused, TooEarly
+from bridge.core.route import Route
+from tests.fakes import FakeRoutes, Fate, Gate, answered, complete, error, refused, said
+
+from .bench import SERVICE, USER, Bench
+from .test_lanes import ended
+
+VOID = answered(said("Hel"), error(500))
+
+
+def levels(bench: Bench) -> list[str]:
+    return [copy.routing_key for copy in bench.copier.delayed]
+
+
+async def test_a_retry_of_a_second_or_more_waits_in_a_delay_queue_and_holds_nothing():
+    async with Bench() as bench:
+        bench.agent.script(VOID)
+        delivery = bench.deliver()
+        await bench.until(lambda: bench.copier.delayed, "the event is parked")
+        await bench.until(lambda: delivery.acked, "the original is acked after its copy")
+        assert bench.dispatcher.in_hand == 0
+        await bench.quiet()
+        assert levels(bench) == ["bridge.events.delay.2"]
+        order = bench.order()
+        assert order.index("copy:bridge.events.delay.2") < order.index("ack")
+
+
+async def test_a_shorter_retry_stays_in_memory():
+    async with Bench(policy=RetryPolicy(first_s=0.25)) as bench:
+        bench.agent.script(VOID)
+        bench.deliver()
+        await bench.quiet()
+        assert levels(bench) == []
+
+
+async def test_each_retry_goes_to_the_shortest_queue_that_is_not_too_early():
+    async with Bench(dice=0.0, policy=RetryPolicy(first_s=1.5)) as bench:
+        bench.agent.script(VOID, VOID, VOID, VOID)
+        bench.deliver()
+        await bench.quiet()
+        assert levels(bench) == [f"bridge.events.delay.{seconds}" for seconds in (2, 5, 10, 30)]
+
+
+async def test_a_parked_event_brings_attempts_pauses_origin_and_record_and_leaves_out_what_acts():
+    async with Bench() as bench:
+        bench.agent.script(answered(said("Hel"), Lost("cut")))
+        bench.deliver(headers={"mine": 1, "x-death": [], "x-delivery-count": 0, "CC": []})
+        await bench.quiet()
+        copy = bench.copier.delayed[0]
+        assert copy.exchange == ""
+        assert copy.headers.pop("x-bridge-record").startswith('{"request":"create"')
+        assert copy.headers == {
+            "mine": 1,
+            "x-bridge-attempt": 1,
+            "x-bridge-pauses": 0,
+            "x-bridge-copies": 1,
+            "x-bridge-exchange": "bridge.events",
+            "x-bridge-routing-key": "some.key",
+        }
+
+
+async def test_the_lane_goes_with_its_first_event_and_comes_back_in_order():
+    async with Bench() as bench:
+        bench.agent.script_for("Tell e0", VOID)
+        for number in range(5):
+            bench.deliver(f"e{number}")
+        await bench.until(lambda: len(bench.copier.delayed) == 5, "the lane is parked")
+        await bench.quiet()
+        assert ended(bench) == [f"e{number}" for number in range(5)]
+
+
+async def test_a_pause_shorter_than_park_after_stays_in_memory():
+    async with Bench(park_after_s=30.0) as bench:
+        bench.agent.fail("create", TooEarly("429", 29.0))
+        bench.deliver()
+        await bench.quiet()
+        assert levels(bench) == []
+
+
+async def test_a_pause_longer_than_park_after_is_parked():
+    async with Bench(park_after_s=30.0) as bench:
+        bench.agent.fail("create", TooEarly("429", 45.0))
+        bench.deliver()
+        await bench.quiet()
+        assert levels(bench) == ["bridge.events.delay.60"]
+        assert bench.types()[-1] == "interaction-complete"
+
+
+async def test_a_parked_event_whose_copy_is_refused_is_copied_again_and_acked_only_then():
+    async with Bench() as bench:
+        bench.agent.script(VOID)
+        bench.copier.refuse(3)
+        delivery = bench.deliver()
+        await bench.until(lambda: len(bench.copier.refused) == 3, "three copies are refused")
+        assert delivery.acked == 0
+        await bench.quiet()
+        assert len(bench.log.of("copy.refused")) == 3
+        assert bench.types()[-1] == "interaction-complete"
+
+
+async def test_a_copy_that_arrives_twice_while_the_first_runs_is_one_event():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(VOID, answered(gate, complete()))
+        bench.copier.twice()
+        bench.deliver()
+        await gate.reached.wait()
+        await bench.wait(5)
+        gate.open()
+        await bench.quiet()
+        assert bench.agent.heard("Tell e1") == 1
+
+
+async def test_events_behind_a_long_answer_are_parked_and_keep_their_order():
+    async with Bench(park_after_s=20.0) as bench:
+        bench.agent.script_for("Tell e0", answered(said("wait"), 100.0, complete()))
+        for number in range(6):
+            bench.deliver(f"e{number}")
+        await bench.until(lambda: len(bench.copier.delayed) >= 5, "those behind it are parked", 25.0)
+        assert bench.dispatcher.in_hand == 1
+        await bench.quiet()
+        assert ended(bench) == [f"e{number}" for number in range(6)]
+
+
+async def test_the_event_that_is_being_answered_is_never_parked():
+    async with Bench(park_after_s=20.0) as bench:
+        bench.agent.script_for("Tell e0", answered(said("wait"), 100.0, complete()))
+        delivery = bench.deliver("e0")
+        await bench.quiet()
+        assert levels(bench) == []
+        assert delivery.acked == 1
+
+
+@pytest.mark.parametrize("every_s", [0.1, 0.4, 0.9, 1.7])
+async def test_new_arrivals_while_the_lane_is_away_come_after_it_in_order(every_s):
+    """An event fails, its lane waits in a delay queue, and the user's events go on arriving all the while."""
+    async with Bench() as bench:
+        bench.agent.script_for("Tell e00", VOID)
+        names = [f"e{number:02}" for number in range(30)]
+        for name in names:
+            bench.deliver(name)
+            await bench.wait(every_s)
+        await bench.quiet()
+        assert ended(bench) == names
+
+
+@pytest.mark.parametrize("every_s", [0.5, 3.0])
+async def test_new_arrivals_while_those_behind_a_long_answer_are_away_come_after_them_in_order(every_s):
+    async with Bench(park_after_s=5.0) as bench:
+        bench.agent.script_for("Tell e00", answered(said("wait"), 12.0, complete()))
+        names = [f"e{number:02}" for number in range(20)]
+        for name in names:
+            bench.deliver(name)
+            await bench.wait(every_s)
+        await bench.quiet()
+        assert ended(bench) == names
+
+
+async def test_a_lane_stays_away_until_its_copies_are_confirmed_however_long_that_takes():
+    """The delay begins with the copy, not with the decision: the broker may have been away in between."""
+    async with Bench() as bench:
+        bench.agent.script_for("Tell e0", VOID)
+        bench.deliver("e0")
+        await bench.until(lambda: bench.agent.calls("create"), "the first attempt")
+        bench.copier.disconnect()
+        await bench.wait(10)
+        bench.deliver("e1")
+        await bench.wait(1)
+        bench.copier.reconnect()
+        await bench.quiet()
+        assert ended(bench) == ["e0", "e1"]
+
+
+async def test_an_ack_of_a_parked_event_comes_after_the_confirm_of_what_it_has_published():
+    """`bridge-voided` is forgotten with the process otherwise: the copy's record says that nothing is to be voided."""
+    async with Bench() as bench:
+        bench.agent.script(VOID)
+        bench.publisher.hold()
+        delivery = bench.deliver()
+        await bench.wait(1)
+        assert [message.type for message in bench.publisher.unconfirmed][-1] == "bridge-voided"
+        await bench.wait(10)
+        assert delivery.acked == 0
+        bench.publisher.release()
+        await bench.quiet()
+
+
+async def test_no_delivery_is_held_much_longer_than_park_after_by_pauses_alone():
+    """With the defaults: a pause is at most 60 s and so is park_after, yet the consumer time-out is 30 min."""
+    async with Bench(routes=FakeRoutes(Route("r", on_busy="wait")), park_after_s=60.0) as bench:
+        bench.agent.converse(bench.agent.open(USER, SERVICE), "Before")
+        delivery = bench.deliver()
+        await bench.wait(1_800)
+        assert delivery.acked == 1
+        bench.agent.talks[0].finished = True
+        await bench.quiet()
+
+
+async def test_a_retry_on_a_dead_connection_waits_for_the_redelivery_instead_of_copying():
+    async with Bench() as bench:
+        gate = Gate()
+        bench.agent.script(answered(said("Hel"), gate, Lost("cut"), fate=Fate.ROLLED_BACK))
+        first = bench.deliver()
+        await gate.reached.wait()
+        first.die()
+        gate.open()
+        await bench.until(lambda: len(bench.agent.calls("create")) == 2, "the retry")
+        bench.redeliver(first)
+        await bench.quiet()
+        assert bench.agent.heard("Tell e1") == 1
+
+
+async def test_pauses_in_a_row_are_longer_each_time_and_survive_parking():
+    async with Bench(park_after_s=4.0) as bench:
+        bench.agent.fail("create", *[NotSent("no connection")] * 4)
+        bench.deliver()
+        await bench.quiet()
+        assert [copy.headers["x-bridge-pauses"] for copy in bench.copier.delayed] == [3, 4]
+        assert levels(bench) == ["bridge.events.delay.5", "bridge.events.delay.10"]
+
+
+async def test_a_retry_after_a_refusal_waits_at_least_as_long_as_the_api_asks():
+    async with Bench() as bench:
+        bench.agent.script(refused(Refused("create-conversation", 500, "", retry_after_s=40.0)))
+        bench.deliver()
+        await bench.quiet()
+        assert levels(bench) == ["bridge.events.delay.60"]

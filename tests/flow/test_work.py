@@ -1,0 +1,100 @@
+"""What a delivery tells about an event's past, and who may ack."""
+
+import pytest
+
+from bridge.core.event import Kind
+from bridge.core.incoming import Incoming
+from bridge.core.record import Record, Request
+from bridge.core.route import OnBusy, RoutedEvent
+from bridge.flow.outbox import Outbox
+from bridge.flow.work import Work, past, traceparent
+from tests.fakes import FakeDelivery, FakeLog, FakePublisher
+
+from .test_outbox import POLICY
+
+EVENT = RoutedEvent(
+    id="e1",
+    kind=Kind.EXTERNAL_EVENT,
+    message="Hear me",
+    user_id="u",
+    service_id="5" * 24,
+    channel="sms",
+    version_set="release",
+    conversation_id=None,
+    tags={},
+    route=None,
+    on_busy=OnBusy.INTERACT,
+    agent_actions="^$",
+    response_format="text",
+)
+
+
+def work(incoming: Incoming | None = None) -> Work:
+    outbox = Outbox(FakePublisher(), POLICY, lambda: 0.0, FakeLog())
+    return Work.of(EVENT, FakeDelivery(incoming or Incoming(b"{}")), outbox, 0.0)
+
+
+def test_a_first_delivery_has_no_past():
+    assert past(Incoming(b"{}")) == Record()
+    assert (work().number, work().pauses) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "incoming",
+    [
+        Incoming(b"{}", redelivered=True),
+        Incoming(b"{}", headers={"x-delivery-count": 1}),
+        Incoming(b"{}", redelivered=True, headers={"x-bridge-record": Record(Request.CREATE).dump()}),
+        Incoming(b"{}", headers={"x-bridge-record": "rubbish"}),
+        Incoming(b"{}", headers={"x-bridge-record": 7}),
+    ],
+)
+def test_a_past_that_cannot_be_told_counts_as_a_request_of_unknown_kind(incoming):
+    assert past(incoming) == Record(request=Request.UNKNOWN)
+
+
+def test_a_delayed_copy_brings_its_past():
+    record = Record(Request.INTERACT, "c" * 24, "0" * 12, 3, "b" * 24, None, True)
+    headers = {"x-bridge-record": record.dump(), "x-bridge-attempt": 2, "x-bridge-pauses": 5}
+    found = work(Incoming(b"{}", headers=headers))
+    assert (found.record, found.number, found.pauses) == (record, 3, 5)
+
+
+@pytest.mark.parametrize("value", [-1, True, "2", None, 10**9])
+def test_a_count_that_is_none_counts_as_nothing(value):
+    assert work(Incoming(b"{}", headers={"x-bridge-attempt": value})).number == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [("00-a-b-01", "00-a-b-01"), ("", None), ("x" * 101, None), ("ä", None), ("a\nb", None), (7, None), (b"00", None)],
+)
+def test_only_a_plausible_traceparent_is_carried_on(value, taken):
+    assert traceparent(Incoming(b"{}", headers={"traceparent": value})) == taken
+
+
+def test_a_repeat_waits_for_the_ack_where_the_first_delivery_lives_and_replaces_it_where_it_died():
+    found = work()
+    repeat, later = FakeDelivery(Incoming(b"{}")), FakeDelivery(Incoming(b"{}"))
+    found.take_over(repeat)
+    assert found.repeats == [repeat]
+    found.delivery.alive = False
+    found.take_over(later)
+    assert found.delivery is later
+    assert found.acknowledge()
+    assert (repeat.acked, later.acked) == (1, 1)
+
+
+def test_an_ack_that_did_not_get_through_for_one_of_them_is_said():
+    found = work()
+    repeat = FakeDelivery(Incoming(b"{}"))
+    found.take_over(repeat)
+    repeat.die()
+    assert not found.acknowledge()
+    assert found.delivery.acked == 1
+
+
+def test_the_subject_counts_the_attempt_that_is_being_made():
+    found = work()
+    found.attempt, found.conversation_id = 2, "c" * 24
+    assert (found.subject.attempt, found.subject.conversation_id) == (3, "c" * 24)
