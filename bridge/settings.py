@@ -331,15 +331,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
+        wrong = []
         names = [route.name for route in self.routes]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"routes: two routes have the same name: {', '.join(twice)}")
+            wrong.append(f"routes: two routes have the same name: {', '.join(twice)}")
         if self.longest_hold_s > self.amqp.consumer_timeout:
-            raise ValueError(
+            wrong.append(
                 f"amqp.consumer_timeout: {self.amqp.consumer_timeout:g} s is shorter than a delivery may be held: "
                 f"lanes.park_after + amigo.longest + retries in memory + 2 min = {self.longest_hold_s:g} s"
             )
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
 

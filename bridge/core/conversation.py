@@ -73,7 +73,6 @@ class Conversation:
         self.sequence = 0
         self.announced_message_id: str | None = None
         self.conversation_completed = False
-        self.ending_message_id: str | None = None
         self.error = ""
         self.error_code: int | None = None
         self._stamp = stamp
@@ -141,7 +140,6 @@ class Conversation:
                 self.announced_message_id = _text(said.get("message_id"))
                 self._advance(Signal.SAID)
             case "interaction-complete":
-                self.ending_message_id = _text(said.get("message_id"))
                 self.conversation_completed = said.get("conversation_completed") is True
                 self._advance(Signal.COMPLETED)
             case "error":

@@ -64,17 +64,17 @@ def read_event(incoming: Incoming, max_bytes: int) -> Event:
         raise InvalidEvent(f"properties that cannot be read: {', '.join(incoming.unreadable)}")
     if len(incoming.body) > max_bytes:
         raise InvalidEvent(
-            f"the body has {len(incoming.body)} bytes, at most {max_bytes} are taken", _usable(incoming.message_id)
+            f"the body has {len(incoming.body)} bytes, at most {max_bytes} are taken", usable_id(incoming.message_id)
         )
     encoding = incoming.properties.get("content_encoding")
     if encoding and str(encoding).lower() not in ("utf-8", "utf8", "identity"):
         raise InvalidEvent(
-            f"content encoding {encoding!r:.40} is not understood: send plain UTF-8", _usable(incoming.message_id)
+            f"content encoding {encoding!r:.40} is not understood: send plain UTF-8", usable_id(incoming.message_id)
         )
     try:
         envelope = cloudevents.unwrap(incoming)
     except InvalidEvent as error:
-        raise InvalidEvent(str(error), _usable(error.event_id) or _usable(incoming.message_id)) from None
+        raise InvalidEvent(str(error), usable_id(error.event_id) or usable_id(incoming.message_id)) from None
     if envelope is None:
         return _event(_object(incoming), None, incoming.message_id)
     return _event(envelope.data, envelope.id, incoming.message_id, wrapped=True)
@@ -84,9 +84,9 @@ def _object(incoming: Incoming) -> dict[str, Any]:
     try:
         body = orjson.loads(incoming.body)
     except orjson.JSONDecodeError as error:
-        raise InvalidEvent(f"the body is not JSON in UTF-8: {error}", _usable(incoming.message_id)) from None
+        raise InvalidEvent(f"the body is not JSON in UTF-8: {error}", usable_id(incoming.message_id)) from None
     if not isinstance(body, dict):
-        raise InvalidEvent(f"the body is a JSON {_name(body)}, not an object", _usable(incoming.message_id))
+        raise InvalidEvent(f"the body is a JSON {_name(body)}, not an object", usable_id(incoming.message_id))
     return body
 
 
@@ -130,11 +130,12 @@ def _is_event(body: Mapping[str, Any]) -> bool:
 def _check_id(event_id: Any, message_id: str | None) -> None:
     if event_id is None:
         raise InvalidEvent("no id: neither the body nor a CloudEvents attribute nor the AMQP message_id has one")
-    if _usable(event_id) is None:
-        raise InvalidEvent(f"id is not a string of 1 to {LONGEST_ID} bytes in UTF-8", _usable(message_id))
+    if usable_id(event_id) is None:
+        raise InvalidEvent(f"id is not a string of 1 to {LONGEST_ID} bytes in UTF-8", usable_id(message_id))
 
 
-def _usable(event_id: Any) -> str | None:
+def usable_id(event_id: Any) -> str | None:
+    """The value where it can be an event's id, else None."""
     if not isinstance(event_id, str) or not event_id:
         return None
     return event_id if len(event_id.encode("utf-8", "surrogatepass")) <= LONGEST_ID else None

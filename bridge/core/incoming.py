@@ -59,6 +59,11 @@ class Incoming:
         return self._count(COPIES)
 
     @property
+    def edition(self) -> tuple[object, ...]:
+        """What tells this message from later copies of the same event: delayed ones, replayed ones."""
+        return (self.copies, self.headers.get(REPLAY), str(self.headers.get("x-bridge-failed-at")))
+
+    @property
     def origin(self) -> tuple[str, str]:
         """Exchange and routing key of the first publish, also for a copy that came back from a delay queue."""
         return (

@@ -21,7 +21,8 @@ class Record:
 
     `stream` and `published` say which stream may have been seen by subscribers, up to which sequence. For an interact,
     `watermark` is the newest message id before it and `announced` the id that the API gave its message. `lost_stream`:
-    an earlier process may have published part of a stream whose id is not known here.
+    an earlier process may have published part of a stream whose id is not known here. `waits` counts how often the
+    request was found still running.
     """
 
     request: Request = Request.NONE
@@ -31,6 +32,7 @@ class Record:
     watermark: str | None = None
     announced: str | None = None
     lost_stream: bool = False
+    waits: int = 0
 
     @property
     def loses_stream(self) -> bool:
@@ -43,11 +45,13 @@ class Record:
 
     def requested(self, request: Request, conversation_id: str | None = None, watermark: str | None = None) -> "Record":
         """The record just before a request is sent."""
-        return replace(self, request=request, conversation_id=conversation_id, watermark=watermark, announced=None)
+        return replace(
+            self, request=request, conversation_id=conversation_id, watermark=watermark, announced=None, waits=0
+        )
 
     def cleared(self) -> "Record":
         """Proved: nothing of what was asked has been carried out."""
-        return replace(self, request=Request.NONE, conversation_id=None, watermark=None, announced=None)
+        return replace(self, request=Request.NONE, conversation_id=None, watermark=None, announced=None, waits=0)
 
     def dump(self) -> str | None:
         """For the header of a delayed copy; None where there is nothing to remember."""
@@ -68,6 +72,7 @@ def load(text: object) -> Record:
             watermark=_id(found["watermark"]),
             announced=_id(found["announced"]),
             lost_stream=bool(found["lost_stream"]),
+            waits=int(found["waits"]),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return Record(request=Request.UNKNOWN)

@@ -5,12 +5,11 @@ ask   lane ▸ attempt ▸ ended ▸ settlement                `handle`, one at 
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Coroutine, Mapping
 
 from bridge.core.backoff import RetryPolicy
 from bridge.core.ending import ROWS, DeadLetter, Ended, Outcome, Settlement, decide, of_error
-from bridge.core.event import read_event
+from bridge.core.event import read_event, usable_id
 from bridge.core.failure import InvalidEvent
 from bridge.core.outbound import Subject
 from bridge.core.route import Defaults, Rendered, RoutedEvent, resolve
@@ -20,7 +19,7 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports import Delivery, Dice, Log, Routes
-from bridge.flow.settling import Settling
+from bridge.flow.settling import Settling, digest
 from bridge.flow.work import Work
 
 CLOSING_S = 5.0
@@ -75,13 +74,19 @@ class Dispatcher:
             self._refuse(delivery, of_error(error), error.event_id, error.channel)
         except Exception as error:
             self._log.critical("event.unhandled", exc_info=True, queue=delivery.incoming.queue)
-            self._refuse(delivery, of_error(error), delivery.incoming.message_id)
+            self._refuse(delivery, of_error(error), usable_id(delivery.incoming.message_id))
 
     async def handle(self, work: Work) -> Settlement:
         """One attempt at an event, and what follows from how it ended."""
         self._tally.streaming += 1
         try:
             ended = await self._interaction.attempt(work)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._log.critical("attempt.cancelled", event_id=work.event.id)
+            ended = Ended(Outcome.UNKNOWN, "the attempt was cancelled, and nobody here had asked for it")
         except Exception as error:
             self._log.critical("attempt.unhandled", exc_info=True, event_id=work.event.id)
             ended = Ended(Outcome.BUG, f"{type(error).__name__}: {error}")
@@ -129,13 +134,14 @@ class Dispatcher:
             self._repeated(running, delivery)
         elif self._settling.settled_before(event.id, delivery):
             self._tally.repeats += 1
+            self._tally.conflicts += self._settling.conflicts(event.id, delivery)
             self._log.info("event.repeated", event_id=event.id, redelivered=delivery.incoming.redelivered, settled=True)
         else:
             now_s = asyncio.get_running_loop().time()
             self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s))
 
     def _repeated(self, running: Work, delivery: Delivery) -> None:
-        conflict = _digest(running.incoming.body) != _digest(delivery.incoming.body)
+        conflict = digest(running.incoming.body) != digest(delivery.incoming.body)
         self._tally.repeats += 1
         self._tally.conflicts += conflict
         say = self._log.warning if conflict else self._log.info
@@ -149,6 +155,8 @@ class Dispatcher:
         running.take_over(delivery)
 
     def _refuse(self, delivery: Delivery, ended: Ended, event_id: str | None, channel: str | None = None) -> None:
+        if event_id is not None and self._settling.settled_before(event_id, delivery):
+            return
         letter = DeadLetter(ROWS[ended.outcome].reason, ended.error, delivery.incoming.attempt)
         subject = Subject(event_id=event_id, channel=channel) if event_id else None
         self._spawn(self._settling.refuse(delivery, subject, self._new_outbox(), letter))
@@ -162,7 +170,3 @@ class Dispatcher:
         self._refusals.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.critical("refusal.unhandled", exc_info=error)
-
-
-def _digest(body: bytes) -> bytes:
-    return hashlib.sha256(body).digest()

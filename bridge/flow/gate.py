@@ -68,8 +68,8 @@ class Gate:
             failures = failures + 1 if ended else 0
             if self.is_open:
                 await self._quiet_or_closed()
-            else:
-                wait_s = pause(max(failures, self._relapses, 1), self._policy, self._dice(), longest_s=30.0)
+            if not self.is_open and (failures or self._relapses > 1):
+                wait_s = pause(max(failures, self._relapses - 1, 1), self._policy, self._dice(), longest_s=30.0)
                 await asyncio.sleep(wait_s)
 
     async def _probe(self) -> Ended | None:
@@ -78,12 +78,13 @@ class Gate:
         except ApiError as error:
             ended = of_error(error)
             if ended.outcome is Outcome.TOO_EARLY:
+                self._heard_s = _now()  # an answer, if not the wanted one
                 return ended
             self._close("credentials" if ended.outcome is Outcome.CREDENTIALS else "api", ended.error)
             return ended
         self._heard_s = _now()
         if not self.is_open:
-            self._breaker = self._breaker.probed()
+            self._breaker = self._breaker.probed() if self._breaker.open else self._breaker
             self._let_through()
         return None
 

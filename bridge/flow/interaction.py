@@ -46,30 +46,51 @@ class Interaction:
         self._open = OpenConversations()
 
     async def attempt(self, work: Work) -> Ended:
-        """Make one attempt and say how it ended. Raises nothing that the table of endings has a row for."""
+        """Make one attempt, see all that it published confirmed, and say how it ended.
+
+        Raises nothing that the table of endings has a row for.
+        """
+        ended = await self._made(work)
+        try:
+            await work.outbox.all_confirmed()
+        except Undeliverable as error:
+            return Ended(Outcome.UNDELIVERABLE, str(error))
+        return ended
+
+    async def _made(self, work: Work) -> Ended:
         try:
             if not work.record.needs_proof:
                 return await self._ask(work, None)
             return await self._follow(work, await self._reconciliation.of(work))
         except ApiError as error:
             return of_error(error)
-        except Undeliverable as error:
-            return Ended(Outcome.UNDELIVERABLE, str(error))
+
+    async def _anew(self, work: Work, conversation_id: str | None, reason: str) -> Ended:
+        """Ask again after it was proved that nothing was done.
+
+        Where the new request was not even sent (429, say) or was refused as busy, the earlier one may still be running
+        and show later: then it stays on record, and is asked about again.
+        """
+        earlier = work.record
+        self._streaming.void(work, reason)
+        try:
+            return await self._ask(work, conversation_id)
+        finally:
+            if not work.record.needs_proof:
+                work.record = replace(earlier, stream=None, published=0, lost_stream=work.record.lost_stream)
 
     async def _follow(self, work: Work, finding: Finding) -> Ended:
         match finding.means:
             case Means.ANSWERED:
                 self._streaming.recovered(work, finding)
-                await work.outbox.all_confirmed()
                 return Ended(Outcome.COMPLETE)
             case Means.NOT_DONE:
                 again = work.record.conversation_id if work.record.request is Request.INTERACT else None
-                self._streaming.void(work, "the attempt left nothing at the API")
-                return await self._ask(work, again)
+                return await self._anew(work, again, "the attempt left nothing at the API")
             case Means.EMPTY:
-                self._streaming.void(work, "the attempt left an empty conversation")
-                return await self._ask(work, finding.conversation_id)
-            case Means.WAIT if work.pauses < MOST_WAITS:
+                return await self._anew(work, finding.conversation_id, "the attempt left an empty conversation")
+            case Means.WAIT if work.record.waits < MOST_WAITS:
+                work.record = replace(work.record, waits=work.record.waits + 1)
                 return Ended(Outcome.BUSY, finding.error)
             case _:
                 return Ended(Outcome.UNCERTAIN, finding.error)
@@ -107,7 +128,8 @@ class Interaction:
     async def _busy(self, work: Work, ended: Ended) -> Ended | Target:
         """The user has another conversation open, or something is under way: section 4.1, the row `busy`."""
         rows = await self._reconciliation.conversations(work.event.user_id, work.event.service_id)
-        if any(row.carries(work.event.fence) for row in rows):
+        own = [row for row in rows if row.carries(work.event.fence)]
+        if any(row.num_messages or not row.is_finished for row in own):
             work.record = work.record.requested(Request.CREATE)
             return Ended(Outcome.BUSY, "the event has a conversation already", 0.0)
         unfinished = [row for row in rows if not row.is_finished]
@@ -159,9 +181,6 @@ class Interaction:
 
     async def _watermark(self, work: Work, conversation_id: str) -> str | None:
         """The newest message of the conversation: whatever this event leaves there comes after it."""
-        known = self._known(work, conversation_id)
-        if known is not None and known.newest_message_id is not None:
-            return known.newest_message_id
         messages = await self._agent.messages(work.event.user_id, conversation_id)
         return messages[-1].id if messages else None
 
@@ -187,7 +206,6 @@ class Interaction:
         ended = of_stream(conversation)
         if conversation.complete:
             await self._completed(work, conversation)
-            await work.outbox.all_confirmed()
         elif conversation.stage is Stage.VOID:
             record = work.record
             self._streaming.void(work, conversation.error)
@@ -202,7 +220,7 @@ class Interaction:
         if conversation.conversation_completed or conversation_id is None:
             self._open.forget(lane)
         else:
-            self._open.remember(lane, Open(conversation_id, work.event.channel, conversation.ending_message_id))
+            self._open.remember(lane, Open(conversation_id, work.event.channel))
         if conversation.stage is Stage.SAVED and conversation.conversation_completed and conversation_id is not None:
             await self._repair(work, conversation_id)
 

@@ -1,17 +1,19 @@
 """Lanes: the events of one (user, service) run one at a time, in order of arrival; different lanes side by side.
 
-A wait goes where it costs least: under a second, and waits of the whole lane up to `park_after`, in memory; anything
-longer, and every counted retry, in a delay queue, from which the events of the lane come back in the same order.
+A wait goes where it costs least: under a second in memory; waits of the whole lane too, as long as no delivery is held
+longer than `park_after` over it; anything longer, and every counted retry, in a delay queue.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from bridge.core.backoff import delay_level
 from bridge.core.ending import Acknowledge, Again, DeadLetter, Settlement
 from bridge.flow.gate import Gate
+from bridge.flow.order import LATE_S, Key, Order
 from bridge.flow.ports import Log
 from bridge.flow.settling import Settling
 from bridge.flow.work import Work
@@ -23,8 +25,6 @@ BEHIND_WAIT_S = 10.0
 """The delay of events that are parked because the one before them takes long."""
 SWEEP_S = 1.0
 
-Key = tuple[str, str]
-
 
 class Handler(Protocol):
     """Whoever makes the attempts."""
@@ -35,11 +35,17 @@ class Handler(Protocol):
 
 @dataclass(slots=True)
 class Lane:
-    """The events of one (user, service) that are in hand, the first of them running or waiting."""
+    """The events of one (user, service) that are in hand. `running`: the first of them is being handled."""
 
     key: Key
     works: deque[Work] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
+    running: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def waiting(self) -> list[Work]:
+        return list(self.works)[self.running :]
 
 
 class Lanes:
@@ -51,8 +57,8 @@ class Lanes:
         self._gate = gate
         self._park_after_s = park_after_s
         self._log = log
+        self._order = Order()
         self._lanes: dict[Key, Lane] = {}
-        self._closed_until: dict[Key, float] = {}
         self._in_hand: dict[str, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -66,28 +72,27 @@ class Lanes:
         return len(self._in_hand)
 
     def add(self, work: Work) -> None:
-        """Put an event at the end of its lane; where the lane is away in a delay queue, send it after."""
+        """Put an event at the end of its lane, or, where it comes back from a delay queue, in its old place."""
         self._in_hand[work.event.id] = work
-        key = work.event.lane
-        left_s = self._closed_until.get(key, 0.0) - _now()
-        if left_s > 0:
-            self._start(self._parked([work], left_s + IN_MEMORY_S), f"park {work.event.id}")
-            return
-        lane = self._lanes.setdefault(key, Lane(key))
+        lane = self._lanes.setdefault(work.event.lane, Lane(work.event.lane))
+        was_away = self._order.arrived(work)
         lane.works.append(work)
+        if was_away:
+            first = [lane.works[0]] if lane.running else []
+            lane.works = deque([*first, *sorted(lane.waiting, key=self._order.number)])
+        lane.changed.set()
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {key}")
+            lane.task = self._start(self._run(lane), f"lane {lane.key}")
 
     async def sweep(self) -> None:
-        """Park, every now and then, what has waited too long behind a long answer. Runs until it is cancelled."""
+        """Park, every now and then, what has waited too long behind another. Runs until it is cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            now = _now()
-            self._closed_until = {key: until for key, until in self._closed_until.items() if until > now}
+            now_s = _now()
+            self._order.forget(now_s)
             for lane in list(self._lanes.values()):
-                waiting = list(lane.works)[1:]
-                if waiting and waiting[0].started_s + self._park_after_s < now:
-                    await self._park(lane, waiting, BEHIND_WAIT_S)
+                if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
+                    await self._park(lane.waiting, lane, BEHIND_WAIT_S)
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
@@ -100,8 +105,8 @@ class Lanes:
         await asyncio.gather(*tasks, return_exceptions=True)
         return len(self._in_hand)
 
-    def _start(self, coroutine: "asyncio._CoroutineLike[None]", name: str) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine, name=name)
+    def _start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -114,13 +119,16 @@ class Lanes:
     async def _run(self, lane: Lane) -> None:
         try:
             while lane.works and not self._stopping.is_set():
-                if not await self._gate_opens():
-                    await self._park(lane, list(lane.works), CLOSED_WAIT_S)
-                elif not self._stopping.is_set() and lane.works:
+                if not self._gate.is_open:
+                    await self._wait_for_gate(lane)
+                elif (until_s := self._order.wait_until(lane.works[0])) > _now():
+                    await self._changed_before(lane, until_s)
+                else:
+                    lane.running = True
                     await self._turn(lane, lane.works[0])
+                    lane.running = False
         except Exception:
-            for work in lane.works:  # left unacked: the broker will deliver them again, and then they are new
-                del self._in_hand[work.event.id]
+            self._release(lane.works)
             raise
         finally:
             del self._lanes[lane.key]
@@ -140,39 +148,64 @@ class Lanes:
     async def _again(self, lane: Lane, work: Work, again: Again) -> None:
         if self._stopping.is_set():
             return
-        in_memory_s = self._park_after_s if again.pauses else IN_MEMORY_S
+        held_s = _now() - work.started_s
+        in_memory_s = self._park_after_s - held_s if again.pauses else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
         else:
-            await self._park(lane, list(lane.works), again.after_s)
+            await self._park(list(lane.works), lane, again.after_s)
 
-    async def _park(self, lane: Lane, works: list[Work], after_s: float) -> None:
-        """Give these events of the lane, and all that come after them for a while, to the delay queues."""
-        self._closed_until[lane.key] = _now() + delay_level(after_s)
+    async def _park(self, works: list[Work], lane: Lane, after_s: float) -> None:
+        """Give these events of the lane to a delay queue, in order; those that stay behind wait for them."""
         for work in works:
             lane.works.remove(work)
-        await self._parked(works, after_s)
-
-    async def _parked(self, works: list[Work], after_s: float) -> None:
-        for work in works:
-            await self._settling.park(work, after_s)
-            del self._in_hand[work.event.id]
+        left = deque(works)
+        away = {work.event.id: self._order.leaves(work) for work in works}
+        try:
+            while left:
+                work = left[0]
+                await self._settling.park(work, after_s)
+                away[work.event.id].back_s = _now() + delay_level(after_s) + LATE_S
+                self._order.gone(work, away=True)
+                del self._in_hand[left.popleft().event.id]
+        except Exception:
+            self._release(left)
+            raise
+        finally:
+            lane.changed.set()
 
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)
-        del self._in_hand[work.event.id]
+        self._release((work,))
 
-    async def _gate_opens(self) -> bool:
-        """Wait for the gate as long as a lane may wait in memory; a stop ends the wait as well."""
-        if self._gate.is_open:
-            return True
+    def _release(self, works: "deque[Work] | tuple[Work, ...]") -> None:
+        """Let go of events: settled ones, or, where something broke, left unacked, to be delivered again as new."""
+        for work in works:
+            self._order.gone(work)
+            self._in_hand.pop(work.event.id, None)
+
+    async def _wait_for_gate(self, lane: Lane) -> None:
+        """Wait for the gate as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
         opens = asyncio.ensure_future(self._gate.wait(self._park_after_s))
         stops = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait((opens, stops), return_when=asyncio.FIRST_COMPLETED)
-            return self._stopping.is_set() or await opens
         finally:
             opens.cancel()
+            stops.cancel()
+        if not self._gate.is_open and not self._stopping.is_set():
+            await self._park(list(lane.works), lane, CLOSED_WAIT_S)
+
+    async def _changed_before(self, lane: Lane, until_s: float) -> None:
+        """Wait for the events that come before the first of the lane, or until they are overdue."""
+        lane.changed.clear()
+        changed = asyncio.ensure_future(lane.changed.wait())
+        stops = asyncio.ensure_future(self._stopping.wait())
+        try:
+            timeout_s = min(until_s - _now(), self._park_after_s)
+            await asyncio.wait((changed, stops), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
             stops.cancel()
 
     async def _stopped_within(self, seconds: float) -> None:

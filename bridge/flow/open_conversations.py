@@ -8,11 +8,10 @@ MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An open conversation, the channel its tags name, and its newest message (the watermark of the next interact)."""
+    """An open conversation, and the channel that its tags name, where it is known."""
 
     conversation_id: str
     channel: str | None = None
-    newest_message_id: str | None = None
 
 
 class OpenConversations:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bridge.core.backoff import RetryPolicy, backoff
+from bridge.core.conversation import COMPLETE
 from bridge.core.outbound import OutboundMessage
 from bridge.flow.ports import Dice, Log, Publisher
 
@@ -24,10 +25,14 @@ class Counts:
 
 
 class Outbox:
-    """Hands an event's messages to the publisher and keeps account. It is the publisher's receipt for them."""
+    """Hands an event's messages to the publisher and keeps account. It is the publisher's receipt for them.
+
+    `completed` are the outbounds that have the ending.
+    """
 
     def __init__(self, publisher: Publisher, policy: RetryPolicy, dice: Dice, log: Log) -> None:
         self.counts = Counts()
+        self.completed: set[int] = set()
         self._publisher = publisher
         self._policy = policy
         self._dice = dice
@@ -57,13 +62,18 @@ class Outbox:
         if self._error is not None:
             raise Undeliverable(self._error)
 
-    def forgive(self) -> None:
-        """Start over after Undeliverable: what was refused for good is no longer waited for."""
+    async def all_told(self) -> None:
+        """Return when the fate of everything is known, and forgive what was refused for good."""
+        while self._unconfirmed:
+            self._changed = asyncio.Event()
+            await self._changed.wait()
         self._error = None
 
     def confirmed(self, message: OutboundMessage) -> None:
         self._tries.pop(message, None)
         self.counts.confirmed += 1
+        if message.type == COMPLETE:
+            self.completed.add(message.outbound)
         self._done()
 
     def refused(self, message: OutboundMessage, error: str) -> None:

@@ -60,7 +60,7 @@ class Reconciliation:
         except Lost as error:
             raise Unavailable(f"while asking what became of the event: {error}") from None
         except Refused as error:
-            if error.status >= 500:
+            if error.status >= 500 or error.status in (408, 409, 425):
                 raise Unavailable(f"while asking what became of the event: {error}") from None
             return Finding(Means.UNPROVABLE, error=f"while asking what became of the event: {error}")
         if finding.means is Means.UNPROVABLE and finding.error in (reconcile.NO_LISTING, reconcile.NO_MESSAGES):

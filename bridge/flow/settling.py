@@ -1,6 +1,7 @@
 """The end of every delivery: acknowledged, parked in a delay queue, or dead-lettered. Exactly one of them, once."""
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from datetime import UTC, datetime
 from itertools import count
@@ -44,8 +45,8 @@ class Settling:
         self._dice = dice
         self._tally = tally
         self._log = log
-        self._unacked: OrderedDict[str, int] = OrderedDict()
-        self._complete: OrderedDict[str, None] = OrderedDict()
+        self._settled_as: OrderedDict[str, tuple[object, ...]] = OrderedDict()
+        self._complete: OrderedDict[str, bytes] = OrderedDict()
 
     def settled_before(self, event_id: str, delivery: Delivery) -> bool:
         """Whether the event had its ending, or this very message was settled and only its ack was lost; acks it then.
@@ -55,18 +56,22 @@ class Settling:
         if event_id in self._complete:
             delivery.ack()
             return True
-        if not delivery.incoming.redelivered or self._unacked.get(event_id) != delivery.incoming.copies:
+        if not delivery.incoming.redelivered or self._settled_as.get(event_id) != delivery.incoming.edition:
             return False
-        if delivery.ack():
-            del self._unacked[event_id]
+        delivery.ack()
         return True
+
+    def conflicts(self, event_id: str, delivery: Delivery) -> bool:
+        """Whether an event that had its ending comes again with another body."""
+        known = self._complete.get(event_id)
+        return known is not None and known != digest(delivery.incoming.body)
 
     def acknowledge(self, work: Work, settlement: str = COMPLETE, **fields: object) -> None:
         """Ack: everything that had to be confirmed is confirmed."""
-        if not work.acknowledge():
-            _remember(self._unacked, work.event.id, work.incoming.copies)
+        work.acknowledge()
+        _remember(self._settled_as, work.event.id, work.incoming.edition)
         if settlement == COMPLETE:
-            _remember(self._complete, work.event.id, None)
+            _remember(self._complete, work.event.id, digest(work.incoming.body))
         self._settled(work, settlement, **fields)
 
     async def park(self, work: Work, after_s: float) -> None:
@@ -90,6 +95,8 @@ class Settling:
         if subject is not None:
             await self._say_failed(subject, outbox, letter)
         delivery.ack()
+        if subject is not None:
+            _remember(self._settled_as, subject.event_id, delivery.incoming.edition)
         self._tally.settled[letter.reason] += 1
         self._log.warning(
             "delivery.settled",
@@ -130,17 +137,20 @@ class Settling:
                 await asyncio.sleep(wait_s)
 
     async def _say_failed(self, subject: Subject, outbox: Outbox, letter: DeadLetter) -> None:
+        """Publish the ending, until it is taken: on every outbound but those that have the other one already."""
         facts = {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts}
         message_id = ending_id(subject.event_id, "bridge-failed")
+        await outbox.all_told()
         for tries in count(1):
-            outbox.forgive()
-            outbox.put(self._stamp.own(subject, "bridge-failed", message_id, facts, {}))
+            told = self._stamp.own(subject, "bridge-failed", message_id, facts, {})
+            outbox.put(message for message in told if message.outbound not in outbox.completed)
             try:
                 await outbox.all_confirmed()
                 break
             except Undeliverable as error:
                 self._log.error("ending.refused", event_id=subject.event_id, error=str(error))
                 await asyncio.sleep(pause(tries, self._policy, self._dice()))
+                await outbox.all_told()
 
     def _settled(self, work: Work, settlement: str, **fields: object) -> None:
         """The one line that tells a whole delivery."""
@@ -174,6 +184,11 @@ class Settling:
             ms=round((asyncio.get_running_loop().time() - work.started_s) * 1000),
             **fields,
         )
+
+
+def digest(body: bytes) -> bytes:
+    """What tells one body from another."""
+    return hashlib.sha256(body).digest()
 
 
 def _remember(memory: OrderedDict[str, V], event_id: str, value: V) -> None:

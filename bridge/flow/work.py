@@ -63,7 +63,7 @@ class Work:
 
     def take_over(self, delivery: Delivery) -> None:
         """A further delivery of the same event: it gets the right to ack where the first has lost it."""
-        if self.delivery.alive:
+        if self.delivery.alive or self.incoming.body != delivery.incoming.body:
             self.repeats.append(delivery)
         else:
             self.delivery = delivery

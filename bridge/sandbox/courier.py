@@ -107,7 +107,8 @@ class Courier:
 
     async def _wait_for_another(self, fault: Fault) -> None:
         try:
-            await asyncio.wait_for(self._sent.wait(), _REORDER_S if fault.delay_s is None else fault.delay_s)
+            async with asyncio.timeout(_REORDER_S if fault.delay_s is None else fault.delay_s):
+                await self._sent.wait()
         except TimeoutError:
             return
 

@@ -158,9 +158,7 @@ class Link:
 
     def queue(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Declare a durable queue."""
-        self.call(
-            commands.Queue.Declare(queue=name, durable=True, arguments=dict(arguments)), commands.Queue.DeclareOk
-        )
+        self.call(commands.Queue.Declare(queue=name, durable=True, arguments=dict(arguments)), commands.Queue.DeclareOk)
 
     def bind(self, queue: str, exchange: str, key: str) -> None:
         self.call(commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=key), commands.Queue.BindOk)

@@ -84,6 +84,7 @@ class Run:
         self.left = 0
         self._script = script
         self._events = 0
+        self._deliveries = amqp.Deliveries()
 
     @property
     def pid(self) -> int:
@@ -127,26 +128,36 @@ class Run:
         """Take everything out of the outbound queue, and say what is missing or wrong."""
         with amqp.Link(self.rig.node.port) as link:
             link.consume(topology.SUBSCRIBER, no_ack=True)
-            self.listen(link, until=lambda: False)
+            self.hear_out(link)
+        return self.faults()
+
+    def faults(self) -> dict[str, int]:
+        """What is missing or wrong, as far as the subscriber has heard."""
         return self.account.faults(self.expected())
 
-    def listen(self, link: amqp.Link, *, until: Callable[[], bool], meanwhile: Callable[[], float] | None = None) -> None:
-        """Hear what comes until the condition holds, or everything has come, or nothing comes any more.
+    def hear(self, link: amqp.Link, seconds: float, meanwhile: Callable[[], float] = lambda: 0.1) -> None:
+        """Hear what comes for so long. `meanwhile` is called between reads; it returns how long a read may take."""
+        over_s = time.monotonic() + seconds
+        while time.monotonic() < over_s:
+            self._read(link, meanwhile())
 
-        `meanwhile` is called between reads; it returns how long a read may take (seconds).
-        """
-        deliveries, account = amqp.Deliveries(), self.account
+    def hear_out(self, link: amqp.Link, *, ended: bool = True) -> None:
+        """Hear until everything has come that the API has said (`ended`: to the end of every stream), or nothing comes."""
         last_s = time.monotonic()
-        while not until():
-            wait_s = meanwhile() if meanwhile is not None else 0.1
-            found = deliveries.feed(link.receive(wait_s))
-            now_ns = time.monotonic_ns()
-            for _, body in found:
-                account.heard(body, now_ns)
-            if found:
+        while time.monotonic() - last_s < QUIET_S:
+            if self._read(link, POLL_S):
                 last_s = time.monotonic()
-            elif meanwhile is None and (not account.faults(self.expected()) or time.monotonic() - last_s > QUIET_S):
+                continue
+            expected = self.expected()
+            if self.account.lines >= expected["lines"] and (not ended or self.account.ended >= expected["opened"]):
                 return
+
+    def _read(self, link: amqp.Link, wait_s: float) -> bool:
+        found = self._deliveries.feed(link.receive(wait_s))
+        now_ns = time.monotonic_ns()
+        for _, body in found:
+            self.account.heard(body, now_ns)
+        return bool(found)
 
 
 class Rig:

@@ -9,6 +9,7 @@ large     1,001 open streams, one of which says 2 MiB every second   the others'
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.bench import amqp, topology
@@ -47,10 +48,10 @@ class Sizes:
 QUICK = Sizes(fill_s=1.0, latency_s=2.0, levels=(10, 100), pace_s=1.0, large_streams=100, large_s=1.5)
 
 
-def fill(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+def fill(rig: Rig, contestant: Contestant, sizes: Sizes, profile: Path | None = None) -> Figures:
     """Publish so many events that it takes some seconds; the time from the first publish to the last line queued."""
     script = Script(lines=sizes.lines, size=sizes.line_bytes)
-    with rig.run(contestant, CONCURRENT, script) as run:
+    with rig.run(contestant, CONCURRENT, script, profile) as run:
         rate = _warm_up(run, script)
         streams = int(min(max(rate * sizes.fill_s / script.lines, USERS), 2_500))
         run.begin(script)
@@ -75,7 +76,9 @@ def latency(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
         link.consume(topology.SUBSCRIBER, no_ack=True)
         run.account.start_timing()
         watch = run.watch()
-        beat = Beat(every_s, sizes.latency_s, lambda number: run.publish(1, users=1, first_user=number % USERS, wait=False))
+        beat = Beat(
+            every_s, sizes.latency_s, lambda number: run.publish(1, users=1, first_user=number % USERS, wait=False)
+        )
         run.listen(link, until=lambda: beat.over, meanwhile=beat)
         spent = watch.stop()
         run.listen(link, until=lambda: False)
@@ -89,12 +92,12 @@ def latency(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
     }
 
 
-def streams(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+def streams(rig: Rig, contestant: Contestant, sizes: Sizes, profile: Path | None = None) -> Figures:
     """Open ever more streams; at each level, look at the memory and let the streams speak in turn."""
     levels = [level for level in sizes.levels if level <= contestant.most_streams]
     script = Script(size=sizes.line_bytes, hold=True)
     found: list[Figures] = []
-    with rig.run(contestant, max(levels) + CONCURRENT) as run:
+    with rig.run(contestant, max(levels) + CONCURRENT, profile=profile) as run:
         _warm_up(run, Script(size=sizes.line_bytes))
         rig.link.purge(topology.SUBSCRIBER)
         run.begin(script)
@@ -129,9 +132,14 @@ def large(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
         run.until(lambda: rig.api.status()["ended"] >= count, LIMIT_S, lambda: "streams do not end")
         run.listen(link, until=lambda: False)
         faults = run.account.faults(run.expected())
-    return {**alone, **{f"large_{name}": value for name, value in with_large.items()}, "large_lines": sent_large} | _faults(
-        run, faults
-    )
+    return {
+        **alone,
+        **{f"large_{name}": value for name, value in with_large.items()},
+        "large_lines": sent_large,
+    } | _faults(run, faults)
+
+
+SCENARIOS: dict[str, Callable[..., Figures]] = {"fill": fill, "latency": latency, "streams": streams, "large": large}
 
 
 class Beat:

@@ -159,11 +159,7 @@ def test_the_endings_sequence_counts_on() -> None:
 def test_a_second_ending_publishes_nothing_and_changes_nothing() -> None:
     conversation = opened(COMPLETE)
     assert conversation.receive(COMPLETE.replace(b"true", b"false").replace(b"m-2", b"m-9")) == []
-    assert (conversation.sequence, conversation.conversation_completed, conversation.ending_message_id) == (
-        1,
-        True,
-        "m-2",
-    )
+    assert (conversation.sequence, conversation.conversation_completed) == (1, True)
 
 
 def test_a_line_goes_to_every_outbound_that_takes_it_under_one_id() -> None:
@@ -186,7 +182,6 @@ def test_the_conversations_id_is_known_from_the_line_that_tells_it() -> None:
 def test_what_the_lines_tell_is_remembered() -> None:
     conversation = opened(ANNOUNCED, COMPLETE)
     assert conversation.announced_message_id == "m-1"
-    assert conversation.ending_message_id == "m-2"
     assert conversation.conversation_completed is True
 
 

@@ -111,7 +111,6 @@ def test_ids_of_another_type_are_not_known(value: object) -> None:
         conversation.receive(json.dumps({"type": type_, name: value}).encode())
     assert conversation.subject.conversation_id is None
     assert conversation.announced_message_id is None
-    assert conversation.ending_message_id is None
 
 
 def test_a_line_nested_beyond_any_parser_cuts_the_stream_and_breaks_nothing() -> None:

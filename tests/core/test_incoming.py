@@ -27,6 +27,7 @@ def test_unset_properties_are_none_or_empty() -> None:
     assert (bare.message_id, bare.content_type, bare.attempt, bare.pauses, bare.copies) == (None, "", 0, 0, 0)
     assert bare.origin == ("", "")
     assert incoming(properties={"message_id": ""}).message_id is None
+    assert incoming(properties={"message_id": "m-1"}).message_id == "m-1"
 
 
 @pytest.mark.parametrize("header", [ATTEMPT, PAUSES, COPIES])

@@ -86,7 +86,8 @@ def test_a_splitter_that_was_closed_holds_nothing_of_before() -> None:
     splitter = LineSplitter(4)
     splitter.feed(b"abc")
     splitter.close()
-    assert splitter.feed(b"defg\n") == [b"defg"]
+    assert splitter.feed(b"defg") == []
+    assert splitter.close() == b"defg"
 
 
 LIMIT = 8
@@ -94,9 +95,9 @@ LIMIT = 8
 
 @pytest.mark.parametrize("ending", [b"\n", b""])
 def test_a_line_of_exactly_the_limit_is_taken_at_every_cut(ending: bytes) -> None:
-    whole = b"x" * LIMIT + ending
+    whole = b"before\n" + b"x" * LIMIT + ending
     for cut in range(len(whole) + 1):
-        assert split([whole[:cut], whole[cut:]], LIMIT) == [b"x" * LIMIT]
+        assert split([whole[:cut], whole[cut:]], LIMIT) == [b"before", b"x" * LIMIT]
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"", b"\nmore\n"])

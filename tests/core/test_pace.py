@@ -71,12 +71,13 @@ def test_a_new_window_counts_from_nought_but_stays_closed() -> None:
     assert pace.wait_s("other", CREATE, 61.0) == 300.0  # one call in this window cannot have been too many
 
 
-@pytest.mark.parametrize("now_s", [59.9, 60.0])
-def test_a_window_is_a_minute_wide(now_s: float) -> None:
-    pace = called(Pace(), 5)
+@pytest.mark.parametrize("since_s", [0.0, 1000.0])
+@pytest.mark.parametrize("later_s", [59.5, 60.0])
+def test_a_window_is_a_minute_wide(since_s: float, later_s: float) -> None:
+    pace, now_s = called(Pace(), 5, now_s=since_s), since_s + later_s
     called(pace, 1, now_s=now_s)
     pace.refused("u", CREATE, now_s, 10.0)
-    assert pace.wait_s("other", CREATE, now_s) == (10.0 if now_s >= 60.0 else 0.0)
+    assert pace.wait_s("other", CREATE, now_s) == (10.0 if later_s >= 60.0 else 0.0)
 
 
 def test_an_unknown_call_has_no_limit_of_its_own_to_blame_the_others_for() -> None:

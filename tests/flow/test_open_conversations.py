@@ -7,8 +7,8 @@ def test_the_latest_is_remembered_for_each_lane():
     known = OpenConversations()
     known.remember(("u", "s"), Open("c1", "sms"))
     known.remember(("u", "t"), Open("c2"))
-    known.remember(("u", "s"), Open("c3", "phone", "m"))
-    assert known.get(("u", "s")) == Open("c3", "phone", "m")
+    known.remember(("u", "s"), Open("c3", "phone"))
+    assert known.get(("u", "s")) == Open("c3", "phone")
     assert known.get(("u", "t")) == Open("c2")
     assert known.get(("v", "s")) is None
 

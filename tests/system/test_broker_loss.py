@@ -135,6 +135,7 @@ async def test_a_stop_while_the_broker_is_in_trouble_ends_in_time(rough_world: W
     finally:
         await asyncio.to_thread(heal)
     bridge.start()
+    await bridge.ready(60)
     for told in await world.endings(*ids, bound_s=60):
         assert len(world.fake.truth.committed(text_of(told.event_id))) == 1
         assert told.full_message() == "before during and after"

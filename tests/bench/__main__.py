@@ -1,0 +1,143 @@
+"""`python -m tests.bench`: the bridge beside other ways to do the same, on this machine, in one run.
+
+Exit status: 0 when it ran, 1 when something was lost or got stuck, 2 usage.
+"""
+
+import argparse
+import gc
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench import machine, report, scenarios
+from tests.bench.amqp import AmqpError
+from tests.bench.contestants import ALL, BRIDGE, FASTSTREAM, NAIVE, RAW, SDK, Contestant
+from tests.bench.figures import Record, Results, verdicts
+from tests.bench.plot import plot
+from tests.bench.profiling import profile
+from tests.bench.rig import Rig, Stuck
+from tests.bench.topology import QUEUE_KINDS
+
+PROGRAM: dict[str, tuple[Contestant, ...]] = {
+    "fill": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
+    "latency": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
+    "streams": (BRIDGE, NAIVE, FASTSTREAM, SDK),
+    "large": (BRIDGE, NAIVE),
+}
+OUT = Path(".local/bench")
+Key = tuple[str, Contestant, int]
+
+
+def main() -> int:
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    sizes = scenarios.QUICK if options.quick else scenarios.Sizes()
+    machine.many_files()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with Rig(options.queue) as rig:
+        about = machine.description(rig.rabbitmq_version())
+        gc.freeze()
+        gc.disable()  # the harness is the subscriber: a collection would show as latency
+        if options.profile:
+            print(profile(rig, options.profile, sizes, options.out / "bridge.prof"))
+            return 0
+        results = Results(_measured(rig, sizes, _plan(options)))
+    return _told(about, options, results)
+
+
+def _plan(options: argparse.Namespace) -> list[Key]:
+    """Every run of every round; the contestants take turns, and in each round another one begins."""
+    found: list[Key] = []
+    for number in range(1, options.rounds + 1):
+        for scenario, contestants in PROGRAM.items():
+            if scenario not in options.scenario:
+                continue
+            shift = (number - 1) % len(contestants)
+            turns = [*contestants[shift:], *contestants[:shift]]
+            found += [(scenario, who, number) for who in turns if who.name in options.only]
+    return found
+
+
+def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key]) -> list[Record]:
+    records = []
+    for done, (scenario, contestant, number) in enumerate(plan, 1):
+        start_s = time.monotonic()
+        print(f"[{done:2}/{len(plan)}] round {number}  {scenario:8} {contestant.name:11}", end="", flush=True)
+        record = _one(rig, sizes, scenario, contestant, number)
+        records.append(record)
+        gc.collect()
+        print(f"{time.monotonic() - start_s:5.0f} s  {_gist(record)}", flush=True)
+    return records
+
+
+def _one(rig: Rig, sizes: scenarios.Sizes, scenario: str, contestant: Contestant, number: int) -> Record:
+    try:
+        figures = scenarios.SCENARIOS[scenario](rig, contestant, sizes)
+    except (Stuck, AmqpError) as error:
+        return Record(scenario, contestant.name, number, error=str(error))
+    return Record(scenario, contestant.name, number, figures)
+
+
+def _gist(record: Record) -> str:
+    """The run in one line."""
+    if record.figures is None:
+        return f"STUCK: {record.error}"
+    found, lost = record.figures, f"  FAULTS: {record.faults}" if record.faults else ""
+    match record.scenario:
+        case "fill":
+            said = f"{found['events_s']:,.0f} events/s, {found['cpu_us']:.0f} µs each"
+        case "latency":
+            said = f"p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"
+        case "streams":
+            rows = (
+                f"{r['streams']}: {r['bytes_per_stream'] / 1e3:.0f} KB, {r['cpu_us']:.0f} µs" for r in found["levels"]
+            )
+            said = "; ".join(rows)
+        case _:
+            said = f"p99 {found['p99_ms']:.1f} ms, beside large lines {found['large_p99_ms']:.1f} ms"
+    return said + lost
+
+
+def _told(about: dict[str, str], options: argparse.Namespace, results: Results) -> int:
+    """Write and print everything; the exit status."""
+    found = verdicts(results)
+    said = {"rounds": options.rounds, "quick": options.quick, "queue": options.queue, "only": sorted(options.only)}
+    text = report.markdown(about, said, results, found)
+    (options.out / "bench.md").write_text(text, encoding="utf-8")
+    (options.out / "bench.json").write_text(report.as_json(about, said, results, found), encoding="utf-8")
+    written = ["bench.md", "bench.json"]
+    if results.contestants("streams"):
+        subtitle = f"{about['cpu']}, {about['cores']} cores, Python {about['python']}, RabbitMQ {about['rabbitmq']}"
+        plot(results, options.out / "bench.svg", subtitle)
+        written.append("bench.svg")
+    print(f"\n{text}\nWritten: {', '.join(str(options.out / name) for name in written)}")
+    return 1 if results.faulty() else 0
+
+
+def _options() -> argparse.Namespace:
+    names = [contestant.name for contestant in ALL]
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each run is repeated (3; with --quick 1)")
+    parser.add_argument("--quick", action="store_true", help="short runs: whether it works, not how fast it is")
+    parser.add_argument("--only", action="append", choices=names, help="only this contestant; may be repeated")
+    parser.add_argument("--scenario", action="append", choices=list(PROGRAM), help="only this one; may be repeated")
+    parser.add_argument("--queue", choices=QUEUE_KINDS, default="classic", help="kind of the outbound queue (classic)")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"folder for bench.md, .json and .svg ({OUT})")
+    parser.add_argument(
+        "--profile",
+        nargs="?",
+        const="fill",
+        choices=("fill", "streams"),
+        help="run the bridge alone under cProfile, in this scenario (fill), and print where the time goes",
+    )
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    options.only = set(options.only or names)
+    options.scenario = options.scenario or list(PROGRAM)
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

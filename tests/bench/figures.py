@@ -1,0 +1,180 @@
+"""From the records of all rounds to medians with their ranges, and to the figures that the bridge is to reach."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench.contestants import BRIDGE, FASTSTREAM, NAIVE, RAW
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of one scenario; `error` where it got stuck, `figures` otherwise."""
+
+    scenario: str
+    contestant: str
+    round: int
+    figures: dict[str, Any] | None = None
+    error: str | None = None
+
+    @property
+    def faults(self) -> dict[str, int]:
+        return self.figures["faults"] if self.figures is not None else {}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of all rounds, the lowest and the highest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One figure to reach, as it stands; `reached` is None where it was not measured."""
+
+    what: str
+    aim: str
+    measured: str
+    reached: bool | None
+
+
+class Results:
+    """All records, asked for by scenario, contestant and name."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.records = list(records)
+
+    def contestants(self, scenario: str) -> list[str]:
+        """Who took part, in the order of the first round."""
+        return list(dict.fromkeys(record.contestant for record in self.records if record.scenario == scenario))
+
+    def spread(self, scenario: str, contestant: str, name: str) -> Spread | None:
+        values = [figures[name] for figures in self._figures(scenario, contestant) if name in figures]
+        return Spread.of(values) if values else None
+
+    def levels(self, contestant: str) -> list[int]:
+        """At how many open streams it was measured."""
+        rows = (row for figures in self._figures("streams", contestant) for row in figures["levels"])
+        return sorted({row["streams"] for row in rows})
+
+    def at_level(self, contestant: str, level: int, name: str) -> Spread | None:
+        rows = (row for figures in self._figures("streams", contestant) for row in figures["levels"])
+        values = [row[name] for row in rows if row["streams"] == level]
+        return Spread.of(values) if values else None
+
+    def faulty(self) -> list[Record]:
+        """The runs that lost something, or got stuck."""
+        return [record for record in self.records if record.faults or record.error]
+
+    def _figures(self, scenario: str, contestant: str) -> list[dict[str, Any]]:
+        return [
+            record.figures
+            for record in self.records
+            if record.scenario == scenario and record.contestant == contestant and record.figures is not None
+        ]
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """The figures to reach (issue 3), each compared within one and the same run of the benchmark."""
+    return [
+        *_of_cpu(results),
+        *_of_throughput(results),
+        *_of_latency(results),
+        *_of_streams(results),
+        _limit(results, "p99 of 1,000 streams beside one with 2 MiB lines", "large", "large_p99_ms", 50, "ms"),
+        _of_faults(results),
+    ]
+
+
+def _of_cpu(results: Results) -> list[Verdict]:
+    return [
+        _ratio(results, "CPU per event, of naive's", "cpu_us", NAIVE.name, "at most", 1 / 4),
+        _ratio(results, "CPU per event, of FastStream's", "cpu_us", FASTSTREAM.name, "at most", 1 / 8),
+        _limit(results, "CPU per event", "fill", "cpu_us", 50, "µs"),
+    ]
+
+
+def _of_throughput(results: Results) -> list[Verdict]:
+    own = results.spread("fill", BRIDGE.name, "cores")
+    broker = results.spread("fill", BRIDGE.name, "broker_cores")
+    measured = f"{own.median:.2f} cores, broker {broker.median:.2f}" if own and broker else ""
+    return [
+        _ratio(results, "events/s, of naive's", "events_s", NAIVE.name, "at least", 3.0),
+        Verdict(
+            "the broker, not the bridge, is what is full",
+            "bridge below 0.9 cores and below the broker",
+            measured,
+            own.median < min(0.9, broker.median) if own and broker else None,
+        ),
+    ]
+
+
+def _of_latency(results: Results) -> list[Verdict]:
+    found = []
+    for name, limit in (("p50_ms", 2.0), ("p99_ms", 10.0)):
+        own, raw = results.spread("latency", BRIDGE.name, name), results.spread("latency", RAW.name, name)
+        added = own.median - raw.median if own and raw else None
+        measured = f"{added:.1f} ms ({own.median:.1f} with the broker)" if own and added is not None else ""
+        what = f"{name.removesuffix('_ms')} added at 1,000 events/s"
+        found.append(Verdict(what, f"at most {limit:g} ms", measured, None if added is None else added <= limit))
+    first = results.spread("latency", BRIDGE.name, "first_p50_ms")
+    every = results.spread("latency", BRIDGE.name, "p50_ms")
+    found.append(
+        Verdict(
+            "the first event never waits for a later one (40 ms)",
+            "p50 below 20 ms",
+            f"{first.median:.1f} ms" if first and every else "",
+            first.median < 20 if first and every else None,
+        )
+    )
+    return found
+
+
+def _of_streams(results: Results) -> list[Verdict]:
+    most = max(results.levels(BRIDGE.name), default=0)
+    few, many = results.at_level(BRIDGE.name, 100, "cpu_us"), results.at_level(BRIDGE.name, most, "cpu_us")
+    memory = results.at_level(BRIDGE.name, most, "bytes_per_stream")
+    full = most == 10_000
+    return [
+        Verdict(
+            "memory per stream at 10,000",
+            "at most 45 KB",
+            f"{memory.median / 1000:.1f} KB" if memory and full else "",
+            memory.median <= 45_000 if memory and full else None,
+        ),
+        Verdict(
+            "CPU per event at 10,000 streams, of that at 100",
+            "at most 1.3",
+            f"{many.median / few.median:.2f}" if few and many and full else "",
+            many.median / few.median <= 1.3 if few and many and full else None,
+        ),
+    ]
+
+
+def _of_faults(results: Results) -> Verdict:
+    faulty = [record for record in results.faulty() if record.contestant == BRIDGE.name]
+    measured = "; ".join(f"{record.scenario}: {record.faults or 'stuck'}" for record in faulty) or "none"
+    asked = any(record.contestant == BRIDGE.name for record in results.records)
+    return Verdict("events lost or out of order", "none", measured if asked else "", not faulty if asked else None)
+
+
+def _ratio(results: Results, what: str, name: str, other: str, sense: str, aim: float) -> Verdict:
+    own, others = results.spread("fill", BRIDGE.name, name), results.spread("fill", other, name)
+    share = own.median / others.median if own and others else None
+    holds: Callable[[float], bool] = (lambda x: x <= aim) if sense == "at most" else (lambda x: x >= aim)
+    measured = f"{share:.2f}" if share is not None else ""
+    return Verdict(what, f"{sense} {aim:.3g}", measured, None if share is None else holds(share))
+
+
+def _limit(results: Results, what: str, scenario: str, name: str, aim: float, unit: str) -> Verdict:
+    own = results.spread(scenario, BRIDGE.name, name)
+    measured = f"{own.median:.0f} {unit}" if own else ""
+    return Verdict(what, f"at most {aim:g} {unit}", measured, own.median <= aim if own else None)
