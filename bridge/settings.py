@@ -5,39 +5,43 @@ Precedence: `BRIDGE_…` over `AMIGO_…` over the file. `config/bridge.yaml` is
 
 import copy
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from yarl import URL
 
 from bridge.core.backoff import DELAY_LEVELS_S
-from bridge.core.event import HEX24, USER_ID, VERSION_SET
-from bridge.core.outbound import RoutingKey
+from bridge.core.dead_letter import delay_queue
 from bridge.core.route import OnBusy, Route
 from bridge.core.tags import faults
+from bridge.edges.forms import (
+    ApiUrl,
+    BrokerUrl,
+    ChannelName,
+    Duration,
+    Hex24,
+    LedgerUrl,
+    Name,
+    OneOrMany,
+    Regex,
+    RoutingKeyTemplate,
+    Secret,
+    UserId,
+    VersionSet,
+)
 from bridge.edges.sources import PREFIX, read
 from bridge.edges.templates import compile_route
 
-UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
-AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MARGIN_S = 120.0
-AMQP_FORM = "amqp://user:password@host:port/vhost"
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -48,105 +52,6 @@ class SettingsError(Exception):
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
-
-
-def seconds(value: object) -> object:
-    """A duration such as `250ms`, `1.5s`, `10m`, `24h` or `7d`, in seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("not a duration: write 250ms, 1.5s, 10m, 24h or 7d")
-    return float(match[1]) * UNITS_S[match[2]]
-
-
-def _of_form(form: re.Pattern[str], said: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if form.fullmatch(value) is None:
-            raise ValueError(f"not {said}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _routing_key(value: str) -> str:
-    RoutingKey(value)
-    return value
-
-
-def _address(text: str, form: str) -> URL:
-    """The text as a URL. The error of the library would quote it, password and all."""
-    try:
-        url = URL(text)
-        _ = url.port
-    except ValueError:
-        raise ValueError(f"not of the form {form}") from None
-    return url
-
-
-def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    url = _address(value.get_secret_value(), AMQP_FORM)
-    if url.scheme not in ("amqp", "amqps") or not url.host:
-        raise ValueError(f"not of the form {AMQP_FORM}")
-    unknown = sorted(set(url.query) - AMQP_QUERY)
-    if unknown:
-        raise ValueError(f"unknown query keys: {', '.join(unknown)}; known are {', '.join(sorted(AMQP_QUERY))}")
-    heartbeat = url.query.get("heartbeat", "10")
-    if not heartbeat.isdecimal() or not 5 <= int(heartbeat) <= 60:
-        raise ValueError("heartbeat is not a whole number from 5 to 60")
-    far = url.host not in LOOPBACK
-    if far and info.data.get("insecure") is False and (url.scheme == "amqp" or url.user in (None, "guest")):
-        raise ValueError(
-            "plain amqp or the user guest beyond this machine: use amqps and a user of its own, "
-            "or set amqp.insecure: true where the network is trusted"
-        )
-    return value
-
-
-def _api_url(value: str, info: ValidationInfo) -> str:
-    url = _address(value, "https://host")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError("not of the form https://host")
-    if url.user is not None:
-        raise ValueError("it carries a user or a password: the credentials are api_key_id and api_key")
-    if url.scheme == "http" and url.host not in LOOPBACK and info.data.get("insecure") is False:
-        raise ValueError("plain http beyond this machine: use https, or set amigo.insecure: true")
-    return value
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value():
-        raise ValueError("empty")
-    return value
-
-
-def _ledger_url(value: SecretStr) -> SecretStr:
-    if re.fullmatch(r"sqlite:///.+|postgresql://.+", value.get_secret_value()) is None:
-        raise ValueError("not of the form sqlite:///file.db or postgresql://user:password@host/database")
-    return value
-
-
-def _regex(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    return value
-
-
-def _one_or_many(value: object) -> object:
-    return value if isinstance(value, list | tuple) else (value,)
-
-
-Regex = Annotated[str, AfterValidator(_regex)]
-Duration = Annotated[float, BeforeValidator(seconds)]
-Name = Annotated[
-    str, _of_form(AMQP_NAME, "a name of at most 127 of the characters A-Z a-z 0-9 _ . : @ # , / + - and space")
-]
-Hex24 = Annotated[str, _of_form(HEX24, "24 digits of lower-case hex")]
-VersionSet = Annotated[str, _of_form(VERSION_SET, "of the form [A-Za-z0-9_-]{1,40}")]
-ChannelName = Literal[
-    "phone", "web_voice", "mobile_voice", "sms", "whatsapp", "web_chat", "mobile_chat", "email", "api"
-]
-BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 
 
 class Section(BaseModel):
@@ -165,7 +70,7 @@ class InboundSettings(Section):
 
 class OutboundSettings(Section):
     exchange: Annotated[Name, Field(min_length=1)] = "agent.events"
-    routing_key: Annotated[str, AfterValidator(_routing_key)] = "{channel_type}.{channel}.{type}"
+    routing_key: RoutingKeyTemplate = "{channel_type}.{channel}.{type}"
     types: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     required: bool = False
     format: Literal["raw", "cloudevents"] = "raw"
@@ -178,16 +83,12 @@ class DeadLetterSettings(Section):
 
 class AmqpSettings(Section):
     insecure: bool = False
-    url: Annotated[tuple[BrokerUrl, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = (
+    url: Annotated[tuple[BrokerUrl, ...], OneOrMany, Field(min_length=1)] = (
         SecretStr("amqp://guest:guest@127.0.0.1:5672/"),
     )
     declare: bool = True
-    inbound: Annotated[tuple[InboundSettings, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = (
-        InboundSettings(),
-    )
-    outbound: Annotated[tuple[OutboundSettings, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = (
-        OutboundSettings(),
-    )
+    inbound: Annotated[tuple[InboundSettings, ...], OneOrMany, Field(min_length=1)] = (InboundSettings(),)
+    outbound: Annotated[tuple[OutboundSettings, ...], OneOrMany, Field(min_length=1)] = (OutboundSettings(),)
     dead_letter: DeadLetterSettings = DeadLetterSettings()
     consumer_timeout: Duration = 1800.0
 
@@ -196,16 +97,25 @@ class AmqpSettings(Section):
         queues = [inbound.queue for inbound in self.inbound]
         if len(set(queues)) != len(queues):
             raise ValueError("two inbounds have the same queue")
+        targets = {self.dead_letter.exchange, *(outbound.exchange for outbound in self.outbound)}
+        looped = targets & {inbound.exchange for inbound in self.inbound}
+        if looped:
+            raise ValueError(f"what goes out would come in again: {', '.join(sorted(looped))} is on both sides")
+        own = {self.dead_letter.queue, *(delay_queue(queue, level) for queue in queues for level in DELAY_LEVELS_S)}
+        if own & set(queues):
+            raise ValueError(
+                f"an inbound cannot be a queue of the bridge's own: {', '.join(sorted(own & set(queues)))}"
+            )
         return self
 
 
 class AmigoSettings(Section):
     insecure: bool = False
-    base_url: Annotated[str, AfterValidator(_api_url)] = "https://api.amigo.ai"
+    base_url: ApiUrl = "https://api.amigo.ai"
     organization_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-    api_key: Annotated[SecretStr, AfterValidator(_secret)]
+    api_key: Secret
     api_key_id: Annotated[str, Field(min_length=1)]
-    user_id: Annotated[str, _of_form(USER_ID, "1 to 200 printable ASCII characters")] | None = None
+    user_id: UserId | None = None
     idle: Duration = 300.0
     longest: Duration = 900.0
     max_line: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
@@ -254,7 +164,7 @@ class LaneSettings(Section):
 
 
 class LedgerSettings(Section):
-    url: Annotated[SecretStr, AfterValidator(_ledger_url)] = SecretStr("sqlite:///bridge.db")
+    url: LedgerUrl = SecretStr("sqlite:///bridge.db")
     keep: Duration = 7 * 86400.0
 
 

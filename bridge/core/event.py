@@ -61,7 +61,8 @@ class Event:
 def read_event(incoming: Incoming, max_bytes: int) -> Event:
     """The event in a message. Raises InvalidEvent; the error carries the event's id where that much could be read."""
     if incoming.unreadable:
-        raise InvalidEvent(f"properties that cannot be read: {', '.join(incoming.unreadable)}")
+        known = usable_id(incoming.message_id) if "message_id" not in incoming.unreadable else None
+        raise InvalidEvent(f"properties that cannot be read: {', '.join(incoming.unreadable)}", known)
     if len(incoming.body) > max_bytes:
         raise InvalidEvent(
             f"the body has {len(incoming.body)} bytes, at most {max_bytes} are taken", usable_id(incoming.message_id)

@@ -11,6 +11,7 @@ import orjson
 
 from bridge.core.channel import DEFAULT_CHANNEL, channel_type
 from bridge.core.route import RoutedEvent
+from bridge.core.tags import fence
 
 APP_ID = "amigo-bridge"
 JSON = "application/json"
@@ -136,7 +137,7 @@ class Subject:
             "conversation_id": self.conversation_id,
             "version_set": self.version_set,
         }
-        return {**self.tags, **own}
+        return {**self.tags, "bridge_event": fence(self.event_id), **own}
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ def _message(event: Event, rendered: Rendered) -> str | None:
 
 
 def _user_id(event: Event, rendered: Rendered, defaults: Defaults) -> str:
+    if event.user_id is None and rendered.user_id is not None and not rendered.user_id.strip():
+        raise InvalidEvent("user_id: the route's template came out blank", event.id)
     user_id = event.user_id or rendered.user_id or defaults.user_id
     if user_id is None:
         raise InvalidEvent("no user_id: neither the event nor its route nor amigo.user_id has one", event.id)

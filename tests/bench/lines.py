@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PLACE = b"@" * 24
-PIECE = b'{"type":"new-message","message_id":"%s","sequence_number":%d,"stop":%s,"transcript_alignment":null,"message":"%s"}'
+PIECE = (
+    b'{"type":"new-message","message_id":"%s","sequence_number":%d,"stop":%s,'
+    b'"transcript_alignment":null,"message":"%s"}'
+)
 CREATED = b'{"type":"conversation-created","conversation_id":"%s"}' % PLACE
 COMPLETE = (
     b'{"type":"interaction-complete","message_id":"%s","interaction_id":"5f0000000000000000000001",'

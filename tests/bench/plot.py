@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from tests.bench.figures import Results
 from tests.bench.report import TITLES
-
-mpl.use("svg")
-from matplotlib import pyplot  # noqa: E402 - the backend must be chosen first
 
 PANELS = (("cpu_us", 1.0, "CPU per event, µs"), ("bytes_per_stream", 1e-3, "memory per open stream, KB"))
 
 
 def plot(results: Results, path: Path, subtitle: str) -> None:
     """Write an SVG with two panels; medians as lines, ranges as bars."""
-    figure, axes = pyplot.subplots(1, len(PANELS), figsize=(11, 4.5), layout="constrained")
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    axes = figure.subplots(1, len(PANELS))
     for axis, (field, scale, title) in zip(axes, PANELS, strict=True):
         for name in results.contestants("streams"):
             levels = results.levels(name)
@@ -35,4 +33,3 @@ def plot(results: Results, path: Path, subtitle: str) -> None:
     axes[0].legend()
     figure.suptitle(subtitle, fontsize=9)
     figure.savefig(path)
-    pyplot.close(figure)

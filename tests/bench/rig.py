@@ -142,7 +142,7 @@ class Run:
             self._read(link, meanwhile())
 
     def hear_out(self, link: amqp.Link, *, ended: bool = True) -> None:
-        """Hear until everything has come that the API has said (`ended`: to the end of every stream), or nothing comes."""
+        """Hear until all has come that the API has said (`ended`: to the end of every stream), or nothing comes."""
         last_s = time.monotonic()
         while time.monotonic() - last_s < QUIET_S:
             if self._read(link, POLL_S):

@@ -1,9 +1,9 @@
 """What is measured: each scenario takes a contestant through one run and returns plain figures.
 
 fill      as many events as possible, the outbound queue just filling     events/s, CPU per event, cores
-latency   1,000 events/s on some forty streams, a light subscriber        milliseconds from the API's write to the receipt
+latency   1,000 events/s on some forty streams, with a subscriber         from the API's write to the receipt: ms
 streams   more and more open streams, 1,000 events/s over all of them     memory per stream, CPU per event
-large     1,001 open streams, one of which says 2 MiB every second   the others' milliseconds
+large     1,001 open streams, one of which says 2 MiB every second        the others' ms
 """
 
 import time
@@ -76,18 +76,16 @@ def latency(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
         link.consume(topology.SUBSCRIBER, no_ack=True)
         run.account.start_timing()
         watch = run.watch()
-        beat = Beat(
-            every_s, sizes.latency_s, lambda number: run.publish(1, users=1, first_user=number % USERS, wait=False)
-        )
-        run.listen(link, until=lambda: beat.over, meanwhile=beat)
-        spent = watch.stop()
-        run.listen(link, until=lambda: False)
-        faults = run.account.faults(run.expected())
+        beat = Beat(every_s, lambda number: run.publish(1, users=1, first_user=number % USERS, wait=False))
+        run.hear(link, sizes.latency_s, beat)
+        spent, heard = watch.stop(), run.account.lines
+        run.hear_out(link)
+        faults = run.faults()
     account = run.account
     return {
         **_waits("", account.waits_ns),
         **_waits("first_", account.first_waits_ns),
-        **_costs(spent, int(sizes.rate * spent.wall_s)),
+        **_costs(spent, heard),
         **_faults(run, faults),
     }
 
@@ -124,44 +122,35 @@ def large(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
         _open(run, 0, count)
         time.sleep(SETTLE_S)
         link.consume(topology.SUBSCRIBER, no_ack=True)
-        run.listen(link, until=lambda: False)
+        run.hear_out(link, ended=False)
         alone = _heard(run, link, Pace(sizes.rate, sizes.large_s / 2))
-        with_large = _heard(run, link, Pace(sizes.rate, sizes.large_s, sizes.large_bytes, large_every_s=1.0))
+        beside = _heard(run, link, Pace(sizes.rate, sizes.large_s, sizes.large_bytes, large_every_s=1.0))
         sent_large = len(run.account.large_waits_ns)
         rig.api.finish()
-        run.until(lambda: rig.api.status()["ended"] >= count, LIMIT_S, lambda: "streams do not end")
-        run.listen(link, until=lambda: False)
-        faults = run.account.faults(run.expected())
-    return {
-        **alone,
-        **{f"large_{name}": value for name, value in with_large.items()},
-        "large_lines": sent_large,
-    } | _faults(run, faults)
+        run.hear_out(link)
+        faults = run.faults()
+    renamed = {f"large_{name}": value for name, value in beside.items()}
+    return {**alone, **renamed, "large_lines": sent_large, **_faults(run, faults)}
 
 
 SCENARIOS: dict[str, Callable[..., Figures]] = {"fill": fill, "latency": latency, "streams": streams, "large": large}
 
 
 class Beat:
-    """Does something at even intervals for some seconds, between the reads of a listener."""
+    """Does something at even intervals, between the reads of a listener, and says how long until the next time."""
 
-    def __init__(self, every_s: float, seconds: float, act: Callable[[int], None]) -> None:
+    def __init__(self, every_s: float, act: Callable[[int], None]) -> None:
         self._every_s = every_s
-        self._seconds = seconds
         self._act = act
         self._start_s = time.monotonic()
         self._acted = 0
-
-    @property
-    def over(self) -> bool:
-        return time.monotonic() - self._start_s >= self._seconds
 
     def __call__(self) -> float:
         now_s = time.monotonic()
         if self._start_s + self._acted * self._every_s <= now_s:
             self._act(self._acted)
             self._acted += 1
-        return self._start_s + self._acted * self._every_s - now_s
+        return max(0.0, self._start_s + self._acted * self._every_s - now_s)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -186,12 +175,11 @@ def _warm_up(run: Run, script: Script) -> float:
 
 def _open(run: Run, opened: int, level: int) -> int:
     """Open streams until so many are open, each in the name of its own user, some hundred at a time."""
-    while opened < level:
-        more = min(OPENED_AT_ONCE, level - opened)
-        run.publish(more, users=more, first_user=USERS + opened)
-        opened += more
-        _all_queued(run, lambda: run.rig.api.status()["opened"] >= opened)
-    return opened
+    for first in range(opened, level, OPENED_AT_ONCE):
+        more = min(OPENED_AT_ONCE, level - first)
+        run.publish(more, users=more, first_user=USERS + first)
+        _all_queued(run, lambda upto=first + more: run.rig.api.status()["opened"] >= upto)  # type: ignore[misc]
+    return level
 
 
 def _all_queued(run: Run, condition: Callable[[], bool]) -> None:
@@ -214,10 +202,9 @@ def _spoken(run: Run, sizes: Sizes) -> Figures:
 def _heard(run: Run, link: amqp.Link, pace: Pace) -> Figures:
     """The times of what the open streams say at this pace."""
     run.account.start_timing()
-    over_s = time.monotonic() + pace.seconds
     run.rig.api.pace(pace)
-    run.listen(link, until=lambda: time.monotonic() > over_s, meanwhile=lambda: 0.1)
-    run.listen(link, until=lambda: False)
+    run.hear(link, pace.seconds)
+    run.hear_out(link, ended=False)
     return _waits("", run.account.waits_ns)
 
 

@@ -33,6 +33,7 @@ def test_a_record_survives_its_header(record: Record) -> None:
 def test_an_empty_record_needs_no_header() -> None:
     assert Record().dump() is None
     assert load(None) == Record()
+    assert (Record().request, Record().published) == (Request.NONE, 0)
 
 
 RUBBISH: list[Any] = ["", "{", "null", "5", "[]", "{}", '"x"', b"{}", 5, True, 1.5, {}, [], "\ud800", "[" * 5000]

@@ -18,7 +18,7 @@ class Link:
     def reset(self) -> None:
         for writer in self.writers:
             link: socket.socket | None = writer.get_extra_info("socket")
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 if link is not None:
                     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
@@ -47,6 +47,12 @@ class Proxy:
         for link in self.links:
             link.reset()
         self.links.clear()
+
+    def bury(self) -> None:
+        """RST to what was frozen: the broker learns only now that the other side has gone."""
+        for link in self.links:
+            if not link.flowing.is_set():
+                link.reset()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._linked, "127.0.0.1", 0)

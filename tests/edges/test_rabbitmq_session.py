@@ -77,6 +77,9 @@ async def test_a_connection_closed_by_the_broker_is_noticed_within_two_seconds(b
 async def test_a_broker_that_goes_and_comes_back_is_found_again(build: Build, broker: Broker, violently: bool) -> None:
     rig = await build().start()
     receipts = Receipts()
+    if violently:
+        # RabbitMQ 3.10.8 never elects a leader for a quorum queue if it is killed right after that queue was declared.
+        await asyncio.sleep(2.5)
     await rig.rabbit.publish(*(Outgoing(b"%d" % number) for number in range(20)))
     for number in range(200):
         rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
@@ -93,7 +96,9 @@ async def test_a_broker_that_goes_and_comes_back_is_found_again(build: Build, br
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, proxy: Proxy) -> None:
+@pytest.mark.parametrize("size", [10, 1_000_000], ids=["little", "much"])
+async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, proxy: Proxy, size: int) -> None:
+    """With much to write, more than the socket takes, the connection cannot even be closed in good order."""
     rig = build()
     rig = await build(urls=(proxy.url(rig.vhost),)).start()
     await rig.rabbit.publish(Outgoing(b"held"))
@@ -101,11 +106,13 @@ async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, 
     receipts = Receipts()
     proxy.freeze()
     for number in range(30):
-        rig.publisher.publish(outgoing(f"m{number}", b"x" * 1_000_000, mandatory=False), receipts)
+        rig.publisher.publish(outgoing(f"m{number}", b"x" * size, mandatory=False), receipts)
     rig.consumer.pause("test")
     rig.consumer.resume("test")
     await until(lambda: rig.session.trouble is not None, "the trouble is said", 5)
     assert not held.alive
+    await rig.connected(2)
+    proxy.bury()
     await mended(rig, 2)
     await receipts.all_told(30)
     assert [delivery.incoming.body for delivery in rig.deliveries].count(b"held") == 2
@@ -126,13 +133,16 @@ async def test_a_process_of_the_broker_that_is_stopped_is_noticed(build: Build, 
 
 
 @pytest.mark.usefixtures("hasty")
-async def test_stopping_while_the_broker_is_frozen_takes_no_longer_than_the_limits(build: Build, proxy: Proxy) -> None:
+@pytest.mark.parametrize("size", [10, 1_000_000], ids=["little", "much"])
+async def test_stopping_while_the_broker_is_frozen_takes_no_longer_than_the_limits(
+    build: Build, proxy: Proxy, size: int
+) -> None:
     rig = build()
     rig = await build(urls=(proxy.url(rig.vhost),)).start()
     receipts = Receipts()
     proxy.freeze()
     for number in range(40):
-        rig.publisher.publish(outgoing(f"m{number}", b"x" * 1_000_000, mandatory=False), receipts)
+        rig.publisher.publish(outgoing(f"m{number}", b"x" * size, mandatory=False), receipts)
     await rig.stop(bound_s=2 * session.CLOSE_S + 2)
 
 

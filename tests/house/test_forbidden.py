@@ -44,7 +44,9 @@ def forbidden_in_tests(parsed: ast.AST) -> Iterator[str]:
                 yield f"line {node.lineno}: mock"
             case ast.arg(arg="mocker"):
                 yield f"line {node.lineno}: mocker"
-            case ast.Attribute(value=ast.Name(id="monkeypatch" | "mp"), attr=used) if used in PATCHING:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="monkeypatch" | "mp"), attr=used), args=arguments) if (
+                used in PATCHING and not _names_a_constant(arguments)
+            ):
                 yield f"line {node.lineno}: monkeypatch.{used}"
             case ast.Attribute(attr=used) if used in SKIPPING and _of_pytest(node.value):
                 yield f"line {node.lineno}: {used}"
@@ -68,6 +70,11 @@ def _bounded(call: ast.Call) -> bool:
 
 def _mocks(module: str | None, names: list[ast.alias]) -> bool:
     return (module or "").split(".")[-1] == "mock" or any(alias.name == "mock" for alias in names)
+
+
+def _names_a_constant(arguments: list[ast.expr]) -> bool:
+    """A limit of a module may be made shorter for a test; behaviour may not be replaced."""
+    return len(arguments) == 3 and isinstance(name := arguments[1], ast.Constant) and str(name.value).isupper()
 
 
 def _of_pytest(value: ast.expr) -> bool:
@@ -117,6 +124,7 @@ def test_a_good_call_is_not_reported(code: str) -> None:
         "from unittest.mock import patch",
         "def test(mocker): ...",
         "monkeypatch.setattr(a, 'b', 1)",
+        "monkeypatch.setattr('a.b', 1)",
         "pytest.skip('no broker')",
         "@pytest.mark.xfail\ndef test(): ...",
         "pytest.importorskip('x')",

@@ -1,0 +1,121 @@
+"""What configured values must look like: durations, addresses, names. Errors never quote what may be a secret."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+from yarl import URL
+
+from bridge.core.event import HEX24, USER_ID, VERSION_SET
+from bridge.core.outbound import RoutingKey
+
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
+AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+AMQP_FORM = "amqp://user:password@host:port/vhost"
+
+
+def seconds(value: object) -> object:
+    """A duration such as `250ms`, `1.5s`, `10m`, `24h` or `7d`, in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("not a duration: write 250ms, 1.5s, 10m, 24h or 7d")
+    return float(match[1]) * UNITS_S[match[2]]
+
+
+def _of_form(form: re.Pattern[str], said: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if form.fullmatch(value) is None:
+            raise ValueError(f"not {said}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _routing_key(value: str) -> str:
+    RoutingKey(value)
+    return value
+
+
+def _address(text: str, form: str) -> URL:
+    """The text as a URL. The error of the library would quote it, password and all."""
+    try:
+        url = URL(text)
+        _ = url.port
+    except ValueError:
+        raise ValueError(f"not of the form {form}") from None
+    return url
+
+
+def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    url = _address(value.get_secret_value(), AMQP_FORM)
+    if url.scheme not in ("amqp", "amqps") or not url.host:
+        raise ValueError(f"not of the form {AMQP_FORM}")
+    unknown = sorted(set(url.query) - AMQP_QUERY)
+    if unknown:
+        raise ValueError(f"unknown query keys: {', '.join(unknown)}; known are {', '.join(sorted(AMQP_QUERY))}")
+    heartbeat = url.query.get("heartbeat", "10")
+    if not heartbeat.isdecimal() or not 5 <= int(heartbeat) <= 60:
+        raise ValueError("heartbeat is not a whole number from 5 to 60")
+    far = url.host not in LOOPBACK
+    if far and info.data.get("insecure") is False and (url.scheme == "amqp" or url.user in (None, "guest")):
+        raise ValueError(
+            "plain amqp or the user guest beyond this machine: use amqps and a user of its own, "
+            "or set amqp.insecure: true where the network is trusted"
+        )
+    return value
+
+
+def _api_url(value: str, info: ValidationInfo) -> str:
+    url = _address(value, "https://host")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("not of the form https://host")
+    if url.user is not None:
+        raise ValueError("it carries a user or a password: the credentials are api_key_id and api_key")
+    if url.scheme == "http" and url.host not in LOOPBACK and info.data.get("insecure") is False:
+        raise ValueError("plain http beyond this machine: use https, or set amigo.insecure: true")
+    return value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("empty")
+    return value
+
+
+def _ledger_url(value: SecretStr) -> SecretStr:
+    if re.fullmatch(r"sqlite:///.+|postgresql://.+", value.get_secret_value()) is None:
+        raise ValueError("not of the form sqlite:///file.db or postgresql://user:password@host/database")
+    return value
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return value
+
+
+def _one_or_many(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Regex = Annotated[str, AfterValidator(_regex)]
+Duration = Annotated[float, BeforeValidator(seconds)]
+Name = Annotated[
+    str, _of_form(AMQP_NAME, "a name of at most 127 of the characters A-Z a-z 0-9 _ . : @ # , / + - and space")
+]
+Hex24 = Annotated[str, _of_form(HEX24, "24 digits of lower-case hex")]
+VersionSet = Annotated[str, _of_form(VERSION_SET, "of the form [A-Za-z0-9_-]{1,40}")]
+ChannelName = Literal[
+    "phone", "web_voice", "mobile_voice", "sms", "whatsapp", "web_chat", "mobile_chat", "email", "api"
+]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
+RoutingKeyTemplate = Annotated[str, AfterValidator(_routing_key)]
+ApiUrl = Annotated[str, AfterValidator(_api_url)]
+LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger_url)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+UserId = Annotated[str, _of_form(USER_ID, "1 to 200 printable ASCII characters")]
+OneOrMany = BeforeValidator(_one_or_many)

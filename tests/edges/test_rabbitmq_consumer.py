@@ -1,0 +1,267 @@
+"""Taking events: never more than the prefetch, nothing requeued by a pause, no right outliving its connection."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bridge.edges.rabbitmq import watch
+from bridge.flow.ports import Delivery
+from tests.system.broker import Broker
+from tests.system.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
+from tests.system.waiting import stays, until
+from tests.system.wire import RawProperties, every_type, short, table, with_headers
+
+from .conftest import Build
+from .rig import Receipts, Rig, inbound, outgoing
+
+
+def numbered(count: int, start: int = 0) -> list[Outgoing]:
+    return [Outgoing(b"%d" % number) for number in range(start, start + count)]
+
+
+async def nobody_takes(rig: Rig) -> bool:
+    return not rig.consumer.consuming and (await rig.rabbit.depth(EVENTS) or (0, 1))[1] == 0
+
+
+async def test_no_more_than_the_prefetch_is_ever_held_and_order_is_kept(build: Build) -> None:
+    rig = build(inbounds=(inbound(prefetch=7),))
+    held: list[Delivery] = []
+    most = 0
+
+    def receive(delivery: Delivery) -> None:
+        nonlocal most
+        held.append(delivery)
+        rig.deliveries.append(delivery)
+        most = max(most, len(held))
+
+    rig.consumer.receive = receive
+    await rig.start()
+    await rig.rabbit.publish(*numbered(100))
+    await until(lambda: len(held) == 7, "the prefetch is used")
+    await stays(lambda: len(held) == 7, "no more than the prefetch", 0.2)
+    assert rig.consumer.feeds[0].held == 7
+    while len(rig.deliveries) < 100 or held:
+        await until(lambda: held, "the next one")
+        assert held.pop(0).ack()
+    assert most == 7
+    assert rig.bodies == [b"%d" % number for number in range(100)]
+    await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "everything is acked")
+
+
+async def test_a_pause_cancels_the_consumer_and_requeues_nothing(build: Build) -> None:
+    rig = await build(inbounds=(inbound(prefetch=5),)).start()
+    await rig.rabbit.publish(*numbered(5))
+    await rig.delivered(5)
+    rig.consumer.pause("api")
+    rig.consumer.pause("stopping")
+    await until(lambda: nobody_takes(rig), "it is paused")
+    await rig.rabbit.publish(*numbered(5, start=5))
+    assert await rig.rabbit.depth(EVENTS) == (5, 0)
+    rig.consumer.resume("stopping")
+    await stays(lambda: len(rig.deliveries) == 5, "one reason still stands", 0.2)
+    assert rig.consumer.held_back_by == ["api"]
+    rig.consumer.resume("api")
+    await rig.connected()
+    for delivery in list(rig.deliveries):
+        assert delivery.ack(), "what was held through the pause can still be acked"
+    await rig.delivered(10)
+    assert rig.bodies == [b"%d" % number for number in range(10)]
+    assert not any(delivery.incoming.redelivered for delivery in rig.deliveries)
+    for delivery in rig.deliveries[5:]:
+        assert delivery.incoming.headers.get("x-delivery-count", 0) == 0
+        assert delivery.ack()
+    await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "everything is acked")
+    assert rig.generation == 1
+
+
+async def test_pausing_and_resuming_in_a_hurry_settles_on_the_last_word(build: Build) -> None:
+    rig = await build(inbounds=(inbound(prefetch=3),)).start()
+    for _ in range(30):
+        rig.consumer.pause("a")
+        await asyncio.sleep(0.003)
+        rig.consumer.resume("a")
+        await asyncio.sleep(0.003)
+    await until(lambda: rig.consumer.consuming, "it consumes")
+    await rig.rabbit.publish(*numbered(3))
+    await rig.delivered(3)
+    rig.consumer.pause("a")
+    rig.consumer.resume("a")
+    rig.consumer.pause("a")
+    await until(lambda: nobody_takes(rig), "it is paused")
+    await stays(lambda: nobody_takes(rig), "it is paused", 0.2)
+    assert rig.generation == 1
+
+
+async def test_a_consumer_that_is_paused_before_it_connects_takes_nothing(build: Build) -> None:
+    rig = build()
+    rig.consumer.pause("api")
+    rig.run()
+    await until(lambda: rig.session.trouble is None, "it is connected")
+    await rig.rabbit.publish(*numbered(1))
+    await stays(lambda: not rig.deliveries, "nothing is taken", 0.2)
+    rig.consumer.resume("api")
+    await rig.delivered(1)
+
+
+async def test_an_ack_goes_out_once(build: Build) -> None:
+    rig = await build().start()
+    await rig.rabbit.publish(*numbered(2))
+    first, _ = await rig.delivered(2)
+    assert first.ack() is True
+    assert first.ack() is False
+    await rig.consumer.acks_sent()
+    await stays(lambda: rig.generation == 1 and first.alive, "the channel lives on", 0.2)
+
+
+async def test_what_an_old_generation_held_can_only_be_acked_by_the_next(build: Build, broker: Broker) -> None:
+    rig = await build().start()
+    await rig.rabbit.publish(*numbered(10))
+    old = list(await rig.delivered(10))
+    await asyncio.to_thread(broker.cut_connections, rig.vhost)
+    await rig.connected(2)
+    assert [delivery.alive for delivery in old] == [False] * 10
+    assert [delivery.ack() for delivery in old] == [False] * 10
+    new = (await rig.delivered(20))[10:]
+    assert all(delivery.incoming.redelivered for delivery in new)
+    assert [delivery.incoming.headers["x-delivery-count"] for delivery in new] == [1] * 10
+    assert all([delivery.ack() for delivery in new])
+    await rig.consumer.acks_sent()
+    await rig.stop()
+    assert await rig.rabbit.depth(EVENTS) == (0, 0)
+
+
+async def test_stopping_leaves_what_is_held_to_the_next_process(build: Build) -> None:
+    rig = await build().start()
+    await rig.rabbit.publish(*numbered(3))
+    held = list(await rig.delivered(3))
+    assert held[1].ack()
+    await rig.consumer.acks_sent()
+    await rig.stop()
+    assert [delivery.alive for delivery in held] == [False] * 3
+    await until(lambda: rig.rabbit.ready_is(EVENTS, 2), "the two others are ready again")
+
+
+async def test_a_deleted_queue_ends_the_generation(build: Build) -> None:
+    """RELIABILITY B13: the broker's cancel takes the right to ack and to publish with it."""
+    rig = await build().start()
+    await rig.rabbit.publish(*numbered(1))
+    (held,) = await rig.delivered(1)
+    await rig.rabbit.delete_queue(EVENTS)
+    await until(lambda: not held.alive, "the right to ack is gone", 2)
+    assert held.ack() is False
+
+
+async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RELIABILITY B12: a quorum queue tells its consumers nothing of it; the watch must find out."""
+    assert watch.EVERY_S + watch.ANSWER_S < 30
+    monkeypatch.setattr(watch, "EVERY_S", 0.2)
+    rig = await build().start()
+    await rig.rabbit.publish(*numbered(1))
+    (held,) = await rig.delivered(1)
+    await asyncio.to_thread(rig.rabbit.replace_now, EVENTS, EVENTS_ARGUMENTS)
+    await rig.connected(2)
+    assert held.ack() is False
+    await rig.rabbit.publish(*numbered(1, start=1))
+    await rig.delivered(2)
+
+
+async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All slots busy for longer than STUCK_S and a backlog is a working day. The next delivery follows an ack: while
+    it is under way nothing is stuck."""
+    monkeypatch.setattr(watch, "EVERY_S", 0.0)
+    rig = await build(inbounds=(inbound(prefetch=1),)).start()
+    await rig.rabbit.publish(*numbered(40))
+    for number in range(40):
+        await rig.delivered(number + 1)
+        rig.consumer.feeds[0].heard_s -= watch.STUCK_S + 5  # so long did this event take
+        await asyncio.sleep(0.005)
+        assert rig.deliveries[-1].ack(), rig.log.of("broker.lost")
+    await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "everything is acked")
+    assert rig.log.of("broker.lost") == []
+
+
+async def test_a_receiver_that_fails_is_said_and_stops_nothing(build: Build) -> None:
+    """The flow settles what it cannot handle; were it to fail all the same, no slot may be lost in silence."""
+    rig = build(inbounds=(inbound(prefetch=1),))
+
+    def receive(delivery: Delivery) -> None:
+        rig.deliveries.append(delivery)
+        if len(rig.deliveries) == 1:
+            raise KeyError("a bug")
+
+    rig.consumer.receive = receive
+    await rig.start()
+    await rig.rabbit.publish(*numbered(1))
+    await rig.delivered(1)
+    await until(lambda: rig.log.at("critical") or rig.generation > 1, "the failure is said, or the event comes again", 5)
+
+
+async def test_every_inbound_is_consumed_on_its_own_channel(build: Build) -> None:
+    rig = await build(
+        inbounds=(inbound(prefetch=2), inbound("second", exchange="second", prefetch=3)),
+    ).start()
+    await rig.rabbit.publish(*numbered(4))
+    await rig.rabbit.publish(*(Outgoing(b"s%d" % number, exchange="second") for number in range(4)))
+    await rig.delivered(5)
+    assert sorted(rig.bodies) == [b"0", b"1", b"s0", b"s1", b"s2"]
+    assert {delivery.incoming.queue for delivery in rig.deliveries} == {EVENTS, "second"}
+    assert [feed.held for feed in rig.consumer.feeds] == [2, 3]
+
+
+POISON: dict[str, Any] = {
+    "message id": RawProperties(1 << 7, short(b"\xff\xfe id")),
+    "type": RawProperties(1 << 5, short(b"\xff")),
+    "correlation id": RawProperties(1 << 10, short(b"\xc3")),
+    "timestamp": RawProperties(1 << 6, b"\xff" * 8),
+    "header name": with_headers(table((b"\xff\xfe", b"V"))),
+    "header timestamp": with_headers(table((b"t", b"T" + b"\x7f" * 8))),
+    "deep headers": None,
+}
+
+
+def deep() -> RawProperties:
+    value = b"V"
+    for _ in range(600):
+        value = b"F" + table((b"n", value))
+    return with_headers(table((b"deep", value)))
+
+
+@pytest.mark.parametrize("case", POISON)
+async def test_properties_that_cannot_be_read_do_not_cost_the_connection(build: Build, case: str) -> None:
+    """Dossier, finding 4: one such message must not stop the others."""
+    rig = await build().start()
+    properties = POISON[case] or deep()
+    await rig.rabbit.publish(Outgoing(b"poison", properties=properties), Outgoing(b"good"))
+    await rig.delivered(2)
+    assert rig.bodies == [b"poison", b"good"]
+    bad, good = rig.deliveries
+    assert bad.incoming.unreadable
+    assert not good.incoming.unreadable
+    assert bad.ack()
+    assert good.ack()
+    assert rig.generation == 1
+
+
+async def test_headers_of_every_type_are_read(build: Build) -> None:
+    rig = await build().start()
+    await rig.rabbit.publish(Outgoing(b"{}", properties=with_headers(table(*every_type()), b"id-1")))
+    (delivery,) = await rig.delivered(1)
+    incoming = delivery.incoming
+    assert set(incoming.headers) == {name.decode() for name, _ in every_type()} | {"x-delivery-count"} & set(
+        incoming.headers
+    )
+    assert (incoming.message_id, incoming.content_type, incoming.unreadable) == ("id-1", "application/json", ())
+    assert (incoming.exchange, incoming.routing_key, incoming.redelivered) == (EVENTS, "backend.event", False)
+
+
+async def test_acks_do_not_wait_for_a_publisher_that_is_blocked(build: Build) -> None:
+    """RELIABILITY B4: two connections; see the memory alarm in test_rabbitmq_blocked.py."""
+    rig = await build().start()
+    rows = rig.rabbit.broker.node.ctl("list_channels", "connection", "vhost", "confirm").splitlines()
+    assert len({row.split("\t")[0] for row in rows if f"\t{rig.vhost}\t" in row}) == 2
+    rig.publisher.publish(outgoing("m1", mandatory=False), Receipts())
