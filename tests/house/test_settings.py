@@ -8,7 +8,8 @@ import pytest
 
 from bridge.core.channel import CHANNELS
 from bridge.core.event import VERSION_SET
-from bridge.settings import ChannelName, Settings, SettingsError, load, load_amqp, seconds
+from bridge.edges.forms import ChannelName, seconds
+from bridge.settings import Settings, SettingsError, load, load_amqp
 from tests.house.source import ROOT
 
 AMIGO = {
