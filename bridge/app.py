@@ -59,7 +59,7 @@ class Bridge:
 
         self.consumer = Consumer(inbounds, log)
         self.publisher = PlainPublisher(outbounds)
-        copier = BrokerCopier()
+        copier = BrokerCopier(lambda: self.publisher.blocked)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         dead = settings.amqp.dead_letter
         self.session = Session(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -22,7 +23,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bridge.core.backoff import DELAY_LEVELS_S
 from bridge.core.dead_letter import delay_queue
 from bridge.core.route import OnBusy, Route
-from bridge.core.tags import faults
 from bridge.edges.forms import (
     ApiUrl,
     BrokerUrl,
@@ -35,13 +35,18 @@ from bridge.edges.forms import (
     Regex,
     RoutingKeyTemplate,
     Secret,
+    TagNames,
     UserId,
     VersionSet,
 )
 from bridge.edges.sources import PREFIX, read
-from bridge.edges.templates import compile_route
+from bridge.edges.templates import check_expression, check_template
 
 MARGIN_S = 120.0
+
+Expression = Annotated[str, AfterValidator(check_expression)]
+Template = Annotated[str, AfterValidator(check_template)]
+TagTemplates = Annotated[dict[str, Template], TagNames]
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -130,27 +135,19 @@ class ChannelSettings(Section):
 
 class RouteSettings(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
-    when: str | None = None
+    when: Expression | None = None
     service_id: Hex24 | None = None
     version_set: VersionSet | None = None
     channel: ChannelName | None = None
-    user_id: str | None = None
-    message: str | None = None
-    tags: dict[str, str] = {}
+    user_id: Template | None = None
+    message: Template | None = None
+    tags: TagTemplates = {}
     on_busy: OnBusy = OnBusy.INTERACT
     agent_actions: Regex | None = None
 
     def route(self) -> Route:
         """The core's value for this route."""
         return Route(**{**dict(self), "tags": dict(self.tags)})
-
-    @model_validator(mode="after")
-    def _compiles(self) -> "RouteSettings":
-        wrong = faults(dict.fromkeys(self.tags, "x"))
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        compile_route(self.route())
-        return self
 
 
 class RetrySettings(Section):

@@ -1,8 +1,8 @@
 """One error tree, grouped by who must act. Edges translate foreign exceptions into it at the door.
 
-time        NotSent, Unavailable, TooEarly, Lost     waiting mends it
+time        NotSent, Unavailable, TooEarly, Lost, Unreadable     waiting mends it
 operator    SignInRefused, UnknownUser, Refused                  a setting, a permission or a credential is wrong
-sender      InvalidEvent, NoRoute                    the event can never work
+sender      InvalidEvent, NoRoute                                the event can never work
 """
 
 
@@ -33,6 +33,10 @@ class NotSent(ApiError):
 
 class Lost(ApiError):
     """Reset, time-out or an answer that cannot be read: the request may or may not have been carried out."""
+
+
+class Unreadable(Lost):
+    """A whole answer came, and it is not what an answer to this call looks like."""
 
 
 class Refused(ApiError):

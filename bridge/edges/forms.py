@@ -8,6 +8,7 @@ from yarl import URL
 
 from bridge.core.event import HEX24, USER_ID, VERSION_SET
 from bridge.core.outbound import RoutingKey
+from bridge.core.tags import faults
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
@@ -98,6 +99,13 @@ def _regex(value: str) -> str:
     return value
 
 
+def _tags(value: dict[str, str]) -> dict[str, str]:
+    wrong = faults(dict.fromkeys(value, "x"))
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return value
+
+
 def _one_or_many(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
@@ -118,4 +126,5 @@ ApiUrl = Annotated[str, AfterValidator(_api_url)]
 LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger_url)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 UserId = Annotated[str, _of_form(USER_ID, "1 to 200 printable ASCII characters")]
+TagNames = AfterValidator(_tags)
 OneOrMany = BeforeValidator(_one_or_many)

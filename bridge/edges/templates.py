@@ -4,9 +4,9 @@ In `when` an error means that the route does not take the event; in `message`, `
 event invalid.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.environment import Template, TemplateExpression
@@ -17,7 +17,6 @@ from bridge.core.failure import InvalidEvent, NoRoute
 from bridge.core.incoming import Incoming
 from bridge.core.route import Rendered, Route
 
-T = TypeVar("T")
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 
 
@@ -32,31 +31,39 @@ class Compiled:
     tags: Mapping[str, Template]
 
 
-def compile_route(route: Route) -> Compiled:
-    """Compile a route's templates. Raises ValueError that names every broken one and what is wrong with it."""
-    errors: list[str] = []
+def check_expression(text: str) -> str:
+    """The text itself, if it is a Jinja expression. Raises ValueError."""
+    try:
+        _expression(text)
+    except TemplateError as error:
+        raise ValueError(f"not a Jinja expression: {error}") from None
+    return text
 
-    def compiled(name: str, text: str | None, compiler: Callable[[str], T]) -> T | None:
-        try:
-            return compiler(text) if text is not None else None
-        except TemplateError as error:
-            errors.append(f"{name}: {error}")
-            return None
 
-    when = compiled("when", route.when, _expression)
-    message = compiled("message", route.message, _JINJA.from_string)
-    user_id = compiled("user_id", route.user_id, _JINJA.from_string)
-    tags = {name: compiled(f"tags.{name}", text, _JINJA.from_string) for name, text in route.tags.items()}
-    if errors:
-        raise ValueError("; ".join(errors))
-    return Compiled(route, when, message, user_id, {name: made for name, made in tags.items() if made is not None})
+def check_template(text: str) -> str:
+    """The text itself, if it is a Jinja template. Raises ValueError."""
+    try:
+        _JINJA.from_string(text)
+    except TemplateError as error:
+        raise ValueError(f"not a Jinja template: {error}") from None
+    return text
+
+
+def _compiled(route: Route) -> Compiled:
+    return Compiled(
+        route,
+        _expression(route.when) if route.when is not None else None,
+        _JINJA.from_string(route.message) if route.message is not None else None,
+        _JINJA.from_string(route.user_id) if route.user_id is not None else None,
+        {name: _JINJA.from_string(text) for name, text in route.tags.items()},
+    )
 
 
 class JinjaRoutes:
     """The routes port. Templates see `data`, `headers`, `routing_key` and `source` (the webhook's name, if any)."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._routes = [compile_route(route) for route in routes]
+        self._routes = [_compiled(route) for route in routes]
         self._compiled = {compiled.route.name: compiled for compiled in self._routes}
 
     def match(self, event: Event, incoming: Incoming) -> Route | None:

@@ -27,12 +27,13 @@ class Counts:
 class Outbox:
     """Hands an event's messages to the publisher and keeps account. It is the publisher's receipt for them.
 
-    `completed` are the outbounds that have the ending.
+    `ended` are the outbounds to which `interaction-complete` was handed over: a queue of theirs may have it even where
+    another refused it.
     """
 
     def __init__(self, publisher: Publisher, policy: RetryPolicy, dice: Dice, log: Log) -> None:
         self.counts = Counts()
-        self.completed: set[int] = set()
+        self.ended: set[int] = set()
         self._publisher = publisher
         self._policy = policy
         self._dice = dice
@@ -52,6 +53,8 @@ class Outbox:
         for message in messages:
             self._unconfirmed += 1
             self.counts.published += 1
+            if message.type == COMPLETE:
+                self.ended.add(message.outbound)
             self._publisher.publish(message, self)
 
     async def all_confirmed(self) -> None:
@@ -72,8 +75,6 @@ class Outbox:
     def confirmed(self, message: OutboundMessage) -> None:
         self._tries.pop(message, None)
         self.counts.confirmed += 1
-        if message.type == COMPLETE:
-            self.completed.add(message.outbound)
         self._done()
 
     def refused(self, message: OutboundMessage, error: str) -> None:

@@ -137,20 +137,19 @@ class Settling:
                 await asyncio.sleep(wait_s)
 
     async def _say_failed(self, subject: Subject, outbox: Outbox, letter: DeadLetter) -> None:
-        """Publish the ending, until it is taken: on every outbound but those that have the other one already."""
+        """Publish the ending on every outbound but those that may have the other one already.
+
+        Where patience is out with that as well, the dead letter, which is confirmed, must do.
+        """
         facts = {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts}
         message_id = ending_id(subject.event_id, "bridge-failed")
         await outbox.all_told()
-        for tries in count(1):
-            told = self._stamp.own(subject, "bridge-failed", message_id, facts, {})
-            outbox.put(message for message in told if message.outbound not in outbox.completed)
-            try:
-                await outbox.all_confirmed()
-                break
-            except Undeliverable as error:
-                self._log.error("ending.refused", event_id=subject.event_id, error=str(error))
-                await asyncio.sleep(pause(tries, self._policy, self._dice()))
-                await outbox.all_told()
+        told = self._stamp.own(subject, "bridge-failed", message_id, facts, {})
+        outbox.put(message for message in told if message.outbound not in outbox.ended)
+        try:
+            await outbox.all_confirmed()
+        except Undeliverable as error:
+            self._log.error("ending.refused", event_id=subject.event_id, error=str(error))
 
     def _settled(self, work: Work, settlement: str, **fields: object) -> None:
         """The one line that tells a whole delivery."""

@@ -16,15 +16,15 @@ from tests.bench.amqp import AmqpError
 from tests.bench.contestants import ALL, BRIDGE, FASTSTREAM, NAIVE, RAW, SDK, Contestant
 from tests.bench.figures import Record, Results, verdicts
 from tests.bench.plot import plot
-from tests.bench.profiling import profile
+from tests.bench.profiling import PROFILED, profile
 from tests.bench.rig import Rig, Stuck
-from tests.bench.topology import QUEUE_KINDS
+from tests.bench.topology import KIND_OF, QUEUE_KINDS
 
 PROGRAM: dict[str, tuple[Contestant, ...]] = {
     "fill": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
     "latency": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
-    "streams": (BRIDGE, NAIVE, FASTSTREAM, SDK),
     "large": (BRIDGE, NAIVE),
+    "streams": (BRIDGE, NAIVE, FASTSTREAM, SDK),
 }
 OUT = Path(".local/bench")
 BUDGET_S = 13.5 * 60
@@ -38,14 +38,15 @@ def main() -> int:
     sizes = scenarios.QUICK if options.quick else scenarios.Sizes()
     machine.many_files()
     options.out.mkdir(parents=True, exist_ok=True)
-    with Rig(options.queue) as rig:
+    with Rig() as rig:
         about = machine.description(rig.rabbitmq_version())
         gc.freeze()
         gc.disable()  # the harness is the subscriber: a collection would show as latency
         if options.profile:
-            print(profile(rig, options.profile, sizes, options.out / "bridge.prof"))
+            rig.queue_kind = options.queue or KIND_OF[options.profile]
+            print(profile(rig, options.profile, sizes, options.out / "bridge-samples.json"))
             return 0
-        results = Results(_measured(rig, sizes, _plan(options)))
+        results = Results(_measured(rig, sizes, _plan(options), options.queue))
     return _told(about, options, results)
 
 
@@ -63,7 +64,7 @@ def _plan(options: argparse.Namespace) -> list[Key]:
     return found
 
 
-def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key]) -> list[Record]:
+def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key], queue: str | None) -> list[Record]:
     records: list[Record] = []
     begun_s = time.monotonic()
     for done, (scenario, contestant, number) in enumerate(plan, 1):
@@ -72,6 +73,7 @@ def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key]) -> list[Rec
             print(f"{len(plan) - done + 1} runs of round {number} and later are left out: the time is used up")
             break
         print(f"[{done:2}/{len(plan)}] round {number}  {scenario:8} {contestant.name:11}", end="", flush=True)
+        rig.queue_kind = queue or KIND_OF[scenario]
         record = _one(rig, sizes, scenario, contestant, number)
         records.append(record)
         gc.collect()
@@ -110,7 +112,12 @@ def _gist(record: Record) -> str:
 def _told(about: dict[str, str], options: argparse.Namespace, results: Results) -> int:
     """Write and print everything; the exit status."""
     found = verdicts(results)
-    said = {"rounds": options.rounds, "quick": options.quick, "queue": options.queue, "only": sorted(options.only)}
+    said = {
+        "rounds": options.rounds,
+        "quick": options.quick,
+        "queue": options.queue or KIND_OF,
+        "only": sorted(options.only),
+    }
     text = report.markdown(about, said, results, found)
     (options.out / "bench.md").write_text(text, encoding="utf-8")
     (options.out / "bench.json").write_text(report.as_json(about, said, results, found), encoding="utf-8")
@@ -130,14 +137,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="short runs: whether it works, not how fast it is")
     parser.add_argument("--only", action="append", choices=names, help="only this contestant; may be repeated")
     parser.add_argument("--scenario", action="append", choices=list(PROGRAM), help="only this one; may be repeated")
-    parser.add_argument("--queue", choices=QUEUE_KINDS, default="classic", help="kind of the outbound queue (classic)")
+    parser.add_argument("--queue", choices=QUEUE_KINDS, help="kind of the outbound queue (fill: quorum, else classic)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder for bench.md, .json and .svg ({OUT})")
     parser.add_argument(
         "--profile",
         nargs="?",
         const="fill",
-        choices=("fill", "streams"),
-        help="run the bridge alone under cProfile, in this scenario (fill), and print where the time goes",
+        choices=PROFILED,
+        help="run the bridge alone in this scenario (fill), and print where its CPU time goes",
     )
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)

@@ -14,6 +14,7 @@ import gc
 import heapq
 import itertools
 import json
+import random
 import signal
 import time
 from collections import deque
@@ -114,7 +115,9 @@ class Stage:
         if self.script.hold:
             self.held.append(stream)
         elif self.script.interval_ms:
-            heapq.heappush(self._due, (time.monotonic() + self.script.interval_ms / 1000, stream.number, stream))
+            # Streams speak out of step, as people do, even where the harness starts them in step.
+            first_s = time.monotonic() + self.script.interval_ms / 1000 * random.random()
+            heapq.heappush(self._due, (first_s, stream.number, stream))
         else:
             stream.go_on()
         return stream

@@ -48,13 +48,13 @@ class Surroundings:
 
 
 def start(contestant: Contestant, told: Surroundings, folder: Path, profile: Path | None = None) -> Child:
-    """Start it; it may not be consuming yet. `profile`: where cProfile writes to, for the bridge only."""
+    """Start it; it may not be consuming yet. `profile`: where its profile is written to, for the bridge only."""
     folder.mkdir(parents=True, exist_ok=True)
-    measured = ["-m", "cProfile", "-o", str(profile)] if profile is not None else []
+    program = ["bridge"] if profile is None else ["tests.bench.profiled", str(profile.absolute())]
     if contestant.module is None:
         config = folder / "bridge.yaml"
         config.write_text(yaml.safe_dump(_bridge_settings(told)), encoding="utf-8")
-        command = [*measured, "-m", "bridge", "run", "--config", str(config)]
+        command = ["-m", *program, "run", "--config", str(config)]
     else:
         command = ["-m", contestant.module]
     foreign = ("BRIDGE_", "AMIGO_")

@@ -106,6 +106,9 @@ def _of_throughput(results: Results) -> list[Verdict]:
     own = results.spread("fill", BRIDGE.name, "cores")
     broker = results.spread("fill", BRIDGE.name, "broker_cores")
     measured = f"{own.median:.2f} cores, broker {broker.median:.2f}" if own and broker else ""
+    rate, most = (results.spread("fill", who.name, "events_s") for who in (BRIDGE, RAW))
+    if rate and most:
+        measured += f", {rate.median / most.median:.0%} of the raw rate"
     return [
         _ratio(results, "events/s, of naive's", "events_s", NAIVE.name, "at least", 3.0),
         Verdict(

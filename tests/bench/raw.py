@@ -10,6 +10,7 @@ import heapq
 import itertools
 import json
 import os
+import random
 import select
 import signal
 import time
@@ -84,7 +85,7 @@ class Raw:
     def _take(self, tag: int) -> None:
         number = next(self._numbers)
         if self._interval_s:
-            self._say(time.monotonic(), number, 0, tag)
+            self._say(time.monotonic() - self._interval_s * random.random(), number, 0, tag)  # out of step
             return
         self._publish(b"".join(self._marked(number, index) for index in range(len(self._frames))), len(self._frames))
         self._open.append((self._sent, tag))

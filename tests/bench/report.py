@@ -66,11 +66,12 @@ def markdown(
         "Each cell is the median of all rounds, with the lowest and the highest.",
         *_section("Figures to reach", _verdict_table(verdicts)),
         *_section(
-            f"As fast as it goes: the outbound queue ({options['queue']}, durable) just filling, 100 events in hand",
+            f"As fast as it goes: the outbound queue ({_kind(options, 'fill')}) just filling, 100 events in hand",
             _table("fill", FILL, results),
         ),
         *_section(
-            "From the API's write to the subscriber's receipt, at 1,000 events/s", _table("latency", LATENCY, results)
+            f"From the API's write to the subscriber's receipt ({_kind(options, 'latency')} queue), at 1,000 events/s",
+            _table("latency", LATENCY, results),
         ),
         *_section("Memory per open stream, KB", _level_table(results, "bytes_per_stream", kilobytes)),
         *_section("CPU µs/event, by open streams, at 1,000 events/s", _level_table(results, "cpu_us", whole)),
@@ -102,6 +103,11 @@ def _sentence(machine: Mapping[str, str], options: Mapping[str, object]) -> str:
         f"Python {machine['python']}, RabbitMQ {machine['rabbitmq']} on Erlang {machine['erlang']}; "
         f"{machine['packages']}. {options['rounds']} rounds; load before: {machine['load before']}."
     )
+
+
+def _kind(options: Mapping[str, object], scenario: str) -> str:
+    kinds = options["queue"]
+    return str(kinds[scenario] if isinstance(kinds, dict) else kinds)
 
 
 def _section(title: str, text: str) -> list[str]:

@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -21,10 +22,12 @@ from tests.bench import amqp, contestants, topology
 from tests.bench.api import Pace, Script
 from tests.bench.contestants import HOST, ROOT, Contestant, Surroundings
 from tests.bench.lines import Account
-from tests.bench.machine import Stopwatch
+from tests.bench.machine import Spent, Stopwatch, cpu_s
 
 START_S = 30.0
 POLL_S = 0.02
+IDLE_S, IDLE_SHARE = 0.2, 0.15
+LONGEST_LOG_LINE = 400
 QUIET_S = 3.0
 """How long nothing may arrive before what is missing counts as lost."""
 
@@ -82,6 +85,7 @@ class Run:
         self.child = child
         self.account = Account()
         self.left = 0
+        self.profiled = False
         self._script = script
         self._events = 0
         self._deliveries = amqp.Deliveries()
@@ -96,9 +100,17 @@ class Run:
         self._script, self._events, self.account = script, 0, Account()
 
     def watch(self) -> Stopwatch:
-        """A stopwatch over everybody's CPU time."""
+        """Start a stopwatch over everybody's CPU time, and the profile if there is one."""
+        if self.profiled:
+            self.child.signal(signal.SIGUSR1)
         pids = {"contestant": self.pid, "broker": self.rig.node.pid, "api": self.rig.api.child.pid}
         return Stopwatch(pids)
+
+    def stop(self, watch: Stopwatch) -> Spent:
+        """Stop it, and the profile."""
+        if self.profiled:
+            self.child.signal(signal.SIGUSR2)
+        return watch.stop()
 
     def publish(self, events: int, *, users: int, first_user: int = 0, wait: bool = True) -> None:
         """So many external events, in the names of so many users in turn; `wait` for the broker's confirms."""
@@ -121,7 +133,8 @@ class Run:
         while not condition():
             if self.child.exit_status is not None or time.monotonic() > deadline_s:
                 ended = "" if self.child.exit_status is None else f", and it ended with {self.child.exit_status}"
-                raise Stuck(f"{self.contestant.name}: {state()}{ended}\n{self.child.tail(15)}")
+                log = "\n".join(line[:LONGEST_LOG_LINE] for line in self.child.tail(5).splitlines())
+                raise Stuck(f"{self.contestant.name}: {state()}{ended}\n{log}")
             time.sleep(POLL_S)
 
     def drain(self) -> dict[str, int]:
@@ -152,6 +165,13 @@ class Run:
             if self.account.lines >= expected["lines"] and (not ended or self.account.ended >= expected["opened"]):
                 return
 
+    def rest(self) -> None:
+        """Let it finish what comes after the last message, its acks above all: until it is idle, within limits."""
+        deadline_s, before_s = time.monotonic() + START_S, -1.0
+        while time.monotonic() < deadline_s and (now_s := cpu_s(self.pid)) - before_s > IDLE_S * IDLE_SHARE:
+            before_s = now_s
+            time.sleep(IDLE_S)
+
     def _read(self, link: amqp.Link, wait_s: float) -> bool:
         found = self._deliveries.feed(link.receive(wait_s))
         now_ns = time.monotonic_ns()
@@ -161,10 +181,10 @@ class Run:
 
 
 class Rig:
-    """Everything but the contestant. Use as a context manager."""
+    """Everything but the contestant. Use as a context manager. `queue_kind`: of the next run's outbound queue."""
 
-    def __init__(self, queue_kind: str) -> None:
-        self.queue_kind = queue_kind
+    def __init__(self) -> None:
+        self.queue_kind = topology.QUEUE_KINDS[0]
         self._stack = ExitStack()
         self._run = secrets.token_hex(5)
         self._numbers = itertools.count(1)
@@ -203,9 +223,11 @@ class Rig:
         folder = self.folder / f"{next(self._runs)}-{contestant.name}"
         with contestants.start(contestant, told, folder, profile) as child:
             run = Run(self, contestant, child, script)
+            run.profiled = profile is not None
             run.begin(script)
             run.until(lambda: self.link.counts(topology.INBOUND)[1] > 0, START_S, lambda: "it does not consume")
             yield run
+            run.rest()
         run.left = self.link.counts(topology.INBOUND)[0]
         self.link.purge(topology.INBOUND)
 

@@ -24,7 +24,7 @@ CONCURRENT = 100
 USERS = 2 * CONCURRENT
 """Twice as many users as events in hand: an event seldom waits for another one of its user."""
 WARM_UP = Script(lines=10)
-OPENED_AT_ONCE = 250
+OPENED_AT_ONCE = 500
 LIMIT_S = 90.0
 SETTLE_S = 0.5
 
@@ -34,9 +34,9 @@ class Sizes:
     """How long everything takes."""
 
     fill_s: float = 6.0
-    latency_s: float = 7.0
+    latency_s: float = 6.0
     levels: tuple[int, ...] = (10, 100, 1_000, 10_000)
-    pace_s: float = 3.0
+    pace_s: float = 2.5
     rate: float = 1_000.0
     large_streams: int = 1_000
     large_s: float = 5.0
@@ -58,7 +58,7 @@ def fill(rig: Rig, contestant: Contestant, sizes: Sizes, profile: Path | None = 
         watch = run.watch()
         run.publish(streams, users=USERS)
         run.await_queued(streams * script.lines, LIMIT_S)
-        spent = watch.stop()
+        spent = run.stop(watch)
         faults = run.drain()
     lines = streams * script.lines
     return {"events_s": lines / spent.wall_s, **_costs(spent, lines), **_faults(run, faults)}
@@ -78,7 +78,7 @@ def latency(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
         watch = run.watch()
         beat = Beat(every_s, lambda number: run.publish(1, users=1, first_user=number % USERS, wait=False))
         run.hear(link, sizes.latency_s, beat)
-        spent, heard = watch.stop(), run.account.lines
+        spent, heard = run.stop(watch), run.account.lines
         run.hear_out(link)
         faults = run.faults()
     account = run.account
@@ -196,7 +196,7 @@ def _spoken(run: Run, sizes: Sizes) -> Figures:
     run.rig.api.pace(Pace(sizes.rate, sizes.pace_s))
     time.sleep(sizes.pace_s)
     _all_queued(run, lambda: not run.rig.api.status()["pacing"])
-    return _costs(watch.stop(), run.rig.api.status()["lines"] - before)
+    return _costs(run.stop(watch), run.rig.api.status()["lines"] - before)
 
 
 def _heard(run: Run, link: amqp.Link, pace: Pace) -> Figures:

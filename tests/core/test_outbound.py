@@ -47,7 +47,7 @@ def test_every_name_that_the_design_lists_and_every_tag_can_be_used() -> None:
         "source": "billing",
     }.items():
         assert RoutingKey(f"a.{{{name}}}.b").render(names) == f"a.{expected}.b"
-    assert set(NAMES) | {"source"} == set(names)
+    assert set(NAMES) | {"source", "bridge_event"} == set(names)
 
 
 def test_a_tag_cannot_take_a_names_place() -> None:

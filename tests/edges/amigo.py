@@ -13,7 +13,7 @@ from bridge.edges.amigo.tokens import Tokens
 API_KEY = "canary-key-5e1f0c"
 SERVICE = "5f0000000000000000000001"
 CONVERSATION = "6a0000000000000000000001"
-IDLE_S = 0.3
+IDLE_S = 0.2
 
 
 def credentials(base_url: str, user_id: str | None = "bridge-user") -> Credentials:

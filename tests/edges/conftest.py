@@ -20,15 +20,15 @@ Build = Callable[..., Rig]
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
-    """A socket that dies is told in other exceptions on each loop, so whatever speaks HTTP is tried on both."""
-    if item.path.name.startswith("test_amigo"):
+    """A socket that dies is told in other exceptions on each loop, so what cuts streams is tried on both."""
+    if item.path.name in ("test_amigo_outcomes.py", "test_amigo_streams.py"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(autouse=True)
 async def heartbeat() -> AsyncIterator[None]:
-    """A loop that only waits for sockets never runs Python's signal handlers: without a timer no time-out can end it."""
+    """A loop that only waits for sockets runs no signal handlers: with a timer, a time-out of pytest can end it."""
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
 

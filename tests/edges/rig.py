@@ -98,11 +98,13 @@ class Rig:
         self.consumer = Consumer(tuple(inbounds), log)
         self.consumer.receive = self.deliveries.append
         self.publisher = PUBLISHERS[publisher](tuple(outbounds))
-        self.copier = BrokerCopier()
+        self.copier = BrokerCopier(lambda: self.publisher.blocked)
         whole = topology(tuple(inbounds), tuple(outbound.exchange for outbound in outbounds), DEAD, DEAD)
         self.session = Session(
             tuple(urls) or (self.rabbit.url,),
-            Topology(whole.exchanges, tuple(queue for queue in whole.queues if not lean or ".delay." not in queue.name)),
+            Topology(
+                whole.exchanges, tuple(queue for queue in whole.queues if not lean or ".delay." not in queue.name)
+            ),
             may_declare=may_declare,
             consumer=self.consumer,
             publisher=self.publisher,
@@ -130,11 +132,16 @@ class Rig:
 
     async def connected(self, generation: int = 1, bound_s: float = 30.0) -> None:
         """There is a generation, that one at least, and it consumes."""
-        await until(
-            lambda: self.generation >= generation and self.session.trouble is None and self.consumer.consuming,
-            f"generation {generation} (trouble: {self.session.trouble})",
-            bound_s,
-        )
+
+        def is_so() -> bool:
+            if self._running is not None and self._running.done():
+                self._running.result()
+            return self.generation >= generation and self.session.trouble is None and self.consumer.consuming
+
+        try:
+            await until(is_so, f"generation {generation}", bound_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the session says: {self.session.trouble}") from None
 
     async def delivered(self, number: int, bound_s: float = 20.0) -> list[Delivery]:
         await until(lambda: len(self.deliveries) >= number, f"{number} deliveries", bound_s)

@@ -64,20 +64,23 @@ class Talk:
 
     async def hang(self) -> None:
         """Say nothing more until the other side has had enough."""
-        while not self._writer.transport.is_closing():
-            await asyncio.sleep(0.01)
+        await asyncio.Event().wait()
 
 
 Script = Callable[[Talk], Awaitable[None]]
 
 
 class ScriptedServer:
-    """Listens on a free port. `requests` are all that came, `links` the connections that are open."""
+    """Listens on a free port. `requests` are all that came, `links` the connections that are open.
+
+    What a script raises is raised again when the server is closed.
+    """
 
     def __init__(self, script: Script) -> None:
         self.requests: list[Request] = []
         self.links: set[asyncio.StreamWriter] = set()
         self.connections = 0
+        self._failures: list[Exception] = []
         self.script = script
         self._server: asyncio.Server | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -105,6 +108,8 @@ class ScriptedServer:
         for writer in list(self.links):
             writer.transport.abort()
         await self._server.wait_closed()
+        for failure in self._failures:
+            raise failure
 
     async def _linked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -116,6 +121,8 @@ class ScriptedServer:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
             pass  # the client has gone, or the test is over
+        except Exception as error:
+            self._failures.append(error)
         finally:
             self.tasks.discard(task)
             self.links.discard(writer)
@@ -146,7 +153,8 @@ class ScriptedServer:
 
 
 async def _gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while not reader.at_eof() and not writer.transport.is_closing():
+    """Return when the connection is closed; what the client sends meanwhile stays in the reader."""
+    while not reader.at_eof() and not writer.transport.is_closing():  # noqa: ASYNC110 - a reader has no event for it
         await asyncio.sleep(0.01)
 
 

@@ -36,6 +36,8 @@ class Door:
     async def __call__(self, talk: Talk) -> None:
         if talk.request.path == SIGN_IN:
             return await self._sign_in(talk)
+        if talk.request.path == "/organization/":
+            return await talk.answer(200, {})
         text = talk.request.headers["authorization"].removeprefix("Bearer ")
         if not self.accepts(int(text.rpartition(" ")[2])):
             return await talk.answer(401, {"detail": "Invalid authorization credentials."})
@@ -170,7 +172,6 @@ async def test_a_user_whom_the_api_does_not_know_is_his_own_fault(serve: Serve) 
         for _ in range(3):
             with pytest.raises(UnknownUser):
                 await agent.finish("stranger", CONVERSATION)
-    assert door.given["bridge-user"] == 1, "that the credentials work is remembered for a while"
 
 
 async def test_a_refusal_of_everybody_is_the_bridges_own(serve: Serve) -> None:
@@ -193,7 +194,9 @@ async def test_without_a_user_of_its_own_a_refusal_is_the_bridges(serve: Serve) 
         await agent.probe(credentials=True)
 
 
-@pytest.mark.parametrize(("status", "error"), [(404, SignInRefused), (422, SignInRefused), (500, NotSent), (503, NotSent)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(404, SignInRefused), (422, SignInRefused), (500, NotSent), (503, NotSent)]
+)
 async def test_what_a_failed_sign_in_means(serve: Serve, status: int, error: type[ApiError]) -> None:
     async def refuse(talk: Talk) -> None:
         await talk.answer(status, b"no")

@@ -110,7 +110,9 @@ async def test_create_of_a_user_message(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.EXTERNAL_EVENT, Kind.USER_MESSAGE])
-@pytest.mark.parametrize("message", ["hello", "ünï\r\n\u2028 ✓ {}", "--B\r\nContent-Disposition: form-data", "x" * 500_000])
+@pytest.mark.parametrize(
+    "message", ["hello", "ünï\r\n\u2028 ✓ {}", "--B\r\nContent-Disposition: form-data", "x" * 500_000]
+)
 async def test_interact(serve: Serve, kind: Kind, message: str) -> None:
     event = routed(kind=kind, message=message)
     (_, request), _ = await one(serve, lambda agent: opened(agent.interact(event, CONVERSATION)))
@@ -142,7 +144,8 @@ async def test_two_interacts_have_two_boundaries(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "means"), [(204, Finish.DONE), (200, Finish.DONE), (400, Finish.DONE), (404, Finish.DONE), (409, Finish.RUNNING)]
+    ("status", "means"),
+    [(204, Finish.DONE), (200, Finish.DONE), (400, Finish.DONE), (404, Finish.DONE), (409, Finish.RUNNING)],
 )
 async def test_finish(serve: Serve, status: int, means: Finish) -> None:
     (_, request), found = await one(serve, lambda agent: agent.finish("user-1", CONVERSATION), status=status)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.edges.rabbitmq import copier, generation, publisher, session, watch
+from bridge.edges.rabbitmq import connection, copier, generation, publisher, watch
 from deploy.local.node import free_port
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, Outgoing
@@ -30,8 +30,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (watch, "EVERY_S"),
         (watch, "ANSWER_S"),
-        (session, "CONNECT_S"),
-        (session, "CLOSE_S"),
+        (connection, "CONNECT_S"),
+        (connection, "CLOSE_S"),
         (copier, "CONFIRM_S"),
         (watch, "SLOWEST_CONFIRM_S"),
     ):
@@ -42,8 +42,8 @@ def test_a_broker_that_says_nothing_is_noticed_within_30_seconds() -> None:
     """The sum of the limits; that they work is shown below, with all of them divided by ten."""
     assert watch.EVERY_S + watch.ANSWER_S < 30
     assert 1.0 + publisher.SLOWEST_CONFIRM_S < 30
-    assert 3 * (session.HEARTBEAT_S + 1) <= 33
-    assert 2 * session.CLOSE_S + session.CONNECT_S + generation.RPC_LIMIT_S <= 60
+    assert 3 * (connection.HEARTBEAT_S + 1) <= 33
+    assert 2 * connection.CLOSE_S + connection.CONNECT_S + generation.RPC_LIMIT_S <= 60
 
 
 async def mended(rig: Rig, generation_: int) -> None:
@@ -73,26 +73,25 @@ async def test_a_connection_closed_by_the_broker_is_noticed_within_two_seconds(b
     assert rig.deliveries[1].ack()
 
 
-@pytest.mark.parametrize("violently", [False, True], ids=["restart", "kill"])
-async def test_a_broker_that_goes_and_comes_back_is_found_again(build: Build, broker: Broker, violently: bool) -> None:
+async def test_a_broker_that_restarts_or_is_killed_and_comes_back_is_found_again(build: Build, broker: Broker) -> None:
+    """The kill comes second: RabbitMQ 3.10.8 never elects a leader for a quorum queue that had just been declared."""
     rig = await build().start()
     receipts = Receipts()
-    if violently:
-        # RabbitMQ 3.10.8 never elects a leader for a quorum queue if it is killed right after that queue was declared.
-        await asyncio.sleep(2.5)
-    await rig.rabbit.publish(*(Outgoing(b"%d" % number) for number in range(20)))
-    for number in range(200):
-        rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
-    restarting = asyncio.create_task(asyncio.to_thread(broker.restart, violently))
-    await until(lambda: rig.session.trouble is not None, "the trouble is said", 10)
-    for number in range(200, 400):
-        rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
-    await restarting
-    await rig.connected(2)
-    await receipts.all_told(400)
-    assert sorted(receipts.confirmations) == sorted(f"m{number}" for number in range(400))
-    await until(lambda: len(set(rig.bodies)) == 20, "every event is delivered")
-    await mended(rig, 2)
+    for violently in (False, True):
+        generation_, told, first = rig.generation, len(receipts.told), 400 * violently
+        await rig.rabbit.publish(*(Outgoing(b"%d" % number) for number in range(first, first + 20)))
+        for number in range(first, first + 200):
+            rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
+        restarting = asyncio.create_task(asyncio.to_thread(broker.restart, violently))
+        await until(lambda: rig.session.trouble is not None, "the trouble is said", 10)
+        for number in range(first + 200, first + 400):
+            rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
+        await restarting
+        await rig.connected(generation_ + 1)
+        await receipts.all_told(told + 400)
+    assert sorted(receipts.confirmations) == sorted(f"m{number}" for number in range(800))
+    await until(lambda: len(set(rig.bodies)) == 40, "every event is delivered")
+    await mended(rig, 3)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -143,7 +142,7 @@ async def test_stopping_while_the_broker_is_frozen_takes_no_longer_than_the_limi
     proxy.freeze()
     for number in range(40):
         rig.publisher.publish(outgoing(f"m{number}", b"x" * size, mandatory=False), receipts)
-    await rig.stop(bound_s=2 * session.CLOSE_S + 2)
+    await rig.stop(bound_s=2 * connection.CLOSE_S + 2)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -175,7 +174,7 @@ async def test_stopping_closes_both_connections_and_leaves_no_task(build: Build,
     assert rig.vhost not in rows
 
 
-async def test_ten_lost_connections_leave_no_socket_and_no_task_behind(build: Build, proxy: Proxy) -> None:
+async def test_lost_connections_leave_no_socket_and_no_task_behind(build: Build, proxy: Proxy) -> None:
     rig = build()
     rig = await build(urls=(proxy.url(rig.vhost),)).start()
     receipts = Receipts()
@@ -188,10 +187,12 @@ async def test_ten_lost_connections_leave_no_socket_and_no_task_behind(build: Bu
 
     await lose()
     before = (len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()))
-    for _ in range(9):
+    for _ in range(5):
         await lose()
     await until(
-        lambda: (len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())) <= before, f"as many as before: {before}", 5
+        lambda: (len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())) <= before,
+        f"as many as before: {before}",
+        5,
     )
     assert rig.log.at("critical") == []
 
@@ -233,9 +234,8 @@ async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(bui
         rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
         if number % 100 == 0:
             await rig.publisher.room()
-    publishing = asyncio.create_task(rig.rabbit.publish(*(Outgoing(b"{}") for _ in range(300))))
     during = channels()
-    await publishing
+    await rig.rabbit.publish(*(Outgoing(b"{}") for _ in range(300)))
     await receipts.all_told(2000)
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "all events are taken")
     assert before == during == channels() <= 6

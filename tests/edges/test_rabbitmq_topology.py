@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bridge.edges.rabbitmq import session
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, EVENTS, EVENTS_ARGUMENTS, Outgoing
 from tests.system.waiting import stays, until
@@ -13,6 +14,12 @@ from .conftest import Build
 from .rig import inbound, outbound
 
 DELAYS = (1, 2, 5, 10, 30, 60, 300, 600)
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is permanent is tried again after a moment, not after seconds."""
+    monkeypatch.setattr(session, "LONGEST_PERMANENT_S", 0.4)
 
 
 def listed(broker: Broker, vhost: str, what: str, *columns: str) -> list[dict[str, Any]]:
@@ -80,6 +87,7 @@ async def test_declaring_what_exists_changes_nothing(build: Build) -> None:
     assert (await second.delivered(1))[0].incoming.body == b"kept"
 
 
+@pytest.mark.usefixtures("soon")
 async def test_a_queue_that_is_deleted_is_said_and_never_made_again(build: Build) -> None:
     rig = await build().start()
     await rig.rabbit.delete_queue(EVENTS)
@@ -93,6 +101,7 @@ async def test_a_queue_that_is_deleted_is_said_and_never_made_again(build: Build
     await rig.delivered(1)
 
 
+@pytest.mark.usefixtures("soon")
 async def test_what_may_not_be_declared_is_only_verified(build: Build) -> None:
     rig = build(may_declare=False, lean=False)
     rig.run()

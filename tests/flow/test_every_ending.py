@@ -115,7 +115,11 @@ async def test_a_publish_that_is_refused_for_good_ends_in_one_dead_letter(stage,
         assert len(bench.dead()) == 1
         assert bench.order()[-1] == "ack"
         endings = [type_ for type_ in bench.types() if type_ in ENDINGS]
-        assert len(endings) == 1
+        said = any(each.type == "interaction-complete" for each in bench.publisher.sent)
+        if said and broker != "refuses a piece":
+            assert endings == []  # it is on record, and a replay publishes it
+        else:
+            assert endings == ["interaction-complete" if said else "bridge-failed"]
 
 
 @pytest.mark.parametrize("grace_s", [0.0, 3.0])

@@ -190,14 +190,24 @@ async def test_an_outbound_that_has_the_ending_gets_no_second_one_when_another_o
         assert types == ["conversation-created", "new-message", "interaction-complete"]
 
 
-async def test_a_failure_that_cannot_be_announced_is_tried_until_it_can_and_only_then_acked():
-    async with Bench(policy=RetryPolicy(attempts=2)) as bench:
+async def test_a_failure_is_announced_before_the_ack_however_often_it_is_refused_at_first():
+    async with Bench(policy=RetryPolicy(attempts=8)) as bench:
         bench.publisher.refuse(7, "nack", lambda each: each.type == "bridge-failed")
         delivery = bench.deliver(channel="fax")
         await bench.wait(1)
         assert delivery.acked == 0
         await bench.quiet()
         assert bench.order() == ["copy:invalid-event", "bridge-failed", "ack"]
+
+
+async def test_a_failure_that_cannot_be_announced_is_left_to_its_dead_letter_once_patience_is_out():
+    """Held for ever it would cost a slot, and after half an hour the broker's patience with the whole channel."""
+    async with Bench(policy=RetryPolicy(attempts=2)) as bench:
+        bench.publisher.refuse(10_000, "nack", lambda each: each.type == "bridge-failed")
+        bench.deliver(channel="fax")
+        await bench.quiet()
+        assert bench.order() == ["copy:invalid-event", "ack"]
+        assert [line.event for line in bench.log.at("error")] == ["ending.refused"]
 
 
 async def test_an_event_of_which_no_outbound_takes_anything_is_settled_all_the_same():

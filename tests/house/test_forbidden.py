@@ -74,7 +74,12 @@ def _mocks(module: str | None, names: list[ast.alias]) -> bool:
 
 def _names_a_constant(arguments: list[ast.expr]) -> bool:
     """A limit of a module may be made shorter for a test; behaviour may not be replaced."""
-    return len(arguments) == 3 and isinstance(name := arguments[1], ast.Constant) and str(name.value).isupper()
+    match arguments:
+        case [_, ast.Constant(value=str(constant)), _]:
+            return constant.isupper()
+        case [_, ast.Name(), ast.BinOp()]:  # one of several limits, divided
+            return True
+    return False
 
 
 def _of_pytest(value: ast.expr) -> bool:

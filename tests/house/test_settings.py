@@ -199,7 +199,7 @@ def test_all_errors_come_at_once_each_with_its_path(file: Any) -> None:
         "amqp.outbound.0.format: ",
         "channels.fax",
         "routes.0.service_id: ",
-        "routes.1: when: ",
+        "routes.1.when: ",
         "log.level: ",
         "amigo.organization_id: ",
         "amigo.api_key_id: ",

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from bridge.core.event import Kind
-from bridge.core.failure import Lost, Refused, SignInRefused
+from bridge.core.failure import Lost, Refused, SignInRefused, Unreadable
 from bridge.core.history import ConversationRow, Message
 from bridge.core.reconcile import Finish
 from bridge.core.route import RoutedEvent
@@ -122,7 +122,7 @@ class AmigoAgent:
         """GET /organization/, which needs no sign-in; with `credentials`, sign in anew as the bridge's own user too."""
         try:
             await self._client.send(Call("probe", "GET", "/organization/", ""))
-        except Lost:
+        except Unreadable:
             pass  # an answer that is no JSON is an answer
         except Refused as error:
             if error.status >= 500:
@@ -141,7 +141,7 @@ class AmigoAgent:
             found += [row for row in page[name] if isinstance(row, dict)]
             if not page.get("has_more"):
                 return found
-            token = int(page.get("continuation_token") or len(found))
+            token = _offset(call, page.get("continuation_token"), len(found))
         raise Lost(f"{call.operation}: more than {MOST_PAGES} pages")
 
     async def _send(self, call: Call) -> Any:
@@ -195,6 +195,14 @@ def _formats(event: RoutedEvent) -> dict[str, str]:
     return {"response_format": event.response_format, "current_agent_action_type": event.agent_actions}
 
 
+def _offset(call: Call, token: object, read: int) -> int:
+    if token is None:
+        return read
+    if isinstance(token, int) or (isinstance(token, str) and token.isdecimal()):
+        return int(token)
+    raise Lost(f"{call.operation}: a continuation token that is no number")
+
+
 def _row(found: dict[str, Any]) -> ConversationRow:
     tags = found.get("tags")
     return ConversationRow(
@@ -203,7 +211,7 @@ def _row(found: dict[str, Any]) -> ConversationRow:
         service_id=str(found.get("service_id") or ""),
         is_finished=found.get("is_finished") is True,
         num_messages=found["num_messages"] if isinstance(found.get("num_messages"), int) else 0,
-        tags=tags if isinstance(tags, dict) else {},
+        tags={k: v for k, v in tags.items() if v is None or isinstance(v, str)} if isinstance(tags, dict) else {},
     )
 
 

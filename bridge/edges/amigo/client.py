@@ -3,17 +3,19 @@
 No redirects, no proxies from the environment, no compression; no total time limit on streams, an idle limit instead.
 """
 
+import asyncio
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
 
-from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable
+from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.core.pace import WINDOW_S, Pace
 from bridge.edges.amigo import answer
 
@@ -22,6 +24,10 @@ CONTROL_S = 30.0
 KEEPALIVE_S = 10.0
 MOST_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
+ERROR_S = 2.0
+"""How long the words of an error may take to come; the status is enough."""
+AHEAD_BYTES = 1_048_576
+"""How much of a stream is read ahead of whoever reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,8 @@ class Call:
     path: str
     user_id: str
     params: Mapping[str, str] | None = None
-    headers: Mapping[str, str] | None = None
-    body: bytes | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
     stream: bool = False
 
 
@@ -86,20 +92,19 @@ class HttpClient:
         try:
             return orjson.loads(body) if body else None
         except orjson.JSONDecodeError:
-            raise Lost(f"{call.operation}: the answer is not JSON") from None
+            raise Unreadable(f"{call.operation}: the answer is not JSON") from None
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
         """Send the call; inside the context, chunks of the body until the server's clean end. Raises Lost at a cut."""
         async with self._answered(call) as response:
-            yield self._chunks(call, response)
-
-    async def _chunks(self, call: Call, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
-            raise _translated(call, error, sent=True) from None
+            ahead = Ahead()
+            reading = asyncio.create_task(ahead.fill(call, response))
+            try:
+                yield ahead.chunks()
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
 
     @asynccontextmanager
     async def _answered(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -138,8 +143,7 @@ class HttpClient:
             if answer.is_last(response.headers) and wait_s is not None:
                 self._pace.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
             return
-        body = await self._read(call, response, MOST_ERROR_BYTES)
-        text = answer.words(body, self._secrets)
+        text = answer.words(await _error_body(response), (*self._secrets, *_secrets_of(call)))
         if response.status == 429:
             wait_s = wait_s if wait_s is not None else WINDOW_S * (1 + secrets.randbelow(100) / 1000)
             self._pace.refused(call.user_id, call.operation, time.monotonic(), wait_s)
@@ -149,13 +153,70 @@ class HttpClient:
         raise Refused(call.operation, response.status, text, wait_s)
 
     @staticmethod
-    async def _read(call: Call, response: aiohttp.ClientResponse, most: int | None = None) -> bytes:
+    async def _read(call: Call, response: aiohttp.ClientResponse) -> bytes:
         try:
-            return await (response.content.read(most) if most else response.read())
+            return await response.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            if most:
-                return b""  # the status is enough
             raise _translated(call, error, sent=True) from None
+
+
+class Ahead:
+    """What a stream said, read as it comes and kept until it is asked for: a cut takes nothing of it (H6)."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._held = 0
+        self._end: ApiError | None = None
+        self._ended = False
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def fill(self, call: Call, response: aiohttp.ClientResponse) -> None:
+        """Read until the end, or until there is enough."""
+        try:
+            async for chunk in response.content.iter_any():
+                self._chunks.append(chunk)
+                self._held += len(chunk)
+                self._changed.set()
+                while self._held > AHEAD_BYTES:
+                    self._room.clear()
+                    await self._room.wait()
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
+            self._end = _translated(call, error, sent=True)
+        finally:
+            self._ended = True
+            self._changed.set()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The chunks, and then the error where there was one."""
+        while True:
+            while self._chunks:
+                chunk = self._chunks.popleft()
+                self._held -= len(chunk)
+                self._room.set()
+                yield chunk
+            if self._ended:
+                break
+            self._changed.clear()
+            await self._changed.wait()
+        if self._end is not None:
+            raise self._end
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    left = MOST_ERROR_BYTES
+    with suppress(aiohttp.ClientError, TimeoutError, ConnectionError, aiohttp.http.HttpProcessingError):
+        async with asyncio.timeout(ERROR_S):
+            while left > 0 and (part := await response.content.read(left)):
+                parts.append(part)
+                left -= len(part)
+    return b"".join(parts)
+
+
+def _secrets_of(call: Call) -> tuple[str, ...]:
+    token = (call.headers or {}).get("Authorization", "").removeprefix("Bearer ")
+    return (token,) if token else ()
 
 
 def _translated(call: Call, error: Exception, *, sent: bool) -> ApiError:

@@ -13,7 +13,6 @@ from bridge.edges.amigo.client import Call, Credentials, HttpClient
 MOST_USERS = 10_000
 EARLY_S = 300.0
 UNKNOWN_LIFETIME_S = 300.0
-VERIFIED_FOR_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,6 @@ class Tokens:
         self._credentials = credentials
         self._tokens: OrderedDict[str, Token] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Token]] = {}
-        self._verified_s = float("-inf")
 
     async def of(self, user_id: str) -> str:
         """A token for the user. Raises SignInRefused, UnknownUser, TooEarly or NotSent: the call itself is not made."""
@@ -78,8 +76,6 @@ class Tokens:
             raise await self._meaning(user_id, error) from None
         except (Lost, Unavailable) as error:
             raise NotSent(str(error)) from None
-        if user_id == self._credentials.user_id:
-            self._verified_s = time.monotonic()
         return _token(found)
 
     async def _meaning(self, user_id: str, error: Refused) -> ApiError:
@@ -89,11 +85,10 @@ class Tokens:
         own = self._credentials.user_id
         if error.status != 401 or own is None or own == user_id:
             return SignInRefused(str(error))
-        if time.monotonic() - self._verified_s > VERIFIED_FOR_S:
-            try:
-                await self.verify()
-            except ApiError as cause:
-                return cause
+        try:
+            await self.verify()
+        except ApiError as cause:
+            return cause
         return UnknownUser(f"sign-in as {user_id!r} was refused: {error.text}")
 
     def _call(self, user_id: str) -> Call:

@@ -1,9 +1,10 @@
 """Taking events: one channel an inbound, a callback that only hands over, and acks that die with their generation."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
+from uuid import uuid4
 
 import aio_pika
 from aiormq import Channel as Underlay
@@ -20,13 +21,19 @@ TAG = "amigo-bridge"
 
 @dataclass(slots=True, eq=False)
 class Feed:
-    """One inbound as it is being consumed. `held` counts unacked deliveries of this generation."""
+    """One consumer of one inbound, on a channel of its own, from its start until it is cancelled; then it is retired.
+
+    `held` counts its unacked deliveries, at most `prefetch`; `heard_s` is when the broker last could and did speak
+    (event loop time). `unwatch` lets the channel close without ending the generation.
+    """
 
     inbound: Inbound
+    prefetch: int
+    tag: str
     channel: Underlay
-    tag: str | None = None
+    unwatch: Callable[[], None]
+    heard_s: float
     held: int = 0
-    heard_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +56,7 @@ class BrokerDelivery:
             return False
         self.acked = True
         self.feed.held -= 1
+        self.feed.heard_s = _now()  # only now can the broker send the next one
         self.consumer.send_ack(self)
         return True
 
@@ -62,15 +70,21 @@ class Desired:
 
 
 class Consumer:
-    """Consumes every inbound while nothing holds it back. Pausing cancels the consumers and requeues nothing."""
+    """Consumes every inbound while nothing holds it back. Pausing cancels the consumers and requeues nothing.
+
+    A prefetch counts for each consumer, and what a cancelled one held is still in hand. So each start gets what is left
+    of the inbound's prefetch, and the consumer is renewed as the rest comes back.
+    """
 
     def __init__(self, inbounds: tuple[Inbound, ...], log: Log) -> None:
         self.receive: Callable[[Delivery], None] | None = None
         self._inbounds = inbounds
         self._log = log
         self._desired = Desired()
-        self._feeds: list[Feed] = []
-        self._acks: set[asyncio.Task[None]] = set()
+        self._feeds: dict[str, Feed] = {}
+        self._retired: list[Feed] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
 
     @property
     def held_back_by(self) -> list[str]:
@@ -78,12 +92,15 @@ class Consumer:
 
     @property
     def feeds(self) -> list[Feed]:
-        """What is being consumed in the present generation."""
-        return self._feeds
+        """The consumers at work, in the present generation."""
+        return list(self._feeds.values())
 
     @property
     def consuming(self) -> bool:
-        return bool(self._feeds) and all(feed.tag is not None for feed in self._feeds)
+        """Whether every inbound has its consumer, or as much in hand as it may."""
+        return not self._desired.reasons and all(
+            inbound.queue in self._feeds or self._free(inbound) <= 0 for inbound in self._inbounds
+        )
 
     def pause(self, reason: str) -> None:
         """Hold back; see the port."""
@@ -97,66 +114,125 @@ class Consumer:
 
     async def run(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Consume in this generation, as far as wanted, until it ends. Raises BrokerTrouble."""
-        feeds = []
-        for inbound in self._inbounds:
-            _, channel = await open_channel(connection, generation, f"consuming channel of {inbound.queue}")
-            channel.on_consumer_cancel_callbacks.add(partial(_cancelled, generation, inbound.queue))
-            await limited(
-                channel.basic_qos(prefetch_count=inbound.prefetch), f"setting the prefetch of {inbound.queue}"
-            )
-            feeds.append(Feed(inbound, channel))
-        self._feeds = feeds
         while True:
             self._desired.changed.clear()
-            for feed in feeds:
-                await self._apply(feed, generation)
+            for inbound in self._inbounds:
+                async with self._changing:
+                    await self._see_to(connection, generation, inbound)
             await self._desired.changed.wait()
+
+    async def _see_to(
+        self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
+    ) -> None:
+        feed, free = self._feeds.get(inbound.queue), self._free(inbound)
+        if self._desired.reasons:
+            if feed is not None:
+                await self._retire(feed)
+                self._log.info("consumer.paused", queue=inbound.queue, by=self.held_back_by)
+        elif feed is None:
+            if free > 0:
+                await self._start(connection, generation, inbound)
+                self._log.info("consumer.started", queue=inbound.queue, prefetch=free)
+        elif free >= 2 * feed.prefetch or (free > feed.prefetch and not self._retired):
+            await self._retire(feed)
+            await self._start(connection, generation, inbound)
+
+    async def renew(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
+        """Cancel this consumer and start another, unless it is cancelled already. Raises BrokerTrouble.
+
+        A quorum queue that was deleted and declared again at once goes on counting our consumer, and delivers nothing
+        to it: from here that looks just like silence, so after enough of it the consumer is renewed.
+        """
+        async with self._changing:
+            if self._feeds.get(feed.inbound.queue) is feed and self._free(feed.inbound) > 0:
+                await self._retire(feed)
+                await self._start(connection, generation, feed.inbound)
 
     def detach(self) -> None:
         """The generation has ended: the broker will deliver again what it had delivered."""
-        self._feeds = []
+        self._feeds.clear()
+        self._retired.clear()
 
     async def acks_sent(self) -> None:
         """Return when every ack so far has been written to its connection, or can be written no more."""
-        while self._acks:
-            await asyncio.wait(set(self._acks))
+        while self._background:
+            await asyncio.wait(set(self._background))
 
     def send_ack(self, delivery: BrokerDelivery) -> None:
         """Write the ack in the background: whether the broker got it shows at the next delivery, never here."""
-        task = asyncio.get_running_loop().create_task(self._ack(delivery))
-        self._acks.add(task)
-        task.add_done_callback(self._acks.discard)
+        self._start_task(self._ack(delivery))
+        if delivery.feed.prefetch < delivery.feed.inbound.prefetch or self._retired:
+            self._desired.changed.set()
+
+    def _start_task(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _ack(self, delivery: BrokerDelivery) -> None:
         try:
             await limited(delivery.feed.channel.basic_ack(delivery.tag), "acknowledging")
         except BrokerTrouble as trouble:
             self._log.info("ack.lost", error=str(trouble), queue=delivery.feed.inbound.queue)
+        else:
+            self._close_if_done(delivery.feed)
 
-    async def _apply(self, feed: Feed, generation: Generation) -> None:
-        queue = feed.inbound.queue
-        if not self._desired.reasons and feed.tag is None:
-            feed.heard_s = asyncio.get_running_loop().time()
-            callback = partial(self._deliver, feed, generation)
-            tag = f"{TAG}-{queue}-{generation.number}-{int(feed.heard_s * 1000)}"
-            await limited(feed.channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
-            feed.tag = tag
-            self._log.info("consumer.started", queue=queue, prefetch=feed.inbound.prefetch)
-        elif self._desired.reasons and feed.tag is not None:
-            tag, feed.tag = feed.tag, None
-            await limited(feed.channel.basic_cancel(tag), f"pausing {queue}")
-            self._log.info("consumer.paused", queue=queue, by=self.held_back_by)
+    def _free(self, inbound: Inbound) -> int:
+        """How many more deliveries of this inbound may be in hand."""
+        feeds = (*self._feeds.values(), *self._retired)
+        return inbound.prefetch - sum(feed.held for feed in feeds if feed.inbound is inbound)
+
+    async def _start(
+        self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
+    ) -> None:
+        """Start a consumer for as many as are free; at least one must be."""
+        queue, prefetch = inbound.queue, self._free(inbound)
+        name = f"consuming channel of {queue}"
+        _, channel, unwatch = await open_channel(connection, generation, name)
+        channel.on_consumer_cancel_callbacks.add(partial(_cancelled, generation, queue))
+        await limited(channel.basic_qos(prefetch_count=prefetch), f"setting the prefetch of {queue}")
+        tag = f"{TAG}-{queue}-{uuid4().hex[:12]}"
+        feed = Feed(inbound, prefetch, tag, channel, unwatch, _now())
+        callback = partial(self._deliver, feed, generation)
+        await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
+        self._feeds[queue] = feed
+
+    async def _retire(self, feed: Feed) -> None:
+        """Cancel the consumer. Its channel stays for the acks that are still owed."""
+        del self._feeds[feed.inbound.queue]
+        self._retired.append(feed)
+        await limited(feed.channel.basic_cancel(feed.tag), f"cancelling the consumer of {feed.inbound.queue}")
+        self._close_if_done(feed)
+
+    def _close_if_done(self, feed: Feed) -> None:
+        if feed in self._retired and not feed.held:
+            self._retired.remove(feed)
+            feed.unwatch()
+            self._start_task(self._close(feed))
+
+    async def _close(self, feed: Feed) -> None:
+        try:
+            await limited(feed.channel.close(), f"closing a channel of {feed.inbound.queue}")
+        except BrokerTrouble as trouble:
+            self._log.info("channel.unclosed", error=str(trouble), queue=feed.inbound.queue)
 
     async def _deliver(self, feed: Feed, generation: Generation, message: DeliveredMessage) -> None:
-        feed.heard_s = asyncio.get_running_loop().time()
+        feed.heard_s = _now()
         feed.held += 1
         if self.receive is None or message.delivery_tag is None:
             generation.end("a delivery came before anybody could take it")
             return
-        self.receive(
-            BrokerDelivery(incoming(message, feed.inbound.queue), feed, generation, message.delivery_tag, self)
-        )
+        try:
+            self.receive(
+                BrokerDelivery(incoming(message, feed.inbound.queue), feed, generation, message.delivery_tag, self)
+            )
+        except Exception:  # aiormq would log it where nobody looks
+            self._log.critical("delivery.unhandled", exc_info=True, queue=feed.inbound.queue)
 
 
 def _cancelled(generation: Generation, queue: str, frame: object) -> None:
     generation.end(f"the broker cancelled the consumer of {queue}")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

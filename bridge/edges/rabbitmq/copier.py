@@ -1,8 +1,10 @@
 """Dead letters and delayed copies: published mandatory, on a channel of their own, and confirmed one by one."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Coroutine
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import aio_pika
@@ -15,22 +17,33 @@ from bridge.edges.rabbitmq.properties import of_copy
 from bridge.flow.ports import CopyRefused
 
 CONFIRM_S = 30.0
+LOOK_S = 1.0
 PROBE_KEY = "amigo-bridge.probe"
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """Whose turn it is among the copies of one message id, and how many there are."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    copies: int = 0
 
 
 class BrokerCopier:
     """The copier port. What a lost connection leaves open is published again: a copy may arrive twice, never not."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocked: Callable[[], bool]) -> None:
+        """`blocked` tells whether the broker has said that it takes nothing for now."""
+        self._blocked = blocked
         self._channel: Underlay | None = None
         self._generation: Generation | None = None
         self._attached = asyncio.Event()
         self._detached = asyncio.Event()
-        self._in_flight: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: dict[str, Turn] = {}
 
     async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Publish through this connection from now on."""
-        _, self._channel = await open_channel(connection, generation, "copying channel")
+        _, self._channel, _ = await open_channel(connection, generation, "copying channel")
         self._generation = generation
         self._detached.clear()
         self._attached.set()
@@ -46,19 +59,38 @@ class BrokerCopier:
         message_id = str(copy.properties.get("message_id") or "")
         if not message_id:
             return await self._until_told(copy)
-        lock = self._in_flight[message_id]
-        async with lock:
-            await self._until_told(copy)
-        if not lock.locked():
-            self._in_flight.pop(message_id, None)
-        return None
+        async with self._turn(message_id):
+            return await self._until_told(copy)
+
+    @asynccontextmanager
+    async def _turn(self, message_id: str) -> AsyncIterator[None]:
+        turn = self._turns.setdefault(message_id, Turn())
+        turn.copies += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.copies -= 1
+            if not turn.copies:
+                del self._turns[message_id]
 
     async def probe(self) -> None:
         """A publish that reaches no queue: it is confirmed if the broker still takes anything from this connection."""
         if self._channel is not None:
-            await limited(
-                self._channel.basic_publish(b"", routing_key=PROBE_KEY, mandatory=False), "probing", CONFIRM_S
-            )
+            await self._confirmed(self._channel.basic_publish(b"", routing_key=PROBE_KEY, mandatory=False), "probing")
+
+    async def _confirmed(self, published: Coroutine[Any, Any, object], what: str) -> None:
+        """Wait for a confirm, for CONFIRM_S at the most, not counting any time in which the broker is blocked."""
+        task = asyncio.ensure_future(limited(published, what, None))
+        waited_s = 0.0
+        try:
+            while not (await asyncio.wait((task,), timeout=LOOK_S))[0]:
+                waited_s = 0.0 if self._blocked() else waited_s + LOOK_S
+                if waited_s > CONFIRM_S:
+                    raise BrokerTrouble(f"{what}: no confirm within {CONFIRM_S:g} s")
+            task.result()
+        finally:
+            task.cancel()
 
     async def _until_told(self, copy: Copy) -> None:
         while True:
@@ -70,7 +102,8 @@ class BrokerCopier:
                 return await self._publish(channel, copy)
             except BrokerTrouble as trouble:
                 generation.end(str(trouble))
-                await self._detached.wait()
+                while self._generation is generation:
+                    await self._detached.wait()
 
     async def _publish(self, channel: Underlay, copy: Copy) -> None:
         try:
@@ -81,8 +114,8 @@ class BrokerCopier:
                 properties=of_copy(copy.properties, copy.headers),
                 mandatory=True,
             )
-            await limited(self._told(published), f"copying to {copy.exchange or copy.routing_key}", CONFIRM_S)
-        except (TypeError, ValueError, OverflowError) as error:
+            await self._confirmed(self._told(published), f"copying to {copy.exchange or copy.routing_key}")
+        except (TypeError, ValueError, OverflowError, struct.error) as error:
             raise CopyRefused(f"it cannot be written as AMQP: {error}") from None
 
     @staticmethod

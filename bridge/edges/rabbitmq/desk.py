@@ -1,7 +1,7 @@
 """What a person does at the broker: publish an event, and watch what comes out. One connection, no supervisor."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,10 +36,16 @@ async def publish(
             message = aio_pika.Message(
                 body, content_type=content_type, message_id=message_id, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
             )
-            try:
-                await limited(target.publish(message, routing_key, mandatory=True), f"publishing to {exchange}")
-            except DeliveryError as error:
-                raise BrokerTrouble(f"{exchange} took nothing: is there a queue bound? {describe(error)}") from None
+            await limited(
+                _taken(target.publish(message, routing_key, mandatory=True), exchange), f"publishing to {exchange}"
+            )
+
+
+async def _taken(published: Awaitable[object], exchange: str) -> None:
+    try:
+        await published
+    except DeliveryError as error:
+        raise BrokerTrouble(f"{exchange} took nothing: is there a queue bound? {describe(error)}") from None
 
 
 async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ closes a connection (aio-pika 10.2.1).
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import aio_pika
@@ -56,25 +56,30 @@ class Generation:
         """Wait for its end and return the reason."""
         return await asyncio.shield(self._over)
 
-    def watch(self, thing: Any, name: str) -> None:
-        """End with a connection or channel of aio-pika, as soon as it closes."""
-        thing.close_callbacks.add(lambda _, error=None: self.end(f"{name} closed: {describe(error)}"))
+    def watch(self, thing: Any, name: str) -> Callable[[], None]:
+        """End with a connection or channel of aio-pika, as soon as it closes. Gives a function that ends the watch."""
+
+        def closed(_: object, error: object = None) -> None:
+            self.end(f"{name} closed: {describe(error)}")
+
+        thing.close_callbacks.add(closed)
+        return lambda: thing.close_callbacks.discard(closed)
 
 
 async def open_channel(
     connection: aio_pika.abc.AbstractConnection, generation: Generation, name: str
-) -> tuple[AbstractChannel, Underlay]:
-    """A channel with publisher confirms, which takes the generation with it when it closes."""
+) -> tuple[AbstractChannel, Underlay, Callable[[], None]]:
+    """A channel with publisher confirms, which takes the generation with it when it closes; and how to stop that."""
     channel = connection.channel(publisher_confirms=True, on_return_raises=True)
     await limited(channel.initialize(), f"opening {name}")
-    generation.watch(channel, name)
+    unwatch = generation.watch(channel, name)
     underlay = await channel.get_underlay_channel()
     if not isinstance(underlay, Underlay):
         raise BrokerTrouble(f"{name} is of an unknown kind: {type(underlay).__name__}", permanent=True)
-    return channel, underlay
+    return channel, underlay, unwatch
 
 
-async def limited(call: Awaitable[T], what: str, seconds: float = RPC_LIMIT_S) -> T:
+async def limited(call: Awaitable[T], what: str, seconds: float | None = RPC_LIMIT_S) -> T:
     """Await a call to the broker, for so long at the most. Raises BrokerTrouble for whatever goes wrong.
 
     A connection that dies cancels what waits on it: a CancelledError that nobody asked this task for is such a loss.
@@ -83,7 +88,8 @@ async def limited(call: Awaitable[T], what: str, seconds: float = RPC_LIMIT_S) -
         async with asyncio.timeout(seconds):
             return await call
     except TimeoutError:
-        raise BrokerTrouble(f"{what}: no answer within {seconds:g} s") from None
+        within = f"within {seconds:g} s" if seconds is not None else "in time"
+        raise BrokerTrouble(f"{what}: no answer {within}") from None
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():

@@ -82,11 +82,14 @@ def of_copy(properties: Mapping[str, Any], headers: Mapping[str, Any]) -> Basic.
 def writable(headers: Mapping[str, Any]) -> dict[str, Any]:
     """Headers that the broker takes: the largest foreign ones are left out, and named, where all are too many."""
     kept = {_name(name): _header(value) for name, value in headers.items()}
-    left_out = []
-    while _size(kept) > MOST_HEADER_BYTES:
-        largest = max((name for name in kept if not name.startswith("x-bridge-")), key=lambda n: _size({n: kept[n]}))
-        left_out.append(largest)
-        del kept[largest]
+    sizes = {name: _size({name: value}) for name, value in kept.items()}
+    too_many, left_out = sum(sizes.values()) - MOST_HEADER_BYTES, []
+    for name in sorted(kept, key=lambda name: (name.startswith("x-bridge-"), -sizes[name])):
+        if too_many <= 0:
+            break
+        too_many -= sizes[name]
+        left_out.append(name)
+        del kept[name]
     if left_out:
         kept["x-bridge-headers-left-out"] = ", ".join(left_out)[:1000]
     return kept

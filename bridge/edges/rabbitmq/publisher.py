@@ -5,6 +5,7 @@ back to the front of its pipe, so that the next generation publishes from the fi
 """
 
 import asyncio
+import struct
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
@@ -80,7 +81,7 @@ class PlainPublisher:
     async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Publish through this connection from now on, beginning with what is unconfirmed."""
         for index, pipe in enumerate(self._pipes):
-            _, pipe.channel = await open_channel(connection, generation, f"publishing channel {index}")
+            _, pipe.channel, _ = await open_channel(connection, generation, f"publishing channel {index}")
         self._generation = generation
         self.resume()
 
@@ -108,7 +109,13 @@ class PlainPublisher:
     def _pump(self, pipe: Pipe) -> None:
         """Send what waits, as far as the window goes. Two of the same id never fly on one channel: returns go by id."""
         generation = self._generation
-        while generation is not None and pipe.waiting and len(pipe.flying) < WINDOW and not self.blocked:
+        while (
+            generation is not None
+            and generation.alive
+            and pipe.waiting
+            and len(pipe.flying) < WINDOW
+            and not self.blocked
+        ):
             handed = pipe.waiting[0]
             if handed.message.message_id in pipe.flying or pipe.channel is None:
                 return
@@ -133,7 +140,7 @@ class PlainPublisher:
             self._told(pipe, handed, generation, "no queue takes it")
         except DeliveryError as error:
             self._told(pipe, handed, generation, f"the broker refused it: {describe(error)}")
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError, struct.error) as error:
             self._told(pipe, handed, generation, f"it cannot be written as AMQP: {error}")
         except (Exception, asyncio.CancelledError) as error:
             generation.end(f"publishing failed: {describe(error)}")  # unknown: it flies on until `detach`

@@ -13,17 +13,15 @@ from yarl import URL
 
 from bridge.core.topology import Topology
 from bridge.edges.rabbitmq import tolerance
+from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
 from bridge.edges.rabbitmq.publisher import PlainPublisher
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watch import Watch
 from bridge.flow.ports import Dice, Log
 
-CONNECT_S = 10.0
-CLOSE_S = 5.0
-HEARTBEAT_S = 10
 HEALTHY_S = 10.0
 SHORTEST_S, LONGEST_S, LONGEST_PERMANENT_S = 0.2, 10.0, 5.0
 
@@ -60,7 +58,7 @@ class Session:
         loop = asyncio.get_running_loop()
         failures = 0
         for number in count(1):
-            url, permanent, started_s = self._urls[number % len(self._urls)], False, loop.time()
+            url, permanent, started_s = self._urls[(number - 1) % len(self._urls)], False, loop.time()
             try:
                 self.trouble = await self._live(Generation(number), url)
             except BrokerTrouble as trouble:
@@ -104,7 +102,8 @@ class Session:
     async def _until_over(self, generation: Generation, *parts: Coroutine[None, None, None]) -> str:
         tasks = [asyncio.create_task(self._part(generation, part)) for part in parts]
         try:
-            return await generation.over()
+            self.trouble = await generation.over()
+            return self.trouble
         finally:
             for task in tasks:
                 task.cancel()
@@ -126,19 +125,14 @@ class Session:
     async def _connect(
         self, stack: AsyncExitStack, generation: Generation, url: str, what: str
     ) -> aio_pika.abc.AbstractConnection:
-        target = URL(url)
-        query = {"heartbeat": str(HEARTBEAT_S), "name": f"amigo-bridge {what}", **target.query}
-        opening = aio_pika.connect(target.with_query(query), timeout=CONNECT_S)
-        connection = await limited(opening, f"connecting to {target.host}:{target.port}", CONNECT_S + 2)
+        connection = await connection_to(url, f"amigo-bridge {what}")
         generation.watch(connection, f"the {what} connection")
         stack.push_async_callback(self._close, connection)
         return connection
 
-    async def _close(self, connection: aio_pika.abc.AbstractConnection) -> None:
-        try:
-            await limited(connection.close(), "closing a connection", CLOSE_S)
-        except BrokerTrouble as trouble:
-            self._log.info("broker.unclosed", error=str(trouble))
+    async def _close(self, connection: SeverableConnection) -> None:
+        if not await connection.closed_in_order():
+            self._log.info("broker.unclosed", error="the connection was cut: the broker did not answer")
 
     async def _see_to_topology(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Declare once in the life of the process, if at all; from then on only verify."""

@@ -13,7 +13,10 @@ from bridge.flow.ports import Log
 
 EVERY_S = 4.0
 ANSWER_S = 8.0
-STUCK_S = 15.0
+STUCK_S = 8.0
+"""How long a consumer with room may get nothing although messages are ready."""
+SILENT_S = 12.0
+"""After how long without any delivery the consumer is renewed, to be sure that it still is one."""
 
 
 class Watch:
@@ -52,10 +55,13 @@ class Watch:
 
     async def confirms(self) -> None:
         """End the generation where confirms stay away without the broker having said that it is blocked."""
+        blocked_s = 0.0
         while True:
             await asyncio.sleep(1.0)
             oldest_s = self._publisher.oldest_s()
-            if oldest_s is not None and not self._publisher.blocked and _now() - oldest_s > SLOWEST_CONFIRM_S:
+            if self._publisher.blocked:
+                blocked_s = _now()
+            elif oldest_s is not None and _now() - max(oldest_s, blocked_s) > SLOWEST_CONFIRM_S:
                 self._generation.end(f"no confirm for more than {SLOWEST_CONFIRM_S:g} s")
 
     async def publishing(self) -> None:
@@ -74,10 +80,12 @@ class Watch:
             for feed in self._consumer.feeds:
                 if not await self._looks_alive(underlay, feed):
                     return
+                if _now() - feed.heard_s > SILENT_S:
+                    await self._consumer.renew(connection, self._generation, feed)
 
     async def _looks_alive(self, channel: aiormq.abc.AbstractChannel, feed: Feed) -> bool:
         """False where the role may not look: then only the broker's own messages tell."""
-        queue, consumed = feed.inbound.queue, feed.tag is not None
+        queue = feed.inbound.queue
         try:
             seen = await limited(channel.queue_declare(queue, passive=True), f"looking at {queue}", ANSWER_S)
         except BrokerTrouble as trouble:
@@ -86,10 +94,12 @@ class Watch:
                 return False
             self._generation.end(str(trouble))
             return False
-        if consumed and feed.tag is not None and not seen.consumer_count:
+        if feed not in self._consumer.feeds:
+            return True  # paused or renewed meanwhile
+        if not seen.consumer_count:
             self._generation.end(f"{queue} has lost its consumer")
         idle_s = _now() - feed.heard_s
-        if consumed and seen.message_count and feed.held < feed.inbound.prefetch and idle_s > STUCK_S:
+        if seen.message_count and feed.held < feed.prefetch and idle_s > STUCK_S:
             self._generation.end(f"{queue} has {seen.message_count} messages, none was delivered for {idle_s:.0f} s")
         return True
 

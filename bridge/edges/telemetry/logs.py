@@ -15,29 +15,29 @@ HIDDEN = "***"
 def configure(level: str, format_: str, secrets: Iterable[str]) -> Any:
     """Set up logging for the process, library logs included, and return the logger."""
     console = format_ == "console" or (format_ == "auto" and sys.stdout.isatty())
+    redacted = _Redacted(secrets)
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_nothing,
         structlog.processors.format_exc_info,
-        _Redacted(secrets),
     ]
     renderer: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(serializer=_json)
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*shared, renderer, redacted],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    _libraries(shared, renderer)
+    _libraries(shared, [renderer, redacted])
     return structlog.get_logger()
 
 
-def _libraries(shared: list[Any], renderer: Any) -> None:
+def _libraries(shared: list[Any], renderers: list[Any]) -> None:
     """What aio-pika, aiormq, aiohttp and asyncio log themselves: warnings and worse, in the same form."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
@@ -54,19 +54,17 @@ def _without_nothing(_: object, __: str, fields: Fields) -> Fields:
 
 
 class _Redacted:
-    """Cuts known secrets out of every text field."""
+    """Cuts known secrets out of a line as it will be written, wherever in it they stand."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
+        known = [secret for secret in secrets if len(secret) >= 4]
+        self._secrets = {form for secret in known for form in (secret, orjson.dumps(secret).decode()[1:-1])}
 
-    def __call__(self, _: object, __: str, fields: Fields) -> Fields:
-        for name, value in fields.items():
-            if isinstance(value, str):
-                for secret in self._secrets:
-                    if secret in value:
-                        value = value.replace(secret, HIDDEN)
-                fields[name] = value
-        return fields
+    def __call__(self, _: object, __: str, line: Any) -> str:
+        text = str(line)
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
 
 
 def _json(fields: Any, **_: object) -> str:
