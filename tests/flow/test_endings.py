@@ -327,7 +327,7 @@ async def test_a_publish_that_is_refused_until_patience_is_out_is_undeliverable(
         bench.deliver()
         await bench.quiet()
         assert bench.order() == ["conversation-created", "new-message", "copy:undeliverable", "ack"]
-        assert "no queue takes it" in bench.said("bridge-failed")[0]["error"]
+        assert "no queue takes it" in bench.copier.dead()[0].headers["x-bridge-error"]
 
 
 async def test_attempts_that_are_used_up_are_exhausted():
