@@ -87,6 +87,21 @@ async def test_no_more_than_the_prefetch_is_held_through_pauses(build: Build) ->
         assert len(rig.deliveries) - number <= 5
 
 
+async def test_a_pause_right_after_many_acks_loses_none_of_them(build: Build) -> None:
+    """The cancelled consumer's channel closes with its last ack, and not before that is written."""
+    rig = await build(inbounds=(inbound(prefetch=200),)).start()
+    await rig.rabbit.publish(*numbered(200))
+    for delivery in list(await rig.delivered(200)):
+        assert delivery.ack()
+    rig.consumer.pause("api")
+    await rig.consumer.acks_sent()
+    assert rig.consumer.feeds == []
+    assert rig.log.of("ack.lost") == []
+    await rig.stop()
+    assert await rig.rabbit.depth(EVENTS) == (0, 0)
+    assert rig.generation == 1
+
+
 async def test_pausing_and_resuming_in_a_hurry_settles_on_the_last_word(build: Build) -> None:
     rig = await build(inbounds=(inbound(prefetch=3),)).start()
     for _ in range(30):

@@ -17,14 +17,18 @@ from bridge.edges.rabbitmq.properties import incoming
 from bridge.flow.ports import Delivery, Log
 
 TAG = "amigo-bridge"
+SETTLE_S = 0.5
+"""How long a channel stays open after its last ack: a quorum queue carries acks out in batches, and the broker forgets
+those that wait for their turn when the channel closes."""
 
 
 @dataclass(slots=True, eq=False)
 class Feed:
     """One consumer of one inbound, on a channel of its own, from its start until it is cancelled; then it is retired.
 
-    `held` counts its unacked deliveries, at most `prefetch`; `heard_s` is when the broker last could and did speak
-    (event loop time). `unwatch` lets the channel close without ending the generation.
+    `held` counts its unacked deliveries, at most `prefetch`, and `acking` the acks that are not written yet; `heard_s`
+    is when the broker last could and did speak, `acked_s` when the last ack was written (event loop time). `unwatch`
+    lets the channel close without ending the generation.
     """
 
     inbound: Inbound
@@ -34,6 +38,8 @@ class Feed:
     unwatch: Callable[[], None]
     heard_s: float
     held: int = 0
+    acking: int = 0
+    acked_s: float = float("-inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -63,10 +69,11 @@ class BrokerDelivery:
 
 @dataclass(slots=True)
 class Desired:
-    """Why consuming is held back; empty while it is not."""
+    """Why consuming is held back; empty while it is not. `paused` is set while nothing is being consumed."""
 
     reasons: set[str] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    paused: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Consumer:
@@ -81,6 +88,7 @@ class Consumer:
         self._inbounds = inbounds
         self._log = log
         self._desired = Desired()
+        self._desired.paused.set()
         self._feeds: dict[str, Feed] = {}
         self._retired: list[Feed] = []
         self._background: set[asyncio.Task[None]] = set()
@@ -152,14 +160,18 @@ class Consumer:
         """The generation has ended: the broker will deliver again what it had delivered."""
         self._feeds.clear()
         self._retired.clear()
+        self._desired.paused.set()
 
     async def acks_sent(self) -> None:
-        """Return when every ack so far has been written to its connection, or can be written no more."""
+        """Return when every ack is written, or can be no more, and what a pause has retired is closed."""
+        if self._desired.reasons:
+            await self._desired.paused.wait()
         while self._background:
             await asyncio.wait(set(self._background))
 
     def send_ack(self, delivery: BrokerDelivery) -> None:
         """Write the ack in the background: whether the broker got it shows at the next delivery, never here."""
+        delivery.feed.acking += 1
         self._start_task(self._ack(delivery))
         if delivery.feed.prefetch < delivery.feed.inbound.prefetch or self._retired:
             self._desired.changed.set()
@@ -175,7 +187,10 @@ class Consumer:
         except BrokerTrouble as trouble:
             self._log.info("ack.lost", error=str(trouble), queue=delivery.feed.inbound.queue)
         else:
-            self._close_if_done(delivery.feed)
+            delivery.feed.acked_s = _now()
+        finally:
+            delivery.feed.acking -= 1
+        self._close_if_done(delivery.feed)
 
     def _free(self, inbound: Inbound) -> int:
         """How many more deliveries of this inbound may be in hand."""
@@ -196,6 +211,7 @@ class Consumer:
         callback = partial(self._deliver, feed, generation)
         await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
         self._feeds[queue] = feed
+        self._desired.paused.clear()
 
     async def _retire(self, feed: Feed) -> None:
         """Cancel the consumer. Its channel stays for the acks that are still owed."""
@@ -203,14 +219,17 @@ class Consumer:
         self._retired.append(feed)
         await limited(feed.channel.basic_cancel(feed.tag), f"cancelling the consumer of {feed.inbound.queue}")
         self._close_if_done(feed)
+        if not self._feeds:
+            self._desired.paused.set()
 
     def _close_if_done(self, feed: Feed) -> None:
-        if feed in self._retired and not feed.held:
+        if feed in self._retired and not feed.held and not feed.acking:
             self._retired.remove(feed)
             feed.unwatch()
             self._start_task(self._close(feed))
 
     async def _close(self, feed: Feed) -> None:
+        await asyncio.sleep(feed.acked_s + SETTLE_S - _now())
         try:
             await limited(feed.channel.close(), f"closing a channel of {feed.inbound.queue}")
         except BrokerTrouble as trouble:
