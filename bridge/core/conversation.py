@@ -180,6 +180,8 @@ def _type(said: Mapping[str, Any]) -> str:
     type_ = said.get("type")
     if not isinstance(type_, str) or not type_:
         return "unknown"
+    if type_.isascii() and len(type_) <= LONGEST_TYPE_BYTES:
+        return type_
     return type_.encode("utf-8", "replace")[:LONGEST_TYPE_BYTES].decode("utf-8", "ignore")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -15,9 +16,11 @@ from bridge.core.tags import fence
 
 APP_ID = "amigo-bridge"
 JSON = "application/json"
+EVERY_TYPE = ("*",)
 PLACE = re.compile(r"\{([^{}]*)\}")
 NAMES = ("channel_type", "channel", "type", "route", "service_id", "user_id", "conversation_id", "version_set")
 LONGEST_KEY_BYTES = 255
+MOST_TYPES = 100
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -53,12 +56,33 @@ class Outbound:
     cloudevents: bool = False
 
     def takes(self, type_: str) -> bool:
-        return any(fnmatchcase(type_, pattern) for pattern in self.types)
+        return self.types == EVERY_TYPE or any(fnmatchcase(type_, pattern) for pattern in self.types)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An outbound that takes a type, and the routing key there."""
+
+    index: int
+    outbound: Outbound
+    routing_key: str
+
+
+@dataclass(slots=True, eq=False)
+class Letterhead:
+    """What the messages of one stream have in common. `memo` is for whoever encodes them, to do it once."""
+
+    correlation_id: str
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    memo: Any = None
+
+
+@dataclass(slots=True, eq=False)
 class OutboundMessage:
-    """One message for one outbound exchange. `outbound` is its index in the configuration, and so its channel."""
+    """One message for one outbound exchange. `outbound` is its index in the configuration, and so its channel.
+
+    A value like the others, and not frozen only because one is made for every line.
+    """
 
     outbound: int
     exchange: str
@@ -66,17 +90,24 @@ class OutboundMessage:
     body: bytes
     type: str
     message_id: str
-    correlation_id: str
     timestamp_s: int
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    letterhead: Letterhead
+    own_headers: Mapping[str, Any]
     mandatory: bool = False
-    content_type: str = JSON
-    app_id: str = APP_ID
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """All headers, as subscribers see them."""
+        return {**self.letterhead.headers, **self.own_headers}
+
+    @property
+    def correlation_id(self) -> str:
+        return self.letterhead.correlation_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
-    """Whom and what a message is about: the constant part of all messages of one event."""
+    """Whom and what a message is about: the constant part of all messages of one event, worked out once."""
 
     event_id: str
     user_id: str | None = None
@@ -107,6 +138,16 @@ class Subject:
     def within(self, conversation_id: str | None) -> "Subject":
         """The same subject, in a conversation that is now known."""
         return replace(self, conversation_id=conversation_id or self.conversation_id)
+
+    @cached_property
+    def letterhead(self) -> Letterhead:
+        """What all its messages have in common."""
+        return Letterhead(self.event_id, self.headers)
+
+    @cached_property
+    def addresses(self) -> dict[str, list[Address]]:
+        """Where its messages of a type go, as far as it has been worked out."""
+        return {}
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -151,33 +192,23 @@ class Stamp:
         self, subject: Subject, type_: str, message_id: str, body: bytes, extra: Mapping[str, Any]
     ) -> list[OutboundMessage]:
         """One message an outbound; `extra` are its own headers (`stream`, `sequence`, `recovered`)."""
-        names: dict[str, object] | None = None
-        headers: dict[str, Any] = {}
-        made = []
         now_s = int(self.clock())
-        for index, outbound in enumerate(self.outbounds):
-            if not outbound.takes(type_):
-                continue
-            if names is None:
-                names = {**subject.names, "type": type_}
-                headers = {**subject.headers, **extra}
-            made.append(
-                OutboundMessage(
-                    outbound=index,
-                    exchange=outbound.exchange,
-                    routing_key=outbound.key.render(names),
-                    body=body,
-                    type=type_,
-                    message_id=message_id,
-                    correlation_id=subject.event_id,
-                    timestamp_s=now_s,
-                    headers=_with_cloudevents(headers, type_, message_id, subject, now_s)
-                    if outbound.cloudevents
-                    else headers,
-                    mandatory=outbound.required,
-                )
+        letterhead = subject.letterhead
+        return [
+            OutboundMessage(
+                to.index,
+                to.outbound.exchange,
+                to.routing_key,
+                body,
+                type_,
+                message_id,
+                now_s,
+                letterhead,
+                _with_cloudevents(extra, type_, message_id, subject, now_s) if to.outbound.cloudevents else extra,
+                to.outbound.required,
             )
-        return made
+            for to in subject.addresses.get(type_) or self._addresses(subject, type_)
+        ]
 
     def own(
         self, subject: Subject, type_: str, message_id: str, facts: Mapping[str, Any], extra: Mapping[str, Any]
@@ -187,6 +218,17 @@ class Stamp:
         if subject.conversation_id is not None:
             said["conversation_id"] = subject.conversation_id
         return self.messages(subject, type_, message_id, orjson.dumps({**said, **facts}), extra)
+
+    def _addresses(self, subject: Subject, type_: str) -> list[Address]:
+        names = {**subject.names, "type": type_}
+        found = [
+            Address(index, outbound, outbound.key.render(names))
+            for index, outbound in enumerate(self.outbounds)
+            if outbound.takes(type_)
+        ]
+        if len(subject.addresses) < MOST_TYPES:
+            subject.addresses[type_] = found
+        return found
 
 
 def line_id(event_id: str, stream: str, sequence: int) -> str:

@@ -6,6 +6,7 @@ The API takes more at create than at modify (contract, section 3.3), so only wha
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from bridge.core.channel import channel_type
@@ -15,6 +16,7 @@ RESERVED = frozenset({"channel", "channel_type", "bridge_event"})
 TEXT = re.compile(r"[A-Za-z0-9_ ]{1,100}")
 
 
+@lru_cache(maxsize=10_000)
 def fence(event_id: str) -> str:
     """The value of the tag `bridge_event`: the first 32 hex digits of the SHA-256 of the event id in UTF-8."""
     return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -49,8 +49,12 @@ class Publisher(Protocol):
     def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
         """Hand over without waiting. Nothing is forgotten: without a connection the message waits for the next one."""
 
+    @property
+    def full(self) -> bool:
+        """Whether too much is unconfirmed: streams are not to be published from until there is room."""
+
     async def room(self) -> None:
-        """Return at once while little is unconfirmed; otherwise wait. This is what pushes back on the streams."""
+        """Return as soon as it is not full."""
 
 
 class Copier(Protocol):

@@ -1,6 +1,6 @@
 """A stream of the API, from the request to its end: read as it comes, published line by line.
 
-chunk ▸ lines ▸ conversation ▸ outbox ▸ publisher      `room()` pushes back when too much is unconfirmed
+chunk ▸ lines ▸ conversation ▸ outbox ▸ publisher      pushed back when too much is unconfirmed
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from bridge.core.ndjson import LineSplitter
 from bridge.core.outbound import Stamp, ending_id
 from bridge.core.reconcile import Finding
 from bridge.flow.ports import Publisher, Stream
+from bridge.flow.reading import Reading
 from bridge.flow.work import Work
 
 LINGER_S = 30.0
@@ -85,9 +86,18 @@ class Streaming:
         work.voids += 1
 
     async def _read(self, work: Work, conversation: Conversation, stream: Stream, deadline: asyncio.Timeout) -> None:
+        reading = Reading(stream)
+        try:
+            await self._read_all(work, conversation, reading, deadline)
+        finally:
+            await reading.close()
+
+    async def _read_all(
+        self, work: Work, conversation: Conversation, reading: Reading, deadline: asyncio.Timeout
+    ) -> None:
         splitter = LineSplitter(self._limits.max_line_bytes)
         lingering = False
-        async for chunk in stream:
+        while (chunk := await reading.chunk()) is not None:
             try:
                 lines = splitter.feed(chunk)
             except LineTooLong as error:
@@ -99,7 +109,8 @@ class Streaming:
             if conversation.complete and not lingering:
                 lingering = True
                 _within(deadline, LINGER_S)
-            await self._publisher.room()
+            if self._publisher.full:
+                await reading.on_until(self._publisher.room())
         rest = splitter.close()
         if rest is not None:
             self._publish(work, conversation, [rest])

@@ -115,8 +115,6 @@ def test_a_long_template_is_cut_between_characters() -> None:
 
 def test_the_properties_of_every_message_are_those_of_the_design() -> None:
     message = stamp().messages(subject(), "new-message", "e-1:s:1", b"{}", {"stream": "s", "sequence": 1})[0]
-    assert message.content_type == "application/json"
-    assert message.app_id == "amigo-bridge"
     assert message.timestamp_s == int(NOW_S)
     assert message.correlation_id == "e-1"
     assert message.message_id == "e-1:s:1"

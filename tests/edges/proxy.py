@@ -27,8 +27,10 @@ class Link:
 class Proxy:
     """Use as an async context manager; `url` replaces the broker's own."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, delay_s: float = 0.0) -> None:
+        """`delay_s` is how long each piece is held up on its way."""
         self.links: list[Link] = []
+        self._delay_s = delay_s
         self.port = 0
         self._target = port
         self._server: asyncio.Server | None = None
@@ -81,8 +83,8 @@ class Proxy:
         link = Link(writer, far_writer)
         self.links.append(link)
         pumps = [
-            asyncio.create_task(_pump(link, reader, far_writer)),
-            asyncio.create_task(_pump(link, far_reader, writer)),
+            asyncio.create_task(_pump(link, reader, far_writer, self._delay_s)),
+            asyncio.create_task(_pump(link, far_reader, writer, self._delay_s)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -96,11 +98,12 @@ class Proxy:
                 side.close()
 
 
-async def _pump(link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
     with suppress(ConnectionError):
         while True:
             await link.flowing.wait()
             data = await reader.read(65_536)
+            await asyncio.sleep(delay_s)
             await link.flowing.wait()
             if not data:
                 return

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey
+from bridge.core.outbound import Letterhead, Outbound, OutboundMessage, RoutingKey
 from bridge.core.topology import Inbound, Topology, topology
+from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
-from bridge.edges.rabbitmq.publisher import PlainPublisher
 from bridge.edges.rabbitmq.session import Session
 from bridge.flow.ports import Delivery
+from tests.promises.plain_publisher import PlainPublisher
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, DEAD, EVENTS, Rabbit
 from tests.system.waiting import until
@@ -19,7 +20,10 @@ from tests.system.waiting import until
 from .logbook import Logbook
 
 # Every implementation of the publisher port; the tests run once for each.
-PUBLISHERS: dict[str, Callable[[tuple[Outbound, ...]], Any]] = {"plain": PlainPublisher}
+PUBLISHERS: dict[str, Callable[[tuple[Outbound, ...]], Any]] = {
+    "plain": PlainPublisher,
+    "batching": BatchingPublisher,
+}
 
 
 def inbound(queue: str = EVENTS, **changes: Any) -> Inbound:
@@ -43,7 +47,12 @@ def outgoing(message_id: str, body: bytes = b"{}", **changes: Any) -> OutboundMe
         "headers": {"event_id": "event-1", "sequence": 1, "recovered": True},
         "mandatory": True,
     }
-    return OutboundMessage(message_id=message_id, body=body, **{**fields, **changes})
+    fields |= changes
+    headers = fields.pop("headers")
+    own = {name: headers[name] for name in headers if name in ("stream", "sequence", "recovered")}
+    shared = {name: value for name, value in headers.items() if name not in own}
+    letterhead = Letterhead(fields.pop("correlation_id"), shared)
+    return OutboundMessage(message_id=message_id, body=body, letterhead=letterhead, own_headers=own, **fields)
 
 
 @dataclass
@@ -87,7 +96,7 @@ class Rig:
         inbounds: Sequence[Inbound] = (inbound(),),
         outbounds: Sequence[Outbound] = (outbound(),),
         may_declare: bool = True,
-        publisher: str = "plain",
+        publisher: str = "batching",
         dice: Callable[[], float] = lambda: 0.0,
         lean: bool = True,
     ) -> None:

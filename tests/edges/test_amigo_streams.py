@@ -9,6 +9,7 @@ import pytest
 
 from bridge.core.failure import LineTooLong, Lost
 from bridge.core.ndjson import LineSplitter
+from bridge.flow.reading import Reading
 from tests.system.waiting import until
 
 from .amigo import CONVERSATION, IDLE_S, agent_at, read, routed
@@ -89,14 +90,24 @@ async def test_lines_that_had_come_are_given_though_the_connection_broke_meanwhi
 
     server = await serve(signing_in(five_lines_and_a_reset))
     pieces: list[bytes] = []
-    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
-        pieces.append(await anext(stream))
-        reading.set()
+
+    async def room() -> None:
         await cut.wait()
-        await asyncio.sleep(0.05)  # the broker is slow: `room()` does not return
+        await asyncio.sleep(0.05)  # the broker is slow
+
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        ahead = Reading(stream)
+        pieces.append(await ahead.chunk() or b"")
+        reading.set()
+        await ahead.on_until(room())
         with pytest.raises(Lost):
-            await read(stream, pieces)
+            await all_of(ahead, pieces)
     assert b"".join(pieces) == b"1\n2\n3\n4\n5\n"
+
+
+async def all_of(reading: Reading, pieces: list[bytes]) -> None:
+    while (piece := await reading.chunk()) is not None:
+        pieces.append(piece)
 
 
 async def test_a_reader_who_waits_holds_the_server_back(serve: Serve) -> None:

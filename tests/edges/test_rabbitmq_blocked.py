@@ -75,8 +75,8 @@ async def test_an_alarm_that_lasts_ends_no_generation(
     build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is held would be delivered again with each new generation, and the broker counts: after 100 it is poison."""
-    monkeypatch.setattr(copier, "CONFIRM_S", 1.0)
-    monkeypatch.setattr(watch, "SLOWEST_CONFIRM_S", 1.0)
+    monkeypatch.setattr(copier, "CONFIRM_S", 3.0)
+    monkeypatch.setattr(watch, "SLOWEST_CONFIRM_S", 3.0)
     monkeypatch.setattr(watch, "EVERY_S", 0.2)
     rig = await build().start()
     await rig.rabbit.publish(Outgoing(b"held"))
@@ -86,7 +86,7 @@ async def test_an_alarm_that_lasts_ends_no_generation(
     rig.publisher.publish(outgoing("m", mandatory=False), receipts)
     copying = asyncio.create_task(rig.copier.copy(Copy(DEAD, "rejected", b"dead", {}, {})))
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 5)
-    await stays(lambda: held.alive and rig.publisher.blocked, "the generation lives on, and it is said why", 2)
+    await stays(lambda: held.alive and rig.publisher.blocked, "the generation lives on, and it is said why", 5)
     await alarm.cleared()
     await receipts.all_told(1)
     await asyncio.wait_for(copying, 10)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.edges.rabbitmq import connection, copier, generation, publisher, watch
+from bridge.edges.rabbitmq import connection, copier, generation, watch
 from deploy.local.node import free_port
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, Outgoing
@@ -41,7 +41,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broker_that_says_nothing_is_noticed_within_30_seconds() -> None:
     """The sum of the limits; that they work is shown below, with all of them divided by ten."""
     assert watch.EVERY_S + watch.ANSWER_S < 30
-    assert 1.0 + publisher.SLOWEST_CONFIRM_S < 30
+    assert 1.0 + watch.SLOWEST_CONFIRM_S < 30
     assert 3 * (connection.HEARTBEAT_S + 1) <= 33
     assert 2 * connection.CLOSE_S + connection.CONNECT_S + generation.RPC_LIMIT_S <= 60
 

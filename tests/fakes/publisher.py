@@ -55,6 +55,10 @@ class FakePublisher:
         self._pipes.setdefault(message.outbound, Pipe()).waiting.append(Handed(message, receipt))
         self._pump()
 
+    @property
+    def full(self) -> bool:
+        return not self._room.is_set()
+
     async def room(self) -> None:
         await self._room.wait()
 

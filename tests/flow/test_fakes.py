@@ -9,7 +9,7 @@ from bridge.core.dead_letter import Copy
 from bridge.core.event import Event, Kind
 from bridge.core.failure import Lost, NoRoute, Refused
 from bridge.core.incoming import Incoming
-from bridge.core.outbound import OutboundMessage
+from bridge.core.outbound import Letterhead, OutboundMessage
 from bridge.core.reconcile import Finish
 from bridge.core.route import OnBusy, RoutedEvent
 from bridge.flow.ports import CopyRefused
@@ -63,7 +63,7 @@ class Told:
 
 
 def message(message_id: str, outbound: int = 0) -> OutboundMessage:
-    return OutboundMessage(outbound, "agent.events", "a.b.c", b"{}", "new-message", message_id, "e1", 0)
+    return OutboundMessage(outbound, "agent.events", "a.b.c", b"{}", "new-message", message_id, 0, Letterhead("e1"), {})
 
 
 async def test_the_virtual_clock_jumps_over_waits_and_keeps_their_order():

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bridge.core.backoff import RetryPolicy
-from bridge.core.outbound import Outbound, OutboundMessage
+from bridge.core.outbound import Letterhead, Outbound, OutboundMessage
 from bridge.flow.outbox import Outbox, Undeliverable
 from tests.fakes import FakeLog, FakePublisher, Gate, answered, complete, said
 
@@ -15,7 +15,7 @@ POLICY = RetryPolicy(attempts=3)
 
 
 def message(message_id: str) -> OutboundMessage:
-    return OutboundMessage(0, "agent.events", "a.b.c", b"{}", "new-message", message_id, "e1", 0)
+    return OutboundMessage(0, "agent.events", "a.b.c", b"{}", "new-message", message_id, 0, Letterhead("e1"), {})
 
 
 def outbox(publisher: FakePublisher, policy: RetryPolicy = POLICY) -> Outbox:

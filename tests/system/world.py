@@ -32,6 +32,7 @@ class World:
         self.bridges: list[BridgeProcess] = []
         self.unfinished = 0
         self.dead_letters: list[Record] = []
+        self.background: list[asyncio.Task[None]] = []
 
     @property
     def ended(self) -> set[str]:

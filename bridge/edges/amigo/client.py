@@ -6,7 +6,6 @@ No redirects, no proxies from the environment, no compression; no total time lim
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,8 +25,6 @@ MOST_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
 ERROR_S = 2.0
 """How long the words of an error may take to come; the status is enough."""
-AHEAD_BYTES = 1_048_576
-"""How much of a stream is read ahead of whoever reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +95,14 @@ class HttpClient:
     async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
         """Send the call; inside the context, chunks of the body until the server's clean end. Raises Lost at a cut."""
         async with self._answered(call) as response:
-            ahead = Ahead()
-            reading = asyncio.create_task(ahead.fill(call, response))
-            try:
-                yield ahead.chunks()
-            finally:
-                reading.cancel()
-                await asyncio.gather(reading, return_exceptions=True)
+            yield self._chunks(call, response)
+
+    async def _chunks(self, call: Call, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
+            raise _translated(call, error, sent=True) from None
 
     @asynccontextmanager
     async def _answered(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -158,49 +156,6 @@ class HttpClient:
             return await response.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise _translated(call, error, sent=True) from None
-
-
-class Ahead:
-    """What a stream said, read as it comes and kept until it is asked for: a cut takes nothing of it (H6)."""
-
-    def __init__(self) -> None:
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._end: ApiError | None = None
-        self._ended = False
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
-
-    async def fill(self, call: Call, response: aiohttp.ClientResponse) -> None:
-        """Read until the end, or until there is enough."""
-        try:
-            async for chunk in response.content.iter_any():
-                self._chunks.append(chunk)
-                self._held += len(chunk)
-                self._changed.set()
-                while self._held > AHEAD_BYTES:
-                    self._room.clear()
-                    await self._room.wait()
-        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
-            self._end = _translated(call, error, sent=True)
-        finally:
-            self._ended = True
-            self._changed.set()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The chunks, and then the error where there was one."""
-        while True:
-            while self._chunks:
-                chunk = self._chunks.popleft()
-                self._held -= len(chunk)
-                self._room.set()
-                yield chunk
-            if self._ended:
-                break
-            self._changed.clear()
-            await self._changed.wait()
-        if self._end is not None:
-            raise self._end
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

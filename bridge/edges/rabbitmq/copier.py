@@ -12,12 +12,11 @@ from aiormq import Channel as Underlay
 from aiormq.exceptions import DeliveryError, PublishError
 
 from bridge.core.dead_letter import Copy
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, describe, limited, open_channel
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, describe, open_channel, patiently
 from bridge.edges.rabbitmq.properties import of_copy
 from bridge.flow.ports import CopyRefused
 
 CONFIRM_S = 30.0
-LOOK_S = 1.0
 PROBE_KEY = "amigo-bridge.probe"
 
 
@@ -81,16 +80,7 @@ class BrokerCopier:
 
     async def _confirmed(self, published: Coroutine[Any, Any, object], what: str) -> None:
         """Wait for a confirm, for CONFIRM_S at the most, not counting any time in which the broker is blocked."""
-        task = asyncio.ensure_future(limited(published, what, None))
-        waited_s = 0.0
-        try:
-            while not (await asyncio.wait((task,), timeout=LOOK_S))[0]:
-                waited_s = 0.0 if self._blocked() else waited_s + LOOK_S
-                if waited_s > CONFIRM_S:
-                    raise BrokerTrouble(f"{what}: no confirm within {CONFIRM_S:g} s")
-            task.result()
-        finally:
-            task.cancel()
+        await patiently(published, what, CONFIRM_S, self._blocked)
 
     async def _until_told(self, copy: Copy) -> None:
         while True:

@@ -6,8 +6,8 @@ closes a connection (aio-pika 10.2.1).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 import aio_pika
 import aiormq
@@ -16,6 +16,7 @@ from aiormq import Channel as Underlay
 
 T = TypeVar("T")
 RPC_LIMIT_S = 15.0
+TICK_S = 1.0
 
 
 class BrokerTrouble(Exception):
@@ -66,6 +67,25 @@ class Generation:
         return lambda: thing.close_callbacks.discard(closed)
 
 
+class BrokerPublisher(Protocol):
+    """A publisher as the supervisor and the watchers see it."""
+
+    blocked: bool
+    """True while the broker takes nothing from this connection (a resource alarm)."""
+
+    async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
+        """Publish through this connection from now on, beginning with what is unconfirmed."""
+
+    def detach(self) -> None:
+        """The generation has ended."""
+
+    def resume(self) -> None:
+        """Go on with what waits."""
+
+    def oldest_s(self) -> float | None:
+        """Since when (event loop time) the message that has flown longest waits for its confirm; None for none."""
+
+
 async def open_channel(
     connection: aio_pika.abc.AbstractConnection, generation: Generation, name: str
 ) -> tuple[AbstractChannel, Underlay, Callable[[], None]]:
@@ -99,6 +119,22 @@ async def limited(call: Awaitable[T], what: str, seconds: float | None = RPC_LIM
         raise BrokerTrouble(f"{what}: {describe(error)}", permanent=True) from None
     except (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, RuntimeError) as error:
         raise BrokerTrouble(f"{what}: {describe(error)}") from None
+
+
+async def patiently(
+    call: Coroutine[Any, Any, T], what: str, seconds: float, excused: Callable[[], bool] = lambda: False
+) -> T:
+    """As `limited`, but counted in ticks: neither the lag of a busy loop nor time that is `excused` counts."""
+    task = asyncio.ensure_future(limited(call, what, None))
+    waited_s = 0.0
+    try:
+        while not (await asyncio.wait((task,), timeout=min(TICK_S, seconds)))[0]:
+            waited_s = 0.0 if excused() else waited_s + min(TICK_S, seconds)
+            if waited_s >= seconds:
+                raise BrokerTrouble(f"{what}: no answer within {seconds:g} s")
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def describe(error: object) -> str:

@@ -16,7 +16,7 @@ from pamqp import encode
 from pamqp.commands import Basic
 
 from bridge.core.incoming import Incoming
-from bridge.core.outbound import OutboundMessage
+from bridge.core.outbound import APP_ID, JSON, OutboundMessage
 from bridge.edges.rabbitmq.tolerance import Unreadable
 
 PERSISTENT = 2
@@ -60,14 +60,14 @@ def incoming(message: DeliveredMessage, queue: str) -> Incoming:
 def of_outbound(message: OutboundMessage) -> Basic.Properties:
     """The properties of an outbound message. No priority: the subscriber's queue decides about those without one."""
     return Basic.Properties(
-        content_type=message.content_type,
-        headers=dict(message.headers),
+        content_type=JSON,
+        headers=message.headers,
         delivery_mode=PERSISTENT,
         correlation_id=message.correlation_id,
         message_id=message.message_id,
         timestamp=datetime.fromtimestamp(message.timestamp_s, UTC),
         message_type=message.type,
-        app_id=message.app_id,
+        app_id=APP_ID,
     )
 
 

@@ -16,8 +16,7 @@ from bridge.edges.rabbitmq import tolerance
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
-from bridge.edges.rabbitmq.publisher import PlainPublisher
+from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Generation
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watch import Watch
 from bridge.flow.ports import Dice, Log
@@ -36,7 +35,7 @@ class Session:
         *,
         may_declare: bool,
         consumer: Consumer,
-        publisher: PlainPublisher,
+        publisher: BrokerPublisher,
         copier: BrokerCopier,
         dice: Dice,
         log: Log,

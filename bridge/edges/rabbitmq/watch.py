@@ -1,4 +1,7 @@
-"""Who notices that the broker is there and yet does not work: blocked, silent, or without our consumer."""
+"""Who notices that the broker is there and yet does not work: blocked, silent, or without our consumer.
+
+Waiting is counted in ticks, not by the clock: a process that is busy itself must not take that for a silent broker.
+"""
 
 import asyncio
 
@@ -7,8 +10,7 @@ import aiormq
 
 from bridge.edges.rabbitmq.consumer import Consumer, Feed
 from bridge.edges.rabbitmq.copier import BrokerCopier
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
-from bridge.edges.rabbitmq.publisher import SLOWEST_CONFIRM_S, PlainPublisher
+from bridge.edges.rabbitmq.generation import TICK_S, BrokerPublisher, BrokerTrouble, Generation, limited, patiently
 from bridge.flow.ports import Log
 
 EVERY_S = 4.0
@@ -17,13 +19,14 @@ STUCK_S = 8.0
 """How long a consumer with room may get nothing although messages are ready."""
 SILENT_S = 12.0
 """After how long without any delivery the consumer is renewed, to be sure that it still is one."""
+SLOWEST_CONFIRM_S = 15.0
 
 
 class Watch:
     """Ends a generation that looks alive and is not. Uses a channel of its own: a time-out closes the channel."""
 
     def __init__(
-        self, consumer: Consumer, publisher: PlainPublisher, copier: BrokerCopier, generation: Generation, log: Log
+        self, consumer: Consumer, publisher: BrokerPublisher, copier: BrokerCopier, generation: Generation, log: Log
     ) -> None:
         self._consumer = consumer
         self._publisher = publisher
@@ -55,14 +58,13 @@ class Watch:
 
     async def confirms(self) -> None:
         """End the generation where confirms stay away without the broker having said that it is blocked."""
-        blocked_s = 0.0
-        while True:
-            await asyncio.sleep(1.0)
-            oldest_s = self._publisher.oldest_s()
-            if self._publisher.blocked:
-                blocked_s = _now()
-            elif oldest_s is not None and _now() - max(oldest_s, blocked_s) > SLOWEST_CONFIRM_S:
-                self._generation.end(f"no confirm for more than {SLOWEST_CONFIRM_S:g} s")
+        oldest_s, waited_s = None, 0.0
+        while waited_s < SLOWEST_CONFIRM_S:
+            await asyncio.sleep(TICK_S)
+            before_s, oldest_s = oldest_s, self._publisher.oldest_s()
+            still = oldest_s is not None and oldest_s == before_s and not self._publisher.blocked
+            waited_s = waited_s + TICK_S if still else 0.0
+        self._generation.end(f"no confirm for {SLOWEST_CONFIRM_S:g} s")
 
     async def publishing(self) -> None:
         """Publish into the void now and then: only a connection that publishes is told that it is blocked."""
@@ -87,7 +89,7 @@ class Watch:
         """False where the role may not look: then only the broker's own messages tell."""
         queue = feed.inbound.queue
         try:
-            seen = await limited(channel.queue_declare(queue, passive=True), f"looking at {queue}", ANSWER_S)
+            seen = await patiently(channel.queue_declare(queue, passive=True), f"looking at {queue}", ANSWER_S)
         except BrokerTrouble as trouble:
             if "ChannelAccessRefused" in str(trouble):
                 self._log.warning("watch.refused", queue=queue, error=str(trouble))

@@ -1,4 +1,4 @@
-"""Outbound publishing with plain aiormq calls: one channel an outbound, one task a message, a bounded window.
+"""The publisher that the fast one is compared with: plain aiormq calls, a task a message, one channel an outbound.
 
 Each outbound is a pipe: what waits, and what is in flight, in order. When a generation ends, what was in flight goes
 back to the front of its pipe, so that the next generation publishes from the first unconfirmed message on.
@@ -14,15 +14,13 @@ from aiormq import Channel as Underlay
 from aiormq.exceptions import DeliveryError, PublishError
 
 from bridge.core.outbound import Outbound, OutboundMessage
+from bridge.edges.rabbitmq.batching import MOST_UNCONFIRMED, MOST_UNCONFIRMED_BYTES
 from bridge.edges.rabbitmq.generation import Generation, describe, open_channel
 from bridge.edges.rabbitmq.properties import of_outbound
 from bridge.flow.ports import Receipt
 
 WINDOW = 256
 """Messages in flight on one channel: aiormq walks through all of them at every multiple confirm."""
-MOST_UNCONFIRMED = 5_000
-MOST_UNCONFIRMED_BYTES = 32 * 1024 * 1024
-SLOWEST_CONFIRM_S = 15.0
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +67,11 @@ class PlainPublisher:
         pipe = self._pipes[message.outbound]
         pipe.waiting.append(Handed(message, receipt))
         self._pump(pipe)
+
+    @property
+    def full(self) -> bool:
+        """See the port."""
+        return not self._roomy.is_set()
 
     async def room(self) -> None:
         """Return once little enough is unconfirmed."""

@@ -1,0 +1,244 @@
+"""The publisher of the hot path: all that is handed over in one turn of the loop leaves in one write.
+
+    publish ▸ waiting ▸ encode ▸ one write a turn ▸ RabbitMQ ▸ confirms, also multiple ones, by counting ▸ receipts
+
+**What it bypasses.** `aio_pika.Exchange.publish` and `aiormq.Channel.basic_publish`: a task, three futures, a lock,
+some reflection and a drain for each message, which is nearly all of a bridge's CPU. Frames are encoded here
+(`frames.py`) and put into aiormq's own write queue; confirms and returns come from aiormq's reader (`confirms.py`).
+
+**What it does not.** Connecting, authentication, TLS, heartbeats, flow of frames, topology and consuming are aiormq's.
+
+**What keeps it right.** The delivery tag of a message is its number on the channel, for only this class publishes
+there. A multiple confirm settles all up to its tag. A return names its message by id and comes before that message's
+confirm; two messages of one id never fly at once. When the generation ends, what has no confirm goes back to the front,
+in order. The promise suite runs the same tests against a publisher of plain library calls and this one, property tests
+compare the frames with pamqp's, and the versions of aio-pika, aiormq and pamqp are locked: a new one meets both first.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+import aio_pika
+
+from bridge.core.outbound import Outbound, OutboundMessage
+from bridge.edges.rabbitmq.confirms import PublishChannel, open_publish_channel
+from bridge.edges.rabbitmq.frames import UNWRITABLE, FrameEncoder
+from bridge.edges.rabbitmq.generation import Generation
+from bridge.flow.ports import Receipt
+
+WINDOW = 4_096
+WINDOW_BYTES = 16 * 1024 * 1024
+"""What flies on one channel at the most."""
+BATCH_BYTES = 256 * 1024
+MOST_UNCONFIRMED = 20_000
+MOST_UNCONFIRMED_BYTES = 32 * 1024 * 1024
+"""What may be handed over and unconfirmed before `room` makes the streams wait."""
+
+
+@dataclass(slots=True, eq=False)
+class Flying:
+    """A message and whom to tell. `refusal` is set by a return; `done` once its fate is known."""
+
+    message: OutboundMessage
+    receipt: Receipt
+    sent_s: float = 0.0
+    refusal: str | None = None
+    done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Pipe:
+    """One outbound: what waits, and what flies, oldest first. The first that flies has delivery tag `first_tag`."""
+
+    owner: "BatchingPublisher"
+    index: int
+    waiting: deque[Flying] = field(default_factory=deque)
+    flying: deque[Flying] = field(default_factory=deque)
+    ids: dict[str, Flying] = field(default_factory=dict)
+    first_tag: int = 1
+    flying_bytes: int = 0
+    scheduled: bool = False
+    writing: bool = False
+    channel: PublishChannel | None = None
+    encoder: FrameEncoder | None = None
+
+    def told(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
+        """A confirm of the broker; see Teller."""
+        last = delivery_tag - self.first_tag if delivery_tag else len(self.flying) - 1
+        if not 0 <= last < len(self.flying):
+            self.owner.miscounted(delivery_tag)
+            return
+        if multiple:
+            for _ in range(last + 1):
+                self._settle(self.flying[0], acked=acked)
+                self.flying.popleft()
+            self.first_tag += last + 1
+        else:
+            self._settle(self.flying[last], acked=acked)
+            while self.flying and self.flying[0].done:
+                self.flying.popleft()
+                self.first_tag += 1
+        self.owner.pump(self)
+
+    def returned(self, message_id: str | None) -> None:
+        """A return of the broker; see Teller."""
+        flying = self.ids.get(message_id or "")
+        if flying is not None:
+            flying.refusal = "no queue takes it"
+
+    def _settle(self, flying: Flying, *, acked: bool) -> None:
+        if flying.done:
+            return
+        flying.done = True
+        del self.ids[flying.message.message_id]
+        self.flying_bytes -= len(flying.message.body)
+        refusal = flying.refusal if acked else "the broker refused it (basic.nack)"
+        self.owner.settled(flying, refusal)
+
+
+class BatchingPublisher:
+    """The publisher port; see the module."""
+
+    def __init__(self, outbounds: tuple[Outbound, ...]) -> None:
+        self.blocked = False
+        self._pipes = [Pipe(self, index) for index in range(len(outbounds))]
+        self._generation: Generation | None = None
+        self._unconfirmed = 0
+        self._unconfirmed_bytes = 0
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages handed over whose fate is open."""
+        return self._unconfirmed
+
+    def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
+        """Hand over; see the port."""
+        self._unconfirmed += 1
+        self._unconfirmed_bytes += len(message.body)
+        if self._unconfirmed > MOST_UNCONFIRMED or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES:
+            self._roomy.clear()
+        self._empty.clear()
+        pipe = self._pipes[message.outbound]
+        pipe.waiting.append(Flying(message, receipt))
+        if not pipe.scheduled:
+            self.pump(pipe)
+
+    @property
+    def full(self) -> bool:
+        """See the port."""
+        return not self._roomy.is_set()
+
+    async def room(self) -> None:
+        """See the port."""
+        await self._roomy.wait()
+
+    async def drained(self) -> None:
+        """Return once nothing is unconfirmed."""
+        await self._empty.wait()
+
+    async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
+        """Publish through this connection from now on, beginning with what is unconfirmed."""
+        for pipe in self._pipes:
+            channel = await open_publish_channel(connection, generation, pipe.index, pipe)
+            pipe.channel, pipe.encoder, pipe.first_tag = channel, FrameEncoder(channel.number, channel.frame_max), 1
+        self._generation = generation
+        self.resume()
+
+    def detach(self) -> None:
+        """The generation has ended: what flies is lost to it, and waits for the next one."""
+        self._generation = None
+        for pipe in self._pipes:
+            lost = [flying for flying in pipe.flying if not flying.done]
+            pipe.waiting.extendleft(Flying(flying.message, flying.receipt) for flying in reversed(lost))
+            pipe.flying.clear()
+            pipe.ids.clear()
+            if pipe.channel is not None:
+                pipe.channel.silence()
+            pipe.channel, pipe.encoder, pipe.flying_bytes, pipe.writing = None, None, 0, False
+            for flying in lost:
+                flying.receipt.lost(flying.message)
+
+    def resume(self) -> None:
+        """Go on with what waits."""
+        for pipe in self._pipes:
+            self.pump(pipe)
+
+    def oldest_s(self) -> float | None:
+        """Since when (event loop time) the message that has flown longest waits for its confirm; None for none."""
+        return min((pipe.flying[0].sent_s for pipe in self._pipes if pipe.flying), default=None)
+
+    def pump(self, pipe: Pipe) -> None:
+        """Write what waits at the end of this turn of the loop, together with what else comes by then."""
+        if pipe.waiting and not pipe.scheduled and not pipe.writing and self._generation is not None:
+            pipe.scheduled = True
+            asyncio.get_running_loop().call_soon(self._write, pipe)
+
+    def settled(self, flying: Flying, refusal: str | None) -> None:
+        """A message's fate is known."""
+        self._unconfirmed -= 1
+        self._unconfirmed_bytes -= len(flying.message.body)
+        if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
+            self._roomy.set()
+        if not self._unconfirmed:
+            self._empty.set()
+        if refusal is None:
+            flying.receipt.confirmed(flying.message)
+        else:
+            flying.receipt.refused(flying.message, refusal)
+
+    def miscounted(self, delivery_tag: int) -> None:
+        """A confirm of something that is not on its way: all counting is in doubt, and so is the generation."""
+        if self._generation is not None:
+            self._generation.end(f"the broker confirmed delivery tag {delivery_tag}, which was not outstanding")
+
+    def _write(self, pipe: Pipe) -> None:
+        pipe.scheduled = False
+        generation = self._generation
+        if generation is None or not generation.alive or pipe.writing or self.blocked:
+            return
+        if pipe.channel is None or pipe.encoder is None:
+            return
+        payload = self._batch(pipe, pipe.encoder)
+        if not payload:
+            return
+        try:
+            written = pipe.channel.send(payload)
+        except (asyncio.QueueFull, RuntimeError) as error:
+            generation.end(f"publishing failed: {type(error).__name__}: {error}")
+            return
+        pipe.writing = True
+        written.add_done_callback(lambda _: self._written(pipe, generation))
+
+    def _written(self, pipe: Pipe, generation: Generation) -> None:
+        """The socket has taken the last batch. Until then the next one grows: that is what makes batches."""
+        if generation is self._generation:
+            pipe.writing = False
+            self.pump(pipe)
+
+    def _batch(self, pipe: Pipe, encoder: FrameEncoder) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        now_s = asyncio.get_running_loop().time()
+        while pipe.waiting and size < BATCH_BYTES and len(pipe.flying) < WINDOW and pipe.flying_bytes < WINDOW_BYTES:
+            flying = pipe.waiting[0]
+            message = flying.message
+            if message.message_id in pipe.ids:
+                break  # returns go by id: the other one of this id must have been told of first
+            pipe.waiting.popleft()
+            flying.sent_s = now_s
+            try:
+                frames = encoder.publish(message)
+            except UNWRITABLE as error:
+                asyncio.get_running_loop().call_soon(self.settled, flying, f"it cannot be written as AMQP: {error}")
+                continue
+            parts.append(frames)
+            size += len(frames)
+            pipe.flying.append(flying)
+            pipe.ids[message.message_id] = flying
+            pipe.flying_bytes += len(message.body)
+        return b"".join(parts)
