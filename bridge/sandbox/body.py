@@ -33,8 +33,8 @@ class Body:
         else:
             problems.add("model_attributes_type", ("body",), "Input should be a valid dictionary", content)
 
-    def get(self, name: str) -> Any:
-        return self._fields.get(name)
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._fields.get(name, default)
 
     def text(self, name: str, default: str | None = None, *, required: bool = False) -> str | None:
         """A string, stripped, not empty."""

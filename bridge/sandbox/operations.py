@@ -40,6 +40,8 @@ OPERATIONS = (
     Operation("get-services", "GET", "/service/", 50, catalogue.list_services),
     Operation("create-invited-user", "POST", "/user/", 50, accounts.create_user),
     Operation("get-users", "GET", "/user/", 60, accounts.list_users),
+    Operation("update-user-info", "POST", "/user/{requested_user}", 50, accounts.update_user),
+    Operation("delete-user", "DELETE", "/user/{requested_user}", 500, accounts.delete_user),
     Operation("create-webhook-destination", "POST", "/webhook_destination/", 20, destinations.create_destination),
     Operation("get_webhook_destinations", "GET", "/webhook_destination/", 20, destinations.list_destinations),
     Operation("update-webhook-destination", "POST", _DESTINATION, 20, destinations.update_destination),
