@@ -1,7 +1,4 @@
-"""Sign-in and users (amigo API contract, sections 1.1, 1.13 and 1.14).
-
-Changing and deleting a user is what the official SDK's integration tests do; the contract says nothing about either.
-"""
+"""Sign-in and users (amigo API contract, sections 1.1, 1.13 and 1.14)."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +14,6 @@ from bridge.sandbox.query import Query, page
 from bridge.sandbox.refusal import (
     EMAIL_TAKEN,
     NO_ROLE,
-    NO_USER,
     SIGN_IN_FAILED,
     Problems,
     Refusal,
@@ -33,7 +29,6 @@ _VARIABLE = re.compile(r"[a-z_][a-z0-9_]+")
 _LONGEST_PAGE = 100
 _SORTABLE = ("first_name", "last_name", "email")
 _SORTABLE_STATS = ("num_conversations", "num_messages", "last_message_time")
-_SWITCHES = ("enable_response_recommendation", "conversations_visible_to_admins", "user_model_visible_to_admins")
 _PREFERENCES: dict[str, Any] = {
     "enable_response_recommendation": False,
     "preferred_language": None,
@@ -103,43 +98,6 @@ async def list_users(call: Call) -> web.StreamResponse:
         rows.sort(key=_sort_key(name), reverse=descending)
     shown, more, token = page(rows, start, limit)
     return json_response({"users": shown, "has_more": more, "continuation_token": token})
-
-
-async def update_user(call: Call) -> web.StreamResponse:
-    """POST /user/{id} - 204; what is not named stays as it is."""
-    query = Query(call.request)
-    body = Body(call.body, query.problems)
-    first_name, last_name = body.text("first_name"), body.text("last_name")
-    changed: dict[str, Any] = {name: body.flag(name) for name in _SWITCHES if body.get(name) is not None}
-    for name in ("preferred_language", "timezone"):
-        if body.get(name, {}) != {}:  # an empty object means: not set; null takes the setting away
-            changed[name] = body.text(name)
-    if body.get("audio_keyterms") is not None:
-        changed["audio_keyterms"] = body.texts("audio_keyterms")
-    query.settle()
-    user = _found(call)
-    call.require("User:UpdateUserInfo")
-    user.first_name, user.last_name = first_name or user.first_name, last_name or user.last_name
-    user.preferences = {**user.preferences, **changed}
-    call.world.store.save_user(user)
-    return web.Response(status=204)
-
-
-async def delete_user(call: Call) -> web.StreamResponse:
-    """DELETE /user/{id} - 204."""
-    Query(call.request).settle()
-    user = _found(call)
-    call.require("User:DeleteUser")
-    call.world.store.drop_user(user)
-    return web.Response(status=204)
-
-
-def _found(call: Call) -> User:
-    """A user who has been seen: nobody is invented in order to be changed."""
-    user = call.world.store.users.get((call.org_id, call.request.match_info["requested_user"]))
-    if user is None:
-        raise Refusal(404, NO_USER)
-    return user
 
 
 def _sort_key(name: str) -> Callable[[dict[str, Any]], tuple[bool, Any]]:
