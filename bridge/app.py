@@ -20,7 +20,7 @@ from bridge.core.tally import Tally
 from bridge.core.topology import Inbound, topology
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.client import Credentials, HttpClient
-from bridge.edges.amigo.tokens import Tokens
+from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.publisher import PlainPublisher
@@ -73,7 +73,7 @@ class Bridge:
             log=log,
         )
 
-        agent = AmigoAgent(client, Tokens(client, credentials))
+        agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice))
         self.gate = Gate(agent, self.consumer, policy, dice, log)
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
