@@ -9,8 +9,8 @@ from bridge.core.history import ConversationRow, Message
 from bridge.core.reconcile import Finish
 from bridge.core.route import RoutedEvent
 from bridge.edges.amigo import results
-from bridge.edges.amigo.api import AmigoApi
 from bridge.edges.amigo.client import Call
+from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.signed import SignedClient
 
 
@@ -19,7 +19,7 @@ class AmigoAgent:
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client
-        self._api = AmigoApi(client)
+        self._api = ConversationsApi(client)
 
     def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """A conversation with the event's tags, its fence among them."""

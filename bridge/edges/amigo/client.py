@@ -6,7 +6,6 @@ No redirects, no proxies from the environment, no compression; no total time lim
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import orjson
 from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.core.pace import WINDOW_S, Pace
 from bridge.edges.amigo import answer
+from bridge.edges.amigo.ahead import Ahead
 
 CONNECT_S = 10.0
 CONTROL_S = 30.0
@@ -26,8 +26,7 @@ MOST_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
 ERROR_S = 2.0
 """How long the words of an error may take to come; the status is enough."""
-AHEAD_BYTES = 1_048_576
-"""How much of a stream is read ahead of whoever reads it."""
+JSON = {"Content-Type": "application/json"}
 
 
 Params = Mapping[str, str | Sequence[str]]
@@ -115,7 +114,7 @@ class HttpClient:
         """Send the call; inside the context, chunks of the body until the server's clean end. Raises Lost at a cut."""
         async with self._answered(call) as response:
             ahead = Ahead()
-            reading = asyncio.create_task(ahead.fill(call, response))
+            reading = asyncio.create_task(ahead.fill(response, lambda error: _translated(call, error, sent=True)))
             try:
                 yield ahead.chunks()
             finally:
@@ -178,49 +177,6 @@ class HttpClient:
             return await response.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise _translated(call, error, sent=True) from None
-
-
-class Ahead:
-    """What a stream said, read as it comes and kept until it is asked for: a cut takes nothing of it (H6)."""
-
-    def __init__(self) -> None:
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._end: ApiError | None = None
-        self._ended = False
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
-
-    async def fill(self, call: Call, response: aiohttp.ClientResponse) -> None:
-        """Read until the end, or until there is enough."""
-        try:
-            async for chunk in response.content.iter_any():
-                self._chunks.append(chunk)
-                self._held += len(chunk)
-                self._changed.set()
-                while self._held > AHEAD_BYTES:
-                    self._room.clear()
-                    await self._room.wait()
-        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
-            self._end = _translated(call, error, sent=True)
-        finally:
-            self._ended = True
-            self._changed.set()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The chunks, and then the error where there was one."""
-        while True:
-            while self._chunks:
-                chunk = self._chunks.popleft()
-                self._held -= len(chunk)
-                self._room.set()
-                yield chunk
-            if self._ended:
-                break
-            self._changed.clear()
-            await self._changed.wait()
-        if self._end is not None:
-            raise self._end
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import orjson
 
-from bridge.edges.amigo.client import Call, Params
+from bridge.edges.amigo.client import JSON, Call
+from bridge.edges.amigo.query import given
 from bridge.edges.amigo.results import (
     CreatedDestination,
     RotatedSecret,
@@ -15,7 +16,6 @@ from bridge.edges.amigo.results import (
 )
 from bridge.edges.amigo.signed import SignedClient
 
-JSON = {"Content-Type": "application/json"}
 DELIVERIES_A_PAGE = 50
 
 
@@ -36,8 +36,7 @@ class DestinationsApi:
 
     async def list(self, user_id: str, *, ids: Sequence[str] = ()) -> tuple[WebhookDestination, ...]:
         """All of them; this operation has no pages."""
-        params: Params | None = {"id": ids} if ids else None
-        call = Call("webhook-destinations", "GET", "/webhook_destination/", user_id, params)
+        call = Call("webhook-destinations", "GET", "/webhook_destination/", user_id, given(id=ids))
         return WebhookDestinations.read(call.operation, await self._client.send(call)).webhook_destinations
 
     async def update(
@@ -78,15 +77,13 @@ class DestinationsApi:
         page_size: int = DELIVERIES_A_PAGE,
     ) -> AsyncIterator[WebhookDelivery]:
         """What was sent, kept for 30 days; `status` is success or failed, `kind` a webhook type."""
-        params: dict[str, str | Sequence[str]] = {"sort_by": sort_by}
-        if status is not None:
-            params["status"] = status
-        if kind is not None:
-            params["type"] = kind
-        if after is not None:
-            params["created_after"] = after.isoformat()
-        if before is not None:
-            params["created_before"] = before.isoformat()
+        params = given(
+            status=status or "",
+            type=kind or "",
+            created_after=after.isoformat() if after else "",
+            created_before=before.isoformat() if before else "",
+            sort_by=sort_by,
+        )
         path = f"/webhook_destination/{destination_id}/delivery"
         call = Call("webhook-deliveries", "GET", path, user_id, params)
         async for row in self._client.rows(call, "webhook_deliveries", page_size):

@@ -50,7 +50,7 @@ class SignedClient:
             yield await self._resent(call, opened)
 
     async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[dict[str, Any]]:
-        """Every row of every page once, also if it moved to the next page meanwhile. Raises Lost for what is no page."""
+        """Every row of every page, once though it moved to the next page meanwhile. Raises Lost for what is no page."""
         seen: set[str] = set()
         offset = 0
         for _ in range(MOST_PAGES):

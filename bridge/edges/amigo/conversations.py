@@ -1,4 +1,4 @@
-"""The operations of the API around conversations, typed (amigo API contract, sections 1.2 to 1.12).
+"""The operations of the API around conversations, typed (amigo API contract, sections 1.2 to 1.10).
 
 Every operation runs as `user_id`. Errors are those of `core.failure`: what may be sent again at once has been.
 """
@@ -10,31 +10,27 @@ from typing import Any
 
 import orjson
 
-from bridge.edges.amigo.client import Call, Params
+from bridge.edges.amigo.client import JSON, Call
 from bridge.edges.amigo.multipart import Earlier, Recording, interact_body
+from bridge.edges.amigo.query import flag, given, tag_filter
 from bridge.edges.amigo.results import (
     Conversation,
-    ConversationStarters,
     Insights,
     Message,
     MessageSource,
-    Prompt,
     RecommendedResponses,
-    Service,
 )
 from bridge.edges.amigo.signed import SignedClient
 
-JSON = {"Content-Type": "application/json"}
 NDJSON = {"Accept": "application/x-ndjson"}
 CONVERSATIONS_A_PAGE = 100
 MESSAGES_A_PAGE = 500
-SERVICES_A_PAGE = 20
 Stream = AbstractAsyncContextManager[AsyncIterator[bytes]]
 """Entering sends the request; inside, chunks of NDJSON until the server's clean end."""
 
 
-class AmigoApi:
-    """The conversation API. See `events.py` for reading its streams."""
+class ConversationsApi:
+    """Conversations and what was said in them. See `events.py` for reading its streams."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client
@@ -117,12 +113,12 @@ class AmigoApi:
         page_size: int = CONVERSATIONS_A_PAGE,
     ) -> AsyncIterator[Conversation]:
         """All conversations that fit and that the user may see. A tag's value may be `*` (any) or None (null)."""
-        params = _given(
+        params = given(
             id=ids,
             user_id=user_ids,
             service_id=service_ids,
-            is_finished=_flag(is_finished),
-            tag=_tags(tags),
+            is_finished=flag(is_finished),
+            tag=tag_filter(tags),
             sort_by=sort_by,
         )
         call = Call("list", "GET", "/conversation/", user_id, params)
@@ -141,7 +137,7 @@ class AmigoApi:
         page_size: int = MESSAGES_A_PAGE,
     ) -> AsyncIterator[Message]:
         """All messages that fit and that the user may see; without `message_types` all but the inner thoughts."""
-        params = _given(id=ids, interaction_id=interaction_ids, message_type=message_types, sort_by=sort_by)
+        params = given(id=ids, interaction_id=interaction_ids, message_type=message_types, sort_by=sort_by)
         call = Call("messages", "GET", f"/conversation/{conversation_id}/messages/", user_id, params)
         async for row in self._client.rows(call, "messages", page_size):
             yield Message.read(call.operation, row)
@@ -179,59 +175,6 @@ class AmigoApi:
         call = Call("insights", "GET", path, user_id)
         return Insights.read(call.operation, await self._client.send(call))
 
-    async def conversation_starters(
-        self,
-        user_id: str,
-        service_id: str,
-        *,
-        facets: Sequence[str],
-        instructions: str,
-        counts: tuple[int, int] = (1, 10),
-        version_set: str = "release",
-    ) -> tuple[Prompt, ...]:
-        """Between `counts` prompts (1 to 10) about the facets, of which there must be one."""
-        body = {
-            "service_id": service_id,
-            "service_version_set_name": version_set,
-            "facets": list(facets),
-            "min_count": counts[0],
-            "max_count": counts[1],
-            "generation_instructions": instructions,
-        }
-        path = "/conversation/conversation_starter"
-        call = Call("conversation-starters", "POST", path, user_id, headers=JSON, body=orjson.dumps(body))
-        return ConversationStarters.read(call.operation, await self._client.send(call)).prompts
-
-    async def services(
-        self,
-        user_id: str,
-        *,
-        ids: Sequence[str] = (),
-        is_active: bool | None = None,
-        tags: Mapping[str, str | None] | None = None,
-        sort_by: Sequence[str] = ("+name",),
-        page_size: int = SERVICES_A_PAGE,
-    ) -> AsyncIterator[Service]:
-        """All services that fit and that the user may see, with their version sets."""
-        # Here the filter is called `tags`, on conversations `tag` (contract, section 1.12).
-        params = _given(id=ids, is_active=_flag(is_active), tags=_tags(tags), sort_by=sort_by)
-        call = Call("services", "GET", "/service/", user_id, params)
-        async for row in self._client.rows(call, "services", page_size):
-            yield Service.read(call.operation, row)
-
 
 def _formats(response_format: str, agent_actions: str) -> dict[str, str]:
     return {"response_format": response_format, "current_agent_action_type": agent_actions}
-
-
-def _given(**params: str | Sequence[str]) -> Params:
-    """The parameters that say something."""
-    return {name: value for name, value in params.items() if value}
-
-
-def _flag(value: bool | None) -> str:
-    return "" if value is None else str(value).lower()
-
-
-def _tags(tags: Mapping[str, str | None] | None) -> list[str]:
-    return [f"{key}:{value or ''}" for key, value in (tags or {}).items()]
