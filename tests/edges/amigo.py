@@ -16,8 +16,8 @@ CONVERSATION = "6a0000000000000000000001"
 IDLE_S = 0.2
 
 
-def credentials(base_url: str, user_id: str | None = "bridge-user") -> Credentials:
-    return Credentials(base_url, "acme", "key-id-1", API_KEY, user_id)
+def credentials(base_url: str, user_id: str | None = "bridge-user", **more: str) -> Credentials:
+    return Credentials(base_url, "acme", "key-id-1", API_KEY, user_id, **more)
 
 
 def routed(**changes: Any) -> RoutedEvent:

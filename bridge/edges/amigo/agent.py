@@ -60,7 +60,7 @@ class AmigoAgent:
         self, user_id: str, service_id: str | None = None, *, conversation_id: str | None = None
     ) -> Sequence[ConversationRow]:
         """Every page; what belongs to somebody else is dropped, whatever the server filtered."""
-        found = self._api.conversations(
+        found = self._api.list(
             user_id,
             ids=[conversation_id] if conversation_id is not None else (),
             user_ids=[user_id],

@@ -100,7 +100,7 @@ class ConversationsApi:
         """Finish a conversation. Refused with 409 while something runs in it or when it is finished already."""
         await self._client.send(Call("finish", "POST", f"/conversation/{conversation_id}/finish/", user_id))
 
-    async def conversations(
+    async def list(
         self,
         user_id: str,
         *,

@@ -54,7 +54,10 @@ class DestinationsApi:
         await self._client.send(Call("update-webhook-destination", "POST", path, user_id, headers=JSON, body=body))
 
     async def delete(self, user_id: str, destination_id: str) -> None:
-        """Remove a destination; it may still be sent to for some seconds."""
+        """Remove a destination; it may still be sent to for some seconds.
+
+        Refused with 404 may mean that the answer to an earlier attempt was lost: gone is gone.
+        """
         path = f"/webhook_destination/{destination_id}"
         await self._client.send(Call("delete-webhook-destination", "DELETE", path, user_id))
 

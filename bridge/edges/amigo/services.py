@@ -18,7 +18,7 @@ class ServicesApi:
     def __init__(self, client: SignedClient) -> None:
         self._client = client
 
-    async def conversation_starters(
+    async def starters(
         self,
         user_id: str,
         service_id: str,
@@ -41,7 +41,7 @@ class ServicesApi:
         call = Call("conversation-starters", "POST", path, user_id, headers=JSON, body=orjson.dumps(body))
         return ConversationStarters.read(call.operation, await self._client.send(call)).prompts
 
-    async def services(
+    async def list(
         self,
         user_id: str,
         *,
