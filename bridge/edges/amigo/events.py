@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from pydantic import AliasChoices, Field
 
-from bridge.core.failure import Unreadable
+from bridge.core.failure import LineTooLong, Unreadable
 from bridge.core.ndjson import LineSplitter
 from bridge.edges.amigo.results import Result
 
@@ -83,7 +83,13 @@ async def lines(chunks: AsyncIterator[bytes], max_line: int) -> AsyncIterator[by
     """
     splitter = LineSplitter(max_line)
     async for chunk in chunks:
-        for line in splitter.feed(chunk):
+        try:
+            complete = splitter.feed(chunk)
+        except LineTooLong as error:
+            for line in error.lines:
+                yield line
+            raise
+        for line in complete:
             yield line
     last = splitter.close()
     if last is not None:
