@@ -225,7 +225,13 @@ def credentials_of(settings: Settings) -> Credentials:
     """Where the API is, and who the bridge is there."""
     amigo = settings.amigo
     return Credentials(
-        amigo.base_url, amigo.organization_id, amigo.api_key_id, amigo.api_key.get_secret_value(), amigo.user_id
+        base_url=amigo.base_url,
+        organization_id=amigo.organization_id,
+        api_key_id=amigo.api_key_id,
+        api_key=amigo.api_key.get_secret_value(),
+        user_id=amigo.user_id,
+        token_organization_id=amigo.token_organization_id,
+        mongo_cluster=amigo.mongo_cluster,
     )
 
 
