@@ -21,7 +21,7 @@ from bridge.core.tally import Tally
 from bridge.core.topology import Inbound, topology
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.client import Credentials, HttpClient
-from bridge.edges.amigo.tokens import Tokens
+from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
@@ -75,7 +75,7 @@ class Bridge:
             log=log,
         )
 
-        agent = AmigoAgent(client, Tokens(client, credentials))
+        agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice))
         self.gate = Gate(agent, self.consumer, policy, dice, log)
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
@@ -235,7 +235,13 @@ def credentials_of(settings: Settings) -> Credentials:
     """Where the API is, and who the bridge is there."""
     amigo = settings.amigo
     return Credentials(
-        amigo.base_url, amigo.organization_id, amigo.api_key_id, amigo.api_key.get_secret_value(), amigo.user_id
+        base_url=amigo.base_url,
+        organization_id=amigo.organization_id,
+        api_key_id=amigo.api_key_id,
+        api_key=amigo.api_key.get_secret_value(),
+        user_id=amigo.user_id,
+        token_organization_id=amigo.token_organization_id,
+        mongo_cluster=amigo.mongo_cluster,
     )
 
 

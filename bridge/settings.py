@@ -121,6 +121,8 @@ class AmigoSettings(Section):
     api_key: Secret
     api_key_id: Annotated[str, Field(min_length=1)]
     user_id: UserId | None = None
+    token_organization_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
+    mongo_cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
     idle: Duration = 300.0
     longest: Duration = 900.0
     max_line: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024

@@ -5,6 +5,15 @@ operator    SignInRefused, UnknownUser, Refused                  a setting, a pe
 sender      InvalidEvent, NoRoute                                the event can never work
 """
 
+from enum import StrEnum
+
+
+class Actor(StrEnum):
+    """Who must act before the same call can succeed."""
+
+    TIME = "time"
+    OPERATOR = "operator"
+
 
 class BridgeError(Exception):
     """The root: whatever the bridge itself raises on purpose."""
@@ -25,6 +34,10 @@ class NoRoute(InvalidEvent):
 
 class ApiError(BridgeError):
     """A call to the Amigo API that gave no answer to work with."""
+
+    @property
+    def actor(self) -> Actor:
+        return Actor.TIME
 
 
 class NotSent(ApiError):
@@ -49,13 +62,26 @@ class Refused(ApiError):
         self.text = text
         self.retry_after_s = retry_after_s
 
+    @property
+    def actor(self) -> Actor:
+        """Time where the server is at fault or busy (408, 409, 425, 5xx); otherwise the request must be another one."""
+        return Actor.TIME if self.status >= 500 or self.status in (408, 409, 425) else Actor.OPERATOR
+
 
 class SignInRefused(ApiError):
     """The API does not accept the bridge's credentials."""
 
+    @property
+    def actor(self) -> Actor:
+        return Actor.OPERATOR
+
 
 class UnknownUser(ApiError):
     """The API accepts the bridge's credentials, but not for this user."""
+
+    @property
+    def actor(self) -> Actor:
+        return Actor.OPERATOR
 
 
 class TooEarly(ApiError):

@@ -19,8 +19,20 @@ LIMITS: Mapping[str, int] = {
     "finish": 5,
     "list": 15,
     "messages": 20,
+    "message-source": 30,
     "tags": 50,
+    "recommend-responses": 20,
+    "insights": 20,
+    "conversation-starters": 10,
+    "services": 50,
+    "create-webhook-destination": 20,
+    "webhook-destinations": 20,
+    "update-webhook-destination": 20,
+    "delete-webhook-destination": 20,
+    "rotate-webhook-secret": 20,
+    "webhook-deliveries": 5,
 }
+"""Calls a minute, of every operation that the client knows (contract, section 1.0)."""
 
 
 @dataclass(slots=True)

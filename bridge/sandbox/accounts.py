@@ -11,7 +11,14 @@ from bridge.sandbox.call import Call
 from bridge.sandbox.clock import iso
 from bridge.sandbox.directory import ROLES
 from bridge.sandbox.query import Query, page
-from bridge.sandbox.refusal import EMAIL_TAKEN, NO_ROLE, SIGN_IN_FAILED, Problems, Refusal, json_response
+from bridge.sandbox.refusal import (
+    EMAIL_TAKEN,
+    NO_ROLE,
+    SIGN_IN_FAILED,
+    Problems,
+    Refusal,
+    json_response,
+)
 from bridge.sandbox.rows import User
 from bridge.sandbox.tokens import Identity
 
@@ -56,6 +63,7 @@ async def create_user(call: Call) -> web.StreamResponse:
     role = body.text("role_name", "", required=True) or ""
     plain = _variables(body, "nonsensitive_user_variables", 19)
     secret = _variables(body, "sensitive_user_variables", 20)
+    preferences = body.mapping("user_preferences", _PREFERENCES)
     query.settle()
     call.require("User:InviteUser")
     if role not in ROLES:
@@ -65,7 +73,7 @@ async def create_user(call: Call) -> web.StreamResponse:
     user = User(call.org_id, call.world.ids.new(), first_name, last_name, email, role)
     user.verified = not call.world.options.unverified_users
     user.nonsensitive, user.sensitive_names = plain, list(secret)
-    user.preferences = body.get("user_preferences") or {}
+    user.preferences = preferences
     call.world.store.save_user(user)
     link = f"{call.request.url.origin()}/verify/{user.user_id}" if not user.verified else None
     return json_response({"user_id": user.user_id, "verify_link": link}, 201)

@@ -1,7 +1,7 @@
 """JSON bodies, checked as exactly as the API checks them (422 with every problem at once)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
@@ -33,8 +33,8 @@ class Body:
         else:
             problems.add("model_attributes_type", ("body",), "Input should be a valid dictionary", content)
 
-    def get(self, name: str) -> Any:
-        return self._fields.get(name)
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._fields.get(name, default)
 
     def text(self, name: str, default: str | None = None, *, required: bool = False) -> str | None:
         """A string, stripped, not empty."""
@@ -89,6 +89,14 @@ class Body:
         if len(value) < least:
             self._wrong("too_short", name, f"List should have at least {least} item after validation", value)
         return [item.strip() for item in value]
+
+    def mapping(self, name: str, known: Collection[str]) -> dict[str, Any]:
+        """What is known of an object; null is an empty one."""
+        value = self._fields.get(name) or {}
+        if not isinstance(value, dict):
+            self._wrong("dict_type", name, "Input should be a valid dictionary", value)
+            return {}
+        return {key: item for key, item in value.items() if key in known}
 
     def create_tags(self, name: str) -> dict[str, str | None]:
         """Tags as create takes them: any characters in the value, 1 to 100 of them."""

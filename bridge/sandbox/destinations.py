@@ -123,11 +123,19 @@ async def list_deliveries(call: Call) -> web.StreamResponse:
 
 def _check_url(call: Call, url: str, problems: Problems) -> None:
     """HTTPS, or HTTP where the options name the host."""
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in ("http", "https"):
+    scheme, host = _place(url)
+    if not host or scheme not in ("http", "https"):
         problems.add("url_parsing", ("body", "url"), "Input should be a valid URL", url)
-    elif parts.scheme == "http" and parts.hostname not in call.world.options.webhook_hosts:
+    elif scheme == "http" and host not in call.world.options.webhook_hosts:
         problems.add("url_scheme", ("body", "url"), "URL scheme should be 'https'", url)
+
+
+def _place(url: str) -> tuple[str, str | None]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", None
+    return parts.scheme, parts.hostname
 
 
 def _types(body: Body, *, required: bool) -> list[str] | None:

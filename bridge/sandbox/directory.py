@@ -1,8 +1,8 @@
 """Who and what exists: everybody and everything, or exactly what the strict file lists.
 
 Without a strict file there are still things that do not exist, so that every refusal can be seen: organizations,
-users, API keys and version sets whose name starts with ``missing``, API keys that start with ``wrong``, and the
-service ``000000000000000000000000``.
+users, API keys and version sets whose name starts with ``missing``, organizations and API keys that start with
+``invalid`` or ``wrong``, and the service ``000000000000000000000000``.
 
 The strict file is JSON; whatever is not named has a usual value:
 
@@ -30,6 +30,7 @@ ROLES = {
     "DefaultAmigoAdministratorRole": "5e0000000000000000000003",
     "DefaultSuperAdministratorRole": "5e0000000000000000000004",
 }
+_NOT_THERE = ("missing", "invalid", "wrong")
 NO_SUCH_SERVICE = "0" * 24
 _VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _VERSION_SETS = [
@@ -69,14 +70,14 @@ class Directory:
     def organization(self, org_id: str) -> str | None:
         """Its name, None where there is no such organization."""
         if self._strict is None:
-            return None if org_id.startswith("missing") else org_id.replace("-", " ").replace("_", " ").title()
+            return None if org_id.startswith(_NOT_THERE) else org_id.replace("-", " ").replace("_", " ").title()
         org = self._strict.get(org_id)
         return None if org is None else str(org.get("name", org_id))
 
     def key_fits(self, org_id: str, key_id: str, key: str, now_ms: int) -> bool:
         """Whether this API key opens the organization now (``expires_ms`` in the strict file)."""
         if self._strict is None:
-            return not key.startswith(("wrong", "missing")) and not key_id.startswith("missing")
+            return not key.startswith(_NOT_THERE) and not key_id.startswith("missing")
         keys = self._strict.get(org_id, {}).get("api_keys", [])
         return any(
             row["id"] == key_id and row["key"] == key and row.get("expires_ms", now_ms + 1) > now_ms for row in keys

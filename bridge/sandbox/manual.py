@@ -34,6 +34,9 @@ FAULTS are chosen in three ways, the first one that applies wins:
 
 {_listed("Scripted replies", SCRIPTS)}
 
+The file of --strict is JSON: {{"organizations": [{{"id": "acme", "api_keys": [{{"id": "key-1", "key": "secret"}}],
+"users": [{{"user_id": "user-1"}}], "services": [{{"id": "5f0000000000000000000001", "version_sets": ["voice"]}}]}}]}}
+
 Other admin endpoints: GET /_sandbox/journal, GET /_sandbox/interactions, POST /_sandbox/reset,
 POST /_sandbox/clock {{"advance_s": 60}}, POST /_sandbox/users {{"organization", "user_id", "denied"}},
 POST /_sandbox/services, POST /_sandbox/tokens/revoke, POST /_sandbox/webhooks,

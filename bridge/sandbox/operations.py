@@ -1,6 +1,6 @@
 """The table of operations (amigo API contract, section 1.0): ids, paths with their exact slashes, limits."""
 
-from bridge.sandbox import accounts, catalogue, conversations, destinations, insights, interactions, messages
+from bridge.sandbox import accounts, catalogue, conversations, destinations, insights, interactions, messages, profiles
 from bridge.sandbox.call import Operation
 
 _CONVERSATION = "/conversation/{conversation_id}"
@@ -40,6 +40,9 @@ OPERATIONS = (
     Operation("get-services", "GET", "/service/", 50, catalogue.list_services),
     Operation("create-invited-user", "POST", "/user/", 50, accounts.create_user),
     Operation("get-users", "GET", "/user/", 60, accounts.list_users),
+    Operation("update-user-info", "POST", "/user/{requested_user}", 50, profiles.update_user),
+    Operation("delete-user", "DELETE", "/user/{requested_user}", 500, profiles.delete_user),
+    Operation("get-user-model", "GET", "/user/{requested_user}/user_model", 60, profiles.user_model),
     Operation("create-webhook-destination", "POST", "/webhook_destination/", 20, destinations.create_destination),
     Operation("get_webhook_destinations", "GET", "/webhook_destination/", 20, destinations.list_destinations),
     Operation("update-webhook-destination", "POST", _DESTINATION, 20, destinations.update_destination),

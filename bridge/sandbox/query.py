@@ -1,6 +1,7 @@
 """Query and path parameters, checked as exactly as the API checks them (422 with every problem at once)."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from bridge.sandbox.refusal import Problems
 
+_INTEGER = re.compile(r"[+-]?\d{1,4000}")
 HEX_ID = re.compile(r"[a-f0-9]{24}")
 _FLAGS = {
     **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
@@ -52,7 +54,7 @@ class Query:
         text = self._query.get(name)
         if text is None:
             return default
-        if not re.fullmatch(r"[+-]?\d+", text.strip()):
+        if not _INTEGER.fullmatch(text.strip()):
             self.problems.add("int_parsing", ("query", name), "Input should be a valid integer", text)
             return default
         value = int(text)
@@ -118,8 +120,9 @@ class Query:
         """A regular expression, by default one that matches everything."""
         text = self._query.get(name, "^.*$")
         try:
-            return re.compile(text)
-        except re.error:
+            with warnings.catch_warnings(action="ignore"):  # what may mean something else in a later Python
+                return re.compile(text)
+        except (re.error, OverflowError, RecursionError):
             self.problems.add("value_error", ("query", name), "Input should be a regular expression", text)
             return re.compile("")
 

@@ -85,6 +85,7 @@ class User:
     nonsensitive: dict[str, str] = field(default_factory=dict)
     sensitive_names: list[str] = field(default_factory=list)
     preferences: dict[str, Any] = field(default_factory=dict)
+    additional_context: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -18,15 +18,19 @@ from bridge.sandbox.world import WORLD, World
 
 _BODY_LIMIT = 64 * 1024 * 1024
 _STOP_S = 1.0
+_ACCEPTING_S = 0.02  # within which a connection that was being accepted when the door was shut has come in
 _PATHS = [
     re.compile(r"/v1/[^/]+" + re.sub(r"\\{\w+\\}", "[^/]+", re.escape(operation.path))) for operation in OPERATIONS
 ]
+
+_ANSWERING: web.AppKey[set[web.RequestHandler]] = web.AppKey("answering", set)
 
 
 def build_app(options: SandboxOptions) -> web.Application:
     """A complete sandbox as an aiohttp application."""
     app = web.Application(middlewares=[_unrouted], client_max_size=_BODY_LIMIT)
     world = app[WORLD] = World(options)
+    app[_ANSWERING] = set()
     for operation in OPERATIONS:
         handler = functools.partial(pass_gate, operation)
         app.router.add_route(operation.method, "/v1/{organization}" + operation.path, handler)
@@ -47,13 +51,24 @@ async def _unrouted(
     """What Starlette says where no route fits: 307 for a wrong last slash, 405, 404."""
     refused = request.match_info.http_exception
     if refused is None:
-        return await handler(request)
+        return await _answered(request, handler)
     if refused.status == 405:
         return json_response({"detail": "Method Not Allowed"}, 405, {"Allow": refused.headers.get("Allow", "")})
     path = request.path.rstrip("/") if request.path.endswith("/") else f"{request.path}/"
     if any(pattern.fullmatch(path) for pattern in _PATHS):
         return web.Response(status=307, headers={"Location": other_slash(request)})
     return json_response({"detail": "Not Found"}, 404)
+
+
+async def _answered(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    answering = request.app[_ANSWERING]
+    answering.add(request.protocol)
+    try:
+        return await handler(request)
+    finally:
+        answering.discard(request.protocol)
 
 
 class Sandbox:
@@ -96,11 +111,20 @@ class Sandbox:
 
     async def _stay_shut(self, seconds: float) -> None:
         await self.close_door()
-        if self._runner.server is not None:
-            for connection in self._runner.server.connections:
-                connection.close()
-        await asyncio.sleep(seconds)
+        self._drop()
+        await asyncio.sleep(min(seconds, _ACCEPTING_S))
+        self._drop()
+        await asyncio.sleep(max(0.0, seconds - _ACCEPTING_S))
         await self.open_door()
+
+    def _drop(self) -> None:
+        """What is being answered is answered to its end. Merely `close` would leave the others open and unheard."""
+        if self._runner.server is not None:
+            for connection in list(self._runner.server.connections):
+                if connection in self._runner.app[_ANSWERING]:
+                    connection.close()
+                else:
+                    connection.force_close()
 
     async def close(self) -> None:
         """Stops listening, cuts what still streams, and forgets what was not committed."""

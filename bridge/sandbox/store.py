@@ -133,6 +133,10 @@ class Store:
         self.users[user.org_id, user.user_id] = user
         self._file.put("users", f"{user.org_id}/{user.user_id}", user)
 
+    def drop_user(self, user: User) -> None:
+        self.users.pop((user.org_id, user.user_id), None)
+        self._file.put("users", f"{user.org_id}/{user.user_id}", None)
+
     def save_destination(self, destination: Destination) -> None:
         self.destinations[destination.id] = destination
         self._file.put("destinations", destination.id, destination)

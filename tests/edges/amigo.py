@@ -8,7 +8,7 @@ from bridge.core.event import Kind
 from bridge.core.route import OnBusy, RoutedEvent
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.client import Credentials, HttpClient
-from bridge.edges.amigo.tokens import Tokens
+from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient
 
 API_KEY = "canary-key-5e1f0c"
 SERVICE = "5f0000000000000000000001"
@@ -16,8 +16,8 @@ CONVERSATION = "6a0000000000000000000001"
 IDLE_S = 0.2
 
 
-def credentials(base_url: str, user_id: str | None = "bridge-user") -> Credentials:
-    return Credentials(base_url, "acme", "key-id-1", API_KEY, user_id)
+def credentials(base_url: str, user_id: str | None = "bridge-user", **more: str) -> Credentials:
+    return Credentials(base_url, "acme", "key-id-1", API_KEY, user_id, **more)
 
 
 def routed(**changes: Any) -> RoutedEvent:
@@ -42,12 +42,10 @@ def routed(**changes: Any) -> RoutedEvent:
 
 @asynccontextmanager
 async def agent_at(base_url: str, *, idle_s: float = IDLE_S, user_id: str | None = "bridge-user") -> AsyncIterator[Any]:
-    """An agent with `client` and `tokens` beside it."""
+    """An agent that tries everything once, as in the bridge."""
     who = credentials(base_url, user_id)
     async with HttpClient(who, idle_s) as client:
-        tokens = Tokens(client, who)
-        agent = AmigoAgent(client, tokens)
-        yield agent
+        yield AmigoAgent(SignedClient(client, who, ONE_ATTEMPT, lambda: 0.0))
 
 
 async def read(stream: AsyncIterator[bytes], into: list[bytes] | None = None) -> bytes:

@@ -1,11 +1,14 @@
 """Every fault strikes where it says and leaves behind what it says."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
+from bridge.cli import main
 from bridge.sandbox import FAULTS_HELP
 from bridge.sandbox.draft import SCRIPTS
 from bridge.sandbox.fault import KINDS
@@ -35,6 +38,16 @@ async def committed(caller: Caller) -> int:
 
 def test_the_manual_names_every_fault_and_every_scripted_reply() -> None:
     assert [name for name in [*KINDS, *SCRIPTS] if f"  {name} " not in FAULTS_HELP] == []
+
+
+def test_the_readme_names_every_fault() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    assert [name for name in KINDS if f"`{name}`" not in readme] == []
+
+
+def test_the_help_shows_the_page_as_it_is_written() -> None:
+    shown = {line.strip() for line in CliRunner().invoke(main, ["sandbox", "--help"]).output.splitlines()}
+    assert [line for line in FAULTS_HELP.splitlines() if line.strip() not in shown] == []
 
 
 @pytest.mark.parametrize("operation", ["create", "interact"])

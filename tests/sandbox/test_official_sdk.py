@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from amigo_sdk import AmigoClient, AsyncAmigoClient
-from amigo_sdk.errors import BadRequestError, ConflictError, NotFoundError
+from amigo_sdk.errors import AuthenticationError, BadRequestError, ConflictError, NotFoundError
 from amigo_sdk.generated import model
 
-from .caller import SERVICE, Caller
+from .caller import SERVICE, Caller, until
 from .conftest import Start
 
 TEXT = model.Format.text
@@ -33,6 +33,7 @@ def in_a_moment() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=1)
 
 
+VOICE = model.CreateConversationParametersQuery(response_format=model.Format.voice)
 CREATE = model.CreateConversationParametersQuery(response_format=TEXT)
 INTERACT = model.InteractWithConversationParametersQuery(request_format=TEXT, response_format=TEXT)
 STARTER = model.ConversationGenerateConversationStarterRequest(
@@ -89,9 +90,8 @@ async def test_the_async_client_reads_everything_else(caller: Caller) -> None:
 
 
 async def test_the_async_client_hears_voice_and_finds_its_source(caller: Caller) -> None:
-    voice = model.CreateConversationParametersQuery(response_format=model.Format.voice)
     async with AsyncAmigoClient(**credentials(caller)) as sdk:
-        created = [event.root async for event in await sdk.conversations.create(create_body(), voice)]
+        created = [event.root async for event in await sdk.conversations.create(create_body(), VOICE)]
         source = await sdk.conversations.get_message_source(created[0].conversation_id, created[-1].message_id)
     assert source.content_type == "audio/wav"
 
@@ -119,6 +119,87 @@ async def test_the_sdk_gets_a_new_token_when_its_own_is_refused(start: Start) ->
     assert [entry["status"] for entry in journal] == [200, 200, 401, 200, 200]
 
 
+async def test_every_event_and_every_action_parses_in_its_models(caller: Caller) -> None:
+    """What the SDK refuses (unknown types, a skip) it cannot judge; of the rest nothing is left out."""
+    message = "hello [[reply:all-actions]]"
+    async with AsyncAmigoClient(**credentials(caller)) as sdk:
+        created = [event.root async for event in await sdk.conversations.create(create_body(message), CREATE)]
+        stream = await sdk.conversations.interact(created[0].conversation_id, INTERACT, text_message=message)
+        asked = [event.root async for event in stream]
+    for events in (created, asked):
+        actions = [event.action.model_dump()["type"] for event in events if hasattr(event, "action")]
+        assert len(set(actions)) == 24
+    kinds = {type(event).__name__ for event in (*created, *asked)}
+    assert kinds == {
+        *("ConversationCreatedEvent", "UserMessageAvailableEvent", "CurrentAgentActionEvent"),
+        *("NewMessageEvent", "InteractionCompleteEvent"),
+    }
+
+
+async def test_the_async_client_speaks_and_pages(caller: Caller) -> None:
+    spoken = model.InteractWithConversationParametersQuery(
+        request_format="voice", response_format="voice", request_audio_config={"type": "mp3"}
+    )
+    async with AsyncAmigoClient(**credentials(caller)) as sdk:
+        created = [event.root async for event in await sdk.conversations.create(create_body(), CREATE)]
+        conversation_id = created[0].conversation_id
+        stream = await sdk.conversations.interact(
+            conversation_id, spoken, audio_bytes=b"ID3" + bytes(100), audio_content_type="audio/mpeg"
+        )
+        assert type([event.root async for event in stream][-1]).__name__ == "InteractionCompleteEvent"
+        found: list[str] = []
+        token: int | None = 0
+        while token is not None:
+            query = model.GetConversationMessagesParametersQuery(
+                limit=1, continuation_token=token, sort_by=["+created_at"]
+            )
+            page = await sdk.conversations.messages(conversation_id, query)
+            found += [message.message_type.value for message in page.messages]
+            token = page.continuation_token
+        only = await sdk.conversations.list(model.GetConversationsParametersQuery(id=[conversation_id]))
+    assert found == ["agent-message", "user-message", "agent-message"]
+    assert [row.id for row in only.conversations] == [conversation_id]
+
+
+async def test_the_async_client_keeps_users(caller: Caller) -> None:
+    changes = model.UserUpdateUserInfoRequest(
+        first_name="Grace", preferred_language={}, timezone="Europe/Berlin", additional_context=["prefers tea"]
+    )
+    async with AsyncAmigoClient(**credentials(caller)) as sdk:
+        user_id = (await sdk.users.create(new_user(3))).user_id
+        await sdk.users.update(user_id, changes)
+        (row,) = (await sdk.users.list(model.GetUsersParametersQuery(user_id=[user_id]))).users
+        known = await sdk.users.get_model(user_id)
+        await sdk.users.delete(user_id)
+        with pytest.raises(NotFoundError):
+            await sdk.users.get_model(user_id)
+        with pytest.raises(NotFoundError):
+            await sdk.users.delete("non-existent-id")
+    assert (row.first_name, row.last_name, row.preferences.timezone) == ("Grace", "L", "Europe/Berlin")
+    assert (known.user_models, known.additional_context) == ([], ["prefers tea"])
+
+
+async def test_the_agent_remembers_a_user_whose_conversation_was_processed(start: Start) -> None:
+    caller = await start(post_processing_s=0)
+    async with AsyncAmigoClient(**credentials(caller)) as sdk:
+        created = [event.root async for event in await sdk.conversations.create(create_body("Invoice 7"), CREATE)]
+        await sdk.conversations.finish(created[0].conversation_id)
+
+        async def analyzed() -> bool:
+            rows = await sdk.conversations.list(model.GetConversationsParametersQuery())
+            return bool(rows.conversations[0].is_analyzed)
+
+        await until(analyzed)
+        assert "Invoice 7" in (await sdk.users.get_model("sdk-user")).user_models[0].content
+
+
+@pytest.mark.parametrize("wrong", [{"api_key": "invalid_key"}, {"organization_id": "invalid-org-id-123"}])
+async def test_wrong_credentials_are_an_authentication_error(caller: Caller, wrong: dict[str, str]) -> None:
+    async with AsyncAmigoClient(**{**credentials(caller), **wrong}) as sdk:
+        with pytest.raises(AuthenticationError):
+            await sdk.services.get_services()
+
+
 def hold(sdk: AmigoClient) -> Iterator[Any]:
     """The whole conversation again, blocking."""
     created = [event.root for event in sdk.conversations.create(create_body("Invoice 7"), CREATE)]
@@ -143,6 +224,10 @@ def hold(sdk: AmigoClient) -> Iterator[Any]:
     yield sdk.organizations.get().org_name
     yield sdk.users.create(new_user(2)).user_id
     yield sdk.users.list().users
+    with pytest.raises(NotFoundError):
+        sdk.users.get_model("non-existent-id")
+    spoken = [event.root for event in sdk.conversations.create(create_body(), VOICE)]
+    yield sdk.conversations.get_message_source(spoken[0].conversation_id, spoken[-1].message_id).url
 
 
 async def test_the_blocking_client_does_all_of_it(caller: Caller) -> None:

@@ -33,6 +33,7 @@ MODELS: dict[str, Any] = {
     "get-services": model.ServiceGetServicesResponse,
     "create-invited-user": model.UserCreateInvitedUserResponse,
     "get-users": model.UserGetUsersResponse,
+    "get-user-model": model.UserGetUserModelResponse,
     "create-webhook-destination": model.WebhookDestinationCreateWebhookDestinationResponse,
     "get_webhook_destinations": model.WebhookDestinationGetWebhookDestinationsResponse,
     "rotate-webhook-destination-secret": model.WebhookDestinationRotateWebhookDestinationSecretResponse,
@@ -96,9 +97,12 @@ class Session:
         await self.ask("get-organization", "GET", "/organization/")
         await self.ask("get-services", "GET", "/service/?limit=2")
         user = {"first_name": "A", "last_name": "B", "email": "a@example.com", "role_name": "DefaultUserRole"}
-        await self.ask("create-invited-user", "POST", "/user/", user)
+        made = await self.ask("create-invited-user", "POST", "/user/", user)
         await self.ask("create-invited-user", "POST", "/user/", user)
         await self.ask("get-users", "GET", "/user/")
+        await self.ask("update-user-info", "POST", f"/user/{made['user_id']}", {"timezone": "Europe/Berlin"})
+        await self.ask("get-user-model", "GET", f"/user/{made['user_id']}/user_model")
+        await self.ask("delete-user", "DELETE", f"/user/{made['user_id']}")
         starter = {"service_id": SERVICE, "facets": ["x"], "min_count": 1, "max_count": 2}
         await self.ask(
             "generate-conversation-starter",

@@ -6,7 +6,7 @@ No redirects, no proxies from the environment, no compression; no total time lim
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,17 +25,28 @@ MOST_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
 ERROR_S = 2.0
 """How long the words of an error may take to come; the status is enough."""
+JSON = {"Content-Type": "application/json"}
+
+
+Params = Mapping[str, str | Sequence[str]]
+"""Query parameters; a list is sent as the same key several times (contract, section 1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Where the API is and who the bridge is there. The key never shows in a repr."""
+    """Where the API is and who the bridge is there. The key never shows in a repr.
+
+    `token_organization_id` is the organization that issues the tokens where that is another one (`X-ORG-ID`),
+    `mongo_cluster` the name of a dedicated cluster (contract, section 1).
+    """
 
     base_url: str
     organization_id: str
     api_key_id: str
     api_key: str
     user_id: str | None = None
+    token_organization_id: str | None = None
+    mongo_cluster: str | None = None
 
     def __repr__(self) -> str:
         return f"Credentials({self.base_url!r}, {self.organization_id!r}, user_id={self.user_id!r})"
@@ -43,16 +54,20 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `operation` names it in errors and for the rate limits; `user_id` is whose limits it counts on."""
+    """One request. `operation` names it in errors and for the rate limits; `user_id` is whose limits it counts on.
+
+    `path` follows `/v1/{organization}`; without `organization_id` it is the organization of the credentials.
+    """
 
     operation: str
     method: str
     path: str
     user_id: str
-    params: Mapping[str, str] | None = None
+    params: Params | None = None
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     body: bytes | None = field(default=None, repr=False)
     stream: bool = False
+    organization_id: str | None = None
 
 
 class HttpClient:
@@ -60,7 +75,9 @@ class HttpClient:
 
     def __init__(self, credentials: Credentials, idle_s: float) -> None:
         self._credentials = credentials
-        self._root = f"{credentials.base_url.rstrip('/')}/v1/{credentials.organization_id}"
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": "amigo-bridge"}
+        if credentials.mongo_cluster is not None:
+            self._headers["x-mongo-cluster-name"] = credentials.mongo_cluster
         self._secrets = tuple(secret for secret in (credentials.api_key,) if secret)
         self._pace = Pace()
         self._stream_timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
@@ -72,7 +89,7 @@ class HttpClient:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
         self._session = aiohttp.ClientSession(
             connector=connector,
-            headers={"Accept-Encoding": "identity", "User-Agent": "amigo-bridge"},
+            headers=self._headers,
             trust_env=False,
             read_bufsize=READ_BYTES,
         )
@@ -112,7 +129,7 @@ class HttpClient:
         self._wait_no_longer(call)
         request = self._session.request(
             call.method,
-            self._root + call.path,
+            self._url(call),
             params=call.params,
             headers=call.headers,
             data=call.body,
@@ -126,6 +143,10 @@ class HttpClient:
         async with response:
             await self._check(call, response)
             yield response
+
+    def _url(self, call: Call) -> str:
+        organization_id = call.organization_id or self._credentials.organization_id
+        return f"{self._credentials.base_url.rstrip('/')}/v1/{organization_id}{call.path}"
 
     def _wait_no_longer(self, call: Call) -> None:
         now_s = time.monotonic()

@@ -97,7 +97,9 @@ class Tokens:
             "x-api-key-id": self._credentials.api_key_id,
             "x-user-id": user_id,
         }
-        return Call("sign-in", "POST", "/user/signin_with_api_key", user_id, headers=headers)
+        issuer = self._credentials.token_organization_id
+        path = "/user/signin_with_api_key"
+        return Call("sign-in", "POST", path, user_id, headers=headers, organization_id=issuer)
 
 
 def _token(found: object) -> Token:

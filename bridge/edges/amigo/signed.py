@@ -1,0 +1,119 @@
+"""Calls in a user's name: the token, one sign-in more after a 401 (contract, 6.2), resends, and pages of rows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from bridge.core.backoff import RetryPolicy
+from bridge.core.failure import ApiError, Lost, Refused, SignInRefused
+from bridge.core.resend import resend_wait_s
+from bridge.edges.amigo.client import Call, Credentials, HttpClient
+from bridge.edges.amigo.tokens import Tokens
+from bridge.flow.ports import Dice
+
+ONE_ATTEMPT = RetryPolicy(attempts=1)
+"""For callers who try again by themselves: two layers of retries would multiply."""
+MOST_PAGES = 1000
+
+Answer = TypeVar("Answer")
+
+
+class SignedClient:
+    """Sends calls as their users. `policy` is about requests that may be sent again at once; the rest is raised."""
+
+    def __init__(self, client: HttpClient, credentials: Credentials, policy: RetryPolicy, dice: Dice) -> None:
+        self._client = client
+        self.tokens = Tokens(client, credentials)
+        self._issuer = credentials.token_organization_id
+        self._policy = policy
+        self._dice = dice
+
+    async def send(self, call: Call) -> Any:
+        """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.failure` names."""
+        return await self._resent(call, self._client.send)
+
+    async def send_unsigned(self, call: Call) -> Any:
+        """As `send`, for the one operation that needs no token."""
+        return await self._client.send(call)
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Inside the context, chunks of the body until the server's clean end; what was opened is never sent again."""
+        async with AsyncExitStack() as stack:
+
+            def opened(signed: Call) -> Awaitable[AsyncIterator[bytes]]:
+                request: AbstractAsyncContextManager[AsyncIterator[bytes]] = self._client.stream(signed)
+                return stack.enter_async_context(request)
+
+            yield await self._resent(call, opened)
+
+    async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[dict[str, Any]]:
+        """Every row of every page, once though it moved to the next page meanwhile. Raises Lost for what is no page."""
+        seen: set[str] = set()
+        offset = 0
+        for _ in range(MOST_PAGES):
+            paged = {**(call.params or {}), "limit": str(limit), "continuation_token": str(offset)}
+            page = await self.send(replace(call, params=paged))
+            found = _rows(call, page, name)
+            for row in found:
+                if (row_id := str(row.get("id"))) not in seen:
+                    seen.add(row_id)
+                    yield row
+            if not page.get("has_more"):
+                return
+            offset = _next_offset(call, page.get("continuation_token"), offset, len(found))
+        raise Lost(f"{call.operation}: more than {MOST_PAGES} pages")
+
+    async def _resent(self, call: Call, ask: Callable[[Call], Awaitable[Answer]]) -> Answer:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._signed(call, ask)
+            except ApiError as error:
+                wait_s = resend_wait_s(call.operation, error, attempt, self._policy, self._dice())
+                if wait_s is None:
+                    raise
+            await asyncio.sleep(wait_s)
+
+    async def _signed(self, call: Call, ask: Callable[[Call], Awaitable[Answer]]) -> Answer:
+        """A 401 precedes any processing, so the same request may be sent once more with a fresh token."""
+        token = await self.tokens.of(call.user_id)
+        try:
+            return await ask(self._as(call, token))
+        except Refused as error:
+            if error.status != 401:
+                raise
+        self.tokens.drop(call.user_id, token)
+        token = await self.tokens.of(call.user_id)
+        try:
+            return await ask(self._as(call, token))
+        except Refused as error:
+            if error.status != 401:
+                raise
+            raise SignInRefused(f"a fresh token was refused: {error}") from None
+
+    def _as(self, call: Call, token: str) -> Call:
+        headers = {**(call.headers or {}), "Authorization": f"Bearer {token}"}
+        if self._issuer is not None:
+            headers["X-ORG-ID"] = self._issuer
+        return replace(call, headers=headers)
+
+
+def _rows(call: Call, page: object, name: str) -> list[dict[str, Any]]:
+    found = page.get(name) if isinstance(page, dict) else None
+    if not isinstance(found, list):
+        raise Lost(f"{call.operation}: the answer has no {name}")
+    return [row for row in found if isinstance(row, dict)]
+
+
+def _next_offset(call: Call, token: object, offset: int, read: int) -> int:
+    """Where the next page begins; a token is an offset, as a number or (older pages) as text (contract, row 7.2)."""
+    following = offset + read if token is None else token
+    if isinstance(following, str) and following.isdecimal():
+        following = int(following)
+    if isinstance(following, bool) or not isinstance(following, int) or following <= offset:
+        raise Lost(f"{call.operation}: a continuation token that leads nowhere")
+    return following
