@@ -1,6 +1,6 @@
 """What the flow needs of the world. Edges keep these promises; `tests/promises` holds fake and real to them alike."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -8,6 +8,7 @@ from bridge.core.dead_letter import Copy
 from bridge.core.event import Event
 from bridge.core.history import ConversationRow, Message
 from bridge.core.incoming import Incoming
+from bridge.core.ledger import Claim, Entry
 from bridge.core.outbound import OutboundMessage
 from bridge.core.reconcile import Finish
 from bridge.core.route import Rendered, Route, RoutedEvent
@@ -66,6 +67,29 @@ class Copier(Protocol):
 
 class CopyRefused(Exception):
     """The broker refused a copy, or there is no queue for it: somebody must look at the topology."""
+
+
+class Ledger(Protocol):
+    """Remembers events across processes. Every method raises LedgerUnavailable, and returns when it is durable.
+
+    An event that is claimed belongs to this process until `release`, or for as long as it lives and renews its lease.
+    """
+
+    async def claim(self, event_id: str, digest: bytes) -> Claim:
+        """Take the event, unless another process has it. Of two that claim at once, one gets it."""
+
+    async def write(self, entry: Entry) -> None:
+        """Remember this of an event that is claimed. Writes of one event are carried out in order."""
+
+    async def release(self, event_ids: Collection[str]) -> None:
+        """Let go of events, so that any process may claim them at once."""
+
+    async def find(self, event_id: str) -> Entry | None:
+        """What is known, without claiming it."""
+
+
+class LedgerUnavailable(Exception):
+    """The ledger is locked, full, broken or gone. What it would have said must be asked of the API."""
 
 
 class Inbox(Protocol):

@@ -1,0 +1,112 @@
+"""What the ledger remembers of an event, and what follows when the event comes, or comes again (section 4.2).
+
+claimed ▸ requested ▸ open ▸ answered ▸ complete
+                 └────────┴──── or failed
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from bridge.core.ending import DeadLetter
+from bridge.core.record import Record, Request
+
+
+class State(StrEnum):
+    """How far an event has come. ANSWERED: the ending's bytes are known; COMPLETE and FAILED are final."""
+
+    CLAIMED = "claimed"
+    REQUESTED = "requested"
+    OPEN = "open"
+    ANSWERED = "answered"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+FINAL = frozenset({State.COMPLETE, State.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of one event.
+
+    `digest` is the SHA-256 of the inbound body, `attempt` counts the attempts used up. `ending` is the line
+    `interaction-complete` as it came, from ANSWERED on. `letter` says why it failed. `replay` is the greatest
+    `x-bridge-replay` acted upon.
+    """
+
+    event_id: str
+    state: State
+    digest: bytes
+    record: Record = field(default_factory=Record)
+    attempt: int = 0
+    ending: bytes | None = None
+    letter: DeadLetter | None = None
+    replay: int = 0
+
+
+class Holder(StrEnum):
+    """Who had the event when it was claimed."""
+
+    NOBODY = "nobody"
+    """The ledger did not know it."""
+    EARLIER = "earlier"
+    """An entry was left by a process that is gone, or settled, or let go: it is this process's now."""
+    ANOTHER = "another"
+    """Another process has it, and its lease runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What claiming came to. `entry` is what was known before; `wait_s` is what is left of another process's lease."""
+
+    holder: Holder
+    entry: Entry | None = None
+    wait_s: float = 0.0
+
+
+class Plan(StrEnum):
+    """What to do with an event that has been claimed."""
+
+    START = "start"
+    """Nothing has been asked for it."""
+    RECONCILE = "reconcile"
+    """Something may have been asked: find out what became of it."""
+    REPUBLISH = "republish"
+    """It was answered: publish the ending's bytes."""
+    REPEAT = "repeat"
+    """It had its ending: acknowledge."""
+    RESUME_FAILURE = "resume-failure"
+    """It failed: see its failure's steps through."""
+    DELAY = "delay"
+    """Another process is at it: come back later."""
+
+
+def plan(claim: Claim, *, redelivered: bool, replay: int) -> Plan:
+    """The table's left side. `replay` is the number in the header `x-bridge-replay`, 0 without one."""
+    entry = claim.entry
+    if claim.holder is Holder.ANOTHER:
+        return Plan.DELAY
+    if entry is None:
+        return Plan.RECONCILE if redelivered else Plan.START
+    match entry.state:
+        case State.COMPLETE:
+            return Plan.REPEAT
+        case State.ANSWERED:
+            return Plan.REPUBLISH
+        case State.FAILED if replay <= entry.replay:
+            return Plan.RESUME_FAILURE
+        case State.FAILED:
+            return Plan.REPUBLISH if entry.ending is not None else Plan.START
+        case _:
+            return Plan.RECONCILE
+
+
+def requests_of(entry: Entry | None, plan_: Plan, carried: Record) -> Record:
+    """What is known of the requests, when the plan is carried out. `carried` is what the message itself tells."""
+    if plan_ is Plan.START:
+        return Record()
+    if entry is None:
+        return carried
+    if entry.record.request is Request.NONE and plan_ is Plan.RECONCILE:
+        return replace(entry.record, request=Request.UNKNOWN)
+    return entry.record
