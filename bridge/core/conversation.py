@@ -73,6 +73,8 @@ class Conversation:
         self.sequence = 0
         self.announced_message_id: str | None = None
         self.conversation_completed = False
+        self.ending: bytes | None = None
+        self.ending_sequence = 0
         self.error = ""
         self.error_code: int | None = None
         self._stamp = stamp
@@ -119,6 +121,8 @@ class Conversation:
         if type_ == COMPLETE and self.complete:
             return []  # one ending an event: a second one on the stream says nothing new
         self.sequence += 1
+        if type_ == COMPLETE:
+            self.ending, self.ending_sequence = line, self.sequence
         self._notice(type_, said)
         return self._stamp.messages(
             self.subject,

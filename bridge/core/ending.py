@@ -104,7 +104,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Settled: everything is confirmed."""
+    """Settled: everything is confirmed; `repeat` where it had been before."""
+
+    repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,11 @@ class Incoming:
         return self._count(PAUSES)
 
     @property
+    def replay(self) -> int:
+        """The number of the replay that this message is, 0 for none."""
+        return self._count(REPLAY)
+
+    @property
     def copies(self) -> int:
         """How often the event has been in a delay queue."""
         return self._count(COPIES)

@@ -1,13 +1,13 @@
 """What the ledger remembers of an event, and what follows when the event comes, or comes again (section 4.2).
 
-claimed ▸ requested ▸ open ▸ answered ▸ complete
+claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a delay queue, with `record` as it was
                  └────────┴──── or failed
 """
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from bridge.core.ending import DeadLetter
+from bridge.core.ending import ROWS, DeadLetter, Outcome
 from bridge.core.record import Record, Request
 
 
@@ -15,6 +15,7 @@ class State(StrEnum):
     """How far an event has come. ANSWERED: the ending's bytes are known; COMPLETE and FAILED are final."""
 
     CLAIMED = "claimed"
+    WAITING = "waiting"
     REQUESTED = "requested"
     OPEN = "open"
     ANSWERED = "answered"
@@ -22,6 +23,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+UNDELIVERABLE = ROWS[Outcome.UNDELIVERABLE].reason
 FINAL = frozenset({State.COMPLETE, State.FAILED})
 
 
@@ -30,8 +32,8 @@ class Entry:
     """What is known of one event.
 
     `digest` is the SHA-256 of the inbound body, `attempt` counts the attempts used up. `ending` is the line
-    `interaction-complete` as it came, from ANSWERED on. `letter` says why it failed. `replay` is the greatest
-    `x-bridge-replay` acted upon.
+    `interaction-complete` as it came, from ANSWERED on; `record.published` is then its sequence. `letter` says why the
+    event failed. `replay` is the greatest `x-bridge-replay` acted upon.
     """
 
     event_id: str
@@ -95,18 +97,24 @@ def plan(claim: Claim, *, redelivered: bool, replay: int) -> Plan:
             return Plan.REPUBLISH
         case State.FAILED if replay <= entry.replay:
             return Plan.RESUME_FAILURE
+        case State.FAILED if entry.ending is not None:
+            return Plan.REPUBLISH
         case State.FAILED:
-            return Plan.REPUBLISH if entry.ending is not None else Plan.START
+            answered = entry.letter is not None and entry.letter.reason == UNDELIVERABLE
+            return Plan.RECONCILE if answered else Plan.START
+        case State.WAITING if not redelivered and not entry.record.needs_proof:
+            return Plan.START
         case _:
             return Plan.RECONCILE
 
 
-def requests_of(entry: Entry | None, plan_: Plan, carried: Record) -> Record:
-    """What is known of the requests, when the plan is carried out. `carried` is what the message itself tells."""
+def requests_of(entry: Entry, plan_: Plan) -> Record:
+    """What is known of an event's requests when its plan is carried out.
+
+    An entry without a request proves nothing after a crash: the ledger may have been away when the request was made.
+    """
     if plan_ is Plan.START:
-        return Record()
-    if entry is None:
-        return carried
-    if entry.record.request is Request.NONE and plan_ is Plan.RECONCILE:
+        return replace(entry.record.cleared(), stream=None, published=0)
+    if plan_ is Plan.RECONCILE and not entry.record.needs_proof:
         return replace(entry.record, request=Request.UNKNOWN)
     return entry.record

@@ -5,15 +5,20 @@ ask   lane ▸ attempt ▸ ended ▸ settlement                `handle`, one at 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 
 from bridge.core.backoff import RetryPolicy
-from bridge.core.ending import ROWS, DeadLetter, Ended, Outcome, Settlement, decide, of_error
+from bridge.core.ending import ROWS, Acknowledge, Again, DeadLetter, Ended, Outcome, Settlement, decide, of_error
 from bridge.core.event import read_event, usable_id
 from bridge.core.failure import InvalidEvent
+from bridge.core.ledger import Entry, Plan, State, plan, requests_of
 from bridge.core.outbound import Subject
+from bridge.core.record import Request
 from bridge.core.route import Defaults, Rendered, RoutedEvent, resolve
 from bridge.core.tally import Tally
+from bridge.flow import steps
+from bridge.flow.book import Book
 from bridge.flow.gate import Gate
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
@@ -22,6 +27,8 @@ from bridge.flow.ports import Delivery, Dice, Log, Routes
 from bridge.flow.settling import Settling, digest
 from bridge.flow.work import Work
 
+ELSEWHERE_S = 5.0
+"""The wait for an event that another process has in hand."""
 CLOSING_S = 5.0
 """How long refusals that are under way may still take at the stop."""
 
@@ -37,6 +44,7 @@ class Dispatcher:
         max_bytes: Mapping[str, int],
         interaction: Interaction,
         settling: Settling,
+        book: Book,
         gate: Gate,
         new_outbox: Callable[[], Outbox],
         policy: RetryPolicy,
@@ -50,6 +58,7 @@ class Dispatcher:
         self._max_bytes = max_bytes
         self._interaction = interaction
         self._settling = settling
+        self._book = book
         self._gate = gate
         self._new_outbox = new_outbox
         self._policy = policy
@@ -62,7 +71,12 @@ class Dispatcher:
     @property
     def in_hand(self) -> int:
         """Events that are held: running, waiting for their turn, or being refused."""
-        return self._lanes.in_hand + len(self._refusals)
+        return len(self._lanes.in_hand) + len(self._refusals)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What is at work on them."""
+        return [*self._lanes.tasks, *self._refusals]
 
     def receive(self, delivery: Delivery) -> None:
         """Take a delivery. Whatever it holds, it will be settled."""
@@ -77,10 +91,53 @@ class Dispatcher:
             self._refuse(delivery, of_error(error), usable_id(delivery.incoming.message_id))
 
     async def handle(self, work: Work) -> Settlement:
-        """One attempt at an event, and what follows from how it ended."""
+        """One attempt at an event, and what follows from how it ended; before the first, what the ledger says."""
+        plan_ = None if work.planned else await self._plan(work)
+        match plan_:
+            case Plan.REPEAT:
+                return Acknowledge(repeat=True)
+            case Plan.RESUME_FAILURE if work.entry is not None and work.entry.letter is not None:
+                return work.entry.letter
+            case Plan.DELAY:
+                return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
+            case Plan.REPUBLISH if work.entry is not None:
+                return await self._ended(work, self._interaction.republish(work, work.entry))
+            case _:
+                return await self._ended(work, self._interaction.attempt(work))
+
+    async def _plan(self, work: Work) -> Plan:
+        claim = await self._book.claim(work)
+        if claim is None:
+            if not work.record.needs_proof:
+                work.record = replace(work.record, request=Request.UNKNOWN)
+            work.planned = True
+            return Plan.RECONCILE
+        steps.reached("claimed")
+        plan_ = plan(claim, redelivered=work.redelivered, replay=work.incoming.replay)
+        work.planned = plan_ is not Plan.DELAY
+        if claim.entry is not None and plan_ is not Plan.DELAY:
+            self._known(work, claim.entry, plan_)
+        return plan_
+
+    def _known(self, work: Work, entry: Entry, plan_: Plan) -> None:
+        """Go on from what the ledger knows of the event."""
+        conflict = entry.digest != work.digest
+        started_over = entry.state is State.FAILED and plan_ is not Plan.RESUME_FAILURE
+        work.record = requests_of(entry, plan_)
+        work.replay = work.incoming.replay if started_over else entry.replay
+        if started_over and plan_ is Plan.START:
+            work.entry = replace(entry, ending=None, letter=None)
+        else:
+            work.attempt = max(work.attempt, entry.attempt)
+        self._tally.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE)
+        self._tally.conflicts += conflict
+        say = self._log.warning if conflict else self._log.info
+        say("event.known", event_id=work.event.id, state=entry.state, plan=plan_, conflict=conflict, replay=work.replay)
+
+    async def _ended(self, work: Work, attempt: Awaitable[Ended]) -> Settlement:
         self._tally.streaming += 1
         try:
-            ended = await self._interaction.attempt(work)
+            ended = await attempt
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -119,6 +176,7 @@ class Dispatcher:
             await asyncio.wait(self._refusals, timeout=min(grace_s, CLOSING_S))
         for task in self._refusals:
             task.cancel()
+        await self._book.let_go(self._lanes.in_hand)
         return left
 
     def _routed(self, delivery: Delivery) -> RoutedEvent:

@@ -14,9 +14,11 @@ from bridge.core.conversation import Conversation, Stage
 from bridge.core.ending import Ended, Outcome, of_error, of_stream
 from bridge.core.failure import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser
 from bridge.core.history import ConversationRow
+from bridge.core.ledger import Entry
 from bridge.core.reconcile import MOST_WAITS, Finding, Finish, Means
 from bridge.core.record import Request
 from bridge.core.route import OnBusy
+from bridge.flow import steps
 from bridge.flow.open_conversations import Open, OpenConversations
 from bridge.flow.outbox import Undeliverable
 from bridge.flow.ports import Agent, Log, Stream
@@ -50,11 +52,19 @@ class Interaction:
 
         Raises nothing that the table of endings has a row for.
         """
-        ended = await self._made(work)
+        return await self._confirmed(work, await self._made(work))
+
+    async def republish(self, work: Work, entry: Entry) -> Ended:
+        """Publish the ending that the ledger has, and see it confirmed."""
+        self._streaming.again(work, entry)
+        return await self._confirmed(work, Ended(Outcome.COMPLETE))
+
+    async def _confirmed(self, work: Work, ended: Ended) -> Ended:
         try:
             await work.outbox.all_confirmed()
         except Undeliverable as error:
             return Ended(Outcome.UNDELIVERABLE, str(error))
+        steps.reached("confirmed")
         return ended
 
     async def _made(self, work: Work) -> Ended:

@@ -68,8 +68,14 @@ class Lanes:
         return self._in_hand.get(event_id)
 
     @property
-    def in_hand(self) -> int:
-        return len(self._in_hand)
+    def in_hand(self) -> list[str]:
+        """The ids of the events that are held."""
+        return list(self._in_hand)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What is at work on them."""
+        return list(self._tasks)
 
     def add(self, work: Work) -> None:
         """Put an event at the end of its lane, or, where it comes back from a delay queue, in its old place."""
@@ -135,8 +141,8 @@ class Lanes:
 
     async def _turn(self, lane: Lane, work: Work) -> None:
         match await self._handler.handle(work):
-            case Acknowledge():
-                self._settling.acknowledge(work)
+            case Acknowledge(repeat):
+                await self._settling.complete(work, repeat=repeat)
                 self._drop(lane, work)
             case DeadLetter() as letter:
                 await self._settling.bury(work, letter)

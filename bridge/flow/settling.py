@@ -13,12 +13,15 @@ from bridge.core.dead_letter import Copy
 from bridge.core.ending import DeadLetter
 from bridge.core.outbound import Stamp, Subject, ending_id
 from bridge.core.tally import Tally
+from bridge.flow import steps
+from bridge.flow.book import Book
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports import Clock, Copier, CopyRefused, Delivery, Dice, Log
 from bridge.flow.work import Work
 
 MOST_REMEMBERED = 10_000
 COMPLETE = "ack"
+REPEAT = "repeat"
 
 V = TypeVar("V")
 
@@ -29,6 +32,7 @@ class Settling:
     def __init__(
         self,
         copier: Copier,
+        book: Book,
         stamp: Stamp,
         dead_exchange: str,
         policy: RetryPolicy,
@@ -38,6 +42,7 @@ class Settling:
         log: Log,
     ) -> None:
         self._copier = copier
+        self._book = book
         self._stamp = stamp
         self._dead_exchange = dead_exchange
         self._policy = policy
@@ -70,30 +75,52 @@ class Settling:
         """Ack: everything that had to be confirmed is confirmed."""
         work.acknowledge()
         _remember(self._settled_as, work.event.id, work.incoming.edition)
-        if settlement == COMPLETE:
+        if settlement in (COMPLETE, REPEAT):
             _remember(self._complete, work.event.id, digest(work.incoming.body))
         self._settled(work, settlement, **fields)
+
+    async def complete(self, work: Work, *, repeat: bool) -> None:
+        """Ack, once the ledger knows that everything is confirmed."""
+        if repeat:
+            self.acknowledge(work, REPEAT)
+            return
+        steps.reached("before-complete")
+        await self._book.complete(work)
+        steps.reached("before-ack")
+        self.acknowledge(work)
 
     async def park(self, work: Work, after_s: float) -> None:
         """Hand the event to a delay queue, with what is known of it, and ack."""
         level_s = delay_level(after_s)
+        await self._book.waiting(work)
+        steps.reached("parking")
         copy = dead_letter.delayed(
             work.incoming, level_s, attempt=work.attempt, pauses=work.pauses, record=work.record.dump()
         )
         await self._copied(copy)
+        steps.reached("parked")
+        await self._book.let_go((work.event.id,))
         self.acknowledge(work, "parked", delay_s=level_s)
 
     async def bury(self, work: Work, letter: DeadLetter) -> None:
-        """Dead-letter the event, say `bridge-failed`, and ack, each after the other's confirm."""
+        """Dead-letter the event, say `bridge-failed`, and ack, each after the other's confirm.
+
+        What was answered is not said to have failed: its ending comes with the replay of the dead letter.
+        """
+        await self._book.failed(work, letter)
+        steps.reached("dead-lettering")
         await self._copied(self._dead(work.delivery, letter, work.conversation_id))
-        await self._say_failed(work.subject, work.outbox, letter)
+        steps.reached("dead-lettered")
+        if not work.answered:
+            await self._say_failed(work.subject, work.outbox, letter, work.replay)
+        steps.reached("failure-said")
         self.acknowledge(work, letter.reason, error=letter.error)
 
     async def refuse(self, delivery: Delivery, subject: Subject | None, outbox: Outbox, letter: DeadLetter) -> None:
         """The same for a message that never became work; `subject` is None where not even its id is known."""
         await self._copied(self._dead(delivery, letter, None))
         if subject is not None:
-            await self._say_failed(subject, outbox, letter)
+            await self._say_failed(subject, outbox, letter, delivery.incoming.replay)
         delivery.ack()
         if subject is not None:
             _remember(self._settled_as, subject.event_id, delivery.incoming.edition)
@@ -136,13 +163,13 @@ class Settling:
                 )
                 await asyncio.sleep(wait_s)
 
-    async def _say_failed(self, subject: Subject, outbox: Outbox, letter: DeadLetter) -> None:
+    async def _say_failed(self, subject: Subject, outbox: Outbox, letter: DeadLetter, replay: int) -> None:
         """Publish the ending on every outbound but those that may have the other one already.
 
         Where patience is out with that as well, the dead letter, which is confirmed, must do.
         """
         facts = {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts}
-        message_id = ending_id(subject.event_id, "bridge-failed")
+        message_id = ending_id(subject.event_id, "bridge-failed") + (f":{replay}" if replay else "")
         await outbox.all_told()
         told = self._stamp.own(subject, "bridge-failed", message_id, facts, {})
         outbox.put(message for message in told if message.outbound not in outbox.ended)

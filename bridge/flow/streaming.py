@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
-from bridge.core.conversation import Conversation, Stage
+from bridge.core.conversation import COMPLETE, Conversation, Stage
 from bridge.core.failure import LineTooLong, Lost
 from bridge.core.history import recovered_ending
+from bridge.core.ledger import Entry
 from bridge.core.ndjson import LineSplitter
 from bridge.core.outbound import Stamp, ending_id
 from bridge.core.reconcile import Finding
+from bridge.flow import steps
+from bridge.flow.book import Book
 from bridge.flow.ports import Publisher, Stream
 from bridge.flow.reading import Reading
 from bridge.flow.work import Work
@@ -33,8 +36,11 @@ class Limits:
 class Streaming:
     """Publishes what a stream says, what was recovered in its place, and what of it is void."""
 
-    def __init__(self, publisher: Publisher, stamp: Stamp, limits: Limits, new_stream: Callable[[], str]) -> None:
+    def __init__(
+        self, publisher: Publisher, book: Book, stamp: Stamp, limits: Limits, new_stream: Callable[[], str]
+    ) -> None:
         self._publisher = publisher
+        self._book = book
         self._stamp = stamp
         self._limits = limits
         self._new_stream = new_stream
@@ -42,8 +48,11 @@ class Streaming:
     async def run(self, work: Work, request: AbstractAsyncContextManager[Stream]) -> Conversation:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened."""
         conversation = Conversation(work.subject, self._new_stream(), self._stamp)
+        await self._book.requested(work, conversation.stream)
+        steps.reached("before-post")
         try:
             async with asyncio.timeout(self._limits.longest_s) as deadline, request as stream:
+                steps.reached("post-answered")
                 conversation.opened()
                 self._opened(work, conversation)
                 await self._read(work, conversation, stream, deadline)
@@ -64,6 +73,15 @@ class Streaming:
         extra = {"stream": work.stream, "sequence": 1, "recovered": True}
         message_id = ending_id(work.event.id, "interaction-complete")
         work.outbox.put(self._stamp.messages(work.subject, "interaction-complete", message_id, body, extra))
+
+    def again(self, work: Work, entry: Entry) -> None:
+        """Publish an ending that the ledger has, with the ids that it had."""
+        if entry.ending is None or entry.record.stream is None:
+            raise ValueError("an entry without an ending cannot be published again")
+        work.conversation_id, work.stream = entry.record.conversation_id, entry.record.stream
+        extra = {"stream": work.stream, "sequence": entry.record.published}
+        message_id = ending_id(work.event.id, COMPLETE)
+        work.outbox.put(self._stamp.messages(work.subject, COMPLETE, message_id, entry.ending, extra))
 
     def void(self, work: Work, reason: str) -> None:
         """Nothing was carried out: subscribers drop what they saw of it, and the next request needs no proof."""
@@ -101,9 +119,9 @@ class Streaming:
             try:
                 lines = splitter.feed(chunk)
             except LineTooLong as error:
-                self._publish(work, conversation, error.lines)
+                await self._publish(work, conversation, error.lines)
                 raise
-            self._publish(work, conversation, lines)
+            await self._publish(work, conversation, lines)
             if not conversation.listening:
                 return
             if conversation.complete and not lingering:
@@ -113,21 +131,32 @@ class Streaming:
                 await reading.on_until(self._publisher.room())
         rest = splitter.close()
         if rest is not None:
-            self._publish(work, conversation, [rest])
+            await self._publish(work, conversation, [rest])
         conversation.ended()
 
-    def _publish(self, work: Work, conversation: Conversation, lines: list[bytes]) -> None:
-        for line in lines:
-            work.outbox.put(conversation.receive(line))
-        if conversation.sequence != work.record.published:
-            work.lines += conversation.sequence - work.record.published
-            work.conversation_id = conversation.subject.conversation_id
-            work.record = replace(
-                work.record,
-                published=conversation.sequence,
-                conversation_id=work.conversation_id,
-                announced=conversation.announced_message_id,
-            )
+    async def _publish(self, work: Work, conversation: Conversation, lines: list[bytes]) -> None:
+        """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
+        before = work.record
+        messages = [message for line in lines for message in conversation.receive(line)]
+        if conversation.sequence == before.published:
+            return
+        work.lines += conversation.sequence - before.published
+        work.conversation_id = conversation.subject.conversation_id
+        work.record = replace(
+            before,
+            published=conversation.sequence,
+            conversation_id=work.conversation_id,
+            announced=conversation.announced_message_id,
+        )
+        if conversation.ending is not None and not work.answered:
+            steps.reached("complete-read")
+            await self._book.answered(work, conversation.ending, conversation.ending_sequence)
+            steps.reached("ending-recorded")
+        elif not before.published:
+            await self._book.opened(work)
+            steps.reached("conversation-recorded")
+        work.outbox.put(messages)
+        steps.reached("line")
 
 
 def _within(deadline: asyncio.Timeout, seconds: float) -> None:

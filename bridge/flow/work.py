@@ -1,8 +1,10 @@
 """One external event in hand: its deliveries, what is known of its requests, and what has gone out for it."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 from bridge.core.incoming import RECORD, Incoming
+from bridge.core.ledger import Entry
 from bridge.core.outbound import Subject
 from bridge.core.record import Record, Request, load
 from bridge.core.route import RoutedEvent
@@ -14,7 +16,9 @@ from bridge.flow.ports import Delivery
 class Work:
     """One event, from its delivery to its settlement. `attempt` counts those used up, `pauses` the waits since.
 
-    `started_s` is the time of the delivery on the event loop's clock.
+    `started_s` is the time of the delivery on the event loop's clock. `entry` is what the ledger has of it, None where
+    it could not be claimed; `planned` says that it was claimed, or that this was tried. `replay` is the number of the
+    replay that started it over, 0 without one.
     """
 
     event: RoutedEvent
@@ -30,6 +34,9 @@ class Work:
     lines: int = 0
     voids: int = 0
     recovered: bool = False
+    entry: Entry | None = None
+    planned: bool = False
+    replay: int = 0
     repeats: list[Delivery] = field(default_factory=list)
 
     @classmethod
@@ -51,6 +58,20 @@ class Work:
     @property
     def incoming(self) -> Incoming:
         return self.delivery.incoming
+
+    @property
+    def digest(self) -> bytes:
+        """What tells this body from another: its SHA-256."""
+        return hashlib.sha256(self.incoming.body).digest()
+
+    @property
+    def redelivered(self) -> bool:
+        return redelivered(self.incoming)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the ledger has the ending."""
+        return self.entry is not None and self.entry.ending is not None
 
     @property
     def number(self) -> int:
@@ -76,10 +97,15 @@ class Work:
 
 def past(incoming: Incoming) -> Record:
     """What is known of earlier requests: nothing after a redelivery, what the header says of a delayed copy."""
-    count = incoming.headers.get("x-delivery-count", 0)
-    if incoming.redelivered or (isinstance(count, int) and count > 0):
+    if redelivered(incoming):
         return Record(request=Request.UNKNOWN)
     return load(incoming.headers.get(RECORD))
+
+
+def redelivered(incoming: Incoming) -> bool:
+    """Whether an earlier delivery of this very message may have been worked on."""
+    count = incoming.headers.get("x-delivery-count", 0)
+    return incoming.redelivered or (isinstance(count, int) and count > 0)
 
 
 def traceparent(incoming: Incoming) -> str | None:

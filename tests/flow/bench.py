@@ -13,6 +13,7 @@ from bridge.core.incoming import Incoming
 from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey, Stamp
 from bridge.core.route import Defaults
 from bridge.core.tally import Tally
+from bridge.flow.book import Book
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.gate import Gate
 from bridge.flow.interaction import Interaction
@@ -20,7 +21,17 @@ from bridge.flow.outbox import Outbox
 from bridge.flow.reconciliation import Reconciliation
 from bridge.flow.settling import Settling
 from bridge.flow.streaming import Limits, Streaming
-from tests.fakes import FakeAgent, FakeCopier, FakeDelivery, FakeInbox, FakeLog, FakePublisher, FakeRoutes, Trace
+from tests.fakes import (
+    FakeAgent,
+    FakeCopier,
+    FakeDelivery,
+    FakeInbox,
+    FakeLedger,
+    FakeLog,
+    FakePublisher,
+    FakeRoutes,
+    Trace,
+)
 
 QUEUE = "bridge.events"
 USER, SERVICE = "user-1", "5f0000000000000000000001"
@@ -47,6 +58,7 @@ class Bench:
         defaults: Defaults | None = None,
         dice: float = 0.5,
         copies_return: bool = True,
+        ledger: FakeLedger | None = None,
     ) -> None:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
@@ -63,28 +75,45 @@ class Bench:
         self._tasks: list[asyncio.Task[None]] = []
         self.copier.arrived = self._delayed if copies_return else lambda copy: None
         self.inbox.resumed = self._resumed
+        self.ledger = ledger or FakeLedger()
+        self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
+        self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """What a process has in its own memory."""
 
         def roll() -> float:
-            return dice
+            return self._dice
 
-        stamp = Stamp(outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
-        self.reconciliation = Reconciliation(self.agent, settle_s, self.log)
-        self.streaming = Streaming(self.publisher, stamp, limits or Limits(4096, 900.0), self._new_stream)
+        stamp = Stamp(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
+        self.reconciliation = Reconciliation(self.agent, self._settle_s, self.log)
+        self.book = Book(self.ledger, self.log)
+        self.streaming = Streaming(self.publisher, self.book, stamp, self._limits, self._new_stream)
         self.interaction = Interaction(self.agent, self.streaming, self.reconciliation, self.log)
         self.settling = Settling(
-            self.copier, stamp, "bridge.dead", self.policy, lambda: 1_700_000_000.0, roll, self.tally, self.log
+            self.copier,
+            self.book,
+            stamp,
+            "bridge.dead",
+            self.policy,
+            lambda: 1_700_000_000.0,
+            roll,
+            self.tally,
+            self.log,
         )
         self.gate = Gate(self.agent, self.inbox, self.policy, roll, self.log)
         self.dispatcher = Dispatcher(
             routes=self.routes,
-            defaults=defaults or Defaults(),
+            defaults=self._defaults,
             max_bytes={QUEUE: 1024 * 1024},
             interaction=self.interaction,
             settling=self.settling,
+            book=self.book,
             gate=self.gate,
             new_outbox=lambda: Outbox(self.publisher, self.policy, roll, self.log),
             policy=self.policy,
-            park_after_s=park_after_s,
+            park_after_s=self._park_after_s,
             dice=roll,
             tally=self.tally,
             log=self.log,
@@ -110,6 +139,18 @@ class Bench:
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
         self._tasks = [asyncio.create_task(self.gate.run()), asyncio.create_task(self.dispatcher.run())]
+
+    async def restart(self) -> None:
+        """The process dies where it stands; the next one gets what was not acknowledged."""
+        self.bugs_expected = True  # a lane that was cut down says so
+        for task in (*self._tasks, *self.dispatcher.tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self.dispatcher.tasks, return_exceptions=True)
+        self._assemble()
+        self.start()
+        await self.until(lambda: self.gate.is_open, "the gate opens")
+        for delivery in [each for each in self.deliveries if not each.acked and each.alive]:
+            self.redeliver(delivery)
 
     async def stop(self, grace_s: float) -> int:
         self.stopped = True

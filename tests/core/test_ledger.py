@@ -1,0 +1,92 @@
+"""The left side of the table of section 4.2: what the ledger knows × how the event comes × who has it."""
+
+import itertools
+
+import pytest
+
+from bridge.core.ending import DeadLetter
+from bridge.core.ledger import Claim, Entry, Holder, Plan, State, plan, requests_of
+from bridge.core.record import Record, Request
+
+RECORDS = [
+    Record(),
+    Record(Request.CREATE, stream="s"),
+    Record(Request.INTERACT, "c", "s", watermark="m"),
+    Record(Request.UNKNOWN),
+]
+UNSURE = (State.CLAIMED, State.REQUESTED, State.OPEN)
+
+
+def entry(state: State, record: Record | None = None, **fields: object) -> Entry:
+    ending = b"{}" if state in (State.ANSWERED, State.COMPLETE) else None
+    letter = DeadLetter("exhausted", "why", 6) if state is State.FAILED else None
+    made: dict[str, object] = {"record": record or Record(), "ending": ending, "letter": letter, **fields}
+    return Entry("e", state, b"digest", **made)  # type: ignore[arg-type]
+
+
+def planned(known: Entry | None, *, redelivered: bool = False, replay: int = 0, holder: Holder | None = None) -> Plan:
+    holder = holder or (Holder.NOBODY if known is None else Holder.EARLIER)
+    return plan(Claim(holder, known), redelivered=redelivered, replay=replay)
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+@pytest.mark.parametrize("replay", [0, 1])
+@pytest.mark.parametrize("state", [None, *State])
+def test_what_another_process_has_waits(state: State | None, redelivered: bool, replay: int) -> None:
+    known = entry(state) if state is not None else None
+    assert planned(known, redelivered=redelivered, replay=replay, holder=Holder.ANOTHER) is Plan.DELAY
+
+
+def test_an_event_that_nobody_knows_starts_unless_it_was_delivered_before() -> None:
+    assert planned(None) is Plan.START
+    assert planned(None, replay=3) is Plan.START
+    assert planned(None, redelivered=True) is Plan.RECONCILE
+
+
+@pytest.mark.parametrize(
+    ("state", "record", "redelivered", "replay"), list(itertools.product(UNSURE, RECORDS, [False, True], [0, 1]))
+)
+def test_what_a_process_left_unfinished_is_asked_about(
+    state: State, record: Record, redelivered: bool, replay: int
+) -> None:
+    known = entry(state, record)
+    assert planned(known, redelivered=redelivered, replay=replay) is Plan.RECONCILE
+    assert requests_of(known, Plan.RECONCILE).needs_proof
+    if record.needs_proof:
+        assert requests_of(known, Plan.RECONCILE) == record
+
+
+@pytest.mark.parametrize(("record", "redelivered"), list(itertools.product(RECORDS, [False, True])))
+def test_what_comes_back_from_a_delay_queue_goes_on_with_what_was_asked(record: Record, redelivered: bool) -> None:
+    known = entry(State.WAITING, record)
+    starts = not record.needs_proof and not redelivered
+    assert planned(known, redelivered=redelivered) is (Plan.START if starts else Plan.RECONCILE)
+    assert requests_of(known, Plan.START) == Record()
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+@pytest.mark.parametrize("replay", [0, 1, 7])
+def test_an_ending_is_never_asked_for_again(redelivered: bool, replay: int) -> None:
+    assert planned(entry(State.COMPLETE), redelivered=redelivered, replay=replay) is Plan.REPEAT
+    assert planned(entry(State.ANSWERED), redelivered=redelivered, replay=replay) is Plan.REPUBLISH
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+@pytest.mark.parametrize(("seen", "replay"), [(0, 0), (1, 0), (1, 1), (2, 1)])
+def test_a_failure_is_resumed_by_whatever_is_no_new_replay(seen: int, replay: int, redelivered: bool) -> None:
+    assert planned(entry(State.FAILED, replay=seen), redelivered=redelivered, replay=replay) is Plan.RESUME_FAILURE
+
+
+@pytest.mark.parametrize(("seen", "replay"), [(0, 1), (1, 2), (1, 9)])
+def test_a_new_replay_opens_a_failure_again(seen: int, replay: int) -> None:
+    assert planned(entry(State.FAILED, RECORDS[1], replay=seen), replay=replay) is Plan.START
+    assert not requests_of(entry(State.FAILED, RECORDS[1]), Plan.START).needs_proof
+    answered = entry(State.FAILED, ending=b"{}", replay=seen)
+    assert planned(answered, replay=replay) is Plan.REPUBLISH
+    lost = entry(State.FAILED, letter=DeadLetter("undeliverable", "why", 1), replay=seen)
+    assert planned(lost, replay=replay) is Plan.RECONCILE
+
+
+def test_a_lost_stream_is_not_forgotten_by_starting_over() -> None:
+    known = entry(State.WAITING, Record(lost_stream=True))
+    assert requests_of(known, Plan.START) == Record(lost_stream=True)

@@ -1,0 +1,239 @@
+"""What the ledger is for: whatever the moment at which a process dies, the agent hears once and there is one ending."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from bridge.core.backoff import RetryPolicy
+from bridge.core.ledger import State
+from bridge.flow import steps
+from tests.fakes import Fate, Play, answered, complete, error, opening, said
+
+from .bench import ENDINGS, SERVICE, USER, Bench
+
+LIFE = tuple(label for label in steps.LABELS if label not in ("parking", "parked"))
+DEATHS = ("dead-lettering", "dead-lettered", "failure-said")
+ON_THE_WAY = tuple(label for label in LIFE if label not in DEATHS)
+
+
+class Died(BaseException):
+    """Nothing in the process may catch it, as nothing catches `kill -9`."""
+
+
+@pytest.fixture(autouse=True)
+def immortal() -> Iterator[None]:
+    yield
+    steps.listener = None
+
+
+class Death:
+    """Ends the process at the n-th passing of a step, once."""
+
+    def __init__(self, label: str, times: int = 1) -> None:
+        self.happened = False
+        self._label, self._left = label, times
+        steps.listener = self
+
+    def __call__(self, label: str) -> None:
+        if label == self._label and not self.happened:
+            self._left -= 1
+            if not self._left:
+                self.happened = True
+                raise Died(label)
+
+
+def answer_with(fate: Fate) -> Play:
+    return Play((opening, said("Hel"), said("lo"), said("!"), complete()), fate)
+
+
+async def live_through(bench: Bench, death: Death) -> None:
+    await bench.until(lambda: death.happened, "the process dies")
+    await bench.restart()
+    await bench.quiet()
+
+
+@pytest.mark.parametrize("joins", [False, True], ids=["start", "interact"])
+@pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
+@pytest.mark.parametrize(
+    ("label", "times"), [*((label, 1) for label in ON_THE_WAY), *(("line", times) for times in (2, 3, 4, 5))]
+)
+async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(label, times, fate, joins):
+    async with Bench() as bench:
+        if joins:
+            bench.agent.converse(bench.agent.open(USER, SERVICE), "Before")
+        bench.agent.script(answer_with(fate))
+        death = Death(label, times)
+        bench.deliver()
+        await live_through(bench, death)
+        assert bench.agent.heard("Tell e1") == 1
+        assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
+        assert bench.dead() == []
+        assert bench.ledger.entries["e1"].state is State.COMPLETE
+
+
+@pytest.mark.parametrize("label", DEATHS)
+async def test_a_death_in_the_middle_of_a_failure_is_resumed(label):
+    async with Bench() as bench:
+        bench.agent.script(answered(error(422)))
+        death = Death(label)
+        bench.deliver()
+        await live_through(bench, death)
+        assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["bridge-failed"]
+        assert set(bench.dead()) == {"rejected"}
+        assert bench.attempts() == 1
+
+
+@pytest.mark.parametrize("label", ["parking", "parked"])
+async def test_a_death_while_parking_keeps_one_of_the_two_copies(label):
+    async with Bench(policy=RetryPolicy(attempts=4)) as bench:
+        bench.agent.script(answered(error(500)), answered(said("Hello"), complete()))
+        death = Death(label)
+        bench.deliver()
+        await live_through(bench, death)
+        assert bench.agent.heard("Tell e1") == 1
+        assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
+
+
+async def test_what_was_answered_is_published_again_with_its_bytes_and_nothing_is_asked():
+    async with Bench() as bench:
+        death = Death("ending-recorded")
+        bench.deliver()
+        await bench.until(lambda: death.happened, "it dies")
+        await bench.restart()
+        await bench.quiet()
+        (ending,) = [each for each in bench.out() if each.type == "interaction-complete"]
+        assert ending.body == bench.ledger.entries["e1"].ending
+        assert "recovered" not in ending.headers
+        assert [call.operation for call in bench.agent.journal if call.operation != "probe"] == ["create"]
+
+
+async def test_a_finished_event_that_comes_again_in_a_later_process_is_acked_and_nothing_is_asked():
+    async with Bench() as bench:
+        bench.deliver()
+        await bench.quiet()
+        asked = len(bench.agent.journal)
+        await bench.restart()
+        again = bench.deliver()
+        await bench.quiet()
+        assert again.acked == 1
+        assert bench.attempts() == 1
+        assert [call.operation for call in bench.agent.journal[asked:]] == ["probe"]
+        assert bench.tally.repeats == 1
+
+
+async def test_a_dead_letter_is_opened_again_by_a_replay_and_only_by_that():
+    async with Bench() as bench:
+        bench.agent.script(answered(error(422)))
+        bench.deliver()
+        await bench.quiet()
+        bench.deliver()
+        await bench.quiet()
+        assert (bench.attempts(), bench.dead()) == (1, ["rejected", "rejected"])
+        bench.deliver(headers={"x-bridge-replay": 1})
+        await bench.quiet()
+        assert bench.attempts() == 2
+        assert bench.types()[-1] == "interaction-complete"
+        bench.deliver(headers={"x-bridge-replay": 1})
+        await bench.quiet()
+        assert bench.attempts() == 2
+        bench.publisher.confirmed = [each for each in bench.publisher.confirmed if each.type != "bridge-failed"]
+
+
+async def test_a_replay_that_fails_again_says_so_under_an_id_of_its_own():
+    async with Bench() as bench:
+        bench.agent.script(answered(error(422)), answered(error(422)))
+        bench.deliver()
+        await bench.quiet()
+        bench.deliver(headers={"x-bridge-replay": 1})
+        await bench.quiet()
+        ids = [each.message_id for each in bench.out() if each.type == "bridge-failed"]
+        assert ids == ["e1:bridge-failed", "e1:bridge-failed:1"]
+        bench.publisher.confirmed = bench.publisher.confirmed[-1:]
+
+
+async def test_a_replay_of_what_could_not_be_delivered_only_publishes():
+    async with Bench(policy=RetryPolicy(attempts=2)) as bench:
+        bench.publisher.refuse(2, "no queue takes it", lambda each: each.type == "interaction-complete")
+        bench.deliver()
+        await bench.quiet()
+        assert bench.dead() == ["undeliverable"]
+        await bench.restart()
+        bench.deliver(headers={"x-bridge-replay": 1})
+        await bench.quiet()
+        assert bench.attempts() == 1
+        assert bench.types()[-1] == "interaction-complete"
+
+
+async def test_an_event_that_another_process_has_waits_for_it():
+    async with Bench() as bench:
+        bench.ledger.elsewhere.add("e1")
+        bench.deliver()
+        await bench.wait(30)
+        assert bench.attempts() == 0
+        bench.ledger.elsewhere.clear()
+        await bench.quiet()
+        assert bench.types()[-1] == "interaction-complete"
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered):
+    async with Bench() as bench:
+        bench.ledger.away = "disk full"
+        bench.deliver(redelivered=redelivered)
+        await bench.quiet()
+        assert bench.types()[-1] == "interaction-complete"
+        assert bench.agent.calls("conversations"), "it was asked whether the event had been told before"
+        assert (bench.book.trouble, len(bench.log.of("ledger.unavailable"))) == ("disk full", 1)
+        bench.ledger.away = None
+        bench.deliver("e2")
+        await bench.quiet()
+        assert bench.book.trouble is None
+
+
+@pytest.mark.parametrize("label", ON_THE_WAY)
+async def test_a_start_is_exact_even_if_the_ledger_is_lost_with_the_process(label):
+    async with Bench() as bench:
+        death = Death(label)
+        bench.deliver()
+        await bench.until(lambda: death.happened, "it dies")
+        bench.ledger.entries.clear()
+        await bench.restart()
+        await bench.quiet()
+        assert bench.agent.heard("Tell e1") == 1
+        assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
+
+
+@pytest.mark.parametrize(("away_from", "label"), list(itertools.product(ON_THE_WAY, ON_THE_WAY)))
+async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away_from, label):
+    """What the ledger was not told of must be asked about, not concluded from its silence."""
+    async with Bench() as bench:
+        death = Death(label)
+        die = steps.listener
+
+        def reached(step: str) -> None:
+            if step == away_from:
+                bench.ledger.away = "gone"
+            assert die is not None
+            die(step)
+
+        steps.listener = reached
+        bench.deliver()
+        await bench.until(lambda: death.happened, "it dies")
+        bench.ledger.away = None
+        steps.listener = None
+        await bench.restart()
+        await bench.quiet()
+        assert bench.agent.heard("Tell e1") == 1
+        assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
+
+
+async def test_voids_of_a_dead_process_are_said():
+    """Its stream is in the ledger: subscribers are told which pieces to drop."""
+    async with Bench() as bench:
+        bench.agent.script(answer_with(Fate.ROLLED_BACK))
+        death = Death("line", 3)
+        bench.deliver()
+        await live_through(bench, death)
+        (void,) = bench.said("bridge-voided")
+        assert void["stream"] == f"{1:012x}"
