@@ -19,9 +19,11 @@ from bridge.core.outbound import Outbound, RoutingKey, Stamp
 from bridge.core.route import ChannelSettings, Defaults
 from bridge.core.tally import Tally
 from bridge.core.topology import Inbound, topology
+from bridge.edges import crash
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.client import Credentials, HttpClient
 from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient
+from bridge.edges.ledger.opening import open_ledger
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
@@ -29,11 +31,13 @@ from bridge.edges.rabbitmq.session import Session
 from bridge.edges.telemetry.metrics import Gauges, Metrics
 from bridge.edges.templates import JinjaRoutes
 from bridge.edges.web.health import Component, HealthServer
+from bridge.flow import steps
+from bridge.flow.book import Book
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.gate import Gate
 from bridge.flow.interaction import Interaction
 from bridge.flow.outbox import Outbox
-from bridge.flow.ports import Log
+from bridge.flow.ports import Ledger, Log
 from bridge.flow.reconciliation import Reconciliation
 from bridge.flow.settling import Settling
 from bridge.flow.streaming import Limits, Streaming
@@ -42,13 +46,17 @@ from bridge.settings import AmqpSettings, Settings
 CONFIRMS_S = 5.0
 """How long the stop waits for confirms and acks that are still open."""
 LAG_EVERY_S = 0.5
+CRASH_AT = "BRIDGE_CRASH_AT"
+"""For tests: the label of a step at which to die."""
 COLLECTOR = (50_000, 20, 50)
 
 
 class Bridge:
     """All parts of one process, wired."""
 
-    def __init__(self, settings: Settings, client: HttpClient, credentials: Credentials, log: Log) -> None:
+    def __init__(
+        self, settings: Settings, client: HttpClient, credentials: Credentials, ledger: Ledger, log: Log
+    ) -> None:
         self.tally = Tally()
         self.stopping = False
         self.loop_lag_s = 0.0
@@ -77,15 +85,17 @@ class Bridge:
 
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice))
         self.gate = Gate(agent, self.consumer, policy, dice, log)
+        self.book = Book(ledger, log)
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
-        streaming = Streaming(self.publisher, stamp, limits, lambda: secrets.token_hex(6))
+        streaming = Streaming(self.publisher, self.book, stamp, limits, lambda: secrets.token_hex(6))
         self.dispatcher = Dispatcher(
             routes=JinjaRoutes([route.route() for route in settings.routes]),
             defaults=defaults_of(settings),
             max_bytes={inbound.queue: inbound.max_bytes for inbound in inbounds},
             interaction=Interaction(agent, streaming, self.reconciliation, log),
-            settling=Settling(copier, stamp, dead.exchange, policy, time.time, dice, self.tally, log),
+            settling=Settling(copier, self.book, stamp, dead.exchange, policy, time.time, dice, self.tally, log),
+            book=self.book,
             gate=self.gate,
             new_outbox=lambda: Outbox(self.publisher, policy, dice, log),
             policy=policy,
@@ -111,7 +121,10 @@ class Bridge:
             "permissions": self.reconciliation.sight.missing,
             "process": "stopping" if self.stopping else None,
         }
-        return [Component(name, reason is None, reason) for name, reason in rows.items()]
+        return [
+            *(Component(name, reason is None, reason) for name, reason in rows.items()),
+            Component("ledger", self.book.trouble is None, self.book.trouble, needed=False),
+        ]
 
     def gauges(self) -> Gauges:
         """What a scrape finds just now."""
@@ -152,10 +165,14 @@ class Bridge:
 async def serve(settings: Settings, log: Log) -> int:
     """Run the service until it is told to stop. Returns the exit status."""
     stop = _stop_signals()
+    if CRASH_AT in os.environ:
+        steps.listener = crash.at(os.environ[CRASH_AT])
     credentials = credentials_of(settings)
     async with AsyncExitStack() as stack:
         client = HttpClient(credentials, settings.amigo.idle)
-        bridge = Bridge(settings, client, credentials, log)
+        keeping = open_ledger(settings.ledger.url.get_secret_value(), settings.ledger.keep, log)
+        ledger = await stack.enter_async_context(keeping)
+        bridge = Bridge(settings, client, credentials, ledger, log)
         metrics = Metrics(bridge.tally, bridge.gauges)
         health = HealthServer(
             settings.http.host,

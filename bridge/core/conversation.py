@@ -5,6 +5,7 @@ Every change of stage is in NEXT; nowhere else assigns `self._stage`. (amigo API
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -68,7 +69,7 @@ class Conversation:
     """Turns the lines of one stream into outbound messages, each once and in order."""
 
     def __init__(self, subject: Subject, stream: str, stamp: Stamp) -> None:
-        self.subject = subject
+        self.subject = replace(subject, stream=stream)
         self.stream = stream
         self.sequence = 0
         self.announced_message_id: str | None = None
@@ -129,7 +130,7 @@ class Conversation:
             type_,
             ending_id(self.subject.event_id, type_) if type_ == COMPLETE else self._line_id(),
             line,
-            {"stream": self.stream, "sequence": self.sequence},
+            {"sequence": self.sequence},
         )
 
     def _line_id(self) -> str:

@@ -118,6 +118,7 @@ class Subject:
     attempt: int | None = None
     conversation_id: str | None = None
     traceparent: str | None = None
+    stream: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -162,6 +163,7 @@ class Subject:
             "route": self.route,
             "attempt": self.attempt,
             "traceparent": self.traceparent,
+            "stream": self.stream,
         }
         return {name: value for name, value in known.items() if value is not None}
 

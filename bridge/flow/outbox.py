@@ -73,7 +73,8 @@ class Outbox:
         self._error = None
 
     def confirmed(self, message: OutboundMessage) -> None:
-        self._tries.pop(message, None)
+        if self._tries:
+            self._tries.pop(message, None)
         self.counts.confirmed += 1
         self._done()
 

@@ -108,6 +108,9 @@ class Streaming:
         try:
             await self._read_all(work, conversation, reading, deadline)
         finally:
+            if conversation.sequence:
+                self._note(work, conversation)
+                work.lines += conversation.sequence
             await reading.close()
 
     async def _read_all(
@@ -135,28 +138,36 @@ class Streaming:
         conversation.ended()
 
     async def _publish(self, work: Work, conversation: Conversation, lines: list[bytes]) -> None:
-        """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
-        before = work.record
+        before = conversation.sequence
         messages = [message for line in lines for message in conversation.receive(line)]
-        if conversation.sequence == before.published:
+        if conversation.sequence == before:
             return
-        work.lines += conversation.sequence - before.published
-        work.conversation_id = conversation.subject.conversation_id
-        work.record = replace(
-            before,
-            published=conversation.sequence,
-            conversation_id=work.conversation_id,
-            announced=conversation.announced_message_id,
-        )
+        if before == 0 or conversation.complete:
+            await self._recorded(work, conversation, first=before == 0)
+        work.outbox.put(messages)
+        steps.reached("line")
+
+    async def _recorded(self, work: Work, conversation: Conversation, *, first: bool) -> None:
+        """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
+        self._note(work, conversation)
         if conversation.ending is not None and not work.answered:
             steps.reached("complete-read")
             await self._book.answered(work, conversation.ending, conversation.ending_sequence)
             steps.reached("ending-recorded")
-        elif not before.published:
+        elif first:
             await self._book.opened(work)
             steps.reached("conversation-recorded")
-        work.outbox.put(messages)
-        steps.reached("line")
+
+    @staticmethod
+    def _note(work: Work, conversation: Conversation) -> None:
+        """What is known of the request by now; not worked out anew for every line."""
+        work.conversation_id = conversation.subject.conversation_id
+        work.record = replace(
+            work.record,
+            published=conversation.sequence,
+            conversation_id=work.conversation_id,
+            announced=conversation.announced_message_id,
+        )
 
 
 def _within(deadline: asyncio.Timeout, seconds: float) -> None:

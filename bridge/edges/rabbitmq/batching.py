@@ -90,11 +90,11 @@ class Pipe:
     def _settle(self, flying: Flying, *, acked: bool) -> None:
         if flying.done:
             return
+        message = flying.message
         flying.done = True
-        del self.ids[flying.message.message_id]
-        self.flying_bytes -= len(flying.message.body)
-        refusal = flying.refusal if acked else "the broker refused it (basic.nack)"
-        self.owner.settled(flying, refusal)
+        del self.ids[message.message_id]
+        self.flying_bytes -= len(message.body)
+        self.owner.settled(flying, flying.refusal if acked else "the broker refused it (basic.nack)")
 
 
 class BatchingPublisher:

@@ -8,8 +8,8 @@ pamqp's encoding is the reference: a property test decodes these frames with it 
 """
 
 import struct
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from pamqp import encode
 
@@ -17,19 +17,22 @@ from bridge.core.outbound import Letterhead, OutboundMessage
 
 END = b"\xce"
 PERSISTENT = b"\x02"
-MOST_METHODS = 4096
+MOST_REMEMBERED = 4096
 # Presence bits of content_type, headers, delivery_mode, correlation_id, message_id, timestamp, type and app_id.
 FLAGS = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 10 | 1 << 7 | 1 << 6 | 1 << 5 | 1 << 3
 FRAME_OVERHEAD = 8
 UNWRITABLE = (TypeError, ValueError, OverflowError, struct.error)
 """What comes of a value that AMQP cannot say."""
 
-_METHOD = struct.Struct(">HHHB")
+_METHOD = struct.Struct(">HHH")
 _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">BHIHHQH")
 _LONG = struct.Struct(">I")
 _INT32 = struct.Struct(">i")
 _TIME = struct.Struct(">Q")
+_SHORT = struct.Struct("B")
+
+K = TypeVar("K", bound=Hashable)
 
 
 class FrameEncoder:
@@ -39,69 +42,68 @@ class FrameEncoder:
         self._channel = channel
         self._most_content = frame_max - FRAME_OVERHEAD
         self._methods: dict[tuple[str, str, bool], bytes] = {}
+        self._types: dict[str, bytes] = {}
 
     def publish(self, message: OutboundMessage) -> bytes:
         """All frames of one publish. Raises one of UNWRITABLE."""
         body = message.body
         size = len(body)
-        head = self._method(message.exchange, message.routing_key, message.mandatory) + self._header(message, size)
-        if size <= self._most_content:
-            return b"".join((head, _FRAME.pack(3, self._channel, size), body, END)) if size else head
-        return head + self._split(body)
-
-    def _split(self, body: bytes) -> bytes:
-        view, most = memoryview(body), self._most_content
-        parts: list[bytes | memoryview] = []
-        for start in range(0, len(body), most):
-            part = view[start : start + most]
-            parts += (_FRAME.pack(3, self._channel, len(part)), part, END)
-        return b"".join(parts)
-
-    def _method(self, exchange: str, routing_key: str, mandatory: bool) -> bytes:
-        key = (exchange, routing_key, mandatory)
-        found = self._methods.get(key)
-        if found is None:
-            payload = b"".join(
-                (_METHOD.pack(60, 40, 0, 0)[:6], encode.short_string(exchange), encode.short_string(routing_key))
-            ) + (b"\x01" if mandatory else b"\x00")
-            found = _FRAME.pack(1, self._channel, len(payload)) + payload + END
-            if len(self._methods) >= MOST_METHODS:
-                self._methods.clear()
-            self._methods[key] = found
-        return found
-
-    def _header(self, message: OutboundMessage, size: int) -> bytes:
         before, shared, after = _shared(message.letterhead)
         own = _own(message.own_headers)
-        message_id, type_ = message.message_id.encode(), message.type.encode()
-        if len(message_id) > 255 or len(type_) > 255:
-            raise ValueError("message_id or type is longer than 255 bytes")
-        properties = b"".join(
+        message_id = message.message_id.encode()
+        type_ = self._types.get(message.type) or self._type(message.type)
+        content = b"".join(
             (
                 before,
                 _LONG.pack(len(shared) + len(own)),
                 shared,
                 own,
-                PERSISTENT,
                 after,
-                bytes((len(message_id),)),
+                _SHORT.pack(len(message_id)),
                 message_id,
                 _TIME.pack(message.timestamp_s),
-                bytes((len(type_),)),
                 type_,
-                _APP_ID,
             )
         )
-        return _HEADER.pack(2, self._channel, 14 + len(properties), 60, 0, size, FLAGS) + properties + END
+        method = self._methods.get((message.exchange, message.routing_key, message.mandatory)) or self._method(message)
+        header = _HEADER.pack(2, self._channel, 14 + len(content), 60, 0, size, FLAGS)
+        if size <= self._most_content:
+            body_frame = (_FRAME.pack(3, self._channel, size), body, END) if size else ()
+            return b"".join((method, header, content, END, *body_frame))
+        return b"".join((method, header, content, END, *self._split(body)))
+
+    def _split(self, body: bytes) -> Iterator[bytes | memoryview]:
+        view, most = memoryview(body), self._most_content
+        for start in range(0, len(body), most):
+            part = view[start : start + most]
+            yield from (_FRAME.pack(3, self._channel, len(part)), part, END)
+
+    def _method(self, message: OutboundMessage) -> bytes:
+        names = encode.short_string(message.exchange) + encode.short_string(message.routing_key)
+        payload = _METHOD.pack(60, 40, 0) + names + (b"\x01" if message.mandatory else b"\x00")
+        made = _FRAME.pack(1, self._channel, len(payload)) + payload + END
+        _remember(self._methods, (message.exchange, message.routing_key, message.mandatory), made)
+        return made
+
+    def _type(self, name: str) -> bytes:
+        made = encode.short_string(name) + _APP_ID
+        _remember(self._types, name, made)
+        return made
+
+
+def _remember(memory: dict[K, bytes], key: K, made: bytes) -> None:
+    if len(memory) >= MOST_REMEMBERED:
+        memory.clear()
+    memory[key] = made
 
 
 def _shared(letterhead: Letterhead) -> tuple[bytes, bytes, bytes]:
-    """Content type, the shared entries of the header table, and the correlation id: encoded once a letterhead."""
+    """What comes before the header table, its shared entries, and what comes after it: encoded once a letterhead."""
     found = letterhead.memo
     if found is None:
         shared = encode.field_table(dict(letterhead.headers))[4:]
-        correlation_id = encode.short_string(letterhead.correlation_id)
-        found = letterhead.memo = (_CONTENT_TYPE, shared, correlation_id)
+        after = PERSISTENT + encode.short_string(letterhead.correlation_id)
+        found = letterhead.memo = (_CONTENT_TYPE, shared, after)
     return found  # type: ignore[no-any-return]
 
 
@@ -110,9 +112,6 @@ def _own(headers: Mapping[str, Any]) -> bytes:
     for name, value in headers.items():
         if type(value) is int and -(2**31) <= value < 2**31:
             encoded = b"I" + _INT32.pack(value)
-        elif type(value) is str:
-            text = value.encode()
-            encoded = b"S" + _LONG.pack(len(text)) + text
         else:
             encoded = encode.encode_table_value(value)
         parts.append(_NAMES.get(name) or encode.short_string(name))

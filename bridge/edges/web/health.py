@@ -1,7 +1,7 @@
 """`/livez`, `/readyz`, `/metrics` and `/version`. Liveness never depends on broker or API: a restart mends neither."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
@@ -12,11 +12,12 @@ KEEPALIVE_S = 75.0
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One row of `/readyz`; `reason` says what is wrong where it is not ok."""
+    """One row of `/readyz`; `reason` says what is wrong where it is not ok. What is not `needed` leaves it ready."""
 
     name: str
     ok: bool
     reason: str | None = None
+    needed: bool = True
 
 
 class HealthServer:
@@ -59,8 +60,9 @@ class HealthServer:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         components = self._components()
-        ready = all(component.ok for component in components)
-        body = {"ready": ready, "components": [asdict(component) for component in components]}
+        ready = all(row.ok or not row.needed for row in components)
+        rows = [{"name": row.name, "ok": row.ok, "reason": row.reason} for row in components]
+        body = {"ready": ready, "components": rows}
         return _json(body, status=200 if ready else 503)
 
     async def _metrics_text(self, _: web.Request) -> web.Response:
