@@ -3,6 +3,7 @@
 from .agent import Call, FakeAgent, HotLoop
 from .broker import FakeCopier, FakeDelivery, FakeInbox, Trace
 from .clock import Stuck, VirtualTimeLoop
+from .ledger import FakeLedger
 from .log import FakeLog
 from .play import Fate, Gate, Play, Step, Talk, Turn, answered, complete, error, line, opening, refused, said
 from .publisher import FakePublisher
@@ -14,6 +15,7 @@ __all__ = [
     "FakeCopier",
     "FakeDelivery",
     "FakeInbox",
+    "FakeLedger",
     "FakeLog",
     "FakePublisher",
     "FakeRoutes",
