@@ -6,7 +6,7 @@ from dataclasses import replace
 from bridge.core.ending import DeadLetter
 from bridge.core.ledger import Claim, Entry, Holder, State
 from bridge.core.record import Record
-from bridge.flow.ports import Ledger, LedgerUnavailable, Log
+from bridge.flow.ports import LeaseLost, Ledger, LedgerUnavailable, Log
 from bridge.flow.work import Work
 
 
@@ -88,6 +88,8 @@ class Book:
     async def _carried_out(self, call: Awaitable[None]) -> None:
         try:
             await call
+        except LeaseLost as error:
+            self._log.warning("lease.lost", error=str(error))
         except LedgerUnavailable as error:
             self._unavailable(error)
         except Exception:

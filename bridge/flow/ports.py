@@ -92,6 +92,10 @@ class LedgerUnavailable(Exception):
     """The ledger is locked, full, broken or gone. What it would have said must be asked of the API."""
 
 
+class LeaseLost(LedgerUnavailable):
+    """What was to be written is of an event that another process has taken over. That one sees to it from now on."""
+
+
 class Inbox(Protocol):
     """The consumer as the flow sees it: it can be held back."""
 

@@ -11,7 +11,8 @@ import uvloop
 from tests.system.broker import Broker
 
 from .logbook import Logbook
-from .nodes import shared_broker
+from .nodes import shared_broker, shared_postgres
+from .postgres import PostgresServer
 from .rig import Rig
 from .scripted import Script, ScriptedServer
 
@@ -44,6 +45,12 @@ async def heartbeat() -> AsyncIterator[None]:
 def broker(request: pytest.FixtureRequest) -> Broker:
     """A private RabbitMQ node, the same for every test that asks."""
     return shared_broker(request.config)
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> PostgresServer:
+    """A private PostgreSQL server, the same for every test that asks."""
+    return shared_postgres(request.config)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from bridge.core.backoff import RetryPolicy
 from bridge.core.ledger import State
 from bridge.flow import steps
-from tests.fakes import Fate, Play, answered, complete, error, opening, said
+from tests.fakes import FakeLedger, Fate, Play, answered, complete, error, opening, said
 
 from .bench import ENDINGS, SERVICE, USER, Bench
 
@@ -167,11 +167,12 @@ async def test_a_replay_of_what_could_not_be_delivered_only_publishes():
 
 async def test_an_event_that_another_process_has_waits_for_it():
     async with Bench() as bench:
-        bench.ledger.elsewhere.add("e1")
+        other = FakeLedger(beside=bench.ledger)
+        await other.claim("e1", b"")
         bench.deliver()
         await bench.wait(30)
         assert bench.attempts() == 0
-        bench.ledger.elsewhere.clear()
+        other.gone()
         await bench.quiet()
         assert bench.types()[-1] == "interaction-complete"
 
@@ -179,13 +180,13 @@ async def test_an_event_that_another_process_has_waits_for_it():
 @pytest.mark.parametrize("redelivered", [False, True])
 async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered):
     async with Bench() as bench:
-        bench.ledger.away = "disk full"
+        bench.ledger.break_down("disk full")
         bench.deliver(redelivered=redelivered)
         await bench.quiet()
         assert bench.types()[-1] == "interaction-complete"
         assert bench.agent.calls("conversations"), "it was asked whether the event had been told before"
         assert (bench.book.trouble, len(bench.log.of("ledger.unavailable"))) == ("disk full", 1)
-        bench.ledger.away = None
+        bench.ledger.mend()
         bench.deliver("e2")
         await bench.quiet()
         assert bench.book.trouble is None
@@ -213,14 +214,14 @@ async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away
 
         def reached(step: str) -> None:
             if step == away_from:
-                bench.ledger.away = "gone"
+                bench.ledger.break_down("gone")
             assert die is not None
             die(step)
 
         steps.listener = reached
         bench.deliver()
         await bench.until(lambda: death.happened, "it dies")
-        bench.ledger.away = None
+        bench.ledger.mend()
         steps.listener = None
         await bench.restart()
         await bench.quiet()

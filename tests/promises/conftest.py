@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.edges.conftest import broker, build, heartbeat, log
+from tests.edges.conftest import broker, build, heartbeat, log, postgres
 
-__all__ = ["broker", "build", "heartbeat", "log"]
+__all__ = ["broker", "build", "heartbeat", "log", "postgres"]
 
 
 def pytest_asyncio_loop_factories(

@@ -1,0 +1,1 @@
+"""The ledger: a SQLite file for one process, or PostgreSQL for several replicas."""

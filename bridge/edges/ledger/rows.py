@@ -1,0 +1,83 @@
+"""An entry as a row, the same in every database: two keys to find it by, and what is stored of it.
+
+Records and letters are JSON text, of which only the known fields are read: a later version may add some.
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import orjson
+
+from bridge.core.ending import DeadLetter
+from bridge.core.ledger import Entry, State
+from bridge.core.record import Record, load
+from bridge.flow.ports import LedgerUnavailable
+
+COLUMNS = ("state", "digest", "attempt", "replay", "record", "letter", "ending")
+FINAL_STATES = (State.COMPLETE.value, State.FAILED.value)
+UNFINISHED_KEEPS = 4
+"""After how many times `keep` without a change an entry is removed that never came to its end."""
+
+Row = Sequence[Any]
+"""The values of COLUMNS."""
+
+NOTHING = Record()
+LETTER = frozenset(field.name for field in fields(DeadLetter))
+
+
+def key_of(event_id: str) -> str:
+    """The event's id as text that every database takes: an id may hold NUL and halves of surrogate pairs."""
+    if event_id.isprintable() and "\\" not in event_id:
+        return event_id
+    escaped = event_id.replace("\\", "\\\\").replace("\0", "\\0")
+    return escaped.encode("utf-8", "backslashreplace").decode()
+
+
+def row_of(entry: Entry) -> tuple[Any, ...]:
+    """The entry's row."""
+    return (
+        entry.state.value,
+        entry.digest,
+        entry.attempt,
+        entry.replay,
+        None if entry.record == NOTHING else orjson.dumps(entry.record).decode(),
+        None if entry.letter is None else _json(entry.letter),
+        entry.ending,
+    )
+
+
+def claimed_row(digest: bytes) -> tuple[Any, ...]:
+    """The row of an event that has just been claimed for the first time."""
+    return (State.CLAIMED.value, digest, 0, 0, None, None, None)
+
+
+def entry_of(event_id: str, row: Row) -> Entry:
+    """The entry in a row. Raises LedgerUnavailable where a later version, or somebody else, has written it."""
+    state, digest, attempt, replay, record, letter, ending = row
+    try:
+        return Entry(
+            event_id=event_id,
+            state=State(state),
+            digest=bytes(digest),
+            record=load(record),
+            attempt=int(attempt),
+            ending=None if ending is None else bytes(ending),
+            letter=None if letter is None else _letter(letter),
+            replay=int(replay),
+        )
+    except (TypeError, ValueError, KeyError) as error:
+        raise LedgerUnavailable(f"the ledger's entry of {event_id!r} cannot be read: {error}") from None
+
+
+def _json(letter: DeadLetter) -> str:
+    try:
+        return orjson.dumps(letter).decode()
+    except TypeError:  # half a surrogate pair, quoted from somewhere
+        readable = replace(letter, error=letter.error.encode("utf-8", "replace").decode())
+        return orjson.dumps(readable).decode()
+
+
+def _letter(text: str) -> DeadLetter:
+    found = orjson.loads(text)
+    return DeadLetter(**{name: found[name] for name in LETTER})
