@@ -9,9 +9,13 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home bridge
 COPY --from=build /opt/bridge /opt/bridge
 COPY bridge /app/bridge
+RUN install -d -o 10001 /data
 WORKDIR /app
 ENV PATH=/opt/bridge/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 BRIDGE_HTTP__HOST=0.0.0.0
+ENV BRIDGE_LEDGER__URL=sqlite:////data/bridge.db
 USER 10001
+# The ledger. Keep it across containers, or name a PostgreSQL in BRIDGE_LEDGER__URL.
+VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # Liveness only: a container that waits for its broker must not be restarted for it. Route traffic by /readyz.

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 import orjson
+from yarl import URL
 
 from bridge import __version__, sandbox
 from bridge.app import serve
@@ -225,8 +226,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 def _secrets(settings: Settings) -> list[str]:
     secret = [settings.amigo.api_key, settings.admin.token, *(s for hook in settings.webhooks for s in hook.secrets)]
-    passwords = [url.get_secret_value().rpartition("@")[0].rpartition(":")[2] for url in settings.amqp.url]
-    return [value.get_secret_value() for value in secret if value is not None] + [p for p in passwords if p != "guest"]
+    urls = [URL(url.get_secret_value()) for url in (*settings.amqp.url, settings.ledger.url)]
+    passwords = {form for url in urls for form in (url.password, url.raw_password) if form and form != "guest"}
+    return [*(value.get_secret_value() for value in secret if value is not None), *passwords]
 
 
 def _not_yet(settings: Settings) -> list[str]:

@@ -96,12 +96,13 @@ def start(stack: ExitStack, view: View, pace: float) -> Stage:
     return stage
 
 
-def configuration(amqp: str, http: int, api: Api) -> dict[str, object]:
+def configuration(amqp: str, http: int, api: Api, ledger: Path) -> dict[str, object]:
     """The bridge's configuration; the real API's part comes from the environment."""
     config: dict[str, object] = {
         "amqp": {"url": amqp},
         "amigo": dict(api.section),
         "routes": routes(api.service_id),
+        "ledger": {"url": f"sqlite:///{ledger}"},
         "http": {"host": HOST, "port": http},
         "shutdown": {"grace": "5s"},
         "log": {"level": "info", "format": "json"},
@@ -125,7 +126,7 @@ def _sandbox(stack: ExitStack, folder: Path, pace: float) -> tuple[Api, Child]:
 
 def _bridge(stack: ExitStack, folder: Path, node: RabbitNode, api: Api, sandbox: Child | None) -> Stage:
     http, config = free_port(), folder / "bridge.yaml"
-    text = yaml.safe_dump(configuration(node.url, http, api), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(configuration(node.url, http, api, folder / "bridge.db"), sort_keys=False, allow_unicode=True)
     config.write_text(text, encoding="utf-8")
     bridge = stack.enter_context(_program(folder, api, "run", "--config", str(config)))
     return Stage(node, bridge, sandbox, api, f"http://{HOST}:{http}", config)
