@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     VOID = "void"
     UNDELIVERABLE = "undeliverable"
     UNCERTAIN = "uncertain"
+    POISON = "poison"
     BUG = "bug"
 
 
@@ -75,6 +76,7 @@ ROWS: Mapping[Outcome, Row] = {
     Outcome.VOID: Row(Then.RETRY),
     Outcome.UNDELIVERABLE: Row(Then.DEAD, "undeliverable"),
     Outcome.UNCERTAIN: Row(Then.DEAD, "uncertain"),
+    Outcome.POISON: Row(Then.DEAD, "poison"),
     Outcome.BUG: Row(Then.DEAD, "internal-error"),
 }
 

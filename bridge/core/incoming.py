@@ -54,6 +54,11 @@ class Incoming:
         return self._count(PAUSES)
 
     @property
+    def deliveries(self) -> int:
+        """How often the broker has delivered this very message before, as a quorum queue counts."""
+        return self._count("x-delivery-count")
+
+    @property
     def replay(self) -> int:
         """The number of the replay that this message is, 0 for none."""
         return self._count(REPLAY)

@@ -104,8 +104,7 @@ def past(incoming: Incoming) -> Record:
 
 def redelivered(incoming: Incoming) -> bool:
     """Whether an earlier delivery of this very message may have been worked on."""
-    count = incoming.headers.get("x-delivery-count", 0)
-    return incoming.redelivered or (isinstance(count, int) and count > 0)
+    return incoming.redelivered or incoming.deliveries > 0
 
 
 def traceparent(incoming: Incoming) -> str | None:

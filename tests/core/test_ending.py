@@ -51,6 +51,7 @@ FOLLOWS = {
     Outcome.VOID: (Then.RETRY, ""),
     Outcome.UNDELIVERABLE: (Then.DEAD, "undeliverable"),
     Outcome.UNCERTAIN: (Then.DEAD, "uncertain"),
+    Outcome.POISON: (Then.DEAD, "poison"),
     Outcome.BUG: (Then.DEAD, "internal-error"),
 }
 

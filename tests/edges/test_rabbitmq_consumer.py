@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bridge.core.caution import SETTLED
 from bridge.edges.rabbitmq import watch
 from bridge.flow.ports import Delivery
 from tests.system.broker import Broker
@@ -133,6 +134,34 @@ async def test_a_consumer_that_is_paused_before_it_connects_takes_nothing(build:
     await stays(lambda: not rig.deliveries, "nothing is taken", 0.2)
     rig.consumer.resume("api")
     await rig.delivered(1)
+
+
+async def test_a_cautious_consumer_takes_one_at_a_time_until_ten_have_settled(build: Build) -> None:
+    rig = build(inbounds=(inbound(prefetch=20),))
+    rig.consumer.beware()
+    await rig.start()
+    await rig.rabbit.publish(*numbered(40))
+    for number in range(SETTLED):
+        await rig.delivered(number + 1)
+        await stays(lambda number=number: len(rig.deliveries) == number + 1, "one at a time", 0.03)
+        assert rig.consumer.cautious
+        assert rig.deliveries[number].ack()
+    await rig.delivered(SETTLED + 20)
+    assert not rig.consumer.cautious
+    assert rig.bodies == [b"%d" % number for number in range(SETTLED + 20)]
+
+
+async def test_two_connections_that_die_at_once_make_the_third_one_cautious(build: Build, broker: Broker) -> None:
+    rig = await build(inbounds=(inbound(prefetch=20),)).start()
+    await rig.rabbit.publish(*numbered(20))
+    for number in (1, 2):
+        await rig.connected(number)
+        await asyncio.to_thread(broker.cut_connections, rig.vhost)
+    await rig.connected(3)
+    before = len(rig.deliveries)
+    await rig.delivered(before + 1)
+    await stays(lambda: len(rig.deliveries) == before + 1, "one at a time", 0.2)
+    assert rig.log.of("consumer.cautious")[0]["deaths"] == 2
 
 
 async def test_an_ack_goes_out_once(build: Build) -> None:

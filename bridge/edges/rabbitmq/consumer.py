@@ -10,6 +10,7 @@ import aio_pika
 from aiormq import Channel as Underlay
 from aiormq.abc import DeliveredMessage
 
+from bridge.core.caution import SETTLED
 from bridge.core.incoming import Incoming
 from bridge.core.topology import Inbound
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
@@ -91,6 +92,7 @@ class Consumer:
         self._desired.paused.set()
         self._feeds: dict[str, Feed] = {}
         self._retired: list[Feed] = []
+        self._settle_first = 0
         self._background: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
 
@@ -109,6 +111,15 @@ class Consumer:
         return not self._desired.reasons and all(
             inbound.queue in self._feeds or self._free(inbound) <= 0 for inbound in self._inbounds
         )
+
+    @property
+    def cautious(self) -> bool:
+        """Whether it takes one delivery at a time."""
+        return self._settle_first > 0
+
+    def beware(self) -> None:
+        """Take one delivery at a time, from the next start of a consumer on, until some have settled."""
+        self._settle_first = SETTLED
 
     def pause(self, reason: str) -> None:
         """Hold back; see the port."""
@@ -173,6 +184,8 @@ class Consumer:
         """Write the ack in the background: whether the broker got it shows at the next delivery, never here."""
         delivery.feed.acking += 1
         self._start_task(self._ack(delivery))
+        if self.cautious:
+            self._settle_first -= 1
         if delivery.feed.prefetch < delivery.feed.inbound.prefetch or self._retired:
             self._desired.changed.set()
 
@@ -195,7 +208,8 @@ class Consumer:
     def _free(self, inbound: Inbound) -> int:
         """How many more deliveries of this inbound may be in hand."""
         feeds = (*self._feeds.values(), *self._retired)
-        return inbound.prefetch - sum(feed.held for feed in feeds if feed.inbound is inbound)
+        most = 1 if self.cautious else inbound.prefetch
+        return most - sum(feed.held for feed in feeds if feed.inbound is inbound)
 
     async def _start(
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound

@@ -11,6 +11,7 @@ from itertools import count
 import aio_pika
 from yarl import URL
 
+from bridge.core.caution import QUICK_S, cautious_after
 from bridge.core.topology import Topology
 from bridge.edges.rabbitmq import tolerance
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
@@ -42,6 +43,8 @@ class Session:
     ) -> None:
         self.trouble: str | None = "not connected yet"
         self.generations = 0
+        self.deaths = 0
+        """How many connections in a row ended right after they had begun to consume, earlier processes included."""
         self._urls = urls
         self._topology = topology
         self._to_declare = may_declare
@@ -88,6 +91,9 @@ class Session:
             watch = Watch(self._consumer, self._publisher, self._copier, generation, self._log)
             self.generations += 1
             self.trouble = None
+            if cautious_after(self.deaths):
+                self._log.warning("consumer.cautious", deaths=self.deaths)
+                self._consumer.beware()
             self._log.info("broker.connected", generation=generation.number, host=URL(url).host)
             return await self._until_over(
                 generation,
@@ -100,8 +106,11 @@ class Session:
 
     async def _until_over(self, generation: Generation, *parts: Coroutine[None, None, None]) -> str:
         tasks = [asyncio.create_task(self._part(generation, part)) for part in parts]
+        began_s = asyncio.get_running_loop().time()
         try:
             self.trouble = await generation.over()
+            lived_s = asyncio.get_running_loop().time() - began_s
+            self.deaths = self.deaths + 1 if lived_s < QUICK_S else 0
             return self.trouble
         finally:
             for task in tasks:
