@@ -13,6 +13,7 @@ from tests.system.broker import Broker
 from .logbook import Logbook
 from .nodes import shared_broker, shared_postgres
 from .postgres import PostgresServer
+from .proxy import Proxy
 from .rig import Rig
 from .scripted import Script, ScriptedServer
 
@@ -125,3 +126,9 @@ LEGEND = (
     "ok; ref = refused, sig = sign-in refused, ear = too early, una = unavailable, los = lost, not = not sent;",
     "t = time must act, o = an operator; = may be sent again at once, ? after proof, ! never",
 )
+
+
+@pytest.fixture
+async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
+    async with Proxy(broker.node.port) as made:
+        yield made

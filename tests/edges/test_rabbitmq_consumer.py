@@ -14,6 +14,7 @@ from tests.system.waiting import stays, until
 from tests.system.wire import RawProperties, every_type, short, table, with_headers
 
 from .conftest import Build
+from .proxy import Proxy
 from .rig import inbound
 
 
@@ -151,16 +152,16 @@ async def test_a_cautious_consumer_takes_one_at_a_time_until_ten_have_settled(bu
     assert rig.bodies == [b"%d" % number for number in range(SETTLED + 20)]
 
 
-async def test_two_connections_that_die_at_once_make_the_third_one_cautious(build: Build, broker: Broker) -> None:
-    rig = await build(inbounds=(inbound(prefetch=20),)).start()
+async def test_two_connections_that_die_at_once_make_the_third_one_cautious(build: Build, proxy: Proxy) -> None:
+    rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=20),)).start()
     await rig.rabbit.publish(*numbered(20))
     for number in (1, 2):
         await rig.connected(number)
-        await asyncio.to_thread(broker.cut_connections, rig.vhost)
+        await rig.delivered(20 * number)
+        proxy.reset()
     await rig.connected(3)
-    before = len(rig.deliveries)
-    await rig.delivered(before + 1)
-    await stays(lambda: len(rig.deliveries) == before + 1, "one at a time", 0.2)
+    await rig.delivered(41)
+    await stays(lambda: len(rig.deliveries) == 41, "one at a time", 0.2)
     assert rig.log.of("consumer.cautious")[0]["deaths"] == 2
 
 

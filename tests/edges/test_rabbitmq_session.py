@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from tests.system.waiting import until
 from .conftest import Build
 from .proxy import Proxy
 from .rig import Receipts, Rig, outgoing
-
-
-@pytest.fixture
-async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
-    async with Proxy(broker.node.port) as made:
-        yield made
 
 
 @pytest.fixture
