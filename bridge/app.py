@@ -15,8 +15,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from bridge import __version__
 from bridge.core.backoff import RetryPolicy
+from bridge.core.history import ConversationRow
 from bridge.core.outbound import Outbound, RoutingKey, Stamp
 from bridge.core.route import ChannelSettings, Defaults
+from bridge.core.tags import fence
 from bridge.core.tally import Tally
 from bridge.core.topology import Inbound, topology
 from bridge.edges import crash
@@ -261,6 +263,18 @@ def credentials_of(settings: Settings) -> Credentials:
         token_organization_id=amigo.token_organization_id,
         mongo_cluster=amigo.mongo_cluster,
     )
+
+
+async def conversations_of(settings: Settings, event_id: str, user_id: str | None) -> list[ConversationRow]:
+    """The conversations at the API that carry the event's fence. Raises ApiError; ValueError without a user."""
+    user_id = user_id or settings.amigo.user_id
+    if user_id is None:
+        raise ValueError("no user: give --user-id, or set amigo.user_id")
+    credentials = credentials_of(settings)
+    async with HttpClient(credentials, settings.amigo.idle) as client:
+        agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, random.random))
+        rows = await agent.conversations(user_id)
+    return [row for row in rows if row.carries(fence(event_id))]
 
 
 def inbounds_of(amqp: AmqpSettings) -> tuple[Inbound, ...]:

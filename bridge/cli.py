@@ -6,6 +6,7 @@ Exit statuses: 0 done, 1 failed or problems found, 2 usage, 78 the configuration
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,13 +15,17 @@ import orjson
 from yarl import URL
 
 from bridge import __version__, sandbox
-from bridge.app import serve
+from bridge.app import conversations_of, serve
 from bridge.core.channel import CHANNELS
 from bridge.core.event import HANDLED
+from bridge.core.failure import ApiError
+from bridge.core.trace import facts, shown, told
+from bridge.edges.ledger.looking import look
 from bridge.edges.rabbitmq import desk
 from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.telemetry.logs import configure
 from bridge.edges.telemetry.screen import Screen
+from bridge.flow.ports import LedgerUnavailable
 from bridge.sandbox.options import SandboxOptions
 from bridge.sandbox.server import run as run_sandbox
 from bridge.settings import AmqpSettings, Settings, SettingsError, load, load_amqp
@@ -177,6 +182,31 @@ def tail(config: Path | None, as_json: bool, keys: Sequence[str], exchanges: Seq
     amqp = _loaded(load_amqp, config, screen)
     names = list(dict.fromkeys(exchanges or [outbound.exchange for outbound in amqp.outbound]))
     _attempt(screen, _show(screen, desk.tail(_url(amqp), names, keys), names, count))
+
+
+@main.command()
+@config_option
+@json_option
+@click.argument("event_id")
+@click.option("--ask", is_flag=True, help="Look at the API too, as the configured user or as --user-id.")
+@click.option("--user-id", help="In whose name the event was; for --ask.")
+def trace(config: Path | None, as_json: bool, event_id: str, ask: bool, user_id: str | None) -> None:
+    """What happened to an event, out of the ledger; status 1 where nothing is known of it."""
+    screen = Screen(as_json=as_json)
+    settings = _loaded(load, config, screen)
+    try:
+        entry = _run(look(settings.ledger.url.get_secret_value(), event_id))
+        rows = _run(conversations_of(settings, event_id, user_id)) if ask else None
+    except (LedgerUnavailable, ApiError, ValueError) as error:
+        screen.problem(str(error))
+        sys.exit(FAILED)
+    lines = [*(told(entry) if entry else [f"{event_id}: the ledger does not know it"])]
+    lines += shown(rows) if rows is not None else []
+    known: dict[str, object] = facts(entry) if entry else {"event_id": event_id, "state": None}
+    if rows is not None:
+        known["conversations"] = [asdict(row) for row in rows]
+    screen.say("\n".join(lines), **known)
+    sys.exit(0 if entry or rows else FAILED)
 
 
 async def _show(

@@ -1,0 +1,62 @@
+"""What happened to an event, for a person who asks: out of the ledger's entry, and what the API shows of it."""
+
+from collections.abc import Iterator, Sequence
+
+from bridge.core.history import ConversationRow
+from bridge.core.ledger import Entry, State
+from bridge.core.record import Request
+
+SAYS = {
+    State.CLAIMED: "it is in hand, and nothing has been asked of the API for it",
+    State.WAITING: "it is in a delay queue, and comes back by itself",
+    State.REQUESTED: "the API has been asked, and has not answered yet as far as is known",
+    State.OPEN: "the agent's answer is being published",
+    State.ANSWERED: "the agent has answered; the ending is being published",
+    State.COMPLETE: "it is complete: answered, published, acknowledged",
+    State.FAILED: "it has failed, and is in the dead-letter queue",
+}
+
+
+def facts(entry: Entry) -> dict[str, object]:
+    """The entry as plain values."""
+    record, letter = entry.record, entry.letter
+    return {
+        "event_id": entry.event_id,
+        "state": entry.state.value,
+        "attempts": entry.attempt,
+        "request": record.request.value,
+        "conversation_id": record.conversation_id,
+        "stream": record.stream,
+        "published": record.published,
+        "body_sha256": entry.digest.hex(),
+        "replay": entry.replay,
+        "ending": entry.ending.decode("utf-8", "replace") if entry.ending is not None else None,
+        "failure": {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts} if letter else None,
+    }
+
+
+def told(entry: Entry) -> Iterator[str]:
+    """The entry as lines."""
+    record = entry.record
+    yield f"{entry.event_id}: {entry.state.value}: {SAYS[entry.state]}"
+    if entry.letter is not None:
+        yield f"  failed       {entry.letter.reason} after {entry.letter.attempts} attempts: {entry.letter.error}"
+    if record.request is not Request.NONE:
+        yield f"  request      {record.request.value}, attempts used up before it: {entry.attempt}"
+    if record.conversation_id is not None:
+        yield f"  conversation {record.conversation_id}"
+    if record.stream is not None:
+        yield f"  stream       {record.stream}, known to be published up to sequence {record.published}"
+    if entry.ending is not None:
+        yield f"  ending       {len(entry.ending)} bytes"
+    if entry.replay:
+        yield f"  replay       {entry.replay}"
+
+
+def shown(rows: Sequence[ConversationRow]) -> Iterator[str]:
+    """The conversations that carry the event's fence, as lines."""
+    for row in rows:
+        state = "finished" if row.is_finished else "open"
+        yield f"  at the API   {row.id}, {state}, {row.num_messages} messages"
+    if not rows:
+        yield "  at the API   no conversation of this user carries the event's tag"
