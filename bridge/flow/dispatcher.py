@@ -119,7 +119,7 @@ class Dispatcher:
                 work.record = replace(work.record, request=Request.UNKNOWN)
             work.planned = True
             return Plan.RECONCILE
-        steps.reached("claimed")
+        steps.reached("claimed", work.event.id)
         plan_ = plan(claim, redelivered=work.redelivered, replay=work.incoming.replay)
         work.planned = plan_ is not Plan.DELAY
         if claim.entry is not None and plan_ is not Plan.DELAY:

@@ -64,7 +64,7 @@ class Interaction:
             await work.outbox.all_confirmed()
         except Undeliverable as error:
             return Ended(Outcome.UNDELIVERABLE, str(error))
-        steps.reached("confirmed")
+        steps.reached("confirmed", work.event.id)
         return ended
 
     async def _made(self, work: Work) -> Ended:

@@ -84,21 +84,21 @@ class Settling:
         if repeat:
             self.acknowledge(work, REPEAT)
             return
-        steps.reached("before-complete")
+        steps.reached("before-complete", work.event.id)
         await self._book.complete(work)
-        steps.reached("before-ack")
+        steps.reached("before-ack", work.event.id)
         self.acknowledge(work)
 
     async def park(self, work: Work, after_s: float) -> None:
         """Hand the event to a delay queue, with what is known of it, and ack."""
         level_s = delay_level(after_s)
         await self._book.waiting(work)
-        steps.reached("parking")
+        steps.reached("parking", work.event.id)
         copy = dead_letter.delayed(
             work.incoming, level_s, attempt=work.attempt, pauses=work.pauses, record=work.record.dump()
         )
         await self._copied(copy)
-        steps.reached("parked")
+        steps.reached("parked", work.event.id)
         await self._book.let_go((work.event.id,))
         self.acknowledge(work, "parked", delay_s=level_s)
 
@@ -108,12 +108,12 @@ class Settling:
         What was answered is not said to have failed: its ending comes with the replay of the dead letter.
         """
         await self._book.failed(work, letter)
-        steps.reached("dead-lettering")
+        steps.reached("dead-lettering", work.event.id)
         await self._copied(self._dead(work.delivery, letter, work.conversation_id))
-        steps.reached("dead-lettered")
+        steps.reached("dead-lettered", work.event.id)
         if not work.answered:
             await self._say_failed(work.subject, work.outbox, letter, work.replay)
-        steps.reached("failure-said")
+        steps.reached("failure-said", work.event.id)
         self.acknowledge(work, letter.reason, error=letter.error)
 
     async def refuse(self, delivery: Delivery, subject: Subject | None, outbox: Outbox, letter: DeadLetter) -> None:

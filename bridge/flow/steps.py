@@ -24,10 +24,10 @@ LABELS = (
     "failure-said",
 )
 
-listener: Callable[[str], None] | None = None
+listener: Callable[[str, str], None] | None = None
 
 
-def reached(label: str) -> None:
+def reached(label: str, event_id: str) -> None:
     """Tell the listener, where there is one."""
     if listener is not None:
-        listener(label)
+        listener(label, event_id)

@@ -49,10 +49,10 @@ class Streaming:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened."""
         conversation = Conversation(work.subject, self._new_stream(), self._stamp)
         await self._book.requested(work, conversation.stream)
-        steps.reached("before-post")
+        steps.reached("before-post", work.event.id)
         try:
             async with asyncio.timeout(self._limits.longest_s) as deadline, request as stream:
-                steps.reached("post-answered")
+                steps.reached("post-answered", work.event.id)
                 conversation.opened()
                 self._opened(work, conversation)
                 await self._read(work, conversation, stream, deadline)
@@ -145,18 +145,18 @@ class Streaming:
         if before == 0 or conversation.complete:
             await self._recorded(work, conversation, first=before == 0)
         work.outbox.put(messages)
-        steps.reached("line")
+        steps.reached("line", work.event.id)
 
     async def _recorded(self, work: Work, conversation: Conversation, *, first: bool) -> None:
         """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
         self._note(work, conversation)
         if conversation.ending is not None and not work.answered:
-            steps.reached("complete-read")
+            steps.reached("complete-read", work.event.id)
             await self._book.answered(work, conversation.ending, conversation.ending_sequence)
-            steps.reached("ending-recorded")
+            steps.reached("ending-recorded", work.event.id)
         elif first:
             await self._book.opened(work)
-            steps.reached("conversation-recorded")
+            steps.reached("conversation-recorded", work.event.id)
 
     @staticmethod
     def _note(work: Work, conversation: Conversation) -> None:

@@ -35,7 +35,7 @@ class Death:
         self._label, self._left = label, times
         steps.listener = self
 
-    def __call__(self, label: str) -> None:
+    def __call__(self, label: str, event_id: str) -> None:
         if label == self._label and not self.happened:
             self._left -= 1
             if not self._left:
@@ -212,11 +212,11 @@ async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away
         death = Death(label)
         die = steps.listener
 
-        def reached(step: str) -> None:
+        def reached(step: str, event_id: str) -> None:
             if step == away_from:
                 bench.ledger.break_down("gone")
             assert die is not None
-            die(step)
+            die(step, event_id)
 
         steps.listener = reached
         bench.deliver()
