@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.backoff import RetryPolicy
+from bridge.core.failure import TooEarly
 from bridge.core.ledger import State
 from bridge.flow import steps
 from tests.fakes import FakeLedger, Fate, Play, answered, complete, error, opening, said
@@ -159,9 +160,22 @@ async def test_a_replay_of_what_could_not_be_delivered_only_publishes():
         await bench.quiet()
         assert bench.dead() == ["undeliverable"]
         await bench.restart()
+        bench.deliver()
+        await bench.quiet()
+        assert (bench.dead(), bench.types()) == (["undeliverable"] * 2, ["conversation-created", "new-message"])
         bench.deliver(headers={"x-bridge-replay": 1})
         await bench.quiet()
         assert bench.attempts() == 1
+        assert bench.types()[-1] == "interaction-complete"
+
+
+async def test_an_event_that_comes_back_from_a_delay_queue_is_not_asked_about_where_nothing_was_asked_of_the_api():
+    async with Bench() as bench:
+        bench.agent.fail("create", TooEarly("too many", 300.0))
+        bench.deliver()
+        await bench.quiet()
+        assert State.WAITING in [entry.state for entry in bench.ledger.written]
+        assert bench.agent.calls("conversations") == []
         assert bench.types()[-1] == "interaction-complete"
 
 
