@@ -39,7 +39,7 @@ def test_a_broker_that_says_nothing_is_noticed_within_30_seconds() -> None:
     assert 2 * connection.CLOSE_S + connection.CONNECT_S + generation.RPC_LIMIT_S <= 60
 
 
-async def mended(rig: Rig, generation_: int) -> None:
+async def mended(rig: Rig, generation_: int, *, acking: bool = False) -> None:
     """It works again, in both directions."""
     await rig.connected(generation_)
     before, receipts = len(rig.deliveries), Receipts()
@@ -47,7 +47,17 @@ async def mended(rig: Rig, generation_: int) -> None:
     rig.publisher.publish(outgoing("again", mandatory=False), receipts)
     await receipts.all_told(1)
     assert receipts.confirmations == ["again"]
-    await until(lambda: b"again" in rig.bodies[before:], "an event is delivered")
+
+    def delivered() -> bool:
+        """After two quick losses it comes one at a time: each is acked, as the flow would."""
+        for delivery in rig.deliveries:
+            if acking and delivery.alive and id(delivery) not in acked:
+                acked.add(id(delivery))
+                delivery.ack()
+        return b"again" in rig.bodies[before:]
+
+    acked: set[int] = set()
+    await until(delivered, "an event is delivered")
 
 
 async def test_a_connection_closed_by_the_broker_is_noticed_within_two_seconds(build: Build, broker: Broker) -> None:
@@ -84,7 +94,7 @@ async def test_a_broker_that_restarts_or_is_killed_and_comes_back_is_found_again
         await receipts.all_told(told + 400)
     assert sorted(receipts.confirmations) == sorted(f"m{number}" for number in range(800))
     await until(lambda: len(set(rig.bodies)) == 40, "every event is delivered")
-    await mended(rig, 3)
+    await mended(rig, 3, acking=True)
 
 
 @pytest.mark.usefixtures("hasty")
