@@ -83,6 +83,8 @@ class LedgerFile:
         self._wal_identity: Identity | None = None
         self._damaged = False
         self._purged_to = 0
+        self.made_anew = False
+        """Set when the file was found deleted or moved, and another one opened in its place."""
 
     def open(self) -> None:
         """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
@@ -97,14 +99,9 @@ class LedgerFile:
             connection.execute("DELETE FROM room")
             self._identity, self._wal_identity = _identity(self.path), _identity(self._beside("-wal"))
 
-    @property
-    def replaced(self) -> bool:
-        """Whether the file that is open is no longer the one at its path: it was deleted or moved."""
-        return _identity(self.path) != self._identity
-
-    def close(self, *, let_go: bool = True) -> None:
-        """Close the file; and `let_go` of the lock, so that another process may have it."""
-        replaced, connection = self.replaced, self._connection
+    def close(self) -> None:
+        """Close the file, but keep the lock."""
+        replaced, connection = self._replaced, self._connection
         self._connection = self._identity = None
         if connection is not None:
             with suppress(sqlite3.Error):  # what could not be written has been reported by the commit that failed
@@ -114,12 +111,19 @@ class LedgerFile:
                 connection.close()
             if replaced:
                 self._forsake_log()
-        if let_go and self._lock is not None:
+
+    def let_go(self) -> None:
+        """Give up the lock, so that another process may have the file."""
+        if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def carry_out(self, asks: Sequence[Ask], now_s: float) -> list[Row | None]:
         """All of it in one commit, in order. The answer is what was known before; None for a write."""
+        if self._replaced:
+            self.close()
+            self.open()
+            self.made_anew = True
         with self._translated():
             known: dict[str, Row | None] = dict(self._read({ask.key for ask in asks if ask.kind is not Kind.WRITE}))
             changed: dict[str, Row] = {}
@@ -154,6 +158,11 @@ class LedgerFile:
             ).rowcount
             self._purged_to = old[-1]
             return removed, True
+
+    @property
+    def _replaced(self) -> bool:
+        """Whether the file that is open is no longer the one at its path."""
+        return _identity(self.path) != self._identity
 
     @property
     def _opened(self) -> sqlite3.Connection:
