@@ -40,6 +40,11 @@ def put_away(path: Path) -> Path:
     return path.rename(path.with_name("moved away"))
 
 
+def contents(path: Path) -> bytes:
+    """All of the file."""
+    return path.read_bytes()
+
+
 def damage(path: Path) -> None:
     """All but the first page is lost."""
     content = path.read_bytes()
@@ -173,6 +178,7 @@ async def test_what_is_no_database_is_never_written_over(path: Path, log: Logboo
         await stays(lambda: path.read_bytes() == content and ledger.trouble, "it is left alone", 0.5)
         moved = put_away(path)
         await well(ledger)
+        assert log.of("ledger.replaced") == []  # it had never been the ledger
         await ledger.write(entry("e1"))
     assert moved.read_bytes() == content
 
@@ -195,8 +201,10 @@ async def test_another_programs_database_is_left_alone(path: Path, log: Logbook)
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE theirs (x)")
     other.close()
+    before = contents(path)
     async with opened(path, log) as ledger:
         assert ledger.trouble == f"the ledger {path}: it is a database of some other program"
+    assert contents(path) == before
 
 
 async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_one_refused(

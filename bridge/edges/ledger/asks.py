@@ -13,6 +13,8 @@ from bridge.flow.ports import LedgerUnavailable, Log
 
 SHORTEST_S, LONGEST_S = 0.1, 5.0
 """Waits before the database is tried again."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of endings that go together; the last one may go beyond it."""
 
 
 class Kind(Enum):
@@ -70,10 +72,13 @@ class Asks:
         if self.in_hand:
             return self.in_hand
         kinds: dict[str, Kind] = {}
-        while self._waiting and len(self.in_hand) < most:
+        size = 0
+        while self._waiting and len(self.in_hand) < most and size < MOST_BYTES:
             ask = self._waiting[0]
             if kinds.setdefault(ask.key, ask.kind) is not ask.kind:
                 break
+            if ask.kind is Kind.WRITE:
+                size += len(ask.value[-1] or b"")
             self.in_hand.append(self._waiting.popleft())
         return self.in_hand
 

@@ -26,6 +26,7 @@ PACE_S, LONGEST_PACE_S = 0.001, 0.02
 """From one commit to the next: so long for each call that was carried, and at most so long."""
 PURGE_EVERY_S = 60.0
 CLOSING_S = 10.0
+REPLACED = "the file was deleted or moved: what is at its place now is used, if need be made anew"
 
 
 class SqliteLedger:
@@ -91,6 +92,7 @@ class SqliteLedger:
             try:
                 await in_thread(self._thread, self._file.open)
                 asks.well(file=str(self._file.path))
+                self._tell_replaced()
                 await self._serve()
             except LedgerUnavailable as error:
                 asks.lost(str(error))
@@ -123,7 +125,7 @@ class SqliteLedger:
     def _tell_replaced(self) -> None:
         if self._file.made_anew:
             self._file.made_anew = False
-            self._log.error("ledger.replaced", file=str(self._file.path), error="the file was deleted: it is made anew")
+            self._log.error("ledger.replaced", file=str(self._file.path), error=REPLACED)
 
     async def _purge(self) -> bool:
         """One step; whether there may be more to do."""

@@ -84,7 +84,8 @@ class LedgerFile:
         self._damaged = False
         self._purged_to = 0
         self.made_anew = False
-        """Set when the file was found deleted or moved, and another one opened in its place."""
+        """Set when the file that was open had gone from its path, and another one is used now."""
+        self._gone = False
 
     def open(self) -> None:
         """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
@@ -94,14 +95,16 @@ class LedgerFile:
             connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, cached_statements=4 * CHUNK)
             self._connection = connection
             self._check(connection)
+            self._prepare(connection)
             self._migrate(connection)
             connection.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM_BYTES,))
             connection.execute("DELETE FROM room")
             self._identity, self._wal_identity = _identity(self.path), _identity(self._beside("-wal"))
+            self.made_anew, self._gone = self._gone, False
 
     def close(self) -> None:
         """Close the file, but keep the lock."""
-        replaced, connection = self._replaced, self._connection
+        replaced, connection = self._identity is not None and self._replaced, self._connection
         self._connection = self._identity = None
         if connection is not None:
             with suppress(sqlite3.Error):  # what could not be written has been reported by the commit that failed
@@ -110,6 +113,7 @@ class LedgerFile:
             with suppress(sqlite3.Error):
                 connection.close()
             if replaced:
+                self._gone = True
                 self._forsake_log()
 
     def let_go(self) -> None:
@@ -123,7 +127,6 @@ class LedgerFile:
         if self._replaced:
             self.close()
             self.open()
-            self.made_anew = True
         with self._translated():
             known: dict[str, Row | None] = dict(self._read({ask.key for ask in asks if ask.kind is not Kind.WRITE}))
             changed: dict[str, Row] = {}
@@ -191,6 +194,14 @@ class LedgerFile:
             if found != "ok":
                 raise LedgerUnavailable(f"the ledger {self.path}: {SAID[sqlite3.SQLITE_CORRUPT]} ({found})")
             self._damaged = False
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version > len(MIGRATIONS):
+            raise LedgerUnavailable(f"the ledger {self.path}: a later version of amigo-bridge has made it ({version})")
+        if tables and not version:
+            raise LedgerUnavailable(f"the ledger {self.path}: it is a database of some other program")
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise LedgerUnavailable(f"the ledger {self.path}: its file system cannot do without a rollback journal")
@@ -199,11 +210,6 @@ class LedgerFile:
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version > len(MIGRATIONS):
-            raise LedgerUnavailable(f"the ledger {self.path}: a later version of amigo-bridge has made it ({version})")
-        if tables and not version:
-            raise LedgerUnavailable(f"the ledger {self.path}: it is a database of some other program")
         if version == len(MIGRATIONS):
             return
         connection.execute("BEGIN IMMEDIATE")
