@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.ledger import Claim, Entry, Holder, State
-from bridge.edges.ledger import sqlite, sqlite_file
+from bridge.edges.ledger import sqlite, sqlite_file, sqlite_schema
 from bridge.edges.ledger.opening import open_ledger
 from bridge.edges.ledger.sqlite import SqliteLedger
 from bridge.flow.ports import LedgerUnavailable
@@ -84,7 +84,9 @@ async def test_a_second_process_is_told_which_file_is_in_use_and_takes_over_when
         async with opened(path, log) as second:
             reason = await refused(second)
             assert (
-                reason == second.trouble == f"the ledger {path} is in use by another process, which locks {path}-lock"
+                reason
+                == second.trouble
+                == f"the ledger {path}: it is in use by another process, which locks {path}-lock"
             )
             await second_waits.write(entry("e1"))
         assert second_waits.trouble is None
@@ -210,11 +212,11 @@ async def test_another_programs_database_is_left_alone(path: Path, log: Logbook)
 async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_one_refused(
     path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = sqlite_file.MIGRATIONS
+    known = sqlite_schema.MIGRATIONS
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
     with monkeypatch.context() as later:
-        later.setattr(sqlite_file, "MIGRATIONS", (*known, ("ALTER TABLE events ADD COLUMN note TEXT",)))
+        later.setattr(sqlite_schema, "MIGRATIONS", (*known, ("ALTER TABLE events ADD COLUMN note TEXT",)))
         async with opened(path, log) as ledger:
             assert await ledger.find("e1") == entry("e1")
             await ledger.write(entry("e2"))
