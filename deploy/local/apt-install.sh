@@ -14,7 +14,9 @@ if [ ! -e "$policy" ]; then
     chmod 755 "$policy"
 fi
 
-services() { find /lib/systemd/system -maxdepth 1 \( -name 'rabbitmq*.service' -o -name 'epmd*.s*' \) | sort; }
+services() {
+    find /lib/systemd/system -maxdepth 1 \( -name 'rabbitmq*.service' -o -name 'epmd*.s*' -o -name 'postgresql*.service' \) | sort
+}
 
 before=$(services)
 apt-get update

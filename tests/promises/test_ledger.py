@@ -97,13 +97,11 @@ async def test_all_of_an_entry_is_kept(ledger: Tellable) -> None:
         assert await ledger.find("e1") == entry
 
 
-async def test_an_ending_of_four_mebibytes_is_kept_byte_for_byte(ledger: Tellable) -> None:
-    ending = bytes(range(256)) * 16_384
-    await ledger.claim("e1", DIGEST)
-    await ledger.write(Entry("e1", State.ANSWERED, DIGEST, ending=ending))
-    found = await ledger.find("e1")
-    assert found is not None
-    assert found.ending == ending
+async def test_endings_of_four_mebibytes_are_kept_byte_for_byte(ledger: Tellable) -> None:
+    entries = [Entry(f"e{number}", State.ANSWERED, DIGEST, ending=bytes(range(256)) * 16_384) for number in range(4)]
+    await asyncio.gather(*(ledger.claim(entry.event_id, DIGEST) for entry in entries))
+    await asyncio.gather(*(ledger.write(entry) for entry in entries))
+    assert [await ledger.find(entry.event_id) for entry in entries] == entries
 
 
 async def test_any_id_is_an_event_of_its_own(ledger: Tellable) -> None:

@@ -1,12 +1,20 @@
 """Calls of the port on their way to the database. Those that wait at the same time are carried out together."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from bridge.flow.ports import LedgerUnavailable
+from bridge.edges.ledger.rows import key_of
+from bridge.flow.ports import LedgerUnavailable, Log
+
+SHORTEST_S, LONGEST_S = 0.1, 5.0
+"""Waits before the database is tried again."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of endings that go together; the last one may go beyond it."""
 
 
 class Kind(Enum):
@@ -28,17 +36,113 @@ class Ask:
     answer: asyncio.Future[Any]
 
 
-def settle(asks: Sequence[Ask], answers: Sequence[Any]) -> None:
-    """Give each call its answer; an exception is raised by the call. Who has gone away is not told."""
-    for ask, answer in zip(asks, answers, strict=True):
-        if ask.answer.done():
-            continue
-        if isinstance(answer, Exception):
-            ask.answer.set_exception(answer)
-        else:
-            ask.answer.set_result(answer)
+class Asks:
+    """The calls to one ledger: those that wait, in order, and those that are in hand.
 
+    There are never more than the callers wait for, which are the events in hand. While there is `trouble`, calls fail
+    at once; only `well` ends it.
+    """
 
-def fail(asks: Sequence[Ask], reason: str) -> None:
-    """None of these calls could be carried out."""
-    settle(asks, [LedgerUnavailable(reason) for _ in asks])
+    def __init__(self, log: Log) -> None:
+        self.trouble: str | None = "it is being opened"
+        self.operations = 0
+        self.commits = 0
+        self.failures = 0
+        """In a row, since something was last carried out."""
+        self.closing = False
+        self.in_hand: list[Ask] = []
+        self.tried = asyncio.Event()
+        """Set once opening has succeeded or failed."""
+        self._log = log
+        self._waiting: deque[Ask] = deque()
+        self._wake = asyncio.Event()
+
+    def put(self, kind: Kind, event_id: str, value: Any = None) -> asyncio.Future[Any]:
+        """Where the answer will be. Raises LedgerUnavailable while there is trouble."""
+        if self.trouble is not None:
+            raise LedgerUnavailable(self.trouble)
+        ask = Ask(kind, key_of(event_id), value, asyncio.get_running_loop().create_future())
+        self._waiting.append(ask)
+        if len(self._waiting) == 1:
+            self._wake.set()
+        return ask.answer
+
+    def take(self, most: int) -> list[Ask]:
+        """What is in hand: the next calls, unless some still are. No two of different kinds for one event together."""
+        if self.in_hand:
+            return self.in_hand
+        kinds: dict[str, Kind] = {}
+        size = 0
+        while self._waiting and len(self.in_hand) < most and size < MOST_BYTES:
+            ask = self._waiting[0]
+            if kinds.setdefault(ask.key, ask.kind) is not ask.kind:
+                break
+            if ask.kind is Kind.WRITE:
+                size += len(ask.value[-1] or b"")
+            self.in_hand.append(self._waiting.popleft())
+        return self.in_hand
+
+    def settle(self, asks: Sequence[Ask], answers: Sequence[Any]) -> None:
+        """Answer all calls in hand, or some; an exception is raised by the call. Who has gone away is not told."""
+        for ask, answer in zip(asks, answers, strict=True):
+            if ask.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                ask.answer.set_exception(answer)
+            else:
+                ask.answer.set_result(answer)
+        settled = set(map(id, asks))
+        self.in_hand = [ask for ask in self.in_hand if id(ask) not in settled]
+        self.operations += len(asks)
+        self.commits += 1
+        self.failures = 0
+
+    def well(self, **place: str) -> None:
+        """It is open: from now on calls wait to be carried out."""
+        if self.trouble is not None:
+            self._log.info("ledger.opened", **place)
+        self.trouble = None
+        self.tried.set()
+
+    def lost(self, reason: str) -> None:
+        """Nothing can be carried out: whoever waits is told so."""
+        if self.trouble != reason:
+            self._log.error("ledger.unavailable", error=reason)
+        self._fail(reason)
+
+    def close(self) -> None:
+        """Tell the worker to carry out what waits, and end."""
+        self.closing = True
+        self._wake.set()
+
+    def closed(self, reason: str) -> None:
+        """The worker has ended."""
+        self._fail(reason)
+
+    async def woken(self, until_s: float) -> None:
+        """Return when something is asked, or it is to end, or `wake` was called; or at that time of the loop."""
+        if self._waiting or self.closing:
+            return
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until_s):
+                await self._wake.wait()
+
+    def wake(self) -> None:
+        """Let the worker look."""
+        self._wake.set()
+
+    async def back_off(self, dice: float) -> None:
+        """Wait before the next try, unless it is to end."""
+        wait_s = min(LONGEST_S, SHORTEST_S * 2.0 ** min(self.failures, 16)) * (0.5 + dice / 2)
+        self.failures += 1
+        await self.woken(asyncio.get_running_loop().time() + wait_s)
+
+    def _fail(self, reason: str) -> None:
+        self.trouble = reason
+        for ask in (*self.in_hand, *self._waiting):
+            if not ask.answer.done():
+                ask.answer.set_exception(LedgerUnavailable(reason))
+        self.in_hand = []
+        self._waiting.clear()
+        self.tried.set()

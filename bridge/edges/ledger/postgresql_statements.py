@@ -51,6 +51,12 @@ MIGRATIONS: tuple[str, ...] = (
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
 FINAL = ", ".join(f"'{state}'" for state in FINAL_STATES)
 
+# Read from the catalogue's tables: what `to_regclass` has not found it goes on not finding while waiting for the lock.
+HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'amigo_bridge')"
+HAS_VERSION = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'amigo_bridge' AND tablename = 'version')"
+)
+
 CLAIM = f"""
 INSERT INTO amigo_bridge.events AS e (event_id, owner, state, digest, attempt, replay)
 SELECT asked.event_id, $1, 'claimed', asked.digest, 0, 0
@@ -120,7 +126,7 @@ async def migrate(connection: Connection) -> None:
         if version > len(MIGRATIONS):
             raise LedgerUnavailable(f"a later version of amigo-bridge has made its schema ({version})")
         if not version:
-            if not await connection.fetchval("SELECT to_regnamespace('amigo_bridge') IS NOT NULL"):
+            if not await connection.fetchval(HAS_SCHEMA):
                 await connection.execute("CREATE SCHEMA amigo_bridge")
             await connection.execute("CREATE TABLE amigo_bridge.version (version integer NOT NULL)")
             await connection.execute("INSERT INTO amigo_bridge.version VALUES (0)")
@@ -188,7 +194,7 @@ async def purge(connection: Connection, keep_s: float) -> int:
 
 
 async def _version(connection: Connection) -> int:
-    if not await connection.fetchval("SELECT to_regclass('amigo_bridge.version') IS NOT NULL"):
+    if not await connection.fetchval(HAS_VERSION):
         return 0
     version: int = await connection.fetchval("SELECT version FROM amigo_bridge.version")
     return version

@@ -2,7 +2,7 @@
 
 **Durable** means on the disk: WAL with `synchronous=FULL` syncs the log at every commit. A process that is killed loses
 nothing with NORMAL either, but a machine that loses power would forget the last commits, and with them what was asked
-of the API. Since calls share commits, a sync costs them a wait of milliseconds and next to no CPU.
+of the API. What a sync costs is shared by all calls of its commit.
 
 **One process** has the file: it holds an flock on `<file>-lock`, which ends with the process however that ends. So
 whatever an entry says, whoever wrote it is gone, and nothing needs a lease.
@@ -14,18 +14,18 @@ that.
 A damaged file is never written over: someone has to move it away.
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from bridge.edges.ledger.asks import Ask, Kind
-from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS, Row, claimed_row
+from bridge.edges.ledger.file_lock import FileLock, Identity, identity
+from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, claimed_row
+from bridge.edges.ledger.sqlite_schema import NotALedger, check, migrate, prove_room, select, upsert
 from bridge.flow.ports import LedgerUnavailable
 
 BUSY_S = 2.0
@@ -34,30 +34,7 @@ CHUNK = 50
 """Events in one statement."""
 PURGE_STEP = 500
 """Entries looked at in one step of purging."""
-ROOM_BYTES = 64 * 1024
 WAL_BYTES = 64 * 1024 * 1024
-
-# user_version is how many of these a file has been through.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """
-        CREATE TABLE events (
-            number INTEGER PRIMARY KEY,
-            event_id TEXT NOT NULL UNIQUE,
-            claimed_ms INTEGER NOT NULL,
-            changed_ms INTEGER NOT NULL,
-            state TEXT NOT NULL,
-            digest BLOB NOT NULL,
-            attempt INTEGER NOT NULL,
-            replay INTEGER NOT NULL,
-            record TEXT,
-            letter TEXT,
-            ending BLOB
-        )
-        """,
-        "CREATE TABLE room (filler BLOB)",
-    ),
-)
 
 SAID = {
     sqlite3.SQLITE_BUSY: "another program has locked it",
@@ -68,8 +45,6 @@ SAID = {
 }
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
-Identity = tuple[int, int]
-
 
 class LedgerFile:
     """One file. Every method but `close` raises LedgerUnavailable, with a sentence that names file and cause."""
@@ -78,33 +53,31 @@ class LedgerFile:
         self.path = path.absolute()
         self._keep_ms = int(keep_s * 1000)
         self._connection: sqlite3.Connection | None = None
-        self._lock: int | None = None
+        self._lock = FileLock(self._beside("-lock"))
         self._identity: Identity | None = None
         self._wal_identity: Identity | None = None
         self._damaged = False
         self._purged_to = 0
+        self.made_anew = False
+        """Set when the file that was open had gone from its path, and another one is used now."""
+        self._gone = False
 
     def open(self) -> None:
         """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
         with self._translated():
-            self._take_lock()
+            if not self._lock.take():
+                raise NotALedger(f"it is in use by another process, which locks {self._lock.path}")
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, cached_statements=4 * CHUNK)
             self._connection = connection
             self._check(connection)
-            self._migrate(connection)
-            connection.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM_BYTES,))
-            connection.execute("DELETE FROM room")
-            self._identity, self._wal_identity = _identity(self.path), _identity(self._beside("-wal"))
+            self._prepare(connection)
+            self._identity, self._wal_identity = identity(self.path), identity(self._beside("-wal"))
+            self.made_anew, self._gone = self._gone, False
 
-    @property
-    def replaced(self) -> bool:
-        """Whether the file that is open is no longer the one at its path: it was deleted or moved."""
-        return _identity(self.path) != self._identity
-
-    def close(self, *, let_go: bool = True) -> None:
-        """Close the file; and `let_go` of the lock, so that another process may have it."""
-        replaced, connection = self.replaced, self._connection
+    def close(self) -> None:
+        """Close the file, but keep the lock."""
+        replaced, connection = self._identity is not None and self._replaced, self._connection
         self._connection = self._identity = None
         if connection is not None:
             with suppress(sqlite3.Error):  # what could not be written has been reported by the commit that failed
@@ -113,13 +86,18 @@ class LedgerFile:
             with suppress(sqlite3.Error):
                 connection.close()
             if replaced:
+                self._gone = True
                 self._forsake_log()
-        if let_go and self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+
+    def let_go(self) -> None:
+        """Give up the lock, so that another process may have the file."""
+        self._lock.let_go()
 
     def carry_out(self, asks: Sequence[Ask], now_s: float) -> list[Row | None]:
         """All of it in one commit, in order. The answer is what was known before; None for a write."""
+        if self._replaced:
+            self.close()
+            self.open()
         with self._translated():
             known: dict[str, Row | None] = dict(self._read({ask.key for ask in asks if ask.kind is not Kind.WRITE}))
             changed: dict[str, Row] = {}
@@ -156,6 +134,11 @@ class LedgerFile:
             return removed, True
 
     @property
+    def _replaced(self) -> bool:
+        """Whether the file that is open is no longer the one at its path."""
+        return identity(self.path) != self._identity
+
+    @property
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             raise LedgerUnavailable(f"the ledger {self.path} is closed")
@@ -163,7 +146,7 @@ class LedgerFile:
 
     def _read(self, keys: Iterable[str]) -> Iterator[tuple[str, Row]]:
         for chunk in _chunks(keys):
-            for row in self._opened.execute(_select(len(chunk)), chunk):
+            for row in self._opened.execute(select(len(chunk)), chunk):
                 yield row[0], row[1:]
 
     def _write(self, changed: dict[str, Row], now_ms: int) -> None:
@@ -172,7 +155,7 @@ class LedgerFile:
             self._opened.execute("BEGIN IMMEDIATE")
         for chunk in chunks:
             values = [value for key, row in chunk for value in (key, now_ms, now_ms, *row)]
-            self._opened.execute(_upsert(len(chunk)), values)
+            self._opened.execute(upsert(len(chunk)), values)
         if len(chunks) > 1:
             self._opened.execute("COMMIT")
 
@@ -180,50 +163,23 @@ class LedgerFile:
         if self._damaged:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
-                raise LedgerUnavailable(f"the ledger {self.path}: {SAID[sqlite3.SQLITE_CORRUPT]} ({found})")
+                raise NotALedger(f"{SAID[sqlite3.SQLITE_CORRUPT]} ({found})")
             self._damaged = False
+        check(connection)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
-            raise LedgerUnavailable(f"the ledger {self.path}: its file system cannot do without a rollback journal")
+            raise NotALedger("its file system cannot do without a rollback journal")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version > len(MIGRATIONS):
-            raise LedgerUnavailable(f"the ledger {self.path}: a later version of amigo-bridge has made it ({version})")
-        if tables and not version:
-            raise LedgerUnavailable(f"the ledger {self.path}: it is a database of some other program")
-        if version == len(MIGRATIONS):
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in (statement for migration in MIGRATIONS[version:] for statement in migration):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-
-    def _take_lock(self) -> None:
-        place = self._beside("-lock")
-        if self._lock is not None:
-            if _identity(place) == _of(os.fstat(self._lock)):
-                return
-            os.close(self._lock)  # somebody deleted it: whoever holds the one at the path now has the file
-            self._lock = None
-        lock = os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise LedgerUnavailable(
-                f"the ledger {self.path} is in use by another process, which locks {place}"
-            ) from None
-        self._lock = lock
+        migrate(connection)
+        prove_room(connection)
 
     def _forsake_log(self) -> None:
         """Take away what the file that was deleted or moved leaves at its path: a new one would replay it."""
         wal = self._beside("-wal")
-        if self._wal_identity is not None and _identity(wal) == self._wal_identity:
+        if self._wal_identity is not None and identity(wal) == self._wal_identity:
             wal.unlink(missing_ok=True)
             self._beside("-shm").unlink(missing_ok=True)
 
@@ -240,39 +196,13 @@ class LedgerFile:
             cause = SAID.get(code, str(error))
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             raise LedgerUnavailable(f"the ledger {self.path}: {cause} ({name})") from error
+        except NotALedger as error:
+            raise LedgerUnavailable(f"the ledger {self.path}: {error}") from None
         except OSError as error:
             raise LedgerUnavailable(f"the ledger {self.path}: {error.strerror or error}") from error
-
-
-@cache
-def _select(count: int) -> str:
-    marks = ", ".join("?" * count)
-    return f"SELECT event_id, {', '.join(COLUMNS)} FROM events WHERE event_id IN ({marks})"  # noqa: S608 - only marks
-
-
-@cache
-def _upsert(count: int) -> str:
-    columns = ("event_id", "claimed_ms", "changed_ms", *COLUMNS)
-    row = f"({', '.join('?' * len(columns))})"
-    updates = ", ".join(f"{name} = excluded.{name}" for name in ("changed_ms", *COLUMNS))
-    return (
-        f"INSERT INTO events ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - only marks
-        f" ON CONFLICT (event_id) DO UPDATE SET {updates}"
-    )
 
 
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
-
-
-def _identity(path: Path) -> Identity | None:
-    try:
-        return _of(os.stat(path))
-    except OSError:
-        return None
-
-
-def _of(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino

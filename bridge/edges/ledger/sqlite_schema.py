@@ -1,0 +1,80 @@
+"""The tables of the ledger's SQLite file, and its statements for many events at once."""
+
+import sqlite3
+from functools import cache
+
+from bridge.edges.ledger.rows import COLUMNS
+
+# user_version is how many of these a file has been through.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE events (
+            number INTEGER PRIMARY KEY,
+            event_id TEXT NOT NULL UNIQUE,
+            claimed_ms INTEGER NOT NULL,
+            changed_ms INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            digest BLOB NOT NULL,
+            attempt INTEGER NOT NULL,
+            replay INTEGER NOT NULL,
+            record TEXT,
+            letter TEXT,
+            ending BLOB
+        )
+        """,
+        "CREATE TABLE room (filler BLOB)",
+    ),
+)
+ROOM_BYTES = 64 * 1024
+
+
+class NotALedger(Exception):
+    """The file is a database, but none that may be used."""
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Raises NotALedger for a later version's file and for another program's, which are left as they are."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if version > len(MIGRATIONS):
+        raise NotALedger(f"a later version of amigo-bridge has made it ({version})")
+    if tables and not version:
+        raise NotALedger("it is a database of some other program")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date, all or nothing."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in (statement for migration in MIGRATIONS[version:] for statement in migration):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")
+
+
+def prove_room(connection: sqlite3.Connection) -> None:
+    """Write something, so that a full disk is noticed before anybody relies on the file."""
+    connection.execute("INSERT INTO room VALUES (zeroblob(?))", (ROOM_BYTES,))
+    connection.execute("DELETE FROM room")
+
+
+@cache
+def select(count: int) -> str:
+    """Finds so many events; parameters are their keys."""
+    marks = ", ".join("?" * count)
+    return f"SELECT event_id, {', '.join(COLUMNS)} FROM events WHERE event_id IN ({marks})"  # noqa: S608 - only marks
+
+
+@cache
+def upsert(count: int) -> str:
+    """Writes so many events; parameters are, for each, its key, twice the time in ms, and its row."""
+    columns = ("event_id", "claimed_ms", "changed_ms", *COLUMNS)
+    row = f"({', '.join('?' * len(columns))})"
+    updates = ", ".join(f"{name} = excluded.{name}" for name in ("changed_ms", *COLUMNS))
+    return (
+        f"INSERT INTO events ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - only marks
+        f" ON CONFLICT (event_id) DO UPDATE SET {updates}"
+    )

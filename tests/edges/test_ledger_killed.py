@@ -1,0 +1,63 @@
+"""A process that is killed: what its ledger had acknowledged is there, and what it had is the next one's."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.core.ledger import Claim, Holder
+from bridge.edges.ledger.opening import open_ledger
+from tests.system.waiting import until
+
+from .ledger_process import entry
+from .logbook import Logbook
+from .postgres import PostgresServer
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES = 400
+LEASE_S = 2.0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.url(await server.database())
+
+
+async def until_killed(url: str) -> list[int]:
+    """The numbers that the process has said when it was killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.edges.ledger_process", "writing", url, str(LEASE_S)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    said = [await process.stdout.readline() for _ in range(LINES)]
+    process.send_signal(signal.SIGKILL)
+    said += (await process.stdout.read()).splitlines(keepends=True)
+    assert await process.wait() == -signal.SIGKILL
+    return [int(line) for line in said if line.endswith(b"\n")]
+
+
+async def test_what_was_acknowledged_is_there_and_may_be_claimed(url: str, log: Logbook) -> None:
+    numbers = await until_killed(url)
+    assert len(numbers) >= LINES
+    async with open_ledger(url, 3600, log) as ledger:
+        assert ledger.trouble is None
+        for number in numbers:
+            assert await ledger.find(f"e{number}") == entry(f"e{number}")
+        claim = await ledger.claim("e1", b"digest")
+        if url.startswith("postgresql"):
+            assert claim.holder is Holder.ANOTHER
+            assert claim.wait_s <= LEASE_S
+
+        async def free() -> bool:
+            return (await ledger.claim("e1", b"digest")).holder is not Holder.ANOTHER
+
+        await until(free, "its lease is over", 2 * LEASE_S)
+        assert await ledger.claim("e1", b"digest") == Claim(Holder.EARLIER, entry("e1"))
