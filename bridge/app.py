@@ -98,7 +98,6 @@ class Bridge:
             interaction=Interaction(agent, streaming, self.reconciliation, log),
             settling=Settling(copier, self.book, stamp, dead.exchange, policy, time.time, dice, self.tally, log),
             book=self.book,
-            inbox=self.consumer,
             gate=self.gate,
             new_outbox=lambda: Outbox(self.publisher, policy, dice, log),
             policy=policy,

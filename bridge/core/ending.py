@@ -40,7 +40,6 @@ class Outcome(StrEnum):
     VOID = "void"
     UNDELIVERABLE = "undeliverable"
     UNCERTAIN = "uncertain"
-    POISON = "poison"
     BUG = "bug"
 
 
@@ -76,7 +75,6 @@ ROWS: Mapping[Outcome, Row] = {
     Outcome.VOID: Row(Then.RETRY),
     Outcome.UNDELIVERABLE: Row(Then.DEAD, "undeliverable"),
     Outcome.UNCERTAIN: Row(Then.DEAD, "uncertain"),
-    Outcome.POISON: Row(Then.DEAD, "poison"),
     Outcome.BUG: Row(Then.DEAD, "internal-error"),
 }
 

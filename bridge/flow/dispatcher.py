@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from bridge.core.backoff import RetryPolicy
-from bridge.core.caution import guilty
 from bridge.core.ending import ROWS, Acknowledge, Again, DeadLetter, Ended, Outcome, Settlement, decide, of_error
 from bridge.core.event import read_event, usable_id
 from bridge.core.failure import InvalidEvent
@@ -24,7 +23,7 @@ from bridge.flow.gate import Gate
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.outbox import Outbox
-from bridge.flow.ports import Delivery, Dice, Inbox, Log, Routes
+from bridge.flow.ports import Delivery, Dice, Log, Routes
 from bridge.flow.settling import Settling, digest
 from bridge.flow.work import Work
 
@@ -46,7 +45,6 @@ class Dispatcher:
         interaction: Interaction,
         settling: Settling,
         book: Book,
-        inbox: Inbox,
         gate: Gate,
         new_outbox: Callable[[], Outbox],
         policy: RetryPolicy,
@@ -61,7 +59,6 @@ class Dispatcher:
         self._interaction = interaction
         self._settling = settling
         self._book = book
-        self._inbox = inbox
         self._gate = gate
         self._new_outbox = new_outbox
         self._policy = policy
@@ -86,11 +83,7 @@ class Dispatcher:
         self._tally.received += 1
         try:
             event = self._routed(delivery)
-            if guilty(delivery.incoming.deliveries, cautious=self._inbox.cautious):
-                ended = Ended(Outcome.POISON, f"delivered {delivery.incoming.deliveries} times, each time to a death")
-                self._refuse(delivery, ended, event.id, event.channel)
-            else:
-                self._take(event, delivery)
+            self._take(event, delivery)
         except InvalidEvent as error:
             self._refuse(delivery, of_error(error), error.event_id, error.channel)
         except Exception as error:

@@ -99,10 +99,6 @@ class LeaseLost(LedgerUnavailable):
 class Inbox(Protocol):
     """The consumer as the flow sees it: it can be held back."""
 
-    @property
-    def cautious(self) -> bool:
-        """Whether it takes one delivery at a time, since others have died of what they took."""
-
     def pause(self, reason: str) -> None:
         """Stop taking new events until every reason has been resumed. Cancels the consumer, requeues nothing."""
 

@@ -51,7 +51,6 @@ FOLLOWS = {
     Outcome.VOID: (Then.RETRY, ""),
     Outcome.UNDELIVERABLE: (Then.DEAD, "undeliverable"),
     Outcome.UNCERTAIN: (Then.DEAD, "uncertain"),
-    Outcome.POISON: (Then.DEAD, "poison"),
     Outcome.BUG: (Then.DEAD, "internal-error"),
 }
 

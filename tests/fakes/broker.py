@@ -42,7 +42,6 @@ class FakeInbox:
     def __init__(self) -> None:
         self.reasons: set[str] = set()
         self.changes: list[tuple[str, str]] = []
-        self.cautious = False
         self.resumed: Callable[[], None] = lambda: None
 
     @property

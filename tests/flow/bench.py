@@ -110,7 +110,6 @@ class Bench:
             interaction=self.interaction,
             settling=self.settling,
             book=self.book,
-            inbox=self.inbox,
             gate=self.gate,
             new_outbox=lambda: Outbox(self.publisher, self.policy, roll, self.log),
             policy=self.policy,

@@ -121,17 +121,6 @@ async def test_only_that_one_message_is_acked_unseen():
         bench.publisher.confirmed = [each for each in bench.publisher.confirmed if each.type != "bridge-failed"]
 
 
-@pytest.mark.parametrize(("cautious", "deliveries", "ends"), [(True, 5, "poison"), (True, 4, ""), (False, 50, "")])
-async def test_what_kills_again_and_again_is_dead_lettered_once_it_comes_alone(cautious, deliveries, ends):
-    async with Bench() as bench:
-        bench.inbox.cautious = cautious
-        bench.deliver(redelivered=True, headers={"x-delivery-count": deliveries})
-        await bench.quiet()
-        assert bench.dead() == ([ends] if ends else [])
-        assert bench.types()[-1] == ("bridge-failed" if ends else "interaction-complete")
-        assert bench.attempts() == (0 if ends else 1)
-
-
 async def test_an_event_that_had_its_ending_is_acked_at_every_further_delivery_and_nothing_is_asked():
     async with Bench() as bench:
         bench.deliver()

@@ -44,7 +44,7 @@ class Session:
         self.trouble: str | None = "not connected yet"
         self.generations = 0
         self.deaths = 0
-        """How many connections in a row ended right after they had begun to consume, earlier processes included."""
+        """How many connections in a row ended right after they had begun to consume."""
         self._urls = urls
         self._topology = topology
         self._to_declare = may_declare
