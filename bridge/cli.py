@@ -231,7 +231,7 @@ def _secrets(settings: Settings) -> list[str]:
 
 def _not_yet(settings: Settings) -> list[str]:
     """Sections that later versions act on."""
-    return [name for name in ("ledger", "webhooks", "admin") if name in settings.model_fields_set]
+    return [name for name in ("ledger", "admin") if name in settings.model_fields_set]
 
 
 def _url(amqp: AmqpSettings) -> str:
