@@ -73,7 +73,7 @@ def read_event(incoming: Incoming, max_bytes: int) -> Event:
             f"content encoding {encoding!r:.40} is not understood: send plain UTF-8", usable_id(incoming.message_id)
         )
     if SOURCE in incoming.headers:
-        return _event(_value(incoming), None, incoming.message_id, hooked=True)
+        return hooked_event(_value(incoming), incoming.message_id)
     try:
         envelope = cloudevents.unwrap(incoming)
     except InvalidEvent as error:
@@ -81,6 +81,11 @@ def read_event(incoming: Incoming, max_bytes: int) -> Event:
     if envelope is None:
         return _event(_object(incoming), None, incoming.message_id)
     return _event(envelope.data, envelope.id, incoming.message_id, wrapped=True)
+
+
+def hooked_event(data: Any, event_id: str | None) -> Event:
+    """The event in the JSON value that came by a webhook. Raises InvalidEvent."""
+    return _event(data, None, event_id, hooked=True)
 
 
 def _value(incoming: Incoming) -> Any:

@@ -7,14 +7,15 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from bridge.core import form, problem
-from bridge.core.event import read_event
+from bridge.core.event import hooked_event
 from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import SOURCE, Incoming
+from bridge.core.incoming import SOURCE
 from bridge.core.outbound import JSON, Letterhead, OutboundMessage, RoutingKey, Stamp, Subject
 from bridge.core.problem import Answer
 from bridge.core.signature import Request, Source
@@ -27,6 +28,7 @@ PLATFORM_KEY = RoutingKey("platform.{type}")
 HEX24 = re.compile(r"[a-f0-9]{24}")
 MOST_HEADERS = 64
 LONGEST_HEADER = 1024
+LONGEST_NAME = 128
 HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "connection", "content-length"})
 HIDDEN_PARTS = ("signature", "hmac", "secret", "token")
 ACTING_PREFIXES = ("x-bridge-", "x-death", "x-delivery-", "x-first-death-", "x-delay", "x-forwarded-")
@@ -84,16 +86,16 @@ def handshake(source: Source, request: Request, data: Any) -> Answer | None:
 
 def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> OutboundMessage:
     """The message for the inbound queue. Raises Refusal (422) where its reader could make nothing of it."""
-    headers = {**webhook.headers, SOURCE: webhook.source}
-    properties = {"message_id": webhook.id, "content_type": JSON}
+    if len(webhook.body) > inbound.max_bytes:
+        raise problem.not_an_event(f"the event has {len(webhook.body)} bytes, at most {inbound.max_bytes} are taken")
     try:
-        read_event(Incoming(webhook.body, properties=properties, headers=headers), inbound.max_bytes)
+        hooked_event(webhook.data, webhook.id)
     except InvalidEvent as error:
         raise problem.not_an_event(str(error)) from None
     key = f"webhook.{webhook.source}" if inbound.exchange else inbound.queue
-    head = Letterhead(webhook.id, headers)
+    head, headers = Letterhead(webhook.id), {**webhook.headers, SOURCE: webhook.source}
     return OutboundMessage(
-        0, inbound.exchange, key, webhook.body, "webhook", webhook.id, int(now_s), head, {}, mandatory=True
+        0, inbound.exchange, key, webhook.body, "webhook", webhook.id, int(now_s), head, headers, mandatory=True
     )
 
 
@@ -102,13 +104,21 @@ def platform_stamp(stamp: Stamp) -> Stamp:
     return replace(stamp, outbounds=tuple(replace(outbound, key=PLATFORM_KEY) for outbound in stamp.outbounds))
 
 
-def platform_messages(webhook: Webhook, stamp: Stamp) -> list[OutboundMessage]:
-    """One message for each outbound that takes the type; the body is the platform's own. Raises Refusal (422)."""
+def of_delivery(source: str, delivery_id: str, content: Mapping[str, Any]) -> Webhook:
+    """The webhook of a row in the platform's delivery log, whose id is the idempotency key that was sent."""
+    return Webhook(f"{source}:{delivery_id}", source, orjson.dumps(content), content)
+
+
+def platform_messages(webhook: Webhook, stamp: Stamp, *, recovered: bool = False) -> list[OutboundMessage]:
+    """One message for each outbound that takes the type; the body is the platform's own. Raises Refusal (422).
+
+    `recovered`: it was read from the delivery log, so that the bytes may differ from those that were sent.
+    """
     type_ = webhook.data.get("type") if isinstance(webhook.data, dict) else None
     if not isinstance(type_, str) or PLATFORM_TYPE.fullmatch(type_) is None:
         raise problem.not_an_event("type is not a string of 1 to 100 printable ASCII characters")
     subject = Subject(webhook.id, conversation_id=webhook.conversation_id)
-    return stamp.messages(subject, type_, webhook.id, webhook.body, {})
+    return stamp.messages(subject, type_, webhook.id, webhook.body, {"recovered": True} if recovered else {})
 
 
 def is_platform(source: Source) -> bool:
@@ -146,9 +156,15 @@ def _shown(source: Source, request: Request) -> dict[str, str]:
     """The headers that routes see: nothing secret, nothing that would act at the broker or in the bridge."""
     found: dict[str, str] = {}
     for name, values in request.headers.items():
-        if name in HIDDEN or name.startswith(ACTING_PREFIXES) or any(part in name for part in HIDDEN_PARTS):
+        if not _may_be_shown(name) or name == source.hmac.header.lower() or len(found) >= MOST_HEADERS:
             continue
-        text = ", ".join(values).encode("utf-8", "replace").decode("utf-8", "replace")
-        if name != source.hmac.header.lower() and len(text) <= LONGEST_HEADER and len(found) < MOST_HEADERS:
-            found[name] = text
+        text = values[0] if len(values) == 1 else ", ".join(values)
+        if len(text) <= LONGEST_HEADER:
+            found[name] = text if text.isascii() else text.encode("utf-8", "replace").decode()
     return found
+
+
+@lru_cache(maxsize=1000)
+def _may_be_shown(name: str) -> bool:
+    hidden = name in HIDDEN or any(part in name for part in HIDDEN_PARTS)
+    return not hidden and not name.startswith(ACTING_PREFIXES) and len(name) <= LONGEST_NAME and name.isascii()

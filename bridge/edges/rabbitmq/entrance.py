@@ -4,6 +4,7 @@ What flies when the connection goes is refused, not published again: its sender 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import aio_pika
@@ -49,6 +50,8 @@ class BrokerEntrance(BatchingPublisher):
         self._pipes = [self._pipe]
         self._is_blocked = blocked
         self._attached = False
+        self._expected: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Publish through this connection from now on."""
@@ -70,17 +73,28 @@ class BrokerEntrance(BatchingPublisher):
             raise NotTaken("there is no connection to the broker")
         if self._is_blocked():
             raise NotTaken("the broker blocks publishing (memory or disk alarm)")
+        while self._expected and self._expected[0][1].done():
+            self._expected.popleft()
         if self.full:
             raise NotTaken("too much is unconfirmed")
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.hand_over(message, Waiter(told))
-        try:
-            async with asyncio.timeout(CONFIRM_S):
-                await told
-        except TimeoutError:
-            raise NotTaken(f"no confirm within {CONFIRM_S:g} s") from None
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        self._expected.append((loop.time() + CONFIRM_S, told))
+        if self._timer is None:
+            self._timer = loop.call_later(CONFIRM_S, self._expire)
+        message.outbound = 0  # every message goes through the one pipe, whichever exchange it is for
+        self.publish(message, Waiter(told))
+        await told
 
-    def hand_over(self, message: OutboundMessage, receipt: Waiter) -> None:
-        """As `publish`; every message goes through the one pipe, whichever exchange it is for."""
-        message.outbound = 0
-        self.publish(message, receipt)
+    def _expire(self) -> None:
+        """Tell those who have waited long enough. One timer for all: confirms come nearly in order."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._expected:
+            until_s, told = self._expected[0]
+            if not told.done() and until_s > loop.time():
+                self._timer = loop.call_at(until_s, self._expire)
+                return
+            self._expected.popleft()
+            if not told.done():
+                told.set_exception(NotTaken(f"no confirm within {CONFIRM_S:g} s"))

@@ -78,6 +78,11 @@ async def _body(request: web.Request, most: int, held: _Held) -> bytes:
         raise problem.too_large(most)
     parts = []
     try:
+        if request.content.is_eof():  # it came with the headers
+            held.more(len(body := request.content.read_nowait()))
+            if held.size > most:
+                raise problem.too_large(most)
+            return body
         async with asyncio.timeout(BODY_S):
             while part := await request.content.readany():
                 held.more(len(part))
