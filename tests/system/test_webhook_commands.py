@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ async def test_the_curl_that_sign_prints_is_taken(platform: Platform) -> None:
         )
         words = shlex.split(printed.stdout)
         assert words[:2] == ["curl", "-i"]
-        headers = dict(word.split(": ", 1) for flag, word in zip(words, words[1:], strict=False) if flag == "-H")
+        headers = dict(word.split(": ", 1) for flag, word in pairwise(words) if flag == "-H")
         async with (
             aiohttp.ClientSession() as session,
             session.post(words[2], data=words[-1].encode(), headers=headers) as response,

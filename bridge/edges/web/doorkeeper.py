@@ -4,6 +4,7 @@ aiohttp (3.14.5) closes a connection that has sent no request only after the kee
 """
 
 import asyncio
+import resource
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from aiohttp import web
 
 MOST_CONNECTIONS = 2_000
+SHARE_OF_FILES = 4
+"""Of the files that the process may open, one in so many may be a connection to this server."""
 SILENT_S = 15.0
 """How long a connection may take until its first request is there, headers and all."""
 SWEEP_S = 1.0
@@ -19,8 +22,10 @@ SWEEP_S = 1.0
 class Doorkeeper:
     """Makes the server's protocols. Where too many have come, the one goes that was heard of least lately."""
 
-    def __init__(self, most: int = MOST_CONNECTIONS) -> None:
-        self._most = most
+    def __init__(self, most: int | None = None) -> None:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        limited = files != resource.RLIM_INFINITY
+        self._most = most or (min(MOST_CONNECTIONS, files // SHARE_OF_FILES) if limited else MOST_CONNECTIONS)
         self._server: web.Server | None = None
         self._silent_since_s: OrderedDict[Any, float | None] = OrderedDict()
         self._sweeping: asyncio.TimerHandle | None = None
