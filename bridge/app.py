@@ -12,12 +12,15 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from bridge import __version__
 from bridge.core.backoff import RetryPolicy
+from bridge.core.client_address import networks
 from bridge.core.history import ConversationRow
 from bridge.core.outbound import Outbound, RoutingKey, Stamp
 from bridge.core.route import ChannelSettings, Defaults
+from bridge.core.signature_schemes import key_of
 from bridge.core.tags import fence
 from bridge.core.tally import Tally
 from bridge.core.topology import Inbound, topology
@@ -29,14 +32,18 @@ from bridge.edges.ledger.opening import open_ledger
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
+from bridge.edges.rabbitmq.entrance import BrokerEntrance
 from bridge.edges.rabbitmq.session import Session
+from bridge.edges.secrets import Keyring, Ring
 from bridge.edges.telemetry.metrics import Gauges, Metrics
 from bridge.edges.templates import JinjaRoutes
 from bridge.edges.web.health import Component, HealthServer
+from bridge.edges.web.webhooks import WebhookDoor
 from bridge.flow import steps
 from bridge.flow.book import Book
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.gate import Gate
+from bridge.flow.intake import Intake
 from bridge.flow.interaction import Interaction
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports import Ledger, Log
@@ -72,6 +79,17 @@ class Bridge:
         self.consumer = Consumer(inbounds, log)
         self.publisher = BatchingPublisher(outbounds)
         copier = BrokerCopier(lambda: self.publisher.blocked)
+        entrance = BrokerEntrance(lambda: self.publisher.blocked)
+        self.intake = Intake(
+            sources={hook.name: hook.source() for hook in settings.webhooks},
+            keyring=keyring_of(settings),
+            entrance=entrance,
+            inbound=inbounds[0],
+            stamp=stamp,
+            clock=time.time,
+            tally=self.tally,
+            log=log,
+        )
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         dead = settings.amqp.dead_letter
         self.session = Session(
@@ -81,6 +99,7 @@ class Bridge:
             consumer=self.consumer,
             publisher=self.publisher,
             copier=copier,
+            entrance=entrance,
             dice=dice,
             log=log,
         )
@@ -122,6 +141,7 @@ class Bridge:
             "credentials": why.get("credentials"),
             "permissions": self.reconciliation.sight.missing,
             "process": "stopping" if self.stopping else None,
+            **{f"webhook {name}": why for name, why in self.intake.troubles().items() if why is not None},
         }
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),
@@ -182,6 +202,7 @@ async def serve(settings: Settings, log: Log) -> int:
             components=bridge.components,
             metrics=metrics.text,
             version=__version__,
+            mount=WebhookDoor(bridge.intake, networks(settings.http.trusted_proxies)).mount,
         )
         try:
             await stack.enter_async_context(health)
@@ -190,6 +211,9 @@ async def serve(settings: Settings, log: Log) -> int:
             return 1
         await stack.enter_async_context(client)
         _spare_the_collector()
+        for hook in settings.webhooks:
+            if hook.scheme == "none":
+                log.warning("webhook.insecure", source=hook.name, error="anybody who can reach it can start events")
         log.info("bridge.started", http=f"http://{settings.http.host}:{health.port}")
         broken = await stack.enter_async_context(_running(bridge, log))
         stopped = asyncio.create_task(stop.wait())
@@ -274,6 +298,21 @@ async def conversations_of(settings: Settings, event_id: str, user_id: str | Non
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, random.random))
         rows = await agent.conversations(user_id)
     return [row for row in rows if row.carries(fence(event_id))]
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """The webhooks' secrets, as their schemes take them."""
+    return Keyring(
+        {
+            hook.name: Ring(
+                [secret.get_secret_value() for secret in hook.secrets],
+                hook.secrets_file,
+                partial(key_of, hook.scheme),
+                time.time,
+            )
+            for hook in settings.webhooks
+        }
+    )
 
 
 def inbounds_of(amqp: AmqpSettings) -> tuple[Inbound, ...]:

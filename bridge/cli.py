@@ -3,12 +3,11 @@
 Exit statuses: 0 done, 1 failed or problems found, 2 usage, 78 the configuration cannot be used.
 """
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import click
 import orjson
@@ -16,6 +15,7 @@ from yarl import URL
 
 from bridge import __version__, sandbox
 from bridge.app import conversations_of, serve
+from bridge.cli_webhooks import webhooks
 from bridge.core.channel import CHANNELS
 from bridge.core.event import HANDLED
 from bridge.core.failure import ApiError
@@ -26,28 +26,21 @@ from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.telemetry.logs import configure
 from bridge.edges.telemetry.screen import Screen
 from bridge.flow.ports import LedgerUnavailable
+from bridge.invocation import FAILED, config_option, json_option
+from bridge.invocation import loaded as _loaded
+from bridge.invocation import run as _run
 from bridge.sandbox.options import SandboxOptions
 from bridge.sandbox.server import run as run_sandbox
-from bridge.settings import AmqpSettings, Settings, SettingsError, load, load_amqp
-
-S = TypeVar("S")
-T = TypeVar("T")
-FAILED, UNUSABLE = 1, 78
-DEFAULT_CONFIG = Path("config/bridge.yaml")
-
-config_option = click.option(
-    "--config",
-    "config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The configuration file; by default config/bridge.yaml where it exists.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of words.")
+from bridge.settings import AmqpSettings, Settings, load, load_amqp
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="amigo-bridge")
 def main() -> None:
     """amigo-bridge: events from RabbitMQ to Amigo agents, and their streamed answers back."""
+
+
+main.add_command(webhooks)
 
 
 @main.command()
@@ -223,18 +216,6 @@ async def _show(
             return
 
 
-def _loaded(loader: Callable[[Path | None], S], config: Path | None, screen: Screen) -> S:
-    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
-    try:
-        return loader(path)
-    except SettingsError as error:
-        for line in error.errors:
-            screen.problem(line)
-        if screen.as_json:
-            screen.say("", ok=False, errors=error.errors)
-        sys.exit(UNUSABLE)
-
-
 def _attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
     try:
         _run(work)
@@ -243,15 +224,6 @@ def _attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
         sys.exit(FAILED)
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(0)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """On uvloop where there is one: the same program, less CPU."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    return uvloop.run(work)
 
 
 def _secrets(settings: Settings) -> list[str]:
@@ -263,7 +235,7 @@ def _secrets(settings: Settings) -> list[str]:
 
 def _not_yet(settings: Settings) -> list[str]:
     """Sections that later versions act on."""
-    return [name for name in ("webhooks", "admin") if name in settings.model_fields_set]
+    return [name for name in ("admin",) if name in settings.model_fields_set]
 
 
 def _url(amqp: AmqpSettings) -> str:

@@ -15,7 +15,7 @@ import orjson
 from bridge.core import cloudevents, tags
 from bridge.core.channel import CHANNELS
 from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import Incoming
+from bridge.core.incoming import SOURCE, Incoming
 
 HEX24 = re.compile(r"[a-f0-9]{24}")
 VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -72,6 +72,8 @@ def read_event(incoming: Incoming, max_bytes: int) -> Event:
         raise InvalidEvent(
             f"content encoding {encoding!r:.40} is not understood: send plain UTF-8", usable_id(incoming.message_id)
         )
+    if SOURCE in incoming.headers:
+        return hooked_event(_value(incoming), incoming.message_id)
     try:
         envelope = cloudevents.unwrap(incoming)
     except InvalidEvent as error:
@@ -81,20 +83,32 @@ def read_event(incoming: Incoming, max_bytes: int) -> Event:
     return _event(envelope.data, envelope.id, incoming.message_id, wrapped=True)
 
 
-def _object(incoming: Incoming) -> dict[str, Any]:
+def hooked_event(data: Any, event_id: str | None) -> Event:
+    """The event in the JSON value that came by a webhook. Raises InvalidEvent."""
+    return _event(data, None, event_id, hooked=True)
+
+
+def _value(incoming: Incoming) -> Any:
     try:
-        body = orjson.loads(incoming.body)
+        return orjson.loads(incoming.body)
     except orjson.JSONDecodeError as error:
         raise InvalidEvent(f"the body is not JSON in UTF-8: {error}", usable_id(incoming.message_id)) from None
+
+
+def _object(incoming: Incoming) -> dict[str, Any]:
+    body = _value(incoming)
     if not isinstance(body, dict):
         raise InvalidEvent(f"the body is a JSON {_name(body)}, not an object", usable_id(incoming.message_id))
     return body
 
 
-def _event(body: Any, envelope_id: str | None, message_id: str | None, *, wrapped: bool = False) -> Event:
+def _event(
+    body: Any, envelope_id: str | None, message_id: str | None, *, wrapped: bool = False, hooked: bool = False
+) -> Event:
+    """`hooked`: it came by a webhook, whose sender does not choose among the ids of others: `message_id` is the id."""
     foreign = not isinstance(body, dict) or not _is_event(body)
     own_id = body.get("id") if isinstance(body, dict) else None
-    if foreign and (wrapped or not isinstance(own_id, str)):
+    if hooked or (foreign and (wrapped or not isinstance(own_id, str))):
         own_id = None
     event_id = own_id if own_id is not None else envelope_id or message_id
     _check_id(event_id, message_id)

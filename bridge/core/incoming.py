@@ -16,6 +16,8 @@ COPIES = "x-bridge-copies"
 ORIGIN_EXCHANGE = "x-bridge-exchange"
 ORIGIN_ROUTING_KEY = "x-bridge-routing-key"
 REPLAY = "x-bridge-replay"
+# The webhook's name, on what came in by one.
+SOURCE = "x-bridge-source"
 
 
 @dataclass(frozen=True, slots=True)

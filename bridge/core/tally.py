@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one process. `settled` is keyed by `ack`, `parked` or a dead-letter reason, `ended` by outcome."""
+    """Counts of one process. `settled` is keyed by `ack`, `parked` or a dead-letter reason, `ended` by outcome,
+    `webhooks` by source and outcome.
+    """
 
     received: int = 0
     repeats: int = 0
@@ -21,3 +23,4 @@ class Tally:
     streaming: int = 0
     settled: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
+    webhooks: Counter[tuple[str, str]] = field(default_factory=Counter)

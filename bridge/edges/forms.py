@@ -1,5 +1,6 @@
 """What configured values must look like: durations, addresses, names. Errors never quote what may be a secret."""
 
+import ipaddress
 import re
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from bridge.core.tags import faults
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
 AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AMQP_FORM = "amqp://user:password@host:port/vhost"
 
@@ -79,6 +81,28 @@ def _api_url(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _public_url(value: str) -> str:
+    url = _address(value, "https://host/path")
+    if url.scheme not in ("http", "https") or not url.host or url.query_string or url.fragment:
+        raise ValueError("not of the form https://host/path, without a query")
+    return value
+
+
+def _payload(value: str) -> str:
+    places = re.findall(r"\{[^{}]*\}", value)
+    if "{body}" not in places or set(places) - {"{body}", "{timestamp}", "{id}"}:
+        raise ValueError("a template over {body}, which must be in it, {timestamp} and {id}")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError("not an address or a network such as 10.0.0.0/8") from None
+    return value
+
+
 def _secret(value: SecretStr) -> SecretStr:
     if not value.get_secret_value():
         raise ValueError("empty")
@@ -125,6 +149,10 @@ RoutingKeyTemplate = Annotated[str, AfterValidator(_routing_key)]
 ApiUrl = Annotated[str, AfterValidator(_api_url)]
 LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger_url)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Payload = Annotated[str, AfterValidator(_payload)]
+Network = Annotated[str, AfterValidator(_network)]
+HeaderName = Annotated[str, _of_form(HEADER_NAME, "the name of an HTTP header")]
 UserId = Annotated[str, _of_form(USER_ID, "1 to 200 printable ASCII characters")]
 TagNames = AfterValidator(_tags)
 OneOrMany = BeforeValidator(_one_or_many)

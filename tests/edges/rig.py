@@ -10,6 +10,7 @@ from bridge.core.topology import Inbound, Topology, topology
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
+from bridge.edges.rabbitmq.entrance import BrokerEntrance
 from bridge.edges.rabbitmq.session import Session
 from bridge.flow.ports import Delivery
 from tests.promises.plain_publisher import PlainPublisher
@@ -108,6 +109,7 @@ class Rig:
         self.consumer.receive = self.deliveries.append
         self.publisher = PUBLISHERS[publisher](tuple(outbounds))
         self.copier = BrokerCopier(lambda: self.publisher.blocked)
+        self.entrance = BrokerEntrance(lambda: self.publisher.blocked)
         whole = topology(tuple(inbounds), tuple(outbound.exchange for outbound in outbounds), DEAD, DEAD)
         self.session = Session(
             tuple(urls) or (self.rabbit.url,),
@@ -118,6 +120,7 @@ class Rig:
             consumer=self.consumer,
             publisher=self.publisher,
             copier=self.copier,
+            entrance=self.entrance,
             dice=dice,
             log=log,
         )

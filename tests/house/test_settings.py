@@ -1,5 +1,6 @@
 """The configuration: every shipped file loads, all errors come at once with their paths, and who overrides whom."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from bridge.core.channel import CHANNELS
 from bridge.core.event import VERSION_SET
 from bridge.edges.forms import ChannelName, seconds
+from bridge.edges.sources import VARIABLE
 from bridge.settings import Settings, SettingsError, load, load_amqp
 from tests.house.source import ROOT
 
@@ -18,6 +20,8 @@ AMIGO = {
     "AMIGO_ORGANIZATION_ID": "acme",
     "AMIGO_USER_ID": "user-0",
 }
+SECRET = "whsec_ZXhhbXBsZSBvZiBhIHNlY3JldA"
+VALUES = {"CRM_USER_AND_PASSWORD": "crm:password"}
 SHIPPED = sorted((ROOT / "config").glob("*.y*ml"))
 
 
@@ -51,18 +55,27 @@ def test_there_are_shipped_files_and_the_reference_is_one_of_them() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_file_loads(path: Path) -> None:
-    assert load(path, AMIGO).amigo.organization_id == "acme"
-    assert load_amqp(path, {}) == load(path, AMIGO).amqp
+    named = (name for name, _ in VARIABLE.findall(path.read_text(encoding="utf-8")))
+    told = {**AMIGO, **{name: VALUES.get(name, SECRET) for name in named}}
+    assert load(path, told).amigo.organization_id == "acme"
+    assert load_amqp(path, {}) == load(path, told).amqp
+
+
+def test_no_shipped_file_has_a_secret_of_its_own() -> None:
+    """Somebody would run with it."""
+    for path in SHIPPED:
+        secrets = re.findall(r"secrets: (\[.*\])", path.read_text(encoding="utf-8"))
+        assert all(re.fullmatch(r'\[("\$\{[A-Z_]+\}"(, )?)+\]', found) for found in secrets), path
 
 
 def test_the_reference_names_every_key_there_is_with_its_default() -> None:
     """But for the sections of which it says itself that this version does not act on them."""
     text = (ROOT / "config" / "bridge.yaml").read_text(encoding="utf-8")
-    unused = {"HmacSettings", "WebhookSettings", "AdminSettings", "LedgerSettings"}
+    unused = {"AdminSettings", "LedgerSettings"}
     parts = [part for name, part in Settings.model_json_schema()["$defs"].items() if name not in unused]
     keys = {*Settings.model_fields, *(key for part in parts for key in part.get("properties", {}))}
     assert {key for key in keys if key not in text} == set()
-    examples = {"channels", "routes"}
+    examples = {"channels", "routes", "webhooks"}
     shipped, default = load(ROOT / "config" / "bridge.yaml", AMIGO), load(None, AMIGO)
     assert shipped.model_dump(exclude=examples) == default.model_dump(exclude=examples)
 

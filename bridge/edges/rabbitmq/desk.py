@@ -1,7 +1,7 @@
 """What a person does at the broker: publish an event, and watch what comes out. One connection, no supervisor."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,9 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import DeliveryError
 
+from bridge.core.outbound import OutboundMessage
 from bridge.edges.rabbitmq.generation import BrokerTrouble, describe, limited
+from bridge.edges.rabbitmq.properties import of_outbound
 
 BUFFER = 1000
 
@@ -39,6 +41,27 @@ async def publish(
             await limited(
                 _taken(target.publish(message, routing_key, mandatory=True), exchange), f"publishing to {exchange}"
             )
+
+
+@asynccontextmanager
+async def outbound(url: str) -> AsyncIterator[Callable[[OutboundMessage], Awaitable[None]]]:
+    """Inside the context, a function that publishes a message as the bridge does and returns once it is confirmed."""
+    async with connected(url) as connection:
+        channel = connection.channel(on_return_raises=True)
+        await limited(channel.initialize(), "opening a channel")
+        underlay = await channel.get_underlay_channel()
+
+        async def publish_one(message: OutboundMessage) -> None:
+            published = underlay.basic_publish(
+                message.body,
+                exchange=message.exchange,
+                routing_key=message.routing_key,
+                properties=of_outbound(message),
+                mandatory=message.mandatory,
+            )
+            await limited(_taken(published, message.exchange), f"publishing to {message.exchange}")
+
+        yield publish_one
 
 
 async def _taken(published: Awaitable[object], exchange: str) -> None:

@@ -17,6 +17,7 @@ from bridge.edges.rabbitmq import tolerance
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
+from bridge.edges.rabbitmq.entrance import BrokerEntrance
 from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Generation
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watch import Watch
@@ -38,6 +39,7 @@ class Session:
         consumer: Consumer,
         publisher: BrokerPublisher,
         copier: BrokerCopier,
+        entrance: BrokerEntrance | None = None,
         dice: Dice,
         log: Log,
     ) -> None:
@@ -51,6 +53,7 @@ class Session:
         self._consumer = consumer
         self._publisher = publisher
         self._copier = copier
+        self._entrance = entrance
         self._dice = dice
         self._log = log
 
@@ -87,6 +90,9 @@ class Session:
             await self._publisher.attach(publishing, generation)
             stack.callback(self._copier.detach)
             await self._copier.attach(publishing, generation)
+            if self._entrance is not None:
+                stack.callback(self._entrance.detach)
+                await self._entrance.attach(publishing, generation)
             stack.callback(self._consumer.detach)
             watch = Watch(self._consumer, self._publisher, self._copier, generation, self._log)
             self.generations += 1

@@ -47,6 +47,13 @@ def _libraries(shared: list[Any], renderers: list[Any]) -> None:
     # aiormq reports every lost connection itself, with a traceback; `broker.lost` says it once.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """aiohttp logs every request that is no HTTP with a traceback and a piece of it: anybody could fill the log."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__module__ != "aiohttp.http_exceptions"
 
 
 def _without_nothing(_: object, __: str, fields: Fields) -> Fields:

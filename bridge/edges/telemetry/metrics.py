@@ -58,6 +58,12 @@ class BridgeCollector(Collector):
         for outcome, count in self._tally.ended.items():
             ended.add_metric([outcome], count)
         yield ended
+        webhooks = CounterMetricFamily(
+            "bridge_webhooks", "Webhooks, by source and outcome.", labels=["source", "outcome"]
+        )
+        for (source, outcome), count in self._tally.webhooks.items():
+            webhooks.add_metric([source, outcome], count)
+        yield webhooks
 
     @staticmethod
     def _now(gauges: Gauges) -> Iterator[Metric]:

@@ -1,13 +1,19 @@
 """`/livez`, `/readyz`, `/metrics` and `/version`. Liveness never depends on broker or API: a restart mends neither."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
 
+from bridge.edges.web.doorkeeper import Doorkeeper
+
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 KEEPALIVE_S = 75.0
+LINGER_S = 1.0
+"""How long a body that nobody wants is read on, so that the sender gets to see its answer."""
+MOST_WAITING = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +37,45 @@ class HealthServer:
         components: Callable[[], Sequence[Component]],
         metrics: Callable[[], bytes],
         version: str,
+        mount: Callable[[web.Application], None] = lambda _: None,
     ) -> None:
+        """`mount` adds what else is served."""
         self.port = port
         self._host = host
         self._components = components
         self._metrics = metrics
         self._version = version
+        self._mount = mount
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._doorkeeper = Doorkeeper()
 
     async def __aenter__(self) -> "HealthServer":
-        app = web.Application()
+        app = web.Application(middlewares=[self._doorkeeper.heard])
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics_text)
         app.router.add_get("/version", self._version_json)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=1.0)
+        self._mount(app)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            shutdown_timeout=1.0,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self.port).start()
-        self.port = self._runner.addresses[0][1]
+        factory = self._doorkeeper.factory(self._runner.server)
+        listening = asyncio.get_running_loop().create_server(factory, self._host, self.port, backlog=MOST_WAITING)
+        self._server = await listening
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._doorkeeper.close()
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -1,0 +1,116 @@
+"""What a refused webhook is answered: problem documents (RFC 9457) that help the honest and tell an attacker nothing.
+
+400  the body is not JSON, or breaks off         415  the content type or encoding is not understood
+401  signature, headers or time                  422  JSON, and yet no event
+404  no webhook of this name                     429  more than the source's rate
+405  not a POST                                  503  the broker cannot confirm, or too much is in hand
+408  the body takes too long                     413  the body is too large
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_S = 5
+TITLES = {
+    400: "Bad request",
+    401: "Not verified",
+    404: "No such webhook",
+    405: "Method not allowed",
+    408: "Too slow",
+    413: "Too large",
+    415: "Unsupported content",
+    422: "Not an event",
+    429: "Too many requests",
+    503: "Not taken",
+}
+
+
+class Refusal(Exception):
+    """A webhook is not taken; `kind` is for the log and the metrics, `detail` for the sender."""
+
+    def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    @property
+    def document(self) -> bytes:
+        """The problem as JSON."""
+        return orjson.dumps(
+            {"type": "about:blank", "title": TITLES[self.status], "status": self.status, "detail": self.detail}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a webhook is answered that is not refused."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def taken(event_id: str) -> Answer:
+    """The broker has it, or had it before."""
+    return Answer(202, orjson.dumps({"id": event_id}))
+
+
+def no_such_webhook() -> Refusal:
+    return Refusal(404, "unknown", "No webhook of this name is configured.")
+
+
+def not_a_post() -> Refusal:
+    return Refusal(405, "method", "Webhooks are sent with POST.", {"Allow": "POST"})
+
+
+def not_understood(detail: str) -> Refusal:
+    return Refusal(415, "content-type", detail)
+
+
+def too_large(most: int) -> Refusal:
+    return Refusal(413, "too-large", f"At most {most} bytes are taken.")
+
+
+def too_slow(seconds: float) -> Refusal:
+    return Refusal(408, "too-slow", f"The body did not arrive within {seconds:g} s.")
+
+
+def broken_off() -> Refusal:
+    return Refusal(400, "broken-off", "The body did not arrive as a whole.")
+
+
+def not_verified(needs: str, kind: str) -> Refusal:
+    """The same words whatever was wrong: `kind` is not among them."""
+    return Refusal(
+        401,
+        kind,
+        f"The request does not verify. Needed: {needs}; made over the bytes as they are sent, "
+        "with a secret that is active here, and at a time close to this server's.",
+        {"WWW-Authenticate": 'Webhook realm="webhooks"'},
+    )
+
+
+def not_json(error: str) -> Refusal:
+    return Refusal(400, "not-json", f"The body is not JSON in UTF-8: {error}")
+
+
+def not_an_event(error: str) -> Refusal:
+    return Refusal(422, "invalid", error)
+
+
+def too_many(wait_s: float) -> Refusal:
+    seconds = str(max(1, round(wait_s + 0.5)))
+    return Refusal(429, "rate", "More requests than this webhook takes; try again later.", {"Retry-After": seconds})
+
+
+def not_taken() -> Refusal:
+    return Refusal(503, "not-taken", "The event could not be put in the queue.", {"Retry-After": str(RETRY_S)})
+
+
+def too_busy() -> Refusal:
+    return Refusal(503, "busy", "Too many webhooks are in hand; try again shortly.", {"Retry-After": "1"})

@@ -1,0 +1,35 @@
+"""Which webhooks have been taken: a bounded memory of keys, oldest out first."""
+
+from collections import OrderedDict
+
+KEEP_S = 24 * 3600.0
+"""As long as senders that are known repeat themselves (amigo API contract, section 5)."""
+MOST = 100_000
+
+
+class Repeats:
+    """Event ids by the keys under which a repeat may come. Times are seconds on the caller's clock."""
+
+    def __init__(self, keep_s: float = KEEP_S, most: int = MOST) -> None:
+        self._keep_s = keep_s
+        self._most = most
+        self._found: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def find(self, keys: tuple[str, ...], now_s: float) -> str | None:
+        """The event id that was remembered under one of the keys, if it was not too long ago."""
+        for key in keys:
+            found = self._found.get(key)
+            if found is not None and now_s - found[1] <= self._keep_s:
+                return found[0]
+        return None
+
+    def remember(self, keys: tuple[str, ...], event_id: str, now_s: float) -> None:
+        """From now on these keys are known."""
+        for key in keys:
+            self._found[key] = (event_id, now_s)
+            self._found.move_to_end(key)
+        while len(self._found) > self._most:
+            self._found.popitem(last=False)

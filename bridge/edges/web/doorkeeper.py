@@ -1,0 +1,77 @@
+"""Who may stay connected to the HTTP server: so many at once, and nobody for long who says nothing.
+
+aiohttp (3.14.5) closes a connection that has sent no request only after the keep-alive time, and takes any number.
+"""
+
+import asyncio
+import resource
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+MOST_CONNECTIONS = 2_000
+SHARE_OF_FILES = 4
+"""Of the files that the process may open, one in so many may be a connection to this server."""
+SILENT_S = 15.0
+"""How long a connection may take until its first request is there, headers and all."""
+SWEEP_S = 1.0
+
+
+class Doorkeeper:
+    """Makes the server's protocols. Where too many have come, the one goes that was heard of least lately."""
+
+    def __init__(self, most: int | None = None) -> None:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        limited = files != resource.RLIM_INFINITY
+        self._most = most or (min(MOST_CONNECTIONS, files // SHARE_OF_FILES) if limited else MOST_CONNECTIONS)
+        self._server: web.Server | None = None
+        self._silent_since_s: OrderedDict[Any, float | None] = OrderedDict()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def factory(self, server: web.Server | None) -> Callable[[], asyncio.Protocol]:
+        """The protocol factory for the server's socket; call it in the loop that serves."""
+        if server is None:
+            raise RuntimeError("the server is not set up")
+        self._server = server
+        self._sweep()
+        return self._admitted
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    @web.middleware
+    async def heard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Notes that a connection has sent a request."""
+        if request.protocol in self._silent_since_s:
+            self._silent_since_s[request.protocol] = None
+            self._silent_since_s.move_to_end(request.protocol)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    def _admitted(self) -> asyncio.Protocol:
+        if len(self._silent_since_s) >= self._most:
+            self._forget_gone()
+        if len(self._silent_since_s) >= self._most:
+            oldest, _ = self._silent_since_s.popitem(last=False)
+            oldest.force_close()
+        protocol: Any = self._server()  # type: ignore[misc]
+        self._silent_since_s[protocol] = asyncio.get_running_loop().time()
+        return protocol  # type: ignore[no-any-return]
+
+    def _sweep(self) -> None:
+        self._forget_gone()
+        loop = asyncio.get_running_loop()
+        for protocol, since_s in list(self._silent_since_s.items()):
+            if since_s is not None and loop.time() - since_s > SILENT_S:
+                del self._silent_since_s[protocol]
+                protocol.force_close()
+        self._sweeping = loop.call_later(SWEEP_S, self._sweep)
+
+    def _forget_gone(self) -> None:
+        connected = set(self._server.connections) if self._server is not None else set()
+        for protocol in [one for one in self._silent_since_s if one not in connected]:
+            del self._silent_since_s[protocol]

@@ -1,0 +1,110 @@
+"""`POST /webhooks/{name}`: reads what comes within limits of size and time, and answers what the reception says."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from bridge.core import problem
+from bridge.core.client_address import Network, client_address
+from bridge.core.problem import Answer, Refusal
+from bridge.core.signature import Request
+from bridge.flow.ports import Reception
+
+BODY_S = 10.0
+"""How long a body may take from its first byte to its last."""
+MOST_HELD_BYTES = 64 * 1024 * 1024
+"""Of all bodies that are being read or wait for their confirms."""
+BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
+
+
+class WebhookDoor:
+    """The handlers, to be mounted on the HTTP server."""
+
+    def __init__(self, reception: Reception, trusted_proxies: Sequence[Network] = ()) -> None:
+        self.held_bytes = 0
+        self._reception = reception
+        self._trusted = trusted_proxies
+
+    def mount(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_route("*", "/webhooks/{name}", self._handle)
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        try:
+            return _answered(await self._taken(name, request))
+        except Refusal as refusal:
+            self._reception.refused(name, refusal, self._client(request))
+            return _refused(refusal, unread=not request.content.at_eof())
+
+    async def _taken(self, name: str, request: web.Request) -> Answer:
+        headers: dict[str, list[str]] = {}
+        for header, value in request.headers.items():
+            headers.setdefault(header.lower(), []).append(value)
+        query = request.raw_path.partition("?")[2]
+        source = self._reception.admit(name, request.method, Request(headers, b"", query))
+        held = _Held(self)
+        try:
+            body = await _body(request, source.max_bytes, held)
+            return await self._reception.take(source, Request(headers, body, query))
+        finally:
+            self.held_bytes -= held.size
+
+    def _client(self, request: web.Request) -> str:
+        return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._trusted)
+
+
+class _Held:
+    """What one request holds of the bytes that all may hold together."""
+
+    __slots__ = ("_door", "size")
+
+    def __init__(self, door: WebhookDoor) -> None:
+        self._door = door
+        self.size = 0
+
+    def more(self, size: int) -> None:
+        self.size += size
+        self._door.held_bytes += size
+        if self._door.held_bytes > MOST_HELD_BYTES:
+            raise problem.too_busy()
+
+
+async def _body(request: web.Request, most: int, held: _Held) -> bytes:
+    """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
+    if (request.content_length or 0) > most:
+        raise problem.too_large(most)
+    parts = []
+    try:
+        if request.content.is_eof():  # it came with the headers
+            held.more(len(body := request.content.read_nowait()))
+            if held.size > most:
+                raise problem.too_large(most)
+            return body
+        async with asyncio.timeout(BODY_S):
+            while part := await request.content.readany():
+                held.more(len(part))
+                if held.size > most:
+                    raise problem.too_large(most)
+                parts.append(part)
+    except TimeoutError:
+        raise problem.too_slow(BODY_S) from None
+    except BROKEN_OFF:
+        raise problem.broken_off() from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _answered(answer: Answer) -> web.Response:
+    return web.Response(body=answer.body, status=answer.status, headers=answer.headers, content_type="application/json")
+
+
+def _refused(refusal: Refusal, *, unread: bool) -> web.Response:
+    """The problem document. A connection whose body was not read to its end can carry no further request."""
+    response = web.Response(
+        body=refusal.document, status=refusal.status, headers=refusal.headers, content_type=problem.CONTENT_TYPE
+    )
+    if unread:
+        response.force_close()
+    return response

@@ -1,0 +1,139 @@
+"""Webhooks in: verified, recognised, put on the queue, and answered 202 only once the broker has confirmed.
+
+admit (name, method, type) ▸ body ▸ verify ▸ parse ▸ rate ▸ handshake? repeat? ▸ publish ▸ confirm ▸ remember ▸ 202
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from bridge.core import problem, webhook
+from bridge.core.bucket import Bucket
+from bridge.core.outbound import OutboundMessage, Stamp
+from bridge.core.problem import Answer, Refusal
+from bridge.core.repeats import Repeats
+from bridge.core.signature import Request, Source, Unverified
+from bridge.core.signature_schemes import SCHEMES, verify
+from bridge.core.tally import Tally
+from bridge.core.topology import Inbound
+from bridge.core.webhook import Webhook
+from bridge.flow.ports import Clock, Entrance, Keyring, Log, NotTaken
+
+MOST_OPEN = 2_000
+"""Webhooks that may wait for their confirms at once."""
+LOGGED_A_SECOND = 10.0
+"""Refusals that are logged; all are counted. Strangers must not fill the log."""
+
+
+class Intake:
+    """The reception port: what the web hands over, and what it answers."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        keyring: Keyring,
+        entrance: Entrance,
+        inbound: Inbound,
+        stamp: Stamp,
+        clock: Clock,
+        tally: Tally,
+        log: Log,
+    ) -> None:
+        self._sources = sources
+        self._keyring = keyring
+        self._entrance = entrance
+        self._inbound = inbound
+        self._stamp = webhook.platform_stamp(stamp)
+        self._clock = clock
+        self._tally = tally
+        self._log = log
+        self._repeats = Repeats()
+        self._open: dict[str, tuple[str, asyncio.Future[bool]]] = {}
+        self._buckets = {name: Bucket(source.rate) for name, source in sources.items()}
+        self._logged = Bucket(LOGGED_A_SECOND)
+        self._unrouted: dict[str, str] = {}
+
+    def troubles(self) -> dict[str, str | None]:
+        """Why a source cannot be served, for each of them; None where it can."""
+        return {name: self._trouble(source) for name, source in self._sources.items()}
+
+    def admit(self, name: str, method: str, request: Request) -> Source:
+        """See the port."""
+        source = self._sources.get(name)
+        if source is None:
+            raise problem.no_such_webhook()
+        if method != "POST":
+            raise problem.not_a_post()
+        webhook.check_type(source, request)
+        return source
+
+    async def take(self, source: Source, request: Request) -> Answer:
+        """See the port."""
+        now_s = self._clock()
+        try:
+            stamp = verify(source, self._keyring.keys(source.name), request, now_s)
+        except Unverified as error:
+            raise problem.not_verified(SCHEMES[source.scheme].needs, error.reason) from None
+        found = webhook.read(source, request, stamp)
+        wait_s = self._buckets[source.name].take(now_s)
+        if wait_s:
+            raise problem.too_many(wait_s)
+        said = webhook.handshake(source, request, found.data)
+        if said is not None:
+            self._tally.webhooks[source.name, "handshake"] += 1
+            return said
+        known = self._repeats.find(found.keys, now_s) or await self._being_taken(found)
+        self._tally.webhooks[source.name, "repeat" if known else "taken"] += 1
+        return problem.taken(known or await self._put(source, found))
+
+    def refused(self, name: str, refusal: Refusal, client: str) -> None:
+        """See the port."""
+        source = name if name in self._sources else ""
+        self._tally.webhooks[source, refusal.kind] += 1
+        if not self._logged.take(self._clock()):
+            self._log.warning(
+                "webhook.refused", source=source, status=refusal.status, reason=refusal.kind, client=client
+            )
+
+    def _trouble(self, source: Source) -> str | None:
+        if SCHEMES[source.scheme].keyed and not self._keyring.keys(source.name):
+            return "there is no secret to verify with"
+        return self._unrouted.get(source.name)
+
+    async def _being_taken(self, found: Webhook) -> str | None:
+        """The id of the same webhook, if it is on its way just now and arrives. Raises Refusal (503) if it does not."""
+        for key in found.keys:
+            if key in self._open:
+                event_id, told = self._open[key]
+                if await asyncio.shield(told):
+                    return event_id
+                raise problem.not_taken()
+        return None
+
+    async def _put(self, source: Source, found: Webhook) -> str:
+        """Publish, and wait for the confirm; only then is it remembered. Raises Refusal."""
+        if len(self._open) >= MOST_OPEN:
+            raise problem.too_busy()
+        messages = self._messages(source, found)
+        told = asyncio.get_running_loop().create_future()
+        self._open.update(dict.fromkeys(found.keys, (found.id, told)))
+        try:
+            for message in messages:
+                await self._entrance.enqueue(message)
+            self._repeats.remember(found.keys, found.id, self._clock())
+            self._unrouted.pop(source.name, None)
+            told.set_result(True)
+        except NotTaken as error:
+            if error.unrouted:
+                self._unrouted[source.name] = str(error)
+            raise problem.not_taken() from None
+        finally:
+            for key in found.keys:
+                del self._open[key]
+            if not told.done():
+                told.set_result(False)
+        return found.id
+
+    def _messages(self, source: Source, found: Webhook) -> list[OutboundMessage]:
+        if webhook.is_platform(source):
+            return webhook.platform_messages(found, self._stamp)
+        return [webhook.inbound_message(found, self._inbound, self._clock())]

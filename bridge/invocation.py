@@ -1,0 +1,47 @@
+"""What every command has in common: its options, its configuration, the loop it runs on, and how it ends."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bridge.edges.telemetry.screen import Screen
+from bridge.settings import SettingsError
+
+S = TypeVar("S")
+T = TypeVar("T")
+FAILED, UNUSABLE = 1, 78
+DEFAULT_CONFIG = Path("config/bridge.yaml")
+
+config_option = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration file; by default config/bridge.yaml where it exists.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of words.")
+
+
+def loaded(loader: Callable[[Path | None], S], config: Path | None, screen: Screen) -> S:
+    """The configuration; where it cannot be used, every error is shown and the command ends with 78."""
+    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    try:
+        return loader(path)
+    except SettingsError as error:
+        for line in error.errors:
+            screen.problem(line)
+        if screen.as_json:
+            screen.say("", ok=False, errors=error.errors)
+        sys.exit(UNUSABLE)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """On uvloop where there is one: the same program, less CPU."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)

@@ -1,0 +1,315 @@
+"""The webhook door, asked by real clients: what is taken, what is refused and how, and what limits hold."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from bridge.core.signature import Source
+from bridge.edges.web import doorkeeper as doorkeeper_module
+from bridge.edges.web import webhooks as module
+from bridge.flow.ports import NotTaken
+from tests.system.waiting import until
+
+from .hooks import GITHUB, SECRET, FakeEntrance, Hooks, signed
+
+SLACK = Source("chat", "slack", rate=1e9)
+AMIGO = Source("platform", "amigo", rate=1e9)
+SLOW = Source("slow", "github", rate=0.5)
+SMALL = Source("small", "github", max_bytes=1000, rate=1e9)
+BODY = b'{"a":1}'
+
+
+@pytest.fixture
+def entrance() -> FakeEntrance:
+    return FakeEntrance()
+
+
+@pytest.fixture
+async def hooks(entrance: FakeEntrance) -> AsyncIterator[Hooks]:
+    async with Hooks(entrance, GITHUB, SLACK, AMIGO, SLOW, SMALL) as made:
+        yield made
+
+
+async def test_a_good_webhook_is_202_with_the_event_id(hooks: Hooks, entrance: FakeEntrance) -> None:
+    found = await hooks.good(id_="d-1")
+    assert (found.status, found.json, found.headers["Content-Type"]) == (202, {"id": "git:d-1"}, "application/json")
+    (message,) = entrance.messages
+    assert (message.exchange, message.routing_key, message.message_id) == ("bridge.events", "webhook.git", "git:d-1")
+    assert (message.body, message.mandatory, message.headers["x-bridge-source"]) == (BODY, True, "git")
+    assert message.headers["x-github-event"] == "push"
+    assert not any("signature" in name for name in message.headers)
+
+
+async def test_a_repeat_is_202_with_the_same_id_and_no_second_event(hooks: Hooks, entrance: FakeEntrance) -> None:
+    for _ in range(3):
+        assert (await hooks.good(id_="d-2")).json == {"id": "git:d-2"}
+    assert len(entrance.messages) == 1
+    assert hooks.tally.webhooks["git", "repeat"] == 2
+
+
+async def test_repeats_at_the_same_time_are_one_event(hooks: Hooks, entrance: FakeEntrance) -> None:
+    entrance.gate.clear()
+    sending = [asyncio.create_task(hooks.good(id_="d-3")) for _ in range(20)]
+    await until(lambda: hooks.door.held_bytes == 20 * len(BODY), "all have arrived")
+    entrance.gate.set()
+    assert {(await each).status for each in sending} == {202}
+    assert len(entrance.messages) == 1
+    assert hooks.door.held_bytes == 0
+
+
+async def test_without_an_id_the_bodys_digest_is_it(hooks: Hooks, entrance: FakeEntrance) -> None:
+    body = b'{"type":"event_callback","event":{"text":"hi"}}'
+    first = await hooks.send("chat", body, signed(SLACK, body))
+    assert first.json == (await hooks.send("chat", body, signed(SLACK, body))).json
+    assert len(first.json["id"].removeprefix("chat:")) == 64
+    assert len(entrance.messages) == 1
+
+
+async def test_a_captured_request_under_another_unsigned_id_is_a_repeat(hooks: Hooks, entrance: FakeEntrance) -> None:
+    body = b'{"type":"t"}'
+    headers = signed(AMIGO, body, "key-1")
+    first = await hooks.send("platform", body, headers)
+    second = await hooks.send("platform", body, {**headers, "x-amigo-idempotent-key": "key-2"})
+    assert first.json == second.json == {"id": "platform:key-1"}
+
+
+async def test_it_is_remembered_only_after_the_confirm(hooks: Hooks, entrance: FakeEntrance) -> None:
+    entrance.trouble = NotTaken("no connection")
+    refused = await hooks.good(id_="d-4")
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    entrance.trouble = None
+    assert (await hooks.good(id_="d-4")).status == 202
+    assert len(entrance.messages) == 1
+
+
+async def test_a_source_whose_events_reach_no_queue_says_so_until_one_does(
+    hooks: Hooks, entrance: FakeEntrance
+) -> None:
+    entrance.trouble = NotTaken("no queue takes it", unrouted=True)
+    await hooks.good(id_="d-5")
+    assert hooks.intake.troubles()["git"] == "no queue takes it"
+    entrance.trouble = None
+    await hooks.good(id_="d-5")
+    assert set(hooks.intake.troubles().values()) == {None}
+
+
+# --- refusals
+
+
+async def test_every_refusal_is_a_problem_document(hooks: Hooks) -> None:
+    good = signed(GITHUB, BODY)
+    asked = {
+        404: hooks.send("nobody", BODY, good),
+        405: hooks.send("git", b"", {}, "GET"),
+        401: hooks.send("git", BODY, {**good, "X-Hub-Signature-256": "sha256=" + "0" * 64}),
+        413: hooks.send("small", b"x" * 1001, good),
+        415: hooks.send("git", BODY, {**good, "Content-Type": "text/plain"}),
+        400: hooks.send("git", b"{", signed(GITHUB, b"{")),
+        422: hooks.send("git", b'{"message": " "}', signed(GITHUB, b'{"message": " "}')),
+    }
+    for status, asking in asked.items():
+        found = await asking
+        assert found.headers["Content-Type"] == "application/problem+json"
+        assert (found.status, found.json["status"], found.json["type"]) == (status, status, "about:blank")
+        assert found.json["title"]
+        assert found.json["detail"]
+    assert hooks.log.of("webhook.refused")
+    assert SECRET not in str(hooks.log.lines)
+
+
+async def test_the_problem_is_the_same_whatever_is_wrong_with_the_signature(hooks: Hooks) -> None:
+    good = signed(GITHUB, BODY)
+    signature = good["X-Hub-Signature-256"]
+    bad = [
+        {**good, "X-Hub-Signature-256": signature[:-1]},
+        {**good, "X-Hub-Signature-256": signed(GITHUB, BODY, secret="other")["X-Hub-Signature-256"]},
+        {**good, "X-Hub-Signature-256": ""},
+        {"Content-Type": "application/json"},
+    ]
+    found = [await hooks.send("git", BODY, headers) for headers in bad]
+    assert {each.body for each in found} == {found[0].body}
+    assert {each.status for each in found} == {401}
+    assert {outcome for _, outcome in hooks.tally.webhooks} == {"mismatch", "missing"}
+
+
+async def test_a_refused_method_names_the_right_one(hooks: Hooks) -> None:
+    for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        found = await hooks.send("git", b"", {}, method)
+        assert (found.status, found.headers["Allow"]) == (405, "POST")
+
+
+async def test_compressed_bodies_are_not_taken(hooks: Hooks) -> None:
+    for encoding in ("gzip", "br", "deflate, gzip"):
+        found = await hooks.send("git", BODY, {**signed(GITHUB, BODY), "Content-Encoding": encoding})
+        assert found.status == 415
+
+
+async def test_unverified_bodies_are_not_looked_into(hooks: Hooks) -> None:
+    for body in (b"{", b"\xff", b"[" * 5000, b'{"message": " "}', b""):
+        assert (await hooks.send("git", body, signed(GITHUB, b"another"))).status == 401
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff\xfe", b"[" * 100_000, b'{"a": NaN}', b'"\\ud800"'])
+async def test_verified_nonsense_is_400_and_never_500(hooks: Hooks, body: bytes) -> None:
+    assert (await hooks.send("git", body, signed(GITHUB, body))).status == 400
+
+
+async def test_more_than_the_rate_is_429_and_strangers_do_not_use_it_up(hooks: Hooks) -> None:
+    for _ in range(5):
+        assert (await hooks.send("slow", BODY, signed(SLOW, b"another"))).status == 401
+    assert (await hooks.good(SLOW, id_="r-1")).status == 202
+    found = await hooks.good(SLOW, id_="r-2")
+    assert (found.status, found.headers["Retry-After"]) == (429, "2")
+
+
+async def test_the_log_is_not_filled_by_strangers(hooks: Hooks) -> None:
+    for _ in range(40):
+        await hooks.send("git", BODY, {"Content-Type": "application/json"})
+    assert len(hooks.log.of("webhook.refused")) < 20
+    assert hooks.tally.webhooks["git", "missing"] == 40
+
+
+# --- handshakes
+
+
+async def test_slacks_and_githubs_handshakes_are_answered_and_start_nothing(
+    hooks: Hooks, entrance: FakeEntrance
+) -> None:
+    body = b'{"type":"url_verification","challenge":"3eZbrw1a"}'
+    found = await hooks.send("chat", body, signed(SLACK, body))
+    assert (found.status, found.json) == (200, {"challenge": "3eZbrw1a"})
+    assert (await hooks.send("chat", body, signed(SLACK, b"other"))).status == 401
+    ping = {**signed(GITHUB, BODY), "X-GitHub-Event": "ping"}
+    assert (await hooks.send("git", BODY, ping)).status == 200
+    assert entrance.messages == []
+
+
+async def test_forms_become_objects(hooks: Hooks, entrance: FakeEntrance) -> None:
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    for body, expected in (
+        (b"command=%2Fdo&text=a+b&text=c", {"command": "/do", "text": ["a b", "c"]}),
+        (b"payload=%7B%22type%22%3A%22x%22%7D", {"type": "x"}),
+    ):
+        assert (await hooks.send("chat", body, {**signed(SLACK, body), **kind})).status == 202
+        assert json.loads(entrance.messages[-1].body) == expected
+
+
+# --- proxies
+
+
+async def test_the_clients_address_is_believed_only_of_trusted_proxies(entrance: FakeEntrance) -> None:
+    forwarded = {"X-Forwarded-For": "6.6.6.6, 203.0.113.7, 10.1.2.3"}
+    for proxies, client in (
+        ((), "127.0.0.1"),
+        (("127.0.0.0/8",), "10.1.2.3"),
+        (("127.0.0.1", "10.0.0.0/8"), "203.0.113.7"),
+    ):
+        async with Hooks(entrance, GITHUB, proxies=proxies) as hooks:
+            await hooks.send("git", BODY, forwarded)
+            (line,) = hooks.log.of("webhook.refused")
+            assert line["client"] == client
+
+
+# --- hostile senders
+
+
+def head(name: str, *lines: str) -> bytes:
+    return "\r\n".join(
+        (f"POST /webhooks/{name} HTTP/1.1", "Host: x", "Content-Type: application/json", *lines, "", "")
+    ).encode()
+
+
+async def test_a_large_body_is_refused_before_it_is_read(hooks: Hooks) -> None:
+    answer = await hooks.raw(head("small", "Content-Length: 1000000000"))
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+async def test_endless_chunks_are_cut(hooks: Hooks) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
+    writer.write(head("small", "Transfer-Encoding: chunked"))
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    sent = 0
+    try:
+        async with asyncio.timeout(10):
+            while sent < 2**30:
+                writer.write(chunk)
+                sent += len(chunk)
+                await writer.drain()
+                await asyncio.sleep(0)
+    except ConnectionError:
+        pass
+    assert (await reader.read()).startswith(b"HTTP/1.1 413")
+    assert hooks.door.held_bytes == 0
+    writer.close()
+
+
+async def test_a_slow_body_is_408(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BODY_S", 0.2)
+    answer = await hooks.raw(head("git", "Content-Length: 100"), b"{")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"Connection: close" in answer
+
+
+async def test_a_body_that_breaks_off_leaves_nothing_behind(hooks: Hooks) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
+    writer.write(head("git", "Content-Length: 100") + b"{")
+    await until(lambda: hooks.door.held_bytes == 1, "it has been read")
+    writer.transport.abort()
+    await until(lambda: hooks.door.held_bytes == 0, "it has been let go")
+    await until(lambda: hooks.tally.webhooks["git", "broken-off"] == 1, "it has been counted")
+
+
+async def test_a_malformed_chunk_is_400(hooks: Hooks) -> None:
+    answer = await hooks.raw(head("git", "Transfer-Encoding: chunked"), b"zz\r\nxx\r\n0\r\n\r\n")
+    assert b" 400 Bad Request\r\n" in answer
+
+
+async def test_what_all_bodies_hold_together_is_bounded(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_HELD_BYTES", 1000)
+    found = await hooks.send("git", b"x" * 1001, signed(GITHUB, b""))
+    assert (found.status, found.json["title"]) == (503, "Not taken")
+    assert hooks.door.held_bytes == 0
+
+
+async def test_connections_that_never_send_are_closed(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorkeeper_module, "SILENT_S", 0.1)
+    for piece in (b"", b"POST /webhooks/git HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+        assert await hooks.raw(piece, bound_s=10) == b""
+
+
+async def test_of_too_many_connections_the_one_goes_that_was_heard_of_least_lately(entrance: FakeEntrance) -> None:
+    hooks = Hooks(entrance, GITHUB)
+    hooks.server._doorkeeper._most = 10  # what the constructor sets
+    async with hooks, aiohttp.ClientSession() as busy:
+
+        async def ask() -> int:
+            async with busy.get(f"http://127.0.0.1:{hooks.server.port}/livez") as response:
+                return response.status
+
+        assert await ask() == 200
+        idle = []
+        for _ in range(50):
+            idle.append(await asyncio.open_connection("127.0.0.1", hooks.server.port))
+            assert await ask() == 200
+        assert busy.connector is not None
+        closed = [reader for reader, _ in idle[:40] if await _ends(reader)]
+        assert len(closed) == 40
+        for _, writer in idle:
+            writer.close()
+
+
+async def _ends(reader: asyncio.StreamReader) -> bool:
+    async with asyncio.timeout(5):
+        return await reader.read() == b""
+
+
+async def test_the_source_decides_how_large_a_body_may_be(entrance: FakeEntrance) -> None:
+    large = replace(GITHUB, max_bytes=3_000_000)
+    body = b'{"message":"' + b"x" * 1_048_576 + b'"}'
+    async with Hooks(entrance, large) as hooks:
+        assert (await hooks.good(large, body)).status == 422  # the inbound takes less
+        assert (await hooks.good(large, b'"' + b"x" * 1_000_000 + b'"')).status == 202

@@ -1,0 +1,171 @@
+"""`amigo-bridge webhooks …` against the sandbox: a destination's life, and webhooks all the way to a subscriber."""
+
+import asyncio
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from deploy.local.child import Child
+from deploy.local.node import free_port
+
+from .process import command, environment, run_command
+from .rabbit import Record
+from .waiting import stays, until
+from .world import World
+
+DONE = "conversation-post-processing-complete"
+
+
+class Platform:
+    """The sandbox as a process, and a bridge that has it for its API."""
+
+    def __init__(self, world: World, folder: Path, port: int) -> None:
+        self.world, self.folder, self.port = world, folder, port
+        self.secrets = folder / "platform.secrets"
+        self.url = f"http://127.0.0.1:{port}"
+        hook = {"name": "platform", "scheme": "amigo", "secrets_file": str(self.secrets)}
+        bearer = {"name": "mine", "scheme": "bearer", "secrets": ["canary-bearer"], "id_header": "X-Id"}
+        self.bridge = world.bridge(amigo={"base_url": self.url}, webhooks=[hook, bearer])
+        self.bridge.file.write_text(yaml.safe_dump(self.bridge.config))
+
+    async def say(self, *arguments: str) -> list[dict[str, Any]]:
+        found = await run_command(self.folder, "webhooks", *arguments, "--config", str(self.bridge.file), "--json")
+        assert found.status == 0, found.all
+        return [json.loads(line) for line in found.out.splitlines()]
+
+    async def send(self, number: int) -> None:
+        content = {"conversation_id": f"{number:024x}", "post_processing_type": "extract-memories"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"{self.url}/_sandbox/webhooks", json={"organization": "acme", "content": content}
+            ) as response,
+        ):
+            assert response.status == 202
+
+    def arrived(self, number: int) -> list[Record]:
+        return [record for record in self.world.records if record.headers.get("conversation_id") == f"{number:024x}"]
+
+    async def arrives(self, number: int) -> Record:
+        await until(lambda: self.arrived(number), f"webhook {number} has arrived")
+        return self.arrived(number)[0]
+
+
+@pytest.fixture
+async def platform(world: World, tmp_path: Path) -> AsyncIterator[Platform]:
+    port = free_port()
+    sandbox = command("sandbox", "--port", str(port), "--webhook-host", "127.0.0.1")
+    with Child(sandbox, log=tmp_path / "sandbox.log", env=environment(), cwd=tmp_path) as child:
+        made = Platform(world, tmp_path, port)
+
+        async def is_up() -> bool:
+            assert child.exit_status is None
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        await until(is_up, "the sandbox listens")
+        yield made
+
+
+async def test_a_destination_is_registered_served_rotated_without_a_gap_filled_up_and_removed(
+    platform: Platform,
+) -> None:
+    bridge = platform.bridge
+    bridge.start()
+    body = await bridge.not_ready(20)
+    assert {"name": "webhook platform", "ok": False, "reason": "there is no secret to verify with"} in body[
+        "components"
+    ]
+    (made,) = await platform.say("register", f"http://127.0.0.1:{bridge.port}/webhooks/platform")
+    assert platform.secrets.stat().st_mode & 0o777 == 0o600
+    await bridge.ready()
+
+    await platform.send(1)
+    record = await platform.arrives(1)
+    assert (record.routing_key, record.type, record.exchange) == (f"platform.{DONE}", DONE, "agent.events")
+    assert (record.message_id, record.headers["event_id"]) == (record.properties.correlation_id, record.message_id)
+    assert json.loads(record.body)["type"] == DONE
+    await stays(lambda: len(platform.arrived(1)) == 1, "it arrives once", 0.3)
+
+    await platform.say("rotate", made["id"])
+    assert re.fullmatch(r"\S+\n\S+ until \S+\n", platform.secrets.read_text())
+    for number in (2, 3, 4):
+        await platform.send(number)
+        await platform.arrives(number)
+
+    assert await bridge.stop() == 0
+    await platform.send(5)
+
+    async def is_logged() -> bool:
+        return bool(await platform.say("deliveries", made["id"], "--status", "failed"))
+
+    await until(is_logged, "the platform has noted its failure", 20)
+    (shown,) = await platform.say("backfill", "--dry-run")
+    assert platform.arrived(5) == []
+    (filled,) = await platform.say("backfill")
+    assert (filled["id"], filled["republished"]) == (shown["id"], True)
+    late = await platform.arrives(5)
+    assert (late.message_id, late.headers["recovered"], late.routing_key) == (filled["id"], True, f"platform.{DONE}")
+    assert await platform.say("backfill") == []
+    assert len(platform.arrived(5)) == 1
+
+    await platform.say("update", made["id"], "--retries", "1")
+    (row,) = await platform.say("list")
+    assert (row["id"], row["retry_attempts"]) == (made["id"], 1)
+    await platform.say("delete", made["id"])
+    assert await platform.say("list") == []
+
+
+async def test_the_curl_that_sign_prints_is_taken(platform: Platform) -> None:
+    platform.secrets.write_text("whsec_of_the_test\n")
+    platform.bridge.start()
+    await platform.bridge.ready()
+    (platform.folder / "hook.json").write_text('{"type": "something-new"}')
+    for name, more in (("platform", ["--body", "hook.json"]), ("mine", [])):
+        arguments = command("webhooks", "sign", name, *more, "--config", str(platform.bridge.file))
+        printed = await asyncio.to_thread(
+            subprocess.run,
+            arguments,
+            cwd=platform.folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        words = shlex.split(printed.stdout)
+        assert words[:2] == ["curl", "-i"]
+        headers = dict(word.split(": ", 1) for flag, word in pairwise(words) if flag == "-H")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(words[2], data=words[-1].encode(), headers=headers) as response,
+        ):
+            assert response.status == 202, await response.text()
+            assert (await response.json())["id"].startswith(f"{name}:")
+    found = await platform.world.dead(1)
+    assert found[0].routing_key == "no-route"
+
+
+async def test_a_command_that_cannot_work_says_why(platform: Platform) -> None:
+    config = str(platform.bridge.file)
+    for arguments, status, said in (
+        (["delete", "0" * 24], 1, "404"),
+        (["update", "0" * 24], 2, "--type or --retries"),
+        (["sign", "nobody"], 2, "platform, mine"),
+        (["sign", "platform"], 2, "no secret"),
+        (["backfill", "--since", "yesterday"], 2, "duration"),
+    ):
+        found = await run_command(platform.folder, "webhooks", *arguments, "--config", config)
+        assert (found.status, said in found.all) == (status, True), found.all

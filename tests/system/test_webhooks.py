@@ -1,0 +1,214 @@
+"""Webhooks through the whole service: to an agent, through broker stops and kills, and beside hostile senders."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from .process import BridgeProcess
+from .rabbit import EVENTS
+from .waiting import until
+from .world import World
+
+SECRET = "canary-hook-secret"
+HOOK: dict[str, Any] = {"name": "git", "scheme": "github", "secrets": [SECRET], "rate": 1_000_000}
+ROUTE = {
+    "name": "hooks",
+    "when": "source == 'git' and headers['x-github-event'] == 'push'",
+    "service_id": "5f0000000000000000000001",
+    "user_id": "u-{{ data.who }}",
+    "message": "canary-body {{ data.who }} pushed",
+}
+# An API that is not there: nothing is taken out of the queue, so that it can be counted.
+NO_API = {"amigo": {"base_url": "http://127.0.0.1:9"}, "webhooks": [HOOK]}
+SENDERS = 50
+
+
+def request_of(number: int | str) -> tuple[bytes, dict[str, str]]:
+    body = json.dumps({"who": f"w{number}", "filling": "x" * 100}).encode()
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    return body, {
+        "Content-Type": "application/json",
+        "X-GitHub-Event": "push",
+        "X-GitHub-Delivery": f"d-{number}",
+        "X-Hub-Signature-256": f"sha256={signature}",
+    }
+
+
+class Senders:
+    """Fifty clients that send numbered webhooks, and remember how each was answered."""
+
+    def __init__(self, bridge: BridgeProcess) -> None:
+        self.url = f"http://127.0.0.1:{bridge.port}/webhooks/git"
+        self.answers: dict[int, int | None] = {}
+        self._next = 0
+
+    @property
+    def taken(self) -> set[str]:
+        return {f"git:d-{number}" for number, status in self.answers.items() if status == 202}
+
+    def stop(self) -> None:
+        """No more than have been begun."""
+        self._next = 10**9
+
+    async def send(self, session: aiohttp.ClientSession, number: int) -> int | None:
+        """The status; None where nobody answered."""
+        body, headers = request_of(number)
+        try:
+            async with session.post(self.url, data=body, headers=headers) as response:
+                self.answers[number] = response.status
+        except (aiohttp.ClientError, ConnectionError, TimeoutError):
+            self.answers[number] = None
+        return self.answers[number]
+
+    async def work(self, total: int) -> None:
+        """Send until so many have been sent in all."""
+
+        async def one(session: aiohttp.ClientSession) -> None:
+            while self._next < total:
+                self._next += 1
+                if await self.send(session, self._next) != 202:
+                    await asyncio.sleep(0.02)  # as any sender would wait before its next try
+
+        timeout = aiohttp.ClientTimeout(total=30)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
+            await asyncio.gather(*(one(session) for _ in range(SENDERS)))
+
+
+@asynccontextmanager
+async def working(senders: Senders, total: int) -> AsyncIterator[Callable[[], int]]:
+    """Meanwhile; gives how many have been answered so far. All have been when it ends."""
+    task = asyncio.create_task(senders.work(total))
+    yield lambda: len(senders.answers)
+    await task
+
+
+async def queued(world: World) -> set[str]:
+    found = [record.message_id for record in await world.rabbit.take(EVENTS)]
+    return set(found)
+
+
+async def listening(bridge: BridgeProcess) -> None:
+    """It has a broker, and takes webhooks."""
+
+    async def is_so() -> bool:
+        found = await bridge.readiness()
+        return found is not None and any(row["name"] == "broker" and row["ok"] for row in found[1]["components"])
+
+    await until(is_so, "it is connected to the broker", 30)
+
+
+async def test_a_webhook_starts_a_conversation_once(world: World) -> None:
+    await world.launch(webhooks=[HOOK], routes=[ROUTE])
+    senders = Senders(world.bridges[0])
+    async with aiohttp.ClientSession() as session:
+        for _ in range(3):
+            assert await senders.send(session, 1) == 202
+    told = await world.ending("git:d-1")
+    assert told.ending.type == "interaction-complete"
+    (call,) = world.fake.truth.calls_of("create")
+    assert (call.user, call.text) == ("u-w1", "canary-body w1 pushed")
+    found = await world.bridges[0].get("/metrics")
+    assert found is not None
+    assert 'bridge_webhooks_total{outcome="repeat",source="git"} 2.0' in found[1]
+
+
+async def test_every_202_is_in_the_queue_when_the_broker_stops_among_ten_thousand(rough_world: World) -> None:
+    world = rough_world
+    bridge = world.bridge(**NO_API)
+    bridge.start()
+    await listening(bridge)
+    senders = Senders(bridge)
+    async with working(senders, 10_000) as answered:
+        await until(lambda: answered() > 3_000, "a third is through", 60)
+        await asyncio.to_thread(world.rabbit.broker.restart, True)
+    await listening(bridge)
+    await until(lambda: None not in senders.answers.values(), "all have been answered", 5)
+    assert len(senders.answers) == 10_000
+    assert set(senders.answers.values()) <= {202, 503}
+    assert 503 in senders.answers.values()
+    missing = senders.taken - await queued(world)
+    assert not missing
+    assert len(senders.taken) > 3_000
+
+
+async def test_kill_minus_nine_at_random_loses_no_202(world: World) -> None:
+    dice = random.Random(4711)
+    bridge = world.bridge(**NO_API)
+    bridge.start()
+    await listening(bridge)
+    senders = Senders(bridge)
+    async with working(senders, 1_000_000) as answered:
+        for _ in range(4):
+            before = answered()
+            await until(lambda: answered() > before + 50, "some are through", 30)  # noqa: B023
+            await asyncio.sleep(dice.random() * 0.3)
+            await bridge.kill()
+            bridge.start()
+            await listening(bridge)
+        senders.stop()
+    assert not senders.taken - await queued(world)
+    assert len(senders.taken) > 200
+
+
+async def test_thousands_of_connections_that_never_send_keep_nobody_waiting(world: World) -> None:
+    bridge = world.bridge(**NO_API)
+    bridge.start()
+    await listening(bridge)
+    senders = Senders(bridge)
+    idle: list[asyncio.StreamWriter] = []
+    slow = request_of("slow")
+    head = "".join(f"{name}: {value}\r\n" for name, value in slow[1].items())
+    start = f"POST /webhooks/git HTTP/1.1\r\nHost: x\r\n{head}Content-Length: 1000000\r\n\r\n".encode()
+    before_bytes = rss_bytes(bridge)
+    try:
+        async with aiohttp.ClientSession() as session:
+            for number in range(5_000):
+                _, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+                if number % 5 == 0:
+                    writer.write(start + slow[0])
+                idle.append(writer)
+                if number % 500 == 499:
+                    async with asyncio.timeout(5):
+                        assert await senders.send(session, number) == 202
+        assert rss_bytes(bridge) - before_bytes < 150 * 1024 * 1024
+        assert await bridge.get("/livez") is not None
+        assert await queued(world) == senders.taken
+    finally:
+        for writer in idle:
+            writer.transport.abort()
+
+
+def rss_bytes(bridge: BridgeProcess) -> int:
+    with open(f"/proc/{bridge.pid}/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+async def test_an_insecure_webhook_is_said_at_every_start(world: World) -> None:
+    bridge = await world.launch(webhooks=[{"name": "open", "scheme": "none", "insecure": True}])
+    assert [line["source"] for line in bridge.log_lines() if line["event"] == "webhook.insecure"] == ["open"]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"http://127.0.0.1:{bridge.port}/webhooks/open", json={"id": "chosen", "a": 1}) as response,
+    ):
+        assert (await response.json())["id"].startswith("open:")
+    (letter,) = await world.dead(1)
+    assert (letter.routing_key, letter.message_id[:5]) == ("no-route", "open:")
+
+
+@pytest.mark.parametrize("body", [b"POST nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n"])
+async def test_what_is_no_http_does_not_fill_the_log(world: World, body: bytes) -> None:
+    bridge = await world.launch(webhooks=[HOOK])
+    for _ in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+        writer.write(body)
+        await reader.read()
+        writer.close()
+    assert not [line for line in bridge.log_lines() if line.get("logger", "").startswith("aiohttp")]
