@@ -80,16 +80,7 @@ class Bridge:
         self.publisher = BatchingPublisher(outbounds)
         copier = BrokerCopier(lambda: self.publisher.blocked)
         entrance = BrokerEntrance(lambda: self.publisher.blocked)
-        self.intake = Intake(
-            sources={hook.name: hook.source() for hook in settings.webhooks},
-            keyring=keyring_of(settings),
-            entrance=entrance,
-            inbound=inbounds[0],
-            stamp=stamp,
-            clock=time.time,
-            tally=self.tally,
-            log=log,
-        )
+        self.intake = self._intake(entrance, inbounds[0], stamp)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         dead = settings.amqp.dead_letter
         self.session = Session(
@@ -126,6 +117,18 @@ class Bridge:
             log=log,
         )
         self.consumer.receive = self.dispatcher.receive
+
+    def _intake(self, entrance: BrokerEntrance, inbound: Inbound, stamp: Stamp) -> Intake:
+        return Intake(
+            sources={hook.name: hook.source() for hook in self._settings.webhooks},
+            keyring=keyring_of(self._settings),
+            entrance=entrance,
+            inbound=inbound,
+            stamp=stamp,
+            clock=time.time,
+            tally=self.tally,
+            log=self._log,
+        )
 
     def components(self) -> list[Component]:
         """The rows of `/readyz`."""
