@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.outcomes import OUTCOMES, Outcomes
 from tests.system.broker import Broker
 
 from .logbook import Logbook
@@ -86,46 +87,10 @@ async def build(broker: Broker, log: Logbook) -> AsyncIterator[Build]:
         await rig.stop()
 
 
-class Outcomes:
-    """What became of each operation of the API, for the table at the end of the test run."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[str, str]] = {}
-
-    def note(self, operation: str, case: str, outcome: str) -> None:
-        self.rows.setdefault(operation, {})[case] = outcome
-
-    def table(self) -> list[str]:
-        """Operations down, cases across."""
-        cases = sorted({case for row in self.rows.values() for case in row}, key=lambda case: (case != "ok", case))
-        lines = [" " * 28 + " ".join(f"{case:>6}" for case in cases)]
-        for operation, row in self.rows.items():
-            lines.append(f"{operation:<28}" + " ".join(f"{row.get(case, ''):>6}" for case in cases))
-        return lines
-
-
-OUTCOMES = pytest.StashKey[Outcomes]()
-
-
 @pytest.fixture(scope="session")
 def outcomes(request: pytest.FixtureRequest) -> Outcomes:
     """Where a test says what became of an operation."""
-    return request.config.stash.setdefault(OUTCOMES, Outcomes())
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The table of operations and outcomes, where there is one."""
-    noted = config.stash.get(OUTCOMES, None)
-    if noted is not None:
-        terminalreporter.section("the API's operations and what the client makes of each answer")
-        for line in (*LEGEND, *noted.table()):
-            terminalreporter.write_line(line)
-
-
-LEGEND = (
-    "ok; ref = refused, sig = sign-in refused, ear = too early, una = unavailable, los = lost, not = not sent;",
-    "t = time must act, o = an operator; = may be sent again at once, ? after proof, ! never",
-)
+    return request.config.stash[OUTCOMES]
 
 
 @pytest.fixture
