@@ -13,6 +13,7 @@ import orjson
 
 from bridge import __version__, sandbox
 from bridge.app import serve
+from bridge.cli_backfill import backfill, sign
 from bridge.cli_webhooks import webhooks
 from bridge.core.channel import CHANNELS
 from bridge.core.event import HANDLED
@@ -35,6 +36,8 @@ def main() -> None:
 
 
 main.add_command(webhooks)
+webhooks.add_command(backfill)
+webhooks.add_command(sign)
 
 
 @main.command()
