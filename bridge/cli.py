@@ -15,6 +15,7 @@ from yarl import URL
 
 from bridge import __version__, sandbox
 from bridge.app import conversations_of, serve
+from bridge.cli_backfill import backfill, sign
 from bridge.cli_webhooks import webhooks
 from bridge.core.channel import CHANNELS
 from bridge.core.event import HANDLED
@@ -41,6 +42,8 @@ def main() -> None:
 
 
 main.add_command(webhooks)
+webhooks.add_command(backfill)
+webhooks.add_command(sign)
 
 
 @main.command()

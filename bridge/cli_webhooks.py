@@ -1,47 +1,38 @@
-"""`amigo-bridge webhooks …`: where the platform sends its webhooks, what it has sent, and requests for a test.
+"""`amigo-bridge webhooks …`: where the platform sends its webhooks, and what it has sent.
 
 Exit statuses as in `cli.py`. A secret is shown once by the platform: with `secrets_file` it goes into that file, from
 which the running bridge takes it; otherwise it is printed.
 """
 
-import os
 import random
-import secrets as dice
-import shlex
 import sys
-import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
-from bridge.app import credentials_of, keyring_of, outbounds_of
-from bridge.core import form, webhook
+from bridge.app import credentials_of
 from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import BridgeError
-from bridge.core.outbound import JSON, Stamp
-from bridge.core.problem import Refusal
-from bridge.core.signature_schemes import SCHEMES, Signing
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.amigo.signed import SignedClient
 from bridge.edges.forms import seconds
-from bridge.edges.rabbitmq import desk
 from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.secrets import Secret, read_secrets, write_secrets
 from bridge.edges.telemetry.screen import Screen
 from bridge.invocation import FAILED, config_option, json_option, loaded, run
-from bridge.settings import Settings, WebhookSettings, load
+from bridge.settings import Settings, load
+from bridge.webhook_settings import WebhookSettings
 
 TYPES = ("conversation-post-processing-complete", "api-key-expiration-soon", "agent-framework-resource-updated")
 RETRIES = RetryPolicy(attempts=4)
 OVERLAP_S = 120.0
 """How much longer than the platform says the old secret is kept (API contract, section 5)."""
 KEPT = "30d"
-EXAMPLE, FORM_EXAMPLE = b'{"message": "Hello from a test"}', b"From=%2B14158675309&Body=Hello"
 
 types_option = click.option("--type", "types", multiple=True, metavar="TYPE", help="Repeatable; by default all known.")
 retries_option = click.option("--retries", type=click.IntRange(1, 5), help="How often the platform tries again.")
@@ -64,17 +55,17 @@ def register(
     config: Path | None, as_json: bool, name: str | None, types: Sequence[str], retries: int | None, url: str
 ) -> None:
     """Have the platform send its webhooks to URL (https)."""
-    screen, settings = _begun(config, as_json)
-    hook = _hook(settings, name)
+    screen, settings = begun(config, as_json)
+    hook = hook_of(settings, name)
     kept = _kept(hook)
 
     async def work() -> None:
-        async with _api(settings) as (api, user_id):
+        async with api_of(settings) as (api, user_id):
             made = await api.create(user_id, url, types or TYPES, retry_attempts=retries or 3)
         _keep(screen, hook, made.secret, kept, id=made.webhook_destination_id)
         screen.note(f"destination {made.webhook_destination_id}")
 
-    _attempt(screen, work())
+    attempt(screen, work())
 
 
 @webhooks.command("list")
@@ -82,14 +73,14 @@ def register(
 @json_option
 def list_(config: Path | None, as_json: bool) -> None:
     """Show the platform's destinations."""
-    screen, settings = _begun(config, as_json)
+    screen, settings = begun(config, as_json)
 
     async def work() -> None:
-        async with _api(settings) as (api, user_id):
+        async with api_of(settings) as (api, user_id):
             for row in await api.list(user_id):
                 screen.say(f"{row.id}  {row.url}  {', '.join(row.accepted_types)}", **row.model_dump(mode="json"))
 
-    _attempt(screen, work())
+    attempt(screen, work())
 
 
 @webhooks.command()
@@ -100,16 +91,16 @@ def list_(config: Path | None, as_json: bool) -> None:
 @click.argument("destination")
 def update(config: Path | None, as_json: bool, types: Sequence[str], retries: int | None, destination: str) -> None:
     """Change what DESTINATION accepts, or how often it is tried again."""
-    screen, settings = _begun(config, as_json)
+    screen, settings = begun(config, as_json)
     if not types and retries is None:
         raise click.UsageError("give --type or --retries")
 
     async def work() -> None:
-        async with _api(settings) as (api, user_id):
+        async with api_of(settings) as (api, user_id):
             await api.update(user_id, destination, accepted_types=types or None, retry_attempts=retries)
         screen.say(f"{destination} is changed; it takes effect within seconds", updated=destination)
 
-    _attempt(screen, work())
+    attempt(screen, work())
 
 
 @webhooks.command()
@@ -119,12 +110,12 @@ def update(config: Path | None, as_json: bool, types: Sequence[str], retries: in
 @click.argument("destination")
 def rotate(config: Path | None, as_json: bool, name: str | None, destination: str) -> None:
     """Exchange DESTINATION's secret. With `secrets_file` the running bridge takes it over without a gap."""
-    screen, settings = _begun(config, as_json)
-    hook = _hook(settings, name)
+    screen, settings = begun(config, as_json)
+    hook = hook_of(settings, name)
     kept = _kept(hook)
 
     async def work() -> None:
-        async with _api(settings) as (api, user_id):
+        async with api_of(settings) as (api, user_id):
             new = await api.rotate_secret(user_id, destination)
         stops = new.dual_signing_stops_at or datetime.now(UTC) + timedelta(minutes=30)
         until_s = stops.timestamp() + OVERLAP_S
@@ -133,7 +124,7 @@ def rotate(config: Path | None, as_json: bool, name: str | None, destination: st
         if hook.secrets_file is None:
             screen.note(f"Put it before the old one in `secrets` and restart before {stops.isoformat()}.")
 
-    _attempt(screen, work())
+    attempt(screen, work())
 
 
 @webhooks.command()
@@ -142,14 +133,14 @@ def rotate(config: Path | None, as_json: bool, name: str | None, destination: st
 @click.argument("destination")
 def delete(config: Path | None, as_json: bool, destination: str) -> None:
     """Remove DESTINATION; it may be sent to for some seconds more."""
-    screen, settings = _begun(config, as_json)
+    screen, settings = begun(config, as_json)
 
     async def work() -> None:
-        async with _api(settings) as (api, user_id):
+        async with api_of(settings) as (api, user_id):
             await api.delete(user_id, destination)
         screen.say(f"{destination} is removed", deleted=destination)
 
-    _attempt(screen, work())
+    attempt(screen, work())
 
 
 @webhooks.command()
@@ -163,101 +154,26 @@ def deliveries(
     config: Path | None, as_json: bool, status: str | None, kind: str | None, since: str, destination: str
 ) -> None:
     """Show what the platform has sent to DESTINATION, newest first."""
-    screen, settings = _begun(config, as_json)
-    after = _after(since)
+    screen, settings = begun(config, as_json)
+    after = after_of(since)
 
     async def work() -> None:
-        async with _api(settings) as (api, user_id):
+        async with api_of(settings) as (api, user_id):
             async for row in api.deliveries(user_id, destination, status=status, kind=kind, after=after):
                 tries = ",".join(str(attempt.status_code) for attempt in row.delivery_attempts)
                 said = f"{row.id}  {row.created_at}  {row.status:<8} {tries:<16} {row.type}"
                 screen.say(said, **row.model_dump(mode="json"))
 
-    _attempt(screen, work())
+    attempt(screen, work())
 
 
-@webhooks.command()
-@config_option
-@json_option
-@name_option
-@click.option("--since", default=KEPT, show_default=True, help="How far back, such as 12h or 7d.")
-@click.option(
-    "--done",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("webhooks.done"),
-    show_default=True,
-    help="Remembers what has been republished, so that it is done once.",
-)
-@click.option("--dry-run", is_flag=True, help="Only show what would be republished.")
-@click.argument("destinations", nargs=-1, metavar="[DESTINATION]...")
-def backfill(
-    config: Path | None,
-    as_json: bool,
-    name: str | None,
-    since: str,
-    done: Path,
-    dry_run: bool,
-    destinations: Sequence[str],
-) -> None:
-    """Republish what the platform could not deliver, as its delivery log has it; by default for all destinations."""
-    screen, settings = _begun(config, as_json)
-    hook, after = _hook(settings, name), _after(since)
-    stamp = webhook.platform_stamp(Stamp(outbounds_of(settings.amqp), time.time))
-    known = set(done.read_text(encoding="utf-8").split()) if done.exists() else set()
-
-    async def work() -> None:
-        async with _api(settings) as (api, user_id), _publisher(settings) as publish:
-            for destination in destinations or [row.id for row in await api.list(user_id)]:
-                rows = api.deliveries(user_id, destination, status="failed", after=after, sort_by=("+created_at",))
-                async for row in rows:
-                    found = webhook.of_delivery(hook.name, row.id, row.webhook_content)
-                    if row.id in known:
-                        continue
-                    try:
-                        messages = webhook.platform_messages(found, stamp, recovered=True)
-                    except Refusal as refusal:
-                        screen.problem(f"{found.id}: {refusal}")
-                        continue
-                    known.add(row.id)
-                    if not dry_run:
-                        for message in messages:
-                            await publish(message)
-                        _note_down(done, row.id)
-                    word = "would be republished" if dry_run else "republished"
-                    screen.say(f"{found.id}  {row.type}  {word}", id=found.id, type=row.type, republished=not dry_run)
-
-    _attempt(screen, work())
-
-
-@webhooks.command()
-@config_option
-@click.option("--url", help="Where to; by default /webhooks/NAME at http.host and http.port.")
-@click.option("--id", "id_", help="The sender's own id; by default a new one.")
-@click.option("--body", "body_file", type=click.File("rb"), help="A file with the body; - for standard input.")
-@click.argument("name")
-def sign(config: Path | None, url: str | None, id_: str | None, body_file: BinaryIO | None, name: str) -> None:
-    """Print a curl command with a request that NAME takes. It is signed now, and soon too old."""
-    screen, settings = _begun(config, as_json=False)
-    hook = _hook(settings, name)
-    keys = keyring_of(settings).keys(hook.name)
-    if SCHEMES[hook.scheme].keyed and not keys:
-        raise click.UsageError(f"{name} has no secret yet: is its secrets_file there?")
-    is_form = hook.scheme == "twilio"
-    body = body_file.read() if body_file is not None else FORM_EXAMPLE if is_form else EXAMPLE
-    told = Signing(keys[0] if keys else b"", body, id_ or dice.token_hex(8), int(time.time()))
-    headers = {"Content-Type": form.CONTENT_TYPE if is_form else JSON}
-    headers |= SCHEMES[hook.scheme].sign(hook.source(), told)
-    target = url or f"http://{settings.http.host}:{settings.http.port}/webhooks/{hook.name}"
-    words = [part for header, value in headers.items() for part in ("-H", f"{header}: {value}")]
-    screen.say(shlex.join(["curl", "-i", target, *words, "--data-binary", body.decode("utf-8", "surrogateescape")]))
-
-
-def _begun(config: Path | None, as_json: bool) -> tuple[Screen, Settings]:
+def begun(config: Path | None, as_json: bool) -> tuple[Screen, Settings]:
+    """Where a command shows what it finds, and the configuration."""
     screen = Screen(as_json=as_json)
     return screen, loaded(load, config, screen)
 
 
-def _hook(settings: Settings, name: str | None) -> WebhookSettings:
+def hook_of(settings: Settings, name: str | None) -> WebhookSettings:
     """The webhook of this name; without one, the only one of the platform's scheme."""
     found = [hook for hook in settings.webhooks if (hook.name == name if name else hook.scheme == "amigo")]
     if len(found) != 1:
@@ -286,14 +202,8 @@ def _keep(screen: Screen, hook: WebhookSettings, secret: str, others: Sequence[S
     screen.say(f"the secret is in {hook.secrets_file}", secrets_file=str(hook.secrets_file), **facts)
 
 
-def _note_down(path: Path, id_: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{id_}\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _after(since: str) -> datetime:
+def after_of(since: str) -> datetime:
+    """The time that is so long ago."""
     try:
         length = seconds(since)
     except ValueError as error:
@@ -302,7 +212,7 @@ def _after(since: str) -> datetime:
 
 
 @asynccontextmanager
-async def _api(settings: Settings) -> AsyncIterator[tuple[DestinationsApi, str]]:
+async def api_of(settings: Settings) -> AsyncIterator[tuple[DestinationsApi, str]]:
     """The operations, and in whose name they are called."""
     if settings.amigo.user_id is None:
         raise click.UsageError("amigo.user_id is needed: in whose name is the API called?")
@@ -311,11 +221,8 @@ async def _api(settings: Settings) -> AsyncIterator[tuple[DestinationsApi, str]]
         yield DestinationsApi(SignedClient(client, credentials, RETRIES, random.random)), settings.amigo.user_id
 
 
-def _publisher(settings: Settings) -> Any:
-    return desk.outbound(settings.amqp.url[0].get_secret_value())
-
-
-def _attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
+def attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
+    """Run the work; what API or broker have against it is shown, and the status is 1."""
     try:
         run(work)
     except (BridgeError, BrokerTrouble) as error:

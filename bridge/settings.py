@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -20,39 +19,33 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.core import signature
 from bridge.core.backoff import DELAY_LEVELS_S
 from bridge.core.dead_letter import delay_queue
 from bridge.core.route import OnBusy, Route
-from bridge.core.signature_schemes import SCHEMES, key_of
 from bridge.edges.forms import (
     ApiUrl,
     BrokerUrl,
     ChannelName,
     Duration,
-    HeaderName,
     Hex24,
     LedgerUrl,
     Name,
     Network,
     OneOrMany,
-    Payload,
-    PublicUrl,
     Regex,
     RoutingKeyTemplate,
     Secret,
+    Section,
     TagNames,
     UserId,
     VersionSet,
 )
 from bridge.edges.sources import PREFIX, read
 from bridge.edges.templates import check_expression, check_template
+from bridge.webhook_settings import WebhookSettings
 
 MARGIN_S = 120.0
 
-Scheme = Literal[
-    "standard-webhooks", "amigo", "github", "stripe", "shopify", "slack", "twilio", "hmac", "bearer", "basic", "none"
-]
 Expression = Annotated[str, AfterValidator(check_expression)]
 Template = Annotated[str, AfterValidator(check_template)]
 TagTemplates = Annotated[dict[str, Template], TagNames]
@@ -66,12 +59,6 @@ class SettingsError(Exception):
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InboundSettings(Section):
@@ -152,7 +139,7 @@ class RouteSettings(Section):
     channel: ChannelName | None = None
     user_id: Template | None = None
     message: Template | None = None
-    tags: TagTemplates = {}
+    tags: TagTemplates = Field(default_factory=dict)
     on_busy: OnBusy = OnBusy.INTERACT
     agent_actions: Regex | None = None
 
@@ -180,72 +167,6 @@ class HttpSettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     trusted_proxies: tuple[Network, ...] = ()
-
-
-class HmacSettings(Section):
-    header: HeaderName
-    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
-    payload: Payload = "{body}"
-    prefix: str = ""
-    timestamp_header: HeaderName | None = None
-    timestamp_unit: Literal["s", "ms"] = "s"
-    id_header: HeaderName | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "HmacSettings":
-        if (self.timestamp_header is not None) != ("{timestamp}" in self.payload):
-            raise ValueError("timestamp_header and {timestamp} in payload: a time is signed, or there is none")
-        if "{id}" in self.payload and self.id_header is None:
-            raise ValueError("{id} in payload needs id_header")
-        return self
-
-
-class WebhookSettings(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    scheme: Scheme
-    secrets: tuple[Secret, ...] = ()
-    secrets_file: Path | None = None
-    tolerance: Annotated[Duration, Field(gt=0)] = 300.0
-    max_bytes: Annotated[int, Field(ge=1, le=128 * 1024 * 1024)] = 1024 * 1024
-    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1000.0
-    url: PublicUrl | None = None
-    id_header: HeaderName | None = None
-    hmac: HmacSettings | None = None
-    insecure: bool = False
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "WebhookSettings":
-        keyed = bool(self.secrets) or self.secrets_file is not None
-        rules = {
-            "scheme none lets anybody in: set insecure: true if that is meant": self.scheme == "none"
-            and not self.insecure,
-            "secrets or secrets_file is needed": SCHEMES[self.scheme].keyed and not keyed,
-            "hmac is needed for the scheme hmac, and for no other": (self.hmac is None) == (self.scheme == "hmac"),
-            "url is needed: Twilio signs the address that it calls": self.scheme == "twilio" and self.url is None,
-        }
-        wrong = [said for said, applies in rules.items() if applies]
-        for number, secret in enumerate(self.secrets):
-            try:
-                key_of(self.scheme, secret.get_secret_value())
-            except ValueError as error:
-                wrong.append(f"secrets.{number}: {error}")
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return self
-
-    def source(self) -> signature.Source:
-        """The core's value for this webhook, without its secrets."""
-        return signature.Source(
-            name=self.name,
-            scheme=self.scheme,
-            tolerance_s=self.tolerance,
-            max_bytes=self.max_bytes,
-            rate=self.rate,
-            url=self.url,
-            id_header=self.id_header,
-            hmac=signature.HmacForm(**dict(self.hmac)) if self.hmac is not None else signature.HmacForm(""),
-        )
 
 
 class AdminSettings(Section):

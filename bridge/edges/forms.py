@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo
 from yarl import URL
 
 from bridge.core.event import HEX24, USER_ID, VERSION_SET
@@ -17,6 +17,12 @@ AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "cert
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AMQP_FORM = "amqp://user:password@host:port/vhost"
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def seconds(value: object) -> object:

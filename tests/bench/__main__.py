@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench import machine, report, scenarios
 from tests.bench.amqp import AmqpError
-from tests.bench.contestants import ALL, BRIDGE, FASTSTREAM, NAIVE, RAW, SDK, Contestant
+from tests.bench.contestants import ALL, BRIDGE, FASTSTREAM, HOOK, NAIVE, RAW, SDK, Contestant
 from tests.bench.figures import Record, Results, verdicts
 from tests.bench.plot import plot
 from tests.bench.profiling import PROFILED, profile
@@ -25,6 +25,7 @@ PROGRAM: dict[str, tuple[Contestant, ...]] = {
     "latency": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
     "large": (BRIDGE, NAIVE),
     "streams": (BRIDGE, NAIVE, FASTSTREAM, SDK),
+    "webhooks": (BRIDGE, HOOK),
 }
 OUT = Path(".local/bench")
 BUDGET_S = 13.5 * 60
@@ -97,6 +98,8 @@ def _gist(record: Record) -> str:
     match record.scenario:
         case "fill":
             said = f"{found['events_s']:,.0f} events/s, {found['cpu_us']:.0f} µs each"
+        case "webhooks":
+            said = f"{found['webhooks_s']:,.0f} webhooks/s, {found['cpu_us']:.0f} µs each"
         case "latency":
             said = f"p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"
         case "streams":

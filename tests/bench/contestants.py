@@ -31,7 +31,8 @@ FASTSTREAM = Contestant("faststream", "naive with FastStream", "tests.bench.fast
 # httpx looks through all of its connections for each request: ten thousand take minutes to open.
 SDK = Contestant("sdk", "amigo-sdk + aio-pika", "tests.bench.sdk", most_streams=1_000)
 RAW = Contestant("raw", "raw frames, no HTTP", "tests.bench.raw", most_streams=0)
-ALL = (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW)
+HOOK = Contestant("hook", "plain: aiohttp + aio-pika", "tests.bench.plain_hook", most_streams=0)
+ALL = (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW, HOOK)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.bench.contestants import BRIDGE, FASTSTREAM, NAIVE, RAW
+from tests.bench.contestants import BRIDGE, FASTSTREAM, HOOK, NAIVE, RAW
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def verdicts(results: Results) -> list[Verdict]:
         *_of_latency(results),
         *_of_streams(results),
         _limit(results, "p99 of 1,000 streams beside one with 2 MiB lines", "large", "large_p99_ms", 50, "ms"),
+        _of_webhooks(results),
         _of_faults(results),
     ]
 
@@ -160,6 +161,15 @@ def _of_streams(results: Results) -> list[Verdict]:
             many.median / few.median <= 1.3 if few and many and full else None,
         ),
     ]
+
+
+def _of_webhooks(results: Results) -> Verdict:
+    own, plain = (results.spread("webhooks", who.name, "webhooks_s") for who in (BRIDGE, HOOK))
+    share = own.median / plain.median if own and plain else None
+    measured = f"{share:.2f}" if share is not None else ""
+    return Verdict(
+        "webhooks/s, of a plain receiver's", "at least 1.7", measured, None if share is None else share >= 1.7
+    )
 
 
 def _of_faults(results: Results) -> Verdict:

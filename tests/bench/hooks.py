@@ -93,7 +93,7 @@ class Account:
             self.all_ended.set()
 
 
-def webhooks(rig: Rig, contestant: Contestant, seconds: float) -> dict[str, object]:
+def pour(rig: Rig, contestant: Contestant, seconds: float) -> dict[str, Any]:
     """One run."""
     topology.declare(rig.link, "classic")
     rig.link.purge(topology.INBOUND)
@@ -109,15 +109,17 @@ def webhooks(rig: Rig, contestant: Contestant, seconds: float) -> dict[str, obje
     faults = {"not answered 202": account.others, "answered 202 and not queued": max(0, account.taken - queued)}
     return {
         "webhooks_s": account.taken / spent.wall_s,
-        "hook_cpu_us": spent.processes["contestant"] / max(1, account.taken) * 1e6,
-        "hook_cores": spent.cores("contestant"),
-        "hook_broker_cores": spent.cores("broker"),
+        "cpu_us": spent.processes["contestant"] / max(1, account.taken) * 1e6,
+        "cores": spent.cores("contestant"),
+        "broker_cores": spent.cores("broker"),
+        "foreign_cores": spent.foreign_cores,
+        "repeats": 0,
         "faults": {name: count for name, count in faults.items() if count},
     }
 
 
 def _pour(port: int, run: str, seconds: float) -> Account:
-    async def pour() -> Account:
+    async def send() -> Account:
         account, loop = Account(port, run), asyncio.get_running_loop()
         loop.call_later(seconds, setattr, account, "over", True)
         for number in range(CONNECTIONS):
@@ -125,7 +127,7 @@ def _pour(port: int, run: str, seconds: float) -> Account:
         await account.all_ended.wait()
         return account
 
-    return uvloop.run(pour())
+    return uvloop.run(send())
 
 
 @contextmanager

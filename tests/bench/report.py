@@ -47,6 +47,13 @@ LATENCY: tuple[Column, ...] = (
     ("CPU µs/event", "cpu_us", whole),
     ("others' cores", "foreign_cores", hundredths),
 )
+WEBHOOKS: tuple[Column, ...] = (
+    ("webhooks/s", "webhooks_s", whole),
+    ("CPU µs/webhook", "cpu_us", whole),
+    ("its cores", "cores", hundredths),
+    ("broker's cores", "broker_cores", hundredths),
+    ("others' cores", "foreign_cores", hundredths),
+)
 LARGE: tuple[Column, ...] = (
     ("alone p50 ms", "p50_ms", tenths),
     ("alone p99 ms", "p99_ms", tenths),
@@ -79,6 +86,7 @@ def markdown(
             "Open streams that say 1,000 events/s, alone and beside one that says 2 MiB a second",
             _table("large", LARGE, results),
         ),
+        *_section("Signed webhooks, each answered 202 after its confirm", _table("webhooks", WEBHOOKS, results)),
         *_section("Not as it should be", _faults(results)),
     ]
     return "\n\n".join(parts) + "\n"

@@ -3,6 +3,7 @@
 fill      as many events as possible, the outbound queue just filling     events/s, CPU per event, cores
 latency   1,000 events/s on some forty streams, with a subscriber         from the API's write to the receipt: ms
 streams   more and more open streams, 1,000 events/s over all of them     memory per stream, CPU per event
+webhooks  signed POSTs on 64 connections, as fast as they are answered     webhooks/s, CPU per webhook
 large     1,001 open streams, one of which says 2 MiB every second        the others' ms
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import amqp, topology
+from tests.bench import amqp, hooks, topology
 from tests.bench.api import Pace, Script
 from tests.bench.contestants import RAW, Contestant
 from tests.bench.machine import Spent, rss_bytes
@@ -43,9 +44,10 @@ class Sizes:
     line_bytes: int = 250
     lines: int = 40
     large_bytes: int = 2 * 1024 * 1024
+    hooks_s: float = 5.0
 
 
-QUICK = Sizes(fill_s=1.0, latency_s=2.0, levels=(10, 100), pace_s=1.0, large_streams=100, large_s=1.5)
+QUICK = Sizes(fill_s=1.0, latency_s=2.0, levels=(10, 100), pace_s=1.0, large_streams=100, large_s=1.5, hooks_s=1.5)
 
 
 def fill(rig: Rig, contestant: Contestant, sizes: Sizes, profile: Path | None = None) -> Figures:
@@ -133,7 +135,18 @@ def large(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
     return {**alone, **renamed, "large_lines": sent_large, **_faults(run, faults)}
 
 
-SCENARIOS: dict[str, Callable[..., Figures]] = {"fill": fill, "latency": latency, "streams": streams, "large": large}
+def webhooks(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """Signed webhooks, each answered 202 after its confirm."""
+    return hooks.pour(rig, contestant, sizes.hooks_s)
+
+
+SCENARIOS: dict[str, Callable[..., Figures]] = {
+    "fill": fill,
+    "latency": latency,
+    "streams": streams,
+    "large": large,
+    "webhooks": webhooks,
+}
 
 
 class Beat:

@@ -121,7 +121,7 @@ def test_shopifys_recipe() -> None:
     ],
 )
 def test_twilios_examples(body: bytes, signature: str) -> None:
-    """twilio.com/docs/usage/security, and the tests of its helper libraries (fields that stand several times)."""
+    """twilio.com/docs/usage/security, and the tests of its own libraries (fields that stand several times)."""
     headers = {
         "content-type": ("application/x-www-form-urlencoded; charset=UTF-8",),
         "x-twilio-signature": (signature,),

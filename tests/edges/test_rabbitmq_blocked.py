@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.dead_letter import Copy
-from bridge.edges.rabbitmq import copier, watch
+from bridge.edges.rabbitmq import copier, entrance, watch
+from bridge.flow.ports import NotTaken
 from tests.system.broker import Broker
 from tests.system.rabbit import DEAD, EVENTS, QUORUM, Outgoing
 from tests.system.waiting import stays, until
@@ -106,3 +107,37 @@ async def test_an_idle_bridge_learns_of_an_alarm_too_and_its_consumer_works_on(
     assert rig.consumer.consuming
     rig.consumer.pause("test")
     await until(lambda: rig.log.of("consumer.paused"), "it can still be paused", 5)
+
+
+async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_missing(
+    build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.2)
+    monkeypatch.setattr(entrance, "CONFIRM_S", 1.0)
+    rig = build()
+    rig.consumer.pause("the test looks into the queue")
+    rig.run()
+    await until(lambda: rig.session.trouble is None, "there is a generation", 30)
+    taken: set[str] = set()
+    refused: set[str] = set()
+
+    async def send(number: int) -> None:
+        message = outgoing(f"hook-{number}", exchange=EVENTS, routing_key="webhook.s")
+        try:
+            await rig.entrance.enqueue(message)
+        except NotTaken:
+            refused.add(message.message_id)
+        else:
+            taken.add(message.message_id)
+
+    await asyncio.gather(*(send(number) for number in range(100)))
+    await alarm.raised()
+    await asyncio.wait_for(asyncio.gather(*(send(number) for number in range(100, 200))), 5)
+    await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 5)
+    await asyncio.wait_for(send(200), 0.2)
+    await alarm.cleared()
+    await until(lambda: not rig.publisher.blocked, "the broker takes messages again", 5)
+    await send(201)
+    assert (len(taken) + len(refused), "hook-200" in refused, "hook-201" in taken) == (202, True, True)
+    assert taken <= {record.message_id for record in await rig.rabbit.take(EVENTS)}
+    assert rig.generation == 1

@@ -1,5 +1,6 @@
 """What the configuration refuses: times that do not fit, addresses that are not safe, names that are not good."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -216,3 +217,48 @@ def test_settings_cannot_be_changed_once_they_are_read() -> None:
     for part, name in ((settings, "http"), (settings.http, "port"), (settings.amqp.inbound[0], "queue")):
         with pytest.raises(ValueError, match="frozen"):
             setattr(part, name, getattr(part, name))
+
+
+# --- webhooks
+
+HOOKS: list[tuple[str, str]] = [
+    ("{scheme: github, secrets: [s]}", "webhooks.0.name"),
+    ("{name: a b, scheme: github, secrets: [s]}", "webhooks.0.name"),
+    ("{name: a, scheme: morse, secrets: [s]}", "webhooks.0.scheme"),
+    ("{name: a, scheme: github}", "secrets or secrets_file is needed"),
+    ("{name: a, scheme: github, secrets: ['']}", "webhooks.0.secrets.0"),
+    ("{name: a, scheme: standard-webhooks, secrets: [ok, '!']}", "secrets.1: not of the form whsec_"),
+    ("{name: a, scheme: basic, secrets: [no-colon]}", "user:password"),
+    ("{name: a, scheme: none}", "insecure: true"),
+    ("{name: a, scheme: twilio, secrets: [s]}", "url is needed"),
+    ("{name: a, scheme: twilio, secrets: [s], url: 'https://h/p?q=1'}", "webhooks.0.url"),
+    ("{name: a, scheme: hmac, secrets: [s]}", "hmac is needed"),
+    ("{name: a, scheme: github, secrets: [s], hmac: {header: X}}", "for no other"),
+    ("{name: a, scheme: hmac, secrets: [s], hmac: {header: 'X Y'}}", "webhooks.0.hmac.header"),
+    ("{name: a, scheme: hmac, secrets: [s], hmac: {header: X, payload: '{id}'}}", "webhooks.0.hmac.payload"),
+    ("{name: a, scheme: hmac, secrets: [s], hmac: {header: X, payload: '{body}{url}'}}", "webhooks.0.hmac.payload"),
+    ("{name: a, scheme: hmac, secrets: [s], hmac: {header: X, payload: '{id}{body}'}}", "needs id_header"),
+    ("{name: a, scheme: hmac, secrets: [s], hmac: {header: X, timestamp_header: T}}", "a time is signed"),
+    ("{name: a, scheme: hmac, secrets: [s], hmac: {header: X, payload: '{timestamp}{body}'}}", "a time is signed"),
+    ("{name: a, scheme: github, secrets: [s], tolerance: 0s}", "webhooks.0.tolerance"),
+    ("{name: a, scheme: github, secrets: [s], rate: 0}", "webhooks.0.rate"),
+    ("{name: a, scheme: github, secrets: [s], max_bytes: 2000000}", "more than the inbound takes"),
+    ("{name: a, scheme: github, secrets: [s]}, {name: a, scheme: github, secrets: [s]}", "same name: a"),
+]
+
+
+@pytest.mark.parametrize(("hook", "said"), HOOKS)
+def test_a_bad_webhook_is_refused_and_says_why(hook: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "bridge.yaml"
+    path.write_text(f"webhooks: [{hook}]", encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load(path, AMIGO)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("proxy", "good"), [("10.0.0.0/8", True), ("::1", True), ("10.0.0.1/8", False), ("x", False)])
+def test_proxies_are_addresses_or_networks(proxy: str, good: bool) -> None:
+    if good:
+        assert made(BRIDGE_HTTP__TRUSTED_PROXIES=f'["{proxy}"]').http.trusted_proxies == (proxy,)
+    else:
+        assert "http.trusted_proxies.0" in refused(BRIDGE_HTTP__TRUSTED_PROXIES=f'["{proxy}"]')
