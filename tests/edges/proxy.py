@@ -1,4 +1,4 @@
-"""A TCP proxy in front of the broker, which stops passing anything on, or resets, when it is told to."""
+"""A TCP proxy in front of a server, which stops passing anything on, is slow, or resets, when it is told to."""
 
 import asyncio
 import socket
@@ -28,9 +28,9 @@ class Proxy:
     """Use as an async context manager; `url` replaces the broker's own."""
 
     def __init__(self, port: int, delay_s: float = 0.0) -> None:
-        """`delay_s` is how long each piece is held up on its way."""
+        """`delay_s` is how long each piece is held up on its way; it may be changed."""
         self.links: list[Link] = []
-        self._delay_s = delay_s
+        self.delay_s = delay_s
         self.port = 0
         self._target = port
         self._server: asyncio.Server | None = None
@@ -43,6 +43,11 @@ class Proxy:
         """What is connected now is neither read nor written any more; new connections pass."""
         for link in self.links:
             link.flowing.clear()
+
+    def thaw(self) -> None:
+        """What was frozen goes on."""
+        for link in self.links:
+            link.flowing.set()
 
     def reset(self) -> None:
         """RST to both sides of everything."""
@@ -83,8 +88,8 @@ class Proxy:
         link = Link(writer, far_writer)
         self.links.append(link)
         pumps = [
-            asyncio.create_task(_pump(link, reader, far_writer, self._delay_s)),
-            asyncio.create_task(_pump(link, far_reader, writer, self._delay_s)),
+            asyncio.create_task(self._pump(link, reader, far_writer)),
+            asyncio.create_task(self._pump(link, far_reader, writer)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -97,15 +102,14 @@ class Proxy:
             for side in (writer, far_writer):
                 side.close()
 
-
-async def _pump(link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
-    with suppress(ConnectionError):
-        while True:
-            await link.flowing.wait()
-            data = await reader.read(65_536)
-            await asyncio.sleep(delay_s)
-            await link.flowing.wait()
-            if not data:
-                return
-            writer.write(data)
-            await writer.drain()
+    async def _pump(self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while True:
+                await link.flowing.wait()
+                data = await reader.read(65_536)
+                await asyncio.sleep(self.delay_s)
+                await link.flowing.wait()
+                if not data:
+                    return
+                writer.write(data)
+                await writer.drain()

@@ -1,0 +1,82 @@
+"""Every row of the table: what goes wrong, how often, and where it is played."""
+
+from dataclasses import dataclass
+
+from bridge.flow.steps import LABELS
+from tests.chaos import clock, kills, ledgers, troubles
+from tests.chaos.field import Batch
+from tests.chaos.setup import Setup
+
+REJECTED = "[[fault:http-422;count=all]]"
+LATE = "[[fault:http-500]]"
+PARKING = Setup(config={"retry": {"first": "1s", "longest": "1s"}})
+USUAL = Setup()
+WIRED = Setup(wires=True, config={"amigo": {"idle": "1s"}})
+QUICK_TO_GIVE_UP = Setup(config={"amigo": {"idle": "1s"}})
+SHARED = Setup(replicas=2, postgres=True)
+SHARED_BY_THREE = Setup(replicas=3, postgres=True)
+
+PARKS = ("parking", "parked")
+BURIES = ("dead-lettering", "dead-lettered", "failure-said")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault; so many injections share one comparison (`batch`)."""
+
+    name: str
+    title: str
+    times: int
+    batch: int
+    run: Batch
+    setup: Setup = USUAL
+
+
+def leading_to(label: str) -> str:
+    """What an event says that comes to this step."""
+    return LATE if label in PARKS else REJECTED if label in BURIES else ""
+
+
+def _step(label: str) -> Row:
+    said, setup = leading_to(label), PARKING if label in PARKS else USUAL
+    most = 30 if label == "line" else 4
+    title = f"kill -9 at the step `{label}`" + (", at one of its first 30 passings" if label == "line" else "")
+    return Row(f"kill-{label}", title, 30, 5, kills.at_step(label, said, most), setup)
+
+
+ROWS = (
+    *(_step(label) for label in LABELS),
+    Row("kill-post-sent", "kill -9 between the request and its answer", 30, 5, kills.after_the_post),
+    Row("kill-random", "kill -9 at a random moment under load", 300, 10, kills.at_random),
+    Row("kill-one-of-two", "two replicas (PostgreSQL), one killed at random", 50, 10, kills.at_random, SHARED),
+    Row("kill-one-of-three", "three replicas, one killed at random", 50, 10, kills.at_random, SHARED_BY_THREE),
+    Row("repeats", "the same event 2 to 10 times, one process", 500, 100, troubles.repeats),
+    Row("repeats-shared", "the same event 2 to 10 times, two replicas", 500, 100, troubles.repeats, SHARED),
+    Row("broker-restart", "the broker restarts under load", 20, 5, troubles.broker("restart")),
+    Row("broker-connections", "connections closed by force", 20, 5, troubles.broker("connections")),
+    Row("broker-queue", "the consumer cancelled: the queue deleted and made again", 20, 5, troubles.broker("queue")),
+    Row("broker-cut", "the wire to the broker cut", 100, 10, troubles.wire("broker", "cut"), WIRED),
+    Row("broker-stalled", "the wire to the broker stalled", 100, 10, troubles.wire("broker", "stalled"), WIRED),
+    Row("broker-slow", "the wire to the broker slow", 100, 10, troubles.wire("broker", "slow"), WIRED),
+    Row("api-cut", "the wire to the API cut", 100, 10, troubles.wire("api", "cut"), WIRED),
+    Row("api-stalled", "the wire to the API stalled", 100, 10, troubles.wire("api", "stalled"), WIRED),
+    Row("api-slow", "the wire to the API slow", 100, 10, troubles.wire("api", "slow"), WIRED),
+    *(
+        Row(name, f"API: {title}", 50, 25, troubles.api(*said), QUICK_TO_GIVE_UP)
+        for name, (title, said) in troubles.ANSWERS.items()
+    ),
+    Row(
+        "api-5xx-after",
+        "API: 500, 502, 503, 504 after the commit",
+        50,
+        25,
+        troubles.api("[[fault:lost-response]]"),
+        Setup(gateway=True),
+    ),
+    Row("ledger-disk-full", "the ledger's disk is full", 5, 5, ledgers.disk_full),
+    Row("ledger-deleted", "the ledger's file is deleted while it runs", 5, 5, ledgers.file_deleted),
+    Row("ledger-postgres", "PostgreSQL restarts", 5, 5, ledgers.postgres_restarted, SHARED),
+    Row("clock", "the clock steps by an hour, forwards or back", 5, 5, clock.stepped),
+    Row("sigterm", "SIGTERM under load, streams shorter and longer than the grace", 50, 5, kills.terminated),
+)
+"""In the order of the table."""
