@@ -1,6 +1,8 @@
 """One arena for a module's rows; its tests share a field, and tell their events apart by their prefix."""
 
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -11,12 +13,17 @@ from tests.chaos.field import Field
 from tests.chaos.setup import Setup
 
 
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Path]:
+    """A folder that another user may enter: PostgreSQL does not run as root."""
+    with tempfile.TemporaryDirectory(prefix="amigo-chaos-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ring(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
-    folder = tmp_path_factory.mktemp("chaos")
-    for above in (folder, *folder.parents[:2]):
-        above.chmod(0o755)  # PostgreSQL runs as somebody else
-    async with arena.opened(folder) as made:
+async def ring(ground: Path) -> AsyncIterator[Arena]:
+    async with arena.opened(ground) as made:
         yield made
 
 
