@@ -11,24 +11,26 @@ from bridge.flow.work import Work
 
 
 class Book:
-    """The ledger, as far as it can be had. `trouble` says why it cannot; None while it can."""
+    """The ledger, as far as it can be had."""
 
     def __init__(self, ledger: Ledger, log: Log) -> None:
-        self.trouble: str | None = None
         self._ledger = ledger
         self._log = log
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the ledger cannot be had; None while it can."""
+        return self._ledger.trouble
 
     async def claim(self, work: Work) -> Claim | None:
         """Take the event; None where the ledger cannot tell."""
         try:
             claim = await self._ledger.claim(work.event.id, work.digest)
-        except LedgerUnavailable as error:
-            self._unavailable(error)
+        except LedgerUnavailable:
             return None
         except Exception:
             self._log.critical("ledger.unhandled", exc_info=True)
             return None
-        self._available()
         if claim.holder is not Holder.ANOTHER:
             work.entry = claim.entry or Entry(work.event.id, State.CLAIMED, work.digest)
         return claim
@@ -90,19 +92,7 @@ class Book:
             await call
         except LeaseLost as error:
             self._log.warning("lease.lost", error=str(error))
-        except LedgerUnavailable as error:
-            self._unavailable(error)
+        except LedgerUnavailable:
+            pass  # it says so itself
         except Exception:
             self._log.critical("ledger.unhandled", exc_info=True)
-        else:
-            self._available()
-
-    def _unavailable(self, error: LedgerUnavailable) -> None:
-        if self.trouble is None:
-            self._log.error("ledger.unavailable", error=str(error))
-        self.trouble = str(error)
-
-    def _available(self) -> None:
-        if self.trouble is not None:
-            self._log.warning("ledger.available")
-        self.trouble = None

@@ -115,6 +115,10 @@ class Ledger(Protocol):
     An event that is claimed belongs to this process until `release`, or for as long as it lives and renews its lease.
     """
 
+    @property
+    def trouble(self) -> str | None:
+        """Why it is unavailable; None when it is well. It logs both by itself, once."""
+
     async def claim(self, event_id: str, digest: bytes) -> Claim:
         """Take the event, unless another process has it. Of two that claim at once, one gets it."""
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Self
 
-from bridge.edges.ledger.rows import key_of
+from bridge.core.ledger import Entry
+from bridge.edges.ledger.rows import entry_of, key_of, row_of
 from bridge.flow.ports import LedgerUnavailable, Log
 
 SHORTEST_S, LONGEST_S = 0.1, 5.0
@@ -146,3 +147,45 @@ class Asks:
         self.in_hand = []
         self._waiting.clear()
         self.tried.set()
+
+
+class AskedLedger:
+    """What the ledgers have in common: calls that are put, and told of. Each adds the worker that carries them out."""
+
+    def __init__(self, log: Log) -> None:
+        self._asks = Asks(log)
+        self._log = log
+        self._task: asyncio.Task[None]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it is unavailable; None when it is well."""
+        return self._asks.trouble
+
+    @property
+    def operations(self) -> int:
+        """Calls carried out so far."""
+        return self._asks.operations
+
+    @property
+    def commits(self) -> int:
+        """In how many commits or statements."""
+        return self._asks.commits
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._work(), name="ledger")
+        await self._asks.tried.wait()
+        return self
+
+    async def write(self, entry: Entry) -> None:
+        """Remember it; see the port."""
+        await self._asks.put(Kind.WRITE, entry.event_id, row_of(entry))
+
+    async def find(self, event_id: str) -> Entry | None:
+        """What is known; see the port."""
+        row = await self._asks.put(Kind.FIND, event_id)
+        return None if row is None else entry_of(event_id, row)
+
+    async def _work(self) -> None:
+        """Carry out what is asked, until the end."""
+        raise NotImplementedError

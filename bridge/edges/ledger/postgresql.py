@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from bridge.core.ledger import Claim, Entry
+from bridge.core.ledger import Claim
 from bridge.edges.ledger import postgresql_statements as statements
-from bridge.edges.ledger.asks import Ask, Asks, Kind
-from bridge.edges.ledger.rows import entry_of, row_of
+from bridge.edges.ledger.asks import Ask, AskedLedger, Kind
+from bridge.edges.ledger.rows import entry_of
 from bridge.flow.ports import LedgerUnavailable, Log
 
 LEASE_S = 30.0
@@ -48,39 +48,17 @@ STAGES: tuple[tuple[Kind, Callable[[Any, str, Sequence[Ask]], Awaitable[Sequence
 )
 
 
-class PostgresqlLedger:
+class PostgresqlLedger(AskedLedger):
     """The ledger port; an async context manager that connects and lets go. Entering never fails: see `trouble`."""
 
     def __init__(self, url: str, keep_s: float, log: Log) -> None:
+        super().__init__(log)
         self._url = url
         parts = urlsplit(url)
         self._place = parts.netloc.rpartition("@")[2] + parts.path
         self._owner = secrets.token_hex(8)
         self._keep_s = keep_s
-        self._log = log
-        self._asks = Asks(log)
         self._repeated = False
-        self._task: asyncio.Task[None]
-
-    @property
-    def trouble(self) -> str | None:
-        """Why it is unavailable; None when it is well."""
-        return self._asks.trouble
-
-    @property
-    def operations(self) -> int:
-        """Calls carried out so far."""
-        return self._asks.operations
-
-    @property
-    def commits(self) -> int:
-        """In how many statements."""
-        return self._asks.commits
-
-    async def __aenter__(self) -> "PostgresqlLedger":
-        self._task = asyncio.create_task(self._work(), name="ledger")
-        await self._asks.tried.wait()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._asks.close()
@@ -95,18 +73,9 @@ class PostgresqlLedger:
         holder, row, wait_s = await self._asks.put(Kind.CLAIM, event_id, digest)
         return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
 
-    async def write(self, entry: Entry) -> None:
-        """Remember it; see the port. Raises LeaseLost where another process has taken the event over."""
-        await self._asks.put(Kind.WRITE, entry.event_id, row_of(entry))
-
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""
         await asyncio.gather(*[self._asks.put(Kind.RELEASE, event_id) for event_id in event_ids])
-
-    async def find(self, event_id: str) -> Entry | None:
-        """What is known; see the port."""
-        row = await self._asks.put(Kind.FIND, event_id)
-        return None if row is None else entry_of(event_id, row)
 
     async def _work(self) -> None:
         asks = self._asks

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bridge.core.ledger import Claim, Entry, Holder
-from bridge.edges.ledger.asks import Asks, Kind
-from bridge.edges.ledger.rows import entry_of, row_of
+from bridge.core.ledger import Claim, Holder
+from bridge.edges.ledger.asks import AskedLedger, Kind
+from bridge.edges.ledger.rows import entry_of
 from bridge.edges.ledger.sqlite_file import LedgerFile
 from bridge.flow.ports import LedgerUnavailable, Log
 
@@ -29,36 +29,14 @@ CLOSING_S = 10.0
 REPLACED = "the file was deleted or moved: what is at its place now is used, if need be made anew"
 
 
-class SqliteLedger:
+class SqliteLedger(AskedLedger):
     """The ledger port; an async context manager that opens and closes the file. Entering never fails: see `trouble`."""
 
     def __init__(self, path: Path, keep_s: float, log: Log, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(log)
         self._file = LedgerFile(path, keep_s)
-        self._asks = Asks(log)
-        self._log = log
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "ledger")
-        self._task: asyncio.Task[None]
-
-    @property
-    def trouble(self) -> str | None:
-        """Why it is unavailable; None when it is well."""
-        return self._asks.trouble
-
-    @property
-    def operations(self) -> int:
-        """Calls carried out so far."""
-        return self._asks.operations
-
-    @property
-    def commits(self) -> int:
-        """In how many commits."""
-        return self._asks.commits
-
-    async def __aenter__(self) -> "SqliteLedger":
-        self._task = asyncio.create_task(self._work(), name="ledger")
-        await self._asks.tried.wait()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._asks.close()
@@ -74,17 +52,8 @@ class SqliteLedger:
         row = await self._asks.put(Kind.CLAIM, event_id, digest)
         return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
 
-    async def write(self, entry: Entry) -> None:
-        """Remember it; see the port."""
-        await self._asks.put(Kind.WRITE, entry.event_id, row_of(entry))
-
     async def release(self, event_ids: Collection[str]) -> None:
         """Nothing to do: no other process can claim anything while this one has the file."""
-
-    async def find(self, event_id: str) -> Entry | None:
-        """What is known; see the port."""
-        row = await self._asks.put(Kind.FIND, event_id)
-        return None if row is None else entry_of(event_id, row)
 
     async def _work(self) -> None:
         in_thread, asks = asyncio.get_running_loop().run_in_executor, self._asks
