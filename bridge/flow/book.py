@@ -47,9 +47,15 @@ class Book:
         """The ending is known, and about to be published under this sequence."""
         await self._write(work, State.ANSWERED, record=replace(work.record, published=sequence), ending=ending)
 
-    async def complete(self, work: Work) -> None:
-        """Every message is confirmed; the event is about to be acknowledged."""
-        await self._write(work, State.COMPLETE)
+    def complete(self, work: Work) -> None:
+        """Every message is confirmed; the event is about to be acknowledged.
+
+        Nobody waits for this one: an event that comes again while it counts as answered has its ending published again,
+        under the same id.
+        """
+        if work.entry is not None:
+            work.entry = _entry(work, work.entry, State.COMPLETE)
+            self._ledger.write_soon(work.entry)
 
     async def waiting(self, work: Work) -> None:
         """The event is about to be copied to a delay queue."""
@@ -72,20 +78,9 @@ class Book:
         ending: bytes | None = None,
         letter: DeadLetter | None = None,
     ) -> None:
-        """What was answered stays answered, even where it cannot be published or has to wait."""
-        if work.entry is None:
-            return
-        known = ending or work.entry.ending
-        work.entry = replace(
-            work.entry,
-            state=State.ANSWERED if state is State.WAITING and known is not None else state,
-            record=record or (work.record if known is None else work.entry.record),
-            attempt=work.attempt,
-            ending=known,
-            letter=letter,
-            replay=work.replay,
-        )
-        await self._carried_out(self._ledger.write(work.entry))
+        if work.entry is not None:
+            work.entry = _entry(work, work.entry, state, record, ending, letter)
+            await self._carried_out(self._ledger.write(work.entry))
 
     async def _carried_out(self, call: Awaitable[None]) -> None:
         try:
@@ -96,3 +91,25 @@ class Book:
             pass  # it says so itself
         except Exception:
             self._log.critical("ledger.unhandled", exc_info=True)
+
+
+def _entry(
+    work: Work,
+    known: Entry,
+    state: State,
+    record: Record | None = None,
+    ending: bytes | None = None,
+    letter: DeadLetter | None = None,
+) -> Entry:
+    """What is known of the event now. What was answered stays answered, even where it cannot be published or waits."""
+    ending = ending or known.ending
+    return Entry(
+        event_id=known.event_id,
+        state=State.ANSWERED if state is State.WAITING and ending is not None else state,
+        digest=known.digest,
+        record=record or (work.record if ending is None else known.record),
+        attempt=work.attempt,
+        ending=ending,
+        letter=letter,
+        replay=work.replay,
+    )

@@ -125,6 +125,9 @@ class Ledger(Protocol):
     async def write(self, entry: Entry) -> None:
         """Remember this of an event that is claimed. Writes of one event are carried out in order."""
 
+    def write_soon(self, entry: Entry) -> None:
+        """The same, without waiting and without an error: it is not missed where the process or the ledger dies first."""
+
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once."""
 

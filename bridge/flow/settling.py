@@ -85,7 +85,7 @@ class Settling:
             self.acknowledge(work, REPEAT)
             return
         steps.reached("before-complete", work.event.id)
-        await self._book.complete(work)
+        self._book.complete(work)
         steps.reached("before-ack", work.event.id)
         self.acknowledge(work)
 

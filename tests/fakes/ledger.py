@@ -68,6 +68,11 @@ class FakeLedger:
         self.entries[entry.event_id] = entry
         self.written.append(entry)
 
+    def write_soon(self, entry: Entry) -> None:
+        if self.trouble is None and self._holders.setdefault(entry.event_id, self) is self:
+            self.entries[entry.event_id] = entry
+            self.written.append(entry)
+
     async def release(self, event_ids: Collection[str]) -> None:
         await self._available()
         for event_id in event_ids:

@@ -125,6 +125,37 @@ async def test_of_many_writes_of_one_event_the_last_one_counts(ledger: Tellable)
     assert await ledger.find("e1") == Entry("e1", State.OPEN, DIGEST, attempt=199)
 
 
+async def test_what_is_written_soon_is_in_its_place_among_the_other_calls(ledger: Tellable) -> None:
+    await ledger.claim("e1", DIGEST)
+    await ledger.write(Entry("e1", State.ANSWERED, DIGEST, ending=b"{}"))
+    ledger.write_soon(full("e1"))
+    assert await ledger.find("e1") == full("e1")
+    ledger.write_soon(Entry("e1", State.OPEN, DIGEST))
+    await ledger.write(Entry("e1", State.COMPLETE, DIGEST))
+    assert await ledger.find("e1") == Entry("e1", State.COMPLETE, DIGEST)
+
+
+async def test_what_was_written_soon_is_kept_where_the_process_ends_in_good_order(world: World) -> None:
+    first = await world.process()
+    await first.claim("e1", DIGEST)
+    first.write_soon(full("e1"))
+    await world.end(first)
+    assert await (await world.process()).find("e1") == full("e1")
+    first.write_soon(claimed("e1"))  # and nothing comes of it
+
+
+async def test_what_is_written_soon_is_forgotten_while_nothing_can_be_written(world: World, ledger: Tellable) -> None:
+    await ledger.claim("e1", DIGEST)
+    await ledger.write(claimed("e1"))
+    await world.break_down()
+    with pytest.raises(LedgerUnavailable):
+        await ledger.write(claimed("e1"))
+    ledger.write_soon(full("e1"))
+    await world.mend()
+    await until(lambda: ledger.trouble is None, "it is available again")
+    assert await ledger.find("e1") == claimed("e1")
+
+
 async def test_calls_for_one_event_are_carried_out_in_their_order(ledger: Tellable) -> None:
     written = Entry("e1", State.OPEN, DIGEST, attempt=1)
     done = await asyncio.gather(

@@ -29,19 +29,22 @@ class Kind(Enum):
 
 @dataclass(slots=True, eq=False)
 class Ask:
-    """One call for one event. `value` is the digest of a claim, the row of a write, and None for the others."""
+    """One call for one event. `value` is the digest of a claim, the row of a write, and None for the others.
+
+    `answer` is None where nobody waits for it.
+    """
 
     kind: Kind
     key: str
     value: Any
-    answer: asyncio.Future[Any]
+    answer: asyncio.Future[Any] | None
 
 
 class Asks:
     """The calls to one ledger: those that wait, in order, and those that are in hand.
 
-    There are never more than the callers wait for, which are the events in hand. While there is `trouble`, calls fail
-    at once; only `well` ends it.
+    There are never more than a few for each event in hand, since whoever comes next waits for its claim. While there is
+    `trouble`, calls fail at once; only `well` ends it.
     """
 
     def __init__(self, log: Log) -> None:
@@ -62,11 +65,19 @@ class Asks:
         """Where the answer will be. Raises LedgerUnavailable while there is trouble."""
         if self.trouble is not None:
             raise LedgerUnavailable(self.trouble)
-        ask = Ask(kind, key_of(event_id), value, asyncio.get_running_loop().create_future())
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._add(Ask(kind, key_of(event_id), value, answer))
+        return answer
+
+    def put_soon(self, kind: Kind, event_id: str, value: Any = None) -> None:
+        """The same without an answer; while there is trouble, nothing."""
+        if self.trouble is None:
+            self._add(Ask(kind, key_of(event_id), value, None))
+
+    def _add(self, ask: Ask) -> None:
         self._waiting.append(ask)
         if len(self._waiting) == 1:
             self._wake.set()
-        return ask.answer
 
     def take(self, most: int) -> list[Ask]:
         """What is in hand: the next calls, unless some still are. No two of different kinds for one event together."""
@@ -86,14 +97,17 @@ class Asks:
     def settle(self, asks: Sequence[Ask], answers: Sequence[Any]) -> None:
         """Answer all calls in hand, or some; an exception is raised by the call. Who has gone away is not told."""
         for ask, answer in zip(asks, answers, strict=True):
-            if ask.answer.done():
+            if ask.answer is None or ask.answer.done():
                 continue
             if isinstance(answer, Exception):
                 ask.answer.set_exception(answer)
             else:
                 ask.answer.set_result(answer)
-        settled = set(map(id, asks))
-        self.in_hand = [ask for ask in self.in_hand if id(ask) not in settled]
+        if len(asks) == len(self.in_hand):
+            self.in_hand = []
+        else:
+            settled = set(map(id, asks))
+            self.in_hand = [ask for ask in self.in_hand if id(ask) not in settled]
         self.operations += len(asks)
         self.commits += 1
         self.failures = 0
@@ -142,7 +156,7 @@ class Asks:
     def _fail(self, reason: str) -> None:
         self.trouble = reason
         for ask in (*self.in_hand, *self._waiting):
-            if not ask.answer.done():
+            if ask.answer is not None and not ask.answer.done():
                 ask.answer.set_exception(LedgerUnavailable(reason))
         self.in_hand = []
         self._waiting.clear()
@@ -180,6 +194,10 @@ class AskedLedger:
     async def write(self, entry: Entry) -> None:
         """Remember it; see the port."""
         await self._asks.put(Kind.WRITE, entry.event_id, row_of(entry))
+
+    def write_soon(self, entry: Entry) -> None:
+        """Remember it, before long; see the port."""
+        self._asks.put_soon(Kind.WRITE, entry.event_id, row_of(entry))
 
     async def find(self, event_id: str) -> Entry | None:
         """What is known; see the port."""

@@ -7,6 +7,9 @@ of the API. What a sync costs is shared by all calls of its commit.
 **One process** has the file: it holds an flock on `<file>-lock`, which ends with the process however that ends. So
 whatever an entry says, whoever wrote it is gone, and nothing needs a lease.
 
+**A claim** of an event that is new waits in memory for the next commit, and mostly for the first write of that event,
+which says more: nobody else can have the file, and a claim that died with its process proves as little as none.
+
 **Purging** goes through the entries in the order in which they were first claimed, in small steps, until it meets one
 that is too young. Final ones go when they have not changed for `keep`, unfinished ones after UNFINISHED_KEEPS times
 that.
@@ -58,6 +61,8 @@ class LedgerFile:
         self._wal_identity: Identity | None = None
         self._damaged = False
         self._purged_to = 0
+        self._claimed: dict[str, Row] = {}
+        """The rows of claims that wait for a commit."""
         self.made_anew = False
         """Set when the file that was open had gone from its path, and another one is used now."""
         self._gone = False
@@ -77,6 +82,7 @@ class LedgerFile:
 
     def close(self) -> None:
         """Close the file, but keep the lock."""
+        self._claimed.clear()
         replaced, connection = self._identity is not None and self._replaced, self._connection
         self._connection = self._identity = None
         if connection is not None:
@@ -99,8 +105,10 @@ class LedgerFile:
             self.close()
             self.open()
         with self._translated():
-            known: dict[str, Row | None] = dict(self._read({ask.key for ask in asks if ask.kind is not Kind.WRITE}))
+            known: dict[str, Row] = dict(self._read({ask.key for ask in asks if ask.kind is not Kind.WRITE}))
+            known.update(self._claimed)
             changed: dict[str, Row] = {}
+            claimed: dict[str, Row] = {}
             answers: list[Row | None] = []
             for ask in asks:
                 if ask.kind is Kind.WRITE:
@@ -108,9 +116,12 @@ class LedgerFile:
                     answers.append(None)
                     continue
                 answers.append(known.get(ask.key))
-                if ask.kind is Kind.CLAIM and known.get(ask.key) is None:
-                    known[ask.key] = changed[ask.key] = claimed_row(ask.value)
-            self._write(changed, int(now_s * 1000))
+                if ask.kind is Kind.CLAIM and ask.key not in known:
+                    known[ask.key] = claimed[ask.key] = claimed_row(ask.value)
+            if changed:
+                self._write({**self._claimed, **changed}, int(now_s * 1000))
+                self._claimed.clear()
+            self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)
             return answers
 
     def purge(self, now_s: float) -> tuple[int, bool]:
