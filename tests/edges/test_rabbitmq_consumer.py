@@ -225,6 +225,19 @@ async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again
     await rig.delivered(1, bound_s=6)
 
 
+async def test_a_renewal_is_no_gap_in_readiness(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle consumer is renewed every few seconds: whoever asks just then must not be told that it is none."""
+    monkeypatch.setattr(watch, "EVERY_S", 0.02)
+    monkeypatch.setattr(watch, "SILENT_S", 0.0)
+    rig = await build().start()
+    consumers: set[str] = set()
+    async with asyncio.timeout(20):
+        while len(consumers) < 5:
+            assert rig.consumer.consuming
+            consumers |= {feed.tag for feed in rig.consumer.feeds}
+            await asyncio.sleep(0)  # every turn of the loop is looked at
+
+
 async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

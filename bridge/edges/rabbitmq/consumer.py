@@ -92,6 +92,7 @@ class Consumer:
         self._desired.paused.set()
         self._feeds: dict[str, Feed] = {}
         self._retired: list[Feed] = []
+        self._replacing: set[str] = set()
         self._settle_first = 0
         self._background: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
@@ -107,9 +108,10 @@ class Consumer:
 
     @property
     def consuming(self) -> bool:
-        """Whether every inbound has its consumer, or as much in hand as it may."""
+        """Whether every inbound has its consumer or is just getting another one, or has as much in hand as it may."""
+        served = self._feeds.keys() | self._replacing
         return not self._desired.reasons and all(
-            inbound.queue in self._feeds or self._free(inbound) <= 0 for inbound in self._inbounds
+            inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
         )
 
     @property
@@ -153,8 +155,7 @@ class Consumer:
                 await self._start(connection, generation, inbound)
                 self._log.info("consumer.started", queue=inbound.queue, prefetch=free)
         elif free >= 2 * feed.prefetch or (free > feed.prefetch and not self._retired):
-            await self._retire(feed)
-            await self._start(connection, generation, inbound)
+            await self._replace(connection, generation, feed)
 
     async def renew(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
         """Cancel this consumer and start another, unless it is cancelled already. Raises BrokerTrouble.
@@ -164,8 +165,17 @@ class Consumer:
         """
         async with self._changing:
             if self._feeds.get(feed.inbound.queue) is feed and self._free(feed.inbound) > 0:
-                await self._retire(feed)
-                await self._start(connection, generation, feed.inbound)
+                await self._replace(connection, generation, feed)
+
+    async def _replace(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
+        """Cancel this consumer and start another; `consuming` does not fall for the milliseconds between them."""
+        inbound = feed.inbound
+        self._replacing.add(inbound.queue)
+        try:
+            await self._retire(feed)
+            await self._start(connection, generation, inbound)
+        finally:
+            self._replacing.discard(inbound.queue)
 
     def detach(self) -> None:
         """The generation has ended: the broker will deliver again what it had delivered."""
