@@ -126,7 +126,7 @@ class Ledger(Protocol):
         """Remember this of an event that is claimed. Writes of one event are carried out in order."""
 
     def write_soon(self, entry: Entry) -> None:
-        """The same, without waiting and without an error: it is not missed where the process or the ledger dies first."""
+        """The same, without waiting and without an error: it is not missed where process or ledger die first."""
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once."""

@@ -104,6 +104,27 @@ async def test_a_pause_right_after_many_acks_loses_none_of_them(build: Build) ->
     assert rig.generation == 1
 
 
+async def test_what_is_on_its_way_during_a_pause_can_be_acked(build: Build, proxy: Proxy) -> None:
+    """The broker delivers until the cancel reaches it: the channel stays open for that, though all acks are written."""
+    rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=2),)).start()
+    await rig.rabbit.publish(*numbered(1))
+    await rig.delivered(1)
+    proxy.delay_s = 0.3
+    rig.consumer.pause("api")
+    await until(lambda: not rig.consumer.feeds, "the cancel is on its way")
+    assert rig.deliveries[0].ack()
+    await rig.rabbit.publish(*numbered(1, start=1))
+    await rig.delivered(2)
+    await rig.consumer.acks_sent()
+    assert rig.deliveries[1].ack()
+    await rig.consumer.acks_sent()
+    assert rig.log.of("ack.lost") == []
+    proxy.delay_s = 0.0
+    await rig.stop()
+    assert await rig.rabbit.depth(EVENTS) == (0, 0)
+    assert rig.generation == 1
+
+
 async def test_pausing_and_resuming_in_a_hurry_settles_on_the_last_word(build: Build) -> None:
     rig = await build(inbounds=(inbound(prefetch=3),)).start()
     for _ in range(30):
@@ -223,6 +244,40 @@ async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again
     await asyncio.to_thread(rig.rabbit.replace_now, EVENTS, EVENTS_ARGUMENTS)
     await rig.rabbit.publish(*numbered(1, start=1))
     await rig.delivered(1, bound_s=6)
+
+
+async def test_a_renewal_is_no_gap_in_readiness(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle consumer is renewed every few seconds: whoever asks just then must not be told that it is none."""
+    monkeypatch.setattr(watch, "EVERY_S", 0.02)
+    monkeypatch.setattr(watch, "SILENT_S", 0.0)
+    rig = await build().start()
+    consumers: set[str] = set()
+    async with asyncio.timeout(20):
+        while len(consumers) < 5:
+            assert rig.consumer.consuming
+            consumers |= {feed.tag for feed in rig.consumer.feeds}
+            await asyncio.sleep(0)  # every turn of the loop is looked at
+
+
+async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefetch(
+    build: Build, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker delivers until the cancel reaches it; a new consumer with nothing left would be one without limit."""
+    monkeypatch.setattr(watch, "EVERY_S", 0.02)
+    rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=1),)).start()
+    (feed,) = rig.consumer.feeds
+    proxy.delay_s = 0.3
+    feed.heard_s -= watch.SILENT_S + 5
+    await until(lambda: not rig.consumer.feeds, "the cancel is on its way")
+    await rig.rabbit.publish(*numbered(10))
+    await rig.delivered(1)
+    proxy.delay_s = 0.0
+    await stays(lambda: len(rig.deliveries) == 1 and rig.consumer.consuming, "the prefetch is used", 0.6)
+    for number in range(10):
+        await rig.delivered(number + 1)
+        assert sum(not delivery.acked for delivery in rig.deliveries) == 1
+        assert rig.deliveries[number].ack()
+    assert rig.generation == 1
 
 
 async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(

@@ -46,3 +46,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now_s
+
+
+async def stillness() -> None:
+    """Return when nothing else can happen: only then does the virtual clock move, however little."""
+    await asyncio.sleep(0.001)

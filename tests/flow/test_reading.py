@@ -6,6 +6,7 @@ import pytest
 
 from bridge.core.failure import Lost
 from bridge.flow.reading import AHEAD_BYTES, Reading
+from tests.fakes.clock import stillness
 
 KIB = 1024
 
@@ -53,7 +54,7 @@ async def test_what_comes_while_it_is_held_up_is_told_before_the_cut():
     assert await reading.chunk() == b"a"
     server.say(b"b", b"c", Lost("reset"))
     held_up = asyncio.create_task(reading.on_until(room.wait()))
-    await asyncio.sleep(1)
+    await stillness()
     assert (server.taken, server.closed, held_up.done()) == (3, True, False)
     room.set()
     await held_up
@@ -68,7 +69,7 @@ async def test_a_chunk_that_is_under_way_when_the_hold_ends_is_the_next_one():
     server, room = Server(), asyncio.Event()
     reading = Reading(server.stream())
     held_up = asyncio.create_task(reading.on_until(room.wait()))
-    await asyncio.sleep(1)
+    await stillness()
     room.set()
     await held_up
     server.say(b"a", b"b", None)
@@ -80,7 +81,7 @@ async def test_an_end_during_a_hold_is_told_in_its_turn_and_through_a_second_hol
     server.say(b"a", None)
     reading = Reading(server.stream())
     for _ in range(2):
-        await reading.on_until(asyncio.sleep(1))
+        await reading.on_until(stillness())
     assert await all_of(reading) == [b"a"]
 
 
@@ -89,7 +90,7 @@ async def test_no_more_than_the_bound_is_held():
     server.say(*[b"x" * (64 * KIB)] * 100, None)
     reading = Reading(server.stream())
     held_up = asyncio.create_task(reading.on_until(room.wait()))
-    await asyncio.sleep(1)
+    await stillness()
     assert AHEAD_BYTES <= server.taken < AHEAD_BYTES + 64 * KIB
     room.set()
     await held_up
@@ -101,7 +102,7 @@ async def test_whoever_stops_in_the_middle_of_a_hold_leaves_nothing_behind():
     stream = server.stream()
     reading = Reading(stream)
     held_up = asyncio.create_task(reading.on_until(asyncio.Event().wait()))
-    await asyncio.sleep(1)
+    await stillness()
     held_up.cancel()
     with pytest.raises(asyncio.CancelledError):
         await held_up

@@ -11,6 +11,7 @@ from tests.fake_api import Complete, Gate, Piece, Stream
 
 from .events import event, text_of
 from .oracle import assert_in_order
+from .process import BridgeProcess
 from .rabbit import AGENT, DEAD, EVENTS, QUORUM
 from .waiting import until
 from .world import World
@@ -51,32 +52,41 @@ async def assert_nothing_missing(world: World, ids: list[str]) -> None:
     assert await world.rabbit.ready_count(DEAD) == 0
 
 
-async def restart(world: World) -> None:
+async def restart(world: World, _: BridgeProcess) -> None:
     await asyncio.to_thread(world.rabbit.broker.node.stop)
     await asyncio.to_thread(world.rabbit.broker.start)
 
 
-async def close_all_connections(world: World) -> None:
+async def close_all_connections(world: World, bridge: BridgeProcess) -> None:
     for _ in range(3):
+        before = connections(bridge)
         await asyncio.to_thread(world.rabbit.broker.cut_connections, world.rabbit.vhost)
-        await asyncio.sleep(0.3)
+        await until(lambda before=before: connections(bridge) > before, "it is connected again", 30)
 
 
-async def memory_alarm(world: World) -> None:
+def connections(bridge: BridgeProcess) -> int:
+    """How often it has connected so far."""
+    return bridge.log.count('"broker.connected"')
+
+
+async def memory_alarm(world: World, bridge: BridgeProcess) -> None:
+    """The broker takes nothing until the API has said everything."""
     node = world.rabbit.broker.node
     await asyncio.to_thread(node.ctl, "set_vm_memory_high_watermark", "0")
-    await asyncio.sleep(3)
+    body = await bridge.not_ready(30)
+    assert "publisher" in [row["name"] for row in body["components"] if not row["ok"]]
+    await until(lambda: all(task.done() for task in world.background), "all is said", 30)
     await asyncio.to_thread(node.ctl, "set_vm_memory_high_watermark", "0.4")
 
 
 @pytest.mark.parametrize("fault", [restart, close_all_connections, memory_alarm])
 async def test_a_broker_that_fails_under_load_costs_nothing(
-    rough_world: World, fault: Callable[[World], Awaitable[None]]
+    rough_world: World, fault: Callable[[World, BridgeProcess], Awaitable[None]]
 ) -> None:
     world = rough_world
     bridge = await world.launch(amqp={"inbound": {"prefetch": STREAMS}})
     ids = await begin(world)
-    await fault(world)
+    await fault(world, bridge)
     await bridge.ready(60)
     await assert_nothing_missing(world, ids)
 
@@ -102,7 +112,7 @@ async def test_a_queue_deleted_while_publishing_to_a_required_outbound_costs_rep
     """What is returned is published again with its id until somebody is bound."""
     await world.rabbit.make_queue("audit", QUORUM, "#", exchange="audit")
     outbounds = [{"exchange": AGENT}, {"exchange": "audit", "required": True}]
-    await world.launch(
+    bridge = await world.launch(
         amqp={"inbound": {"prefetch": STREAMS}, "outbound": outbounds},
         retry={"attempts": 100, "first": "200ms", "longest": "500ms"},
     )
@@ -110,7 +120,7 @@ async def test_a_queue_deleted_while_publishing_to_a_required_outbound_costs_rep
     await asyncio.to_thread(unbind, world)
     before = await world.rabbit.take("audit")
     await world.rabbit.delete_queue("audit")
-    await asyncio.sleep(1)
+    await until(lambda: '"publish.refused"' in bridge.log, "lines come back")
     await world.rabbit.make_queue("audit", QUORUM, "#", exchange="audit")
     await assert_nothing_missing(world, ids)
     audited = [record.message_id for record in [*before, *await world.rabbit.take("audit")]]

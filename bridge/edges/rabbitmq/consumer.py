@@ -29,7 +29,7 @@ class Feed:
 
     `held` counts its unacked deliveries, at most `prefetch`, and `acking` the acks that are not written yet; `heard_s`
     is when the broker last could and did speak, `acked_s` when the last ack was written (event loop time). `unwatch`
-    lets the channel close without ending the generation.
+    lets the channel close without ending the generation. Until `cancelled`, the broker may still deliver.
     """
 
     inbound: Inbound
@@ -41,6 +41,7 @@ class Feed:
     held: int = 0
     acking: int = 0
     acked_s: float = float("-inf")
+    cancelled: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -92,6 +93,7 @@ class Consumer:
         self._desired.paused.set()
         self._feeds: dict[str, Feed] = {}
         self._retired: list[Feed] = []
+        self._replacing: set[str] = set()
         self._settle_first = 0
         self._background: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
@@ -107,9 +109,10 @@ class Consumer:
 
     @property
     def consuming(self) -> bool:
-        """Whether every inbound has its consumer, or as much in hand as it may."""
+        """Whether every inbound has its consumer or is just getting another one, or has as much in hand as it may."""
+        served = self._feeds.keys() | self._replacing
         return not self._desired.reasons and all(
-            inbound.queue in self._feeds or self._free(inbound) <= 0 for inbound in self._inbounds
+            inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
         )
 
     @property
@@ -153,8 +156,7 @@ class Consumer:
                 await self._start(connection, generation, inbound)
                 self._log.info("consumer.started", queue=inbound.queue, prefetch=free)
         elif free >= 2 * feed.prefetch or (free > feed.prefetch and not self._retired):
-            await self._retire(feed)
-            await self._start(connection, generation, inbound)
+            await self._replace(connection, generation, feed)
 
     async def renew(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
         """Cancel this consumer and start another, unless it is cancelled already. Raises BrokerTrouble.
@@ -164,8 +166,21 @@ class Consumer:
         """
         async with self._changing:
             if self._feeds.get(feed.inbound.queue) is feed and self._free(feed.inbound) > 0:
-                await self._retire(feed)
-                await self._start(connection, generation, feed.inbound)
+                await self._replace(connection, generation, feed)
+
+    async def _replace(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
+        """Cancel this consumer and start another; `consuming` does not fall for the milliseconds between them.
+
+        The broker delivers until the cancel reaches it. If nothing is free after that, the next ack starts the other.
+        """
+        inbound = feed.inbound
+        self._replacing.add(inbound.queue)
+        try:
+            await self._retire(feed)
+            if self._free(inbound) > 0:  # a prefetch of 0 would be one without limit
+                await self._start(connection, generation, inbound)
+        finally:
+            self._replacing.discard(inbound.queue)
 
     def detach(self) -> None:
         """The generation has ended: the broker will deliver again what it had delivered."""
@@ -232,12 +247,13 @@ class Consumer:
         del self._feeds[feed.inbound.queue]
         self._retired.append(feed)
         await limited(feed.channel.basic_cancel(feed.tag), f"cancelling the consumer of {feed.inbound.queue}")
+        feed.cancelled = True
         self._close_if_done(feed)
         if not self._feeds:
             self._desired.paused.set()
 
     def _close_if_done(self, feed: Feed) -> None:
-        if feed in self._retired and not feed.held and not feed.acking:
+        if feed in self._retired and feed.cancelled and not feed.held and not feed.acking:
             self._retired.remove(feed)
             feed.unwatch()
             self._start_task(self._close(feed))
