@@ -1,11 +1,12 @@
 """Outbound messages: what subscribers get, down to ids, headers and routing keys."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import chain, zip_longest
 from typing import Any
 
 import orjson
@@ -25,7 +26,8 @@ MOST_TYPES = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def confine(value: object) -> str:
+@lru_cache(maxsize=4096)
+def confine(value: Hashable) -> str:
     """A routing-key part out of any value: whatever is not `[A-Za-z0-9_-]` becomes `_`; nothing becomes `_` too."""
     return _UNSAFE.sub("_", "" if value is None else str(value)) or "_"
 
@@ -38,10 +40,13 @@ class RoutingKey:
         if "{" in PLACE.sub("", template) or "}" in PLACE.sub("", template):
             raise ValueError(f"a brace is out of place in {template!r}")
         self.template = template
+        self._literals = PLACE.split(template)[::2]
+        self._names = [name.strip() for name in PLACE.split(template)[1::2]]
 
-    def render(self, values: Mapping[str, object]) -> str:
+    def render(self, values: Mapping[str, Hashable]) -> str:
         """The key, at most 255 bytes. Values cannot add words to it: they are confined."""
-        key = PLACE.sub(lambda place: confine(values.get(place[1].strip())), self.template)
+        parts = [confine(values.get(name)) for name in self._names]
+        key = "".join(chain.from_iterable(zip_longest(self._literals, parts, fillvalue="")))
         return key.encode()[:LONGEST_KEY_BYTES].decode("utf-8", "ignore")
 
 
@@ -122,7 +127,9 @@ class Subject:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, event: RoutedEvent, attempt: int, traceparent: str | None) -> "Subject":
+    def of(
+        cls, event: RoutedEvent, attempt: int, traceparent: str | None, conversation_id: str | None = None
+    ) -> "Subject":
         return cls(
             event_id=event.id,
             user_id=event.user_id,
@@ -131,7 +138,7 @@ class Subject:
             version_set=event.version_set,
             route=event.route,
             attempt=attempt,
-            conversation_id=event.conversation_id,
+            conversation_id=conversation_id or event.conversation_id,
             traceparent=traceparent,
             tags=event.tags,
         )
@@ -167,8 +174,8 @@ class Subject:
         }
         return {name: value for name, value in known.items() if value is not None}
 
-    @property
-    def names(self) -> dict[str, object]:
+    @cached_property
+    def names(self) -> dict[str, str | None]:
         """The values that routing-key templates may name, but for `type`."""
         channel = self.channel or DEFAULT_CHANNEL
         own = {

@@ -80,7 +80,7 @@ class Work:
 
     @property
     def subject(self) -> Subject:
-        return Subject.of(self.event, self.number, self.traceparent).within(self.conversation_id)
+        return Subject.of(self.event, self.number, self.traceparent, self.conversation_id)
 
     def take_over(self, delivery: Delivery) -> None:
         """A further delivery of the same event: it gets the right to ack where the first has lost it."""

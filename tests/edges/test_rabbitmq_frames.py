@@ -10,7 +10,7 @@ from pamqp import body as content_body
 from pamqp import commands, frame, header
 
 from bridge.core.outbound import Letterhead, OutboundMessage
-from bridge.edges.rabbitmq.frames import FRAME_OVERHEAD, UNWRITABLE, FrameEncoder
+from bridge.edges.rabbitmq.frames import FRAME_OVERHEAD, UNWRITABLE, FrameEncoder, ack
 from bridge.edges.rabbitmq.properties import of_outbound
 
 CHANNEL = 1000
@@ -96,6 +96,11 @@ def test_frames_say_to_pamqp_what_the_message_says(message: OutboundMessage, fra
         assert properties.body_size == len(message.body)
         reference = list(read(by_pamqp(message, frame_max)))[1]
         assert vars_of(properties.properties) == vars_of(reference.properties)
+
+
+@given(st.integers(1, 2047), st.integers(1, 2**63 - 1))
+def test_an_ack_is_the_frame_that_pamqp_writes(channel: int, delivery_tag: int) -> None:
+    assert ack(channel, delivery_tag) == frame.marshal(commands.Basic.Ack(delivery_tag), channel)
 
 
 def vars_of(properties: Any) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class BatchingPublisher:
         self.blocked = False
         self._pipes = [Pipe(self, index) for index in range(len(outbounds))]
         self._generation: Generation | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0
         self._roomy = asyncio.Event()
@@ -143,6 +144,7 @@ class BatchingPublisher:
 
     async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Publish through this connection from now on, beginning with what is unconfirmed."""
+        self._loop = asyncio.get_running_loop()  # a system call each time in Python 3.11
         for pipe in self._pipes:
             channel = await open_publish_channel(connection, generation, pipe.index, pipe)
             pipe.channel, pipe.encoder, pipe.first_tag = channel, FrameEncoder(channel.number, channel.frame_max), 1
@@ -176,7 +178,7 @@ class BatchingPublisher:
         """Write what waits at the end of this turn of the loop, together with what else comes by then."""
         if pipe.waiting and not pipe.scheduled and not pipe.writing and self._generation is not None:
             pipe.scheduled = True
-            asyncio.get_running_loop().call_soon(self._write, pipe)
+            self._loop.call_soon(self._write, pipe)
 
     def settled(self, flying: Flying, refusal: str | None) -> None:
         """A message's fate is known."""
@@ -223,7 +225,7 @@ class BatchingPublisher:
     def _batch(self, pipe: Pipe, encoder: FrameEncoder) -> bytes:
         parts: list[bytes] = []
         size = 0
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         while pipe.waiting and size < BATCH_BYTES and len(pipe.flying) < WINDOW and pipe.flying_bytes < WINDOW_BYTES:
             flying = pipe.waiting[0]
             message = flying.message
@@ -234,7 +236,7 @@ class BatchingPublisher:
             try:
                 frames = encoder.publish(message)
             except UNWRITABLE as error:
-                asyncio.get_running_loop().call_soon(self.settled, flying, f"it cannot be written as AMQP: {error}")
+                self._loop.call_soon(self.settled, flying, f"it cannot be written as AMQP: {error}")
                 continue
             parts.append(frames)
             size += len(frames)

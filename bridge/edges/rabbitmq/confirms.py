@@ -10,10 +10,9 @@ from typing import Any, Protocol
 import aiormq
 from aio_pika.abc import AbstractConnection
 from aiormq import spec
-from aiormq.abc import ChannelFrame
 from pamqp.header import ContentHeader
 
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, write
 
 FIRST_NUMBER = 1000
 FRAME_BUFFER = 100
@@ -42,13 +41,8 @@ class PublishChannel(aiormq.Channel):
         return int(self.connection.connection_tune.frame_max)
 
     def send(self, payload: bytes) -> Any:
-        """Queue the frames for the connection's writer; gives a future that is done once they are written and drained.
-
-        Raises asyncio.QueueFull where the writer is behind.
-        """
-        drained = self.create_future()
-        self.write_queue.put_nowait(ChannelFrame(payload=payload, should_close=False, drain_future=drained))
-        return drained
+        """Write these frames; see `generation.write`."""
+        return write(self, payload)
 
     def silence(self) -> None:
         """Tell nobody anything any more: what still comes belongs to a generation that is over."""

@@ -13,6 +13,7 @@ from aiormq.abc import DeliveredMessage
 from bridge.core.caution import SETTLED
 from bridge.core.incoming import Incoming
 from bridge.core.topology import Inbound
+from bridge.edges.rabbitmq.acks import Acks
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
 from bridge.edges.rabbitmq.properties import incoming
 from bridge.flow.ports import Delivery, Log
@@ -27,9 +28,9 @@ those that wait for their turn when the channel closes."""
 class Feed:
     """One consumer of one inbound, on a channel of its own, from its start until it is cancelled; then it is retired.
 
-    `held` counts its unacked deliveries, at most `prefetch`, and `acking` the acks that are not written yet; `heard_s`
-    is when the broker last could and did speak, `acked_s` when the last ack was written (event loop time). `unwatch`
-    lets the channel close without ending the generation. Until `cancelled`, the broker may still deliver.
+    `held` counts its unacked deliveries, at most `prefetch`; `heard_s` is when the broker last could and did speak
+    (event loop time). `unwatch` lets the channel close without ending the generation. Until `cancelled`, the broker may
+    still deliver.
     """
 
     inbound: Inbound
@@ -38,9 +39,8 @@ class Feed:
     channel: Underlay
     unwatch: Callable[[], None]
     heard_s: float
+    acks: Acks = field(init=False)
     held: int = 0
-    acking: int = 0
-    acked_s: float = float("-inf")
     cancelled: bool = False
 
 
@@ -192,13 +192,14 @@ class Consumer:
         """Return when every ack is written, or can be no more, and what a pause has retired is closed."""
         if self._desired.reasons:
             await self._desired.paused.wait()
+        for feed in (*self._feeds.values(), *self._retired):
+            await feed.acks.all_written()
         while self._background:
             await asyncio.wait(set(self._background))
 
     def send_ack(self, delivery: BrokerDelivery) -> None:
-        """Write the ack in the background: whether the broker got it shows at the next delivery, never here."""
-        delivery.feed.acking += 1
-        self._start_task(self._ack(delivery))
+        """Write the ack at the end of this turn of the loop."""
+        delivery.feed.acks.put(delivery.tag)
         if self.cautious:
             self._settle_first -= 1
         if delivery.feed.prefetch < delivery.feed.inbound.prefetch or self._retired:
@@ -209,16 +210,8 @@ class Consumer:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _ack(self, delivery: BrokerDelivery) -> None:
-        try:
-            await limited(delivery.feed.channel.basic_ack(delivery.tag), "acknowledging")
-        except BrokerTrouble as trouble:
-            self._log.info("ack.lost", error=str(trouble), queue=delivery.feed.inbound.queue)
-        else:
-            delivery.feed.acked_s = _now()
-        finally:
-            delivery.feed.acking -= 1
-        self._close_if_done(delivery.feed)
+    def _ack_lost(self, feed: Feed, error: str) -> None:
+        self._log.info("ack.lost", error=error, queue=feed.inbound.queue)
 
     def _free(self, inbound: Inbound) -> int:
         """How many more deliveries of this inbound may be in hand."""
@@ -237,6 +230,7 @@ class Consumer:
         await limited(channel.basic_qos(prefetch_count=prefetch), f"setting the prefetch of {queue}")
         tag = f"{TAG}-{queue}-{uuid4().hex[:12]}"
         feed = Feed(inbound, prefetch, tag, channel, unwatch, _now())
+        feed.acks = Acks(channel, partial(self._close_if_done, feed), partial(self._ack_lost, feed))
         callback = partial(self._deliver, feed, generation)
         await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
         self._feeds[queue] = feed
@@ -253,13 +247,13 @@ class Consumer:
             self._desired.paused.set()
 
     def _close_if_done(self, feed: Feed) -> None:
-        if feed in self._retired and feed.cancelled and not feed.held and not feed.acking:
+        if feed in self._retired and feed.cancelled and not feed.held and not feed.acks.owed:
             self._retired.remove(feed)
             feed.unwatch()
             self._start_task(self._close(feed))
 
     async def _close(self, feed: Feed) -> None:
-        await asyncio.sleep(feed.acked_s + SETTLE_S - _now())
+        await asyncio.sleep(feed.acks.written_s + SETTLE_S - _now())
         try:
             await limited(feed.channel.close(), f"closing a channel of {feed.inbound.queue}")
         except BrokerTrouble as trouble:

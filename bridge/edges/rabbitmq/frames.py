@@ -1,7 +1,7 @@
 """AMQP 0-9-1 publish frames for outbound messages, encoded with little work each.
 
     method (exchange, routing key)  remembered for each pair
-    header (properties)             what a stream's messages share is encoded once, by pamqp; the rest is appended
+    header (properties)             what a stream's messages share is encoded once; the rest is appended
     body                            as it is, split where it is larger than a frame
 
 pamqp's encoding is the reference: a property test decodes these frames with it and compares. (AMQP 0-9-1, 2.3.5, 4.2.6)
@@ -9,6 +9,7 @@ pamqp's encoding is the reference: a property test decodes these frames with it 
 
 import struct
 from collections.abc import Hashable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pamqp import encode
@@ -24,6 +25,7 @@ FRAME_OVERHEAD = 8
 UNWRITABLE = (TypeError, ValueError, OverflowError, struct.error)
 """What comes of a value that AMQP cannot say."""
 
+_ACK = struct.Struct(">BHIHHQBB")
 _METHOD = struct.Struct(">HHH")
 _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">BHIHHQH")
@@ -49,7 +51,7 @@ class FrameEncoder:
         body = message.body
         size = len(body)
         before, shared, after = _shared(message.letterhead)
-        own = _own(message.own_headers)
+        own = _entries(message.own_headers)
         message_id = message.message_id.encode()
         type_ = self._types.get(message.type) or self._type(message.type)
         content = b"".join(
@@ -91,6 +93,11 @@ class FrameEncoder:
         return made
 
 
+def ack(channel: int, delivery_tag: int) -> bytes:
+    """The frame of `basic.ack` for one delivery."""
+    return _ACK.pack(1, channel, 13, 60, 80, delivery_tag, 0, 0xCE)
+
+
 def _remember(memory: dict[K, bytes], key: K, made: bytes) -> None:
     if len(memory) >= MOST_REMEMBERED:
         memory.clear()
@@ -101,24 +108,31 @@ def _shared(letterhead: Letterhead) -> tuple[bytes, bytes, bytes]:
     """What comes before the header table, its shared entries, and what comes after it: encoded once a letterhead."""
     found = letterhead.memo
     if found is None:
-        shared = encode.field_table(dict(letterhead.headers))[4:]
+        shared = _entries(letterhead.headers)
         after = PERSISTENT + encode.short_string(letterhead.correlation_id)
         found = letterhead.memo = (_CONTENT_TYPE, shared, after)
     return found  # type: ignore[no-any-return]
 
 
-def _own(headers: Mapping[str, Any]) -> bytes:
+def _entries(headers: Mapping[str, Any]) -> bytes:
+    """The entries of a field table, without its length. Text and small integers, nearly all, go past pamqp."""
     parts = []
     for name, value in headers.items():
-        if type(value) is int and -(2**31) <= value < 2**31:
-            encoded = b"I" + _INT32.pack(value)
+        parts.append(_short_string(name))
+        if type(value) is str:
+            text = value.encode()
+            parts += (b"S", _LONG.pack(len(text)), text)
+        elif type(value) is int and -(2**31) <= value < 2**31:
+            parts += (b"I", _INT32.pack(value))
         else:
-            encoded = encode.encode_table_value(value)
-        parts.append(_NAMES.get(name) or encode.short_string(name))
-        parts.append(encoded)
+            parts.append(encode.encode_table_value(value))
     return b"".join(parts)
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _short_string(text: str) -> bytes:
+    return encode.short_string(text)
 
 
 _CONTENT_TYPE = encode.short_string("application/json")
 _APP_ID = encode.short_string("amigo-bridge")
-_NAMES = {name: encode.short_string(name) for name in ("stream", "sequence", "recovered")}
