@@ -91,6 +91,7 @@ class Bridge:
             publisher=self.publisher,
             copier=copier,
             entrance=entrance,
+            ledger=ledger,
             dice=dice,
             log=log,
         )

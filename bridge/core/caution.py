@@ -1,7 +1,11 @@
-"""A message whose handling kills the process takes what is in hand beside it along, and the broker counts that for all.
+"""A message whose handling kills the process takes what is in hand beside it along. Two rules keep that harmless.
 
-So, when two connections in a row have died within seconds of consuming, the next one takes one event at a time until
-ten have settled: only the culprit's count grows then, up to the queue's delivery limit. (Section 4.1)
+**One at a time** (section 4.1): when two connections or processes in a row have died within seconds of consuming, the
+next one takes one event at a time until ten have settled: the broker counts a delivery for every event in hand.
+
+**Suspects** are the events that were in hand when processes died, as the ledger has counted. The oftener that was, the
+fewer of them are in hand together, so that an innocent one soon stops dying with the culprit; who goes on dying alone
+is condemned.
 """
 
 QUICK_S = 5.0
@@ -9,7 +13,24 @@ QUICK_S = 5.0
 DEATHS = 2
 SETTLED = 10
 
+TOGETHER = (64, 16, 4, 1)
+"""How many suspects may be in hand together: after two deaths, after three, and so on; the last also beyond."""
+CULPRIT = 8
+"""After so many deaths an event is not tried again."""
+POISON = "poison"
+"""The reason of its dead letter, the same as that of the broker's."""
+
 
 def cautious_after(deaths: int) -> bool:
     """Whether to take one event at a time after so many quick deaths in a row."""
     return deaths >= DEATHS
+
+
+def is_suspect(deaths: int) -> bool:
+    """Whether an event with which so many processes died is kept from too many others like it."""
+    return deaths >= DEATHS
+
+
+def together(deaths: int) -> int:
+    """How many suspects may be in hand, this one among them."""
+    return TOGETHER[min(deaths - DEATHS, len(TOGETHER) - 1)]

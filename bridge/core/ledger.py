@@ -7,6 +7,7 @@ claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a del
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from bridge.core.caution import CULPRIT
 from bridge.core.ending import ROWS, DeadLetter, Outcome
 from bridge.core.record import Record, Request
 
@@ -33,7 +34,8 @@ class Entry:
 
     `digest` is the SHA-256 of the inbound body, `attempt` counts the attempts used up. `ending` is the line
     `interaction-complete` as it came, from ANSWERED on; `record.published` is then its sequence. `letter` says why the
-    event failed. `replay` is the greatest `x-bridge-replay` acted upon.
+    event failed. `replay` is the greatest `x-bridge-replay` acted upon. `deaths` counts the processes that died with
+    the event in hand.
     """
 
     event_id: str
@@ -44,6 +46,7 @@ class Entry:
     ending: bytes | None = None
     letter: DeadLetter | None = None
     replay: int = 0
+    deaths: int = 0
 
 
 class Holder(StrEnum):
@@ -79,6 +82,8 @@ class Plan(StrEnum):
     """It had its ending: acknowledge."""
     RESUME_FAILURE = "resume-failure"
     """It failed: see its failure's steps through."""
+    CONDEMN = "condemn"
+    """Too many processes have died with it in hand: dead-letter it untried."""
     DELAY = "delay"
     """Another process is at it: come back later."""
 
@@ -93,6 +98,8 @@ def plan(claim: Claim, *, redelivered: bool, replay: int) -> Plan:
     match entry.state:
         case State.COMPLETE:
             return Plan.REPEAT
+        case State() as state if state is not State.FAILED and entry.deaths >= CULPRIT:
+            return Plan.CONDEMN
         case State.ANSWERED:
             return Plan.REPUBLISH
         case State.FAILED if replay <= entry.replay:

@@ -30,6 +30,7 @@ def facts(entry: Entry) -> dict[str, object]:
         "published": record.published,
         "body_sha256": entry.digest.hex(),
         "replay": entry.replay,
+        "deaths": entry.deaths,
         "ending": entry.ending.decode("utf-8", "replace") if entry.ending is not None else None,
         "failure": {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts} if letter else None,
     }
@@ -49,6 +50,8 @@ def told(entry: Entry) -> Iterator[str]:
         yield f"  stream       {record.stream}, known to be published up to sequence {record.published}"
     if entry.ending is not None:
         yield f"  ending       {len(entry.ending)} bytes"
+    if entry.deaths:
+        yield f"  deaths       {entry.deaths} processes died with it in hand"
     if entry.replay:
         yield f"  replay       {entry.replay}"
 

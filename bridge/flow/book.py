@@ -25,7 +25,7 @@ class Book:
     async def claim(self, work: Work) -> Claim | None:
         """Take the event; None where the ledger cannot tell."""
         try:
-            claim = await self._ledger.claim(work.event.id, work.digest)
+            claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered)
         except LedgerUnavailable:
             return None
         except Exception:
@@ -34,6 +34,14 @@ class Book:
         if claim.holder is not Holder.ANOTHER:
             work.entry = claim.entry or Entry(work.event.id, State.CLAIMED, work.digest)
         return claim
+
+    async def deaths(self, work: Work) -> int:
+        """How many processes have died with the event in hand; 0 where the ledger cannot tell."""
+        try:
+            entry = await self._ledger.find(work.event.id)
+        except LedgerUnavailable:
+            return 0
+        return 0 if entry is None else entry.deaths
 
     async def requested(self, work: Work, stream: str) -> None:
         """About to send a request, whose answer will be this stream: from now on it may have reached the API."""
@@ -112,4 +120,5 @@ def _entry(
         ending=ending,
         letter=letter,
         replay=work.replay,
+        deaths=known.deaths,
     )

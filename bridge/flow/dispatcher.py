@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from bridge.core.backoff import RetryPolicy
+from bridge.core.caution import POISON
 from bridge.core.ending import ROWS, Acknowledge, Again, DeadLetter, Ended, Outcome, Settlement, decide, of_error
 from bridge.core.event import read_event, usable_id
 from bridge.core.failure import InvalidEvent
@@ -25,6 +26,7 @@ from bridge.flow.lanes import Lanes
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports import Delivery, Dice, Log, Routes
 from bridge.flow.settling import Settling, digest
+from bridge.flow.suspects import Suspects
 from bridge.flow.work import Work
 
 ELSEWHERE_S = 5.0
@@ -60,6 +62,7 @@ class Dispatcher:
         self._settling = settling
         self._book = book
         self._gate = gate
+        self._suspects = Suspects(book, park_after_s, log)
         self._new_outbox = new_outbox
         self._policy = policy
         self._dice = dice
@@ -92,12 +95,26 @@ class Dispatcher:
 
     async def handle(self, work: Work) -> Settlement:
         """One attempt at an event, and what follows from how it ended; before the first, what the ledger says."""
-        plan_ = None if work.planned else await self._plan(work)
+        if work.planned:
+            return await self._ended(work, self._interaction.attempt(work))
+        if not work.comes_again:
+            return await self._carried_out(work, await self._plan(work))
+        async with self._suspects.turn(work) as its_turn:
+            if not its_turn:
+                return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
+            return await self._carried_out(work, await self._plan(work))
+
+    async def _carried_out(self, work: Work, plan_: Plan) -> Settlement:
         match plan_:
             case Plan.REPEAT:
                 return Acknowledge(repeat=True)
             case Plan.RESUME_FAILURE if work.entry is not None and work.entry.letter is not None:
                 return work.entry.letter
+            case Plan.CONDEMN if work.entry is not None:
+                error = f"{work.entry.deaths} processes died with it in hand"
+                work.conversation_id = work.record.conversation_id
+                self._log.error("event.condemned", event_id=work.event.id, deaths=work.entry.deaths)
+                return DeadLetter(POISON, error, work.attempt)
             case Plan.DELAY:
                 return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
             case Plan.REPUBLISH if work.entry is not None:
@@ -112,11 +129,12 @@ class Dispatcher:
                 work.record = replace(work.record, request=Request.UNKNOWN)
             work.planned = True
             return Plan.RECONCILE
-        steps.reached("claimed", work.event.id)
         plan_ = plan(claim, redelivered=work.redelivered, replay=work.incoming.replay)
         work.planned = plan_ is not Plan.DELAY
         if claim.entry is not None and plan_ is not Plan.DELAY:
             self._known(work, claim.entry, plan_)
+        if plan_ is not Plan.CONDEMN:
+            steps.reached("claimed", work.event.id)
         return plan_
 
     def _known(self, work: Work, entry: Entry, plan_: Plan) -> None:
@@ -126,7 +144,7 @@ class Dispatcher:
         work.record = requests_of(entry, plan_)
         work.replay = work.incoming.replay if started_over else entry.replay
         if started_over and plan_ is Plan.START:
-            work.entry = replace(entry, ending=None, letter=None)
+            work.entry = replace(entry, ending=None, letter=None, deaths=0)
         else:
             work.attempt = max(work.attempt, entry.attempt)
         self._tally.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE)

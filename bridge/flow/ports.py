@@ -119,8 +119,12 @@ class Ledger(Protocol):
     def trouble(self) -> str | None:
         """Why it is unavailable; None when it is well. It logs both by itself, once."""
 
-    async def claim(self, event_id: str, digest: bytes) -> Claim:
-        """Take the event, unless another process has it. Of two that claim at once, one gets it."""
+    async def claim(self, event_id: str, digest: bytes, *, durable: bool = False) -> Claim:
+        """Take the event, unless another process has it. Of two that claim at once, one gets it.
+
+        A claim of what is in the hands of a process that has died counts as a death of the event. Without `durable`, a
+        new event's claim may be forgotten when this process dies.
+        """
 
     async def write(self, entry: Entry) -> None:
         """Remember this of an event that is claimed. Writes of one event are carried out in order."""
@@ -132,7 +136,13 @@ class Ledger(Protocol):
         """Let go of events, so that any process may claim them at once."""
 
     async def find(self, event_id: str) -> Entry | None:
-        """What is known, without claiming it."""
+        """What is known, without claiming it; of its deaths, as many as a claim would find."""
+
+    async def begun(self) -> int:
+        """This process begins to consume. Gives how many before it, in a row, died before they could say `lives_on`."""
+
+    async def lives_on(self) -> None:
+        """This process has outlived the danger of the beginning."""
 
 
 class LedgerUnavailable(Exception):

@@ -69,6 +69,11 @@ class Work:
         return redelivered(self.incoming)
 
     @property
+    def comes_again(self) -> bool:
+        """Whether some process may have had the event in hand before: redelivered, or back from a delay queue."""
+        return self.redelivered or self.incoming.copies > 0
+
+    @property
     def answered(self) -> bool:
         """Whether the ledger has the ending."""
         return self.entry is not None and self.entry.ending is not None

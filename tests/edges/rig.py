@@ -13,6 +13,7 @@ from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.entrance import BrokerEntrance
 from bridge.edges.rabbitmq.session import Session
 from bridge.flow.ports import Delivery
+from tests.fakes import FakeLedger
 from tests.promises.plain_publisher import PlainPublisher
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, DEAD, EVENTS, Rabbit
@@ -111,6 +112,7 @@ class Rig:
         self.copier = BrokerCopier(lambda: self.publisher.blocked)
         self.entrance = BrokerEntrance(lambda: self.publisher.blocked)
         whole = topology(tuple(inbounds), tuple(outbound.exchange for outbound in outbounds), DEAD, DEAD)
+        self.ledger = FakeLedger()
         self.session = Session(
             tuple(urls) or (self.rabbit.url,),
             Topology(
@@ -121,6 +123,7 @@ class Rig:
             publisher=self.publisher,
             copier=self.copier,
             entrance=self.entrance,
+            ledger=self.ledger,
             dice=dice,
             log=log,
         )

@@ -31,8 +31,8 @@ def opened(path: Path, log: Logbook) -> SqliteLedger:
     return SqliteLedger(path, KEEP_S, log)
 
 
-def entry(event_id: str, state: State = State.OPEN) -> Entry:
-    return Entry(event_id, state, DIGEST, ending=b"ending")
+def entry(event_id: str, state: State = State.OPEN, deaths: int = 0) -> Entry:
+    return Entry(event_id, state, DIGEST, ending=b"ending", deaths=deaths)
 
 
 def put_away(path: Path) -> Path:
@@ -94,8 +94,8 @@ async def test_a_second_process_is_told_which_file_is_in_use_and_takes_over_when
         await first.write(entry("e2"))
         await first.__aexit__()
         await well(second)
-        assert await second.find("e1") == entry("e1")
-        assert await second.find("e2") == entry("e2")
+        assert await second.find("e1") == entry("e1", deaths=1)
+        assert await second.find("e2") == entry("e2", deaths=1)
 
 
 async def test_someone_may_read_the_file_while_it_is_in_use(path: Path, log: Logbook) -> None:
@@ -149,7 +149,7 @@ async def test_a_file_that_is_deleted_is_made_anew_and_it_is_said(path: Path, lo
         assert await ledger.find("e1") is None
     async with opened(path, log) as ledger:
         assert await ledger.find("e1") is None
-        assert await ledger.find("e2") == entry("e2")
+        assert await ledger.find("e2") == entry("e2", deaths=1)
 
 
 async def test_a_file_put_in_its_place_is_taken_as_it_is(path: Path, log: Logbook) -> None:
@@ -160,7 +160,7 @@ async def test_a_file_put_in_its_place_is_taken_as_it_is(path: Path, log: Logboo
             await ledger.write(entry(f"e{number}"))
         path.with_name("other.db").replace(path)
         assert await ledger.find("e49") is None
-        assert await ledger.find("from the other") == entry("from the other")
+        assert await ledger.find("from the other") == entry("from the other", deaths=1)
         with sqlite3.connect(path) as reader:
             assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         reader.close()
@@ -213,15 +213,20 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
     path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = sqlite_schema.MIGRATIONS
+    first = ("ALTER TABLE events DROP COLUMN owner", "ALTER TABLE events DROP COLUMN deaths", "DROP TABLE life")
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
+    with sqlite3.connect(path) as old:
+        for statement in (*first, "PRAGMA user_version = 1"):
+            old.execute(statement)
+    old.close()
     with monkeypatch.context() as later:
         later.setattr(sqlite_schema, "MIGRATIONS", (*known, ("ALTER TABLE events ADD COLUMN note TEXT",)))
         async with opened(path, log) as ledger:
             assert await ledger.find("e1") == entry("e1")
             await ledger.write(entry("e2"))
     async with opened(path, log) as ledger:
-        assert ledger.trouble == f"the ledger {path}: a later version of amigo-bridge has made it (2)"
+        assert ledger.trouble == f"the ledger {path}: a later version of amigo-bridge has made it (3)"
     with sqlite3.connect(path) as reader:
         assert reader.execute("SELECT event_id, note FROM events").fetchall() == [("e1", None), ("e2", None)]
     reader.close()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.core.caution import SETTLED
-from bridge.edges.rabbitmq import watch
+from bridge.edges.rabbitmq import session, watch
 from bridge.flow.ports import Delivery
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
@@ -184,6 +184,29 @@ async def test_two_connections_that_die_at_once_make_the_third_one_cautious(buil
     await rig.delivered(41)
     await stays(lambda: len(rig.deliveries) == 41, "one at a time", 0.2)
     assert rig.log.of("consumer.cautious")[0]["deaths"] == 2
+
+
+async def test_two_processes_that_died_at_once_make_the_third_one_cautious(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "QUICK_S", 0.5)
+    rig = build(inbounds=(inbound(prefetch=20),))
+    for deaths in range(2):
+        assert await rig.ledger.begun() == deaths
+    await rig.start()
+    await rig.rabbit.publish(*numbered(20))
+    await rig.delivered(1)
+    await stays(lambda: len(rig.deliveries) == 1, "one at a time", 0.2)
+    assert rig.log.of("consumer.cautious")[0]["deaths"] == 2
+    await until(lambda: rig.ledger.outlived, "it has outlived the danger")
+    assert await rig.ledger.begun() == 0
+
+
+async def test_a_process_counts_as_dead_early_until_it_has_consumed_for_a_while(build: Build) -> None:
+    rig = await build().start()
+    await until(lambda: rig.consumer.feeds, "it consumes")
+    assert not rig.ledger.outlived
+    assert await rig.ledger.begun() == 1
 
 
 async def test_an_ack_goes_out_once(build: Build) -> None:

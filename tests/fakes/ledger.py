@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 
 from bridge.core.ledger import FINAL, Claim, Entry, Holder, State
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
@@ -18,8 +19,19 @@ class FakeLedger:
         self.written: list[Entry] = []
         """Every entry that this process has written, in order."""
         self._holders: dict[str, object] = {} if beside is None else beside._holders
+        self._life: list[int] = [0, 0] if beside is None else beside._life
+        """Deaths, and whether somebody has begun."""
+        self._dead = False
         self._open = asyncio.Event()
         self._open.set()
+
+    @property
+    def in_hand(self) -> list[str]:
+        """The ids of the events that this process has in hand."""
+        resting = FINAL | {State.WAITING}
+        return [
+            key for key, holder in self._holders.items() if holder is self and self.entries[key].state not in resting
+        ]
 
     def break_down(self, reason: str = "the disk is full") -> None:
         """Be unavailable."""
@@ -42,20 +54,27 @@ class FakeLedger:
         self._holders[event_id] = object()
         self.entries[event_id] = entry or Entry(event_id, State.CLAIMED, b"")
 
-    def gone(self) -> None:
+    def gone(self, *, in_order: bool = False) -> None:
         """This process has ended, and its leases are over."""
-        for event_id in [event_id for event_id, holder in self._holders.items() if holder is self]:
-            del self._holders[event_id]
+        self._dead = True
+        if in_order:
+            self._life[:] = [0, 0]
         self.trouble = "the process is gone"
 
-    async def claim(self, event_id: str, digest: bytes) -> Claim:
+    async def claim(self, event_id: str, digest: bytes, *, durable: bool = False) -> Claim:
         await self._available()
-        entry = self.entries.get(event_id)
+        entry = self._seen(event_id)
         holder = self._holders.get(event_id, self)
-        if entry is not None and entry.state not in FINAL and holder is not self:
+        if (
+            entry is not None
+            and entry.state not in FINAL
+            and holder is not self
+            and not getattr(holder, "_dead", False)
+        ):
             return Claim(Holder.ANOTHER, wait_s=LEASE_S)
         self._holders[event_id] = self
         if entry is not None:
+            self.entries[event_id] = entry
             return Claim(Holder.EARLIER, entry)
         self.entries[event_id] = Entry(event_id, State.CLAIMED, digest)
         return Claim(Holder.NOBODY)
@@ -81,7 +100,27 @@ class FakeLedger:
 
     async def find(self, event_id: str) -> Entry | None:
         await self._available()
-        return self.entries.get(event_id)
+        return self._seen(event_id)
+
+    @property
+    def outlived(self) -> bool:
+        """Whether nobody is in the danger of the beginning."""
+        return self._life == [0, 0]
+
+    async def begun(self) -> int:
+        await self._available()
+        self._life[:] = [self._life[0] + self._life[1], 1]
+        return self._life[0]
+
+    async def lives_on(self) -> None:
+        await self._available()
+        self._life[:] = [0, 0]
+
+    def _seen(self, event_id: str) -> Entry | None:
+        entry = self.entries.get(event_id)
+        in_hand = entry is not None and entry.state not in FINAL | {State.WAITING}
+        died = in_hand and getattr(self._holders.get(event_id), "_dead", False)
+        return replace(entry, deaths=entry.deaths + 1) if entry is not None and died else entry
 
     async def _available(self) -> None:
         await asyncio.sleep(0)

@@ -146,6 +146,8 @@ class Bench:
         for task in (*self._tasks, *self.dispatcher.tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, *self.dispatcher.tasks, return_exceptions=True)
+        self.ledger.gone()
+        self.ledger = FakeLedger(beside=self.ledger)
         self._assemble()
         self.start()
         await self.until(lambda: self.gate.is_open, "the gate opens")

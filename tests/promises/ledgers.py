@@ -27,7 +27,10 @@ class World(Protocol):
         """What a process that has just started sees of it."""
 
     async def end(self, ledger: Any) -> None:
-        """The process is gone, without having released anything."""
+        """The process has ended in good order, without having released anything."""
+
+    async def kill(self, ledger: Any) -> None:
+        """The process is gone, and had no time to say that it ends."""
 
     async def break_down(self) -> None:
         """Nobody can use it."""
@@ -45,6 +48,9 @@ class FakeWorld:
         return self._all[-1]
 
     async def end(self, ledger: FakeLedger) -> None:
+        ledger.gone(in_order=True)
+
+    async def kill(self, ledger: FakeLedger) -> None:
         ledger.gone()
 
     async def break_down(self) -> None:
@@ -72,6 +78,10 @@ class RealWorld:
 
     async def end(self, ledger: OpenLedger) -> None:
         await self._stacks.pop(ledger).aclose()
+
+    async def kill(self, ledger: OpenLedger) -> None:
+        ledger._in_danger = False  # or it would say that it ends
+        await self.end(ledger)
 
     async def end_all(self) -> None:
         for ledger in list(self._stacks):

@@ -73,7 +73,7 @@ def full(event_id: str) -> Entry:
     """An entry in which nothing has its default."""
     record = Record(Request.INTERACT, "5f" * 12, "0a" * 6, 7, "watermark", "announced", lost_stream=True, waits=3)
     letter = DeadLetter("rejected", "it said “no”\0\n", 4)
-    return Entry(event_id, State.FAILED, DIGEST, record, 5, b'{"type": "interaction-complete"}', letter, 2)
+    return Entry(event_id, State.FAILED, DIGEST, record, 5, b'{"type": "interaction-complete"}', letter, 2, 3)
 
 
 async def test_what_nobody_knew_is_claimed_and_known_from_then_on(ledger: Tellable) -> None:
@@ -199,9 +199,66 @@ async def test_what_a_process_that_is_gone_had_is_the_next_ones(world: World, st
     await first.write(entry)
     await world.end(first)
     second = await world.process()
-    assert await second.claim("e1", DIGEST) == Claim(Holder.EARLIER, entry)
+    found = await second.claim("e1", DIGEST)
+    assert found.entry is not None
+    assert Claim(found.holder, replace(found.entry, deaths=0)) == Claim(Holder.EARLIER, entry)
     await second.write(full("e1"))
     assert await second.find("e1") == full("e1")
+
+
+@pytest.mark.parametrize("state", State)
+async def test_a_death_is_counted_for_what_the_process_had_in_hand(world: World, state: State) -> None:
+    in_hand = state in (State.CLAIMED, State.REQUESTED, State.OPEN, State.ANSWERED)
+    entry = Entry("e1", state, DIGEST)
+    for deaths in range(3):
+        process = await world.process()
+        before = replace(entry, deaths=deaths if in_hand else 0)
+        if deaths:
+            assert await process.find("e1") == before
+        assert (await process.claim("e1", DIGEST, durable=True)).entry == (before if deaths else None)
+        again = (await process.claim("e1", DIGEST)).entry
+        assert again is not None
+        assert again.deaths == before.deaths, "one death counts once"
+        await process.write(before)
+        assert await process.find("e1") == before
+        await world.end(process)
+
+
+async def test_a_claim_that_must_be_durable_outlives_its_process(world: World) -> None:
+    first = await world.process()
+    await first.claim("e1", DIGEST, durable=True)
+    await world.end(first)
+    second = await world.process()
+    assert await second.claim("e1", DIGEST) == Claim(Holder.EARLIER, replace(claimed("e1"), deaths=1))
+
+
+async def test_what_was_released_did_not_die_with_its_process(world: World) -> None:
+    first = await world.process()
+    entry = Entry("e1", State.REQUESTED, DIGEST)
+    await first.claim("e1", DIGEST)
+    await first.write(entry)
+    await first.release(["e1"])
+    await world.end(first)
+    assert await (await world.process()).claim("e1", DIGEST) == Claim(Holder.EARLIER, entry)
+
+
+async def test_processes_that_die_at_their_beginning_are_counted_until_one_lives_on(world: World) -> None:
+    for deaths in range(3):
+        process = await world.process()
+        assert await process.begun() == deaths
+        await world.kill(process)
+    process = await world.process()
+    assert await process.begun() == 3
+    await process.lives_on()
+    await world.kill(process)
+    assert await (await world.process()).begun() == 0
+
+
+async def test_a_process_that_ends_in_good_order_has_not_died(world: World) -> None:
+    for _ in range(2):
+        process = await world.process()
+        assert await process.begun() == 0
+        await world.end(process)
 
 
 async def test_a_process_that_is_gone_can_ask_nothing_more(world: World) -> None:

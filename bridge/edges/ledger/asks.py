@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -14,6 +14,8 @@ from bridge.flow.ports import LedgerUnavailable, Log
 
 SHORTEST_S, LONGEST_S = 0.1, 5.0
 """Waits before the database is tried again."""
+PROCESS = ""
+"""Stands for an event's id where a call is about the process."""
 MOST_BYTES = 8 * 1024 * 1024
 """Of endings that go together; the last one may go beyond it."""
 
@@ -25,11 +27,13 @@ class Kind(Enum):
     WRITE = auto()
     RELEASE = auto()
     FIND = auto()
+    BEGUN = auto()
+    LIVES_ON = auto()
 
 
 @dataclass(slots=True, eq=False)
 class Ask:
-    """One call for one event. `value` is the digest of a claim, the row of a write, and None for the others.
+    """One call for one event, or for the process. `value` is the row of a write, and of a claim digest and `durable`.
 
     `answer` is None where nobody waits for it.
     """
@@ -169,6 +173,7 @@ class AskedLedger:
     def __init__(self, log: Log) -> None:
         self._asks = Asks(log)
         self._log = log
+        self._in_danger = False
         self._task: asyncio.Task[None]
 
     @property
@@ -199,10 +204,30 @@ class AskedLedger:
         """Remember it, before long; see the port."""
         self._asks.put_soon(Kind.WRITE, entry.event_id, row_of(entry))
 
+    async def release(self, event_ids: Collection[str]) -> None:
+        """Let go of events; see the port."""
+        await asyncio.gather(*[self._asks.put(Kind.RELEASE, event_id) for event_id in event_ids])
+
     async def find(self, event_id: str) -> Entry | None:
         """What is known; see the port."""
         row = await self._asks.put(Kind.FIND, event_id)
         return None if row is None else entry_of(event_id, row)
+
+    async def begun(self) -> int:
+        """See the port."""
+        self._in_danger = True
+        return int(await self._asks.put(Kind.BEGUN, PROCESS))
+
+    async def lives_on(self) -> None:
+        """See the port."""
+        await self._asks.put(Kind.LIVES_ON, PROCESS)
+        self._in_danger = False
+
+    def _close(self) -> None:
+        """Let the worker end in good order."""
+        if self._in_danger:
+            self._asks.put_soon(Kind.LIVES_ON, PROCESS)
+        self._asks.close()
 
     async def _work(self) -> None:
         """Carry out what is asked, until the end."""

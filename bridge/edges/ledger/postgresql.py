@@ -10,7 +10,7 @@ the event is reconciled rather than started). After that calls fail at once, and
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +45,8 @@ STAGES: tuple[tuple[Kind, Callable[[Any, str, Sequence[Ask]], Awaitable[Sequence
     (Kind.WRITE, statements.write),
     (Kind.RELEASE, statements.release),
     (Kind.FIND, statements.find),
+    (Kind.BEGUN, statements.begun),
+    (Kind.LIVES_ON, statements.lives_on),
 )
 
 
@@ -61,21 +63,17 @@ class PostgresqlLedger(AskedLedger):
         self._repeated = False
 
     async def __aexit__(self, *_: object) -> None:
-        self._asks.close()
+        self._close()
         done, __ = await asyncio.wait((self._task,), timeout=CLOSING_S)
         if not done:
             self._task.cancel()
             await asyncio.wait((self._task,))
         self._asks.closed(f"the ledger at {self._place} is closed")
 
-    async def claim(self, event_id: str, digest: bytes) -> Claim:
-        """Take the event, unless another process's lease on it runs; see the port."""
-        holder, row, wait_s = await self._asks.put(Kind.CLAIM, event_id, digest)
+    async def claim(self, event_id: str, digest: bytes, *, durable: bool = True) -> Claim:
+        """Take the event, unless another process's lease on it runs; see the port. Here a claim is always durable."""
+        holder, row, wait_s = await self._asks.put(Kind.CLAIM, event_id, (digest, durable))
         return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
-
-    async def release(self, event_ids: Collection[str]) -> None:
-        """Let go of events; see the port."""
-        await asyncio.gather(*[self._asks.put(Kind.RELEASE, event_id) for event_id in event_ids])
 
     async def _work(self) -> None:
         asks = self._asks

@@ -9,12 +9,13 @@ still to be its process's, so who has lost an event cannot overwrite what its su
 `claimed_at` never changes and nothing else that changes is indexed, so that updates stay in the page (HOT).
 """
 
+import socket
 from collections.abc import Sequence
 from typing import Any
 
 from bridge.core.ledger import Holder
 from bridge.edges.ledger.asks import Ask
-from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS
+from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, NOT_IN_HAND, UNFINISHED_KEEPS
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
@@ -46,10 +47,24 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITH (fillfactor = 70);
     CREATE INDEX events_claimed_at ON amigo_bridge.events (claimed_at);
     """,
+    """
+    ALTER TABLE amigo_bridge.events ADD COLUMN deaths integer NOT NULL DEFAULT 0;
+    CREATE TABLE amigo_bridge.lives (
+        host text PRIMARY KEY,
+        owner text NOT NULL,
+        deaths integer NOT NULL DEFAULT 0,
+        begun boolean NOT NULL DEFAULT true,
+        changed_at timestamptz NOT NULL DEFAULT now()
+    );
+    """,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
 FINAL = ", ".join(f"'{state}'" for state in FINAL_STATES)
+RESTING = ", ".join(f"'{state}'" for state in NOT_IN_HAND)
+LAPSED = "NOT EXISTS (SELECT FROM amigo_bridge.owners o WHERE o.owner = e.owner AND o.until > now())"
+DIED = f"CASE WHEN e.owner <> $1 AND e.state NOT IN ({RESTING}) AND {LAPSED} THEN 1 ELSE 0 END"
+"""1 where a process that is gone had the event in hand; $1 is who asks."""
 
 # Read from the catalogue's tables: what `to_regclass` has not found it goes on not finding while waiting for the lock.
 HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'amigo_bridge')"
@@ -61,9 +76,9 @@ CLAIM = f"""
 INSERT INTO amigo_bridge.events AS e (event_id, owner, state, digest, attempt, replay)
 SELECT asked.event_id, $1, 'claimed', asked.digest, 0, 0
 FROM unnest($2::text[], $3::bytea[]) AS asked (event_id, digest)
-ON CONFLICT (event_id) DO UPDATE SET owner = excluded.owner, claims = e.claims + 1
+ON CONFLICT (event_id) DO UPDATE SET owner = excluded.owner, claims = e.claims + 1, deaths = e.deaths + {DIED}
 WHERE e.owner IS NULL OR e.owner = excluded.owner OR e.state IN ({FINAL})
-OR NOT EXISTS (SELECT FROM amigo_bridge.owners o WHERE o.owner = e.owner AND o.until > now())
+OR {LAPSED}
 RETURNING e.event_id, e.claims, {STORED}
 """  # noqa: S608 - of constants
 
@@ -76,7 +91,8 @@ WHERE e.event_id = ANY ($1::text[])
 WRITE = f"""
 INSERT INTO amigo_bridge.events AS e (event_id, owner, {", ".join(COLUMNS)})
 SELECT asked.event_id, $1, {", ".join(f"asked.{name}" for name in COLUMNS)}
-FROM unnest($2::text[], $3::text[], $4::bytea[], $5::integer[], $6::integer[], $7::text[], $8::text[], $9::bytea[])
+FROM unnest($2::text[], $3::text[], $4::bytea[], $5::integer[], $6::integer[], $7::integer[], $8::text[], $9::text[],
+$10::bytea[])
 AS asked (event_id, {", ".join(COLUMNS)})
 ON CONFLICT (event_id) DO UPDATE SET changed_at = now(), {", ".join(f"{name} = excluded.{name}" for name in COLUMNS)}
 WHERE e.owner = excluded.owner
@@ -91,7 +107,18 @@ WITH held AS (
 UPDATE amigo_bridge.events e SET owner = NULL FROM held WHERE e.event_id = held.event_id
 """
 
-FIND = f"SELECT e.event_id, {STORED} FROM amigo_bridge.events e WHERE e.event_id = ANY ($1::text[])"  # noqa: S608
+FOUND = STORED.replace("e.deaths", f"e.deaths + {DIED}")
+FIND = f"SELECT e.event_id, {FOUND} FROM amigo_bridge.events e WHERE e.event_id = ANY ($2::text[])"  # noqa: S608
+
+# Whose host is the same is the next one there: it begins when the one before it has ended, however that was.
+BEGUN = """
+INSERT INTO amigo_bridge.lives AS l (host, owner) VALUES ($1, $2)
+ON CONFLICT (host) DO UPDATE SET owner = excluded.owner, begun = true, changed_at = now(),
+deaths = l.deaths + CASE WHEN l.begun AND l.owner <> excluded.owner THEN 1 ELSE 0 END
+RETURNING deaths
+"""
+
+LIVES_ON = "UPDATE amigo_bridge.lives SET deaths = 0, begun = false, changed_at = now() WHERE host = $1 AND owner = $2"
 
 RENEW = """
 INSERT INTO amigo_bridge.owners (owner, until) VALUES ($1, now() + $2::float8 * interval '1 second')
@@ -110,6 +137,7 @@ DELETE FROM amigo_bridge.events WHERE event_id IN (
 """  # noqa: S608 - of constants
 
 PURGE_OWNERS = f"DELETE FROM amigo_bridge.owners WHERE until < now() - interval '{LAPSED_OWNERS}'"  # noqa: S608
+PURGE_LIVES = f"DELETE FROM amigo_bridge.lives WHERE changed_at < now() - interval '{LAPSED_OWNERS}'"  # noqa: S608
 
 Connection = Any
 Answer = tuple[Holder, Sequence[Any] | None, float]
@@ -137,7 +165,7 @@ async def migrate(connection: Connection) -> None:
 
 async def claim(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[Answer]:
     """Claim events, each once in `asks` or more often; answers in their order."""
-    digests = {ask.key: ask.value for ask in reversed(asks)}
+    digests = {ask.key: ask.value[0] for ask in reversed(asks)}
     keys = sorted(digests)
     taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, keys, [digests[key] for key in keys])}
     denied = [key for key in keys if key not in taken]
@@ -170,10 +198,22 @@ async def release(connection: Connection, owner: str, asks: Sequence[Ask]) -> li
     return [None] * len(asks)
 
 
-async def find(connection: Connection, _: str, asks: Sequence[Ask]) -> list[Sequence[Any] | None]:
+async def find(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[Sequence[Any] | None]:
     """The rows of events, None where there is none. Answers in their order."""
-    found = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, [ask.key for ask in asks])}
+    found = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, [ask.key for ask in asks])}
     return [found.get(ask.key) for ask in asks]
+
+
+async def begun(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[int]:
+    """The owner begins; see the port."""
+    deaths: int = await connection.fetchval(BEGUN, socket.gethostname(), owner)
+    return [deaths] * len(asks)
+
+
+async def lives_on(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[None]:
+    """The owner has outlived the beginning, or ends in good order."""
+    await connection.execute(LIVES_ON, socket.gethostname(), owner)
+    return [None] * len(asks)
 
 
 async def renew(connection: Connection, owner: str, lease_s: float) -> None:
@@ -189,6 +229,7 @@ async def go(connection: Connection, owner: str) -> None:
 async def purge(connection: Connection, keep_s: float) -> int:
     """One step of removing what is too old; how many entries went. See `sqlite_file` for what goes when."""
     await connection.execute(PURGE_OWNERS)
+    await connection.execute(PURGE_LIVES)
     done: str = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
     return int(done.removeprefix("DELETE "))
 

@@ -14,8 +14,11 @@ from bridge.core.ledger import Entry, State
 from bridge.core.record import Record, load
 from bridge.flow.ports import LedgerUnavailable
 
-COLUMNS = ("state", "digest", "attempt", "replay", "record", "letter", "ending")
+COLUMNS = ("state", "digest", "attempt", "replay", "deaths", "record", "letter", "ending")
+DEATHS = COLUMNS.index("deaths")
 FINAL_STATES = (State.COMPLETE.value, State.FAILED.value)
+NOT_IN_HAND = (*FINAL_STATES, State.WAITING.value)
+"""States in which an event is nobody's, whoever had it last."""
 UNFINISHED_KEEPS = 4
 """After how many times `keep` without a change an entry is removed that never came to its end."""
 
@@ -41,6 +44,7 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
         entry.digest,
         entry.attempt,
         entry.replay,
+        entry.deaths,
         None if entry.record == NOTHING else orjson.dumps(entry.record).decode(),
         None if entry.letter is None else _json(entry.letter),
         entry.ending,
@@ -49,12 +53,19 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
 
 def claimed_row(digest: bytes) -> tuple[Any, ...]:
     """The row of an event that has just been claimed for the first time."""
-    return (State.CLAIMED.value, digest, 0, 0, None, None, None)
+    return (State.CLAIMED.value, digest, 0, 0, 0, None, None, None)
+
+
+def died_with(row: Row) -> tuple[Any, ...]:
+    """The row of an event that a dead process had in hand."""
+    if row[0] in NOT_IN_HAND:
+        return tuple(row)
+    return (*row[:DEATHS], row[DEATHS] + 1, *row[DEATHS + 1 :])
 
 
 def entry_of(event_id: str, row: Row) -> Entry:
     """The entry in a row. Raises LedgerUnavailable where a later version, or somebody else, has written it."""
-    state, digest, attempt, replay, record, letter, ending = row
+    state, digest, attempt, replay, deaths, record, letter, ending = row
     try:
         return Entry(
             event_id=event_id,
@@ -65,6 +76,7 @@ def entry_of(event_id: str, row: Row) -> Entry:
             ending=None if ending is None else bytes(ending),
             letter=None if letter is None else _letter(letter),
             replay=int(replay),
+            deaths=int(deaths),
         )
     except (TypeError, ValueError, KeyError) as error:
         raise LedgerUnavailable(f"the ledger's entry of {event_id!r} cannot be read: {error}") from None

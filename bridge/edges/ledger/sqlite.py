@@ -10,7 +10,7 @@ commit and all that wait fail, and the file is opened again, with back-off, unti
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class SqliteLedger(AskedLedger):
         self._thread = ThreadPoolExecutor(1, "ledger")
 
     async def __aexit__(self, *_: object) -> None:
-        self._asks.close()
+        self._close()
         done, __ = await asyncio.wait((self._task,), timeout=CLOSING_S)
         if not done:
             self._task.cancel()
@@ -47,13 +47,10 @@ class SqliteLedger(AskedLedger):
         self._asks.closed(f"the ledger {self._file.path} is closed")
         self._thread.shutdown(wait=bool(done))
 
-    async def claim(self, event_id: str, digest: bytes) -> Claim:
+    async def claim(self, event_id: str, digest: bytes, *, durable: bool = False) -> Claim:
         """Take the event; see the port. Whoever had it before is gone: nobody else can have the file."""
-        row = await self._asks.put(Kind.CLAIM, event_id, digest)
+        row = await self._asks.put(Kind.CLAIM, event_id, (digest, durable))
         return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
-
-    async def release(self, event_ids: Collection[str]) -> None:
-        """Nothing to do: no other process can claim anything while this one has the file."""
 
     async def _work(self) -> None:
         in_thread, asks = asyncio.get_running_loop().run_in_executor, self._asks

@@ -18,6 +18,7 @@ A damaged file is never written over: someone has to move it away.
 """
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,8 +28,18 @@ from typing import Any
 
 from bridge.edges.ledger.asks import Ask, Kind
 from bridge.edges.ledger.file_lock import FileLock, Identity, identity
-from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, claimed_row
-from bridge.edges.ledger.sqlite_schema import NotALedger, check, migrate, prove_room, select, upsert
+from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, claimed_row, died_with
+from bridge.edges.ledger.sqlite_schema import (
+    BEGUN,
+    LIVES_ON,
+    NotALedger,
+    check,
+    migrate,
+    prove_room,
+    release,
+    select,
+    upsert,
+)
 from bridge.flow.ports import LedgerUnavailable
 
 BUSY_S = 2.0
@@ -61,6 +72,7 @@ class LedgerFile:
         self._wal_identity: Identity | None = None
         self._damaged = False
         self._purged_to = 0
+        self._owner = secrets.token_hex(8)
         self._claimed: dict[str, Row] = {}
         """The rows of claims that wait for a commit."""
         self.made_anew = False
@@ -99,28 +111,37 @@ class LedgerFile:
         """Give up the lock, so that another process may have the file."""
         self._lock.let_go()
 
-    def carry_out(self, asks: Sequence[Ask], now_s: float) -> list[Row | None]:
-        """All of it in one commit, in order. The answer is what was known before; None for a write."""
+    def carry_out(self, asks: Sequence[Ask], now_s: float) -> list[Any]:
+        """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
         if self._replaced:
             self.close()
             self.open()
         with self._translated():
-            known: dict[str, Row] = dict(self._read({ask.key for ask in asks if ask.kind is not Kind.WRITE}))
+            known = dict(self._read({ask.key for ask in asks if ask.kind in (Kind.CLAIM, Kind.FIND)}))
             known.update(self._claimed)
             changed: dict[str, Row] = {}
             claimed: dict[str, Row] = {}
-            answers: list[Row | None] = []
+            released: list[str] = []
+            answers: list[Any] = []
             for ask in asks:
-                if ask.kind is Kind.WRITE:
-                    known[ask.key] = changed[ask.key] = ask.value
-                    answers.append(None)
-                    continue
                 answers.append(known.get(ask.key))
-                if ask.kind is Kind.CLAIM and ask.key not in known:
-                    known[ask.key] = claimed[ask.key] = claimed_row(ask.value)
-            if changed:
-                self._write({**self._claimed, **changed}, int(now_s * 1000))
-                self._claimed.clear()
+                match ask.kind:
+                    case Kind.WRITE:
+                        changed[ask.key] = ask.value
+                    case Kind.RELEASE:
+                        released.append(ask.key)
+                    case Kind.CLAIM if ask.key in known:
+                        if known[ask.key][0] not in FINAL_STATES:
+                            changed[ask.key] = known[ask.key]
+                    case Kind.CLAIM:
+                        digest, durable = ask.value
+                        known[ask.key] = claimed_row(digest)
+                        (changed if durable else claimed)[ask.key] = known[ask.key]
+                    case Kind.BEGUN:
+                        (answers[-1],) = self._opened.execute(BEGUN).fetchone()
+                    case Kind.LIVES_ON:
+                        self._opened.execute(LIVES_ON)
+            self._change(changed, released, int(now_s * 1000))
             self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)
             return answers
 
@@ -156,19 +177,30 @@ class LedgerFile:
         return self._connection
 
     def _read(self, keys: Iterable[str]) -> Iterator[tuple[str, Row]]:
+        """What is known of events. What another owner had in hand died with it: nobody else can have the file."""
         for chunk in _chunks(keys):
-            for row in self._opened.execute(select(len(chunk)), chunk):
-                yield row[0], row[1:]
+            for key, owner, *row in self._opened.execute(select(len(chunk)), chunk):
+                yield key, row if owner in (None, self._owner) else died_with(row)
 
-    def _write(self, changed: dict[str, Row], now_ms: int) -> None:
-        chunks = list(_chunks(changed.items()))
-        if len(chunks) > 1:
+    def _change(self, changed: dict[str, Row], released: list[str], now_ms: int) -> None:
+        """Write rows and the claims that have waited for that, and let go of events: all in one commit."""
+        for key in released:
+            self._claimed.pop(key, None)
+        if not changed and not released:
+            return
+        rows = list(_chunks({**self._claimed, **changed}.items()))
+        keys = list(_chunks(released))
+        alone = len(rows) + len(keys) == 1
+        if not alone:
             self._opened.execute("BEGIN IMMEDIATE")
-        for chunk in chunks:
-            values = [value for key, row in chunk for value in (key, now_ms, now_ms, *row)]
+        for chunk in rows:
+            values = [value for key, row in chunk for value in (key, now_ms, now_ms, self._owner, *row)]
             self._opened.execute(upsert(len(chunk)), values)
-        if len(chunks) > 1:
+        for chunk in keys:
+            self._opened.execute(release(len(chunk)), (self._owner, *chunk))
+        if not alone:
             self._opened.execute("COMMIT")
+        self._claimed.clear()
 
     def _check(self, connection: sqlite3.Connection) -> None:
         if self._damaged:

@@ -25,6 +25,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE TABLE room (filler BLOB)",
     ),
+    (
+        "ALTER TABLE events ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE events ADD COLUMN owner TEXT",
+        "CREATE TABLE life (deaths INTEGER NOT NULL, begun INTEGER NOT NULL)",
+        "INSERT INTO life VALUES (0, 0)",
+    ),
 )
 ROOM_BYTES = 64 * 1024
 
@@ -65,16 +71,27 @@ def prove_room(connection: sqlite3.Connection) -> None:
 def select(count: int) -> str:
     """Finds so many events; parameters are their keys."""
     marks = ", ".join("?" * count)
-    return f"SELECT event_id, {', '.join(COLUMNS)} FROM events WHERE event_id IN ({marks})"  # noqa: S608 - only marks
+    return f"SELECT event_id, owner, {', '.join(COLUMNS)} FROM events WHERE event_id IN ({marks})"  # noqa: S608 - only marks
 
 
 @cache
 def upsert(count: int) -> str:
-    """Writes so many events; parameters are, for each, its key, twice the time in ms, and its row."""
-    columns = ("event_id", "claimed_ms", "changed_ms", *COLUMNS)
+    """Writes so many events; parameters are, for each, its key, twice the time in ms, its owner, and its row."""
+    columns = ("event_id", "claimed_ms", "changed_ms", "owner", *COLUMNS)
     row = f"({', '.join('?' * len(columns))})"
-    updates = ", ".join(f"{name} = excluded.{name}" for name in ("changed_ms", *COLUMNS))
+    updates = ", ".join(f"{name} = excluded.{name}" for name in ("changed_ms", "owner", *COLUMNS))
     return (
         f"INSERT INTO events ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - only marks
         f" ON CONFLICT (event_id) DO UPDATE SET {updates}"
     )
+
+
+BEGUN = "UPDATE life SET deaths = deaths + begun, begun = 1 RETURNING deaths"
+LIVES_ON = "UPDATE life SET deaths = 0, begun = 0"
+
+
+@cache
+def release(count: int) -> str:
+    """Takes so many events out of an owner's hands; parameters are the owner and their keys."""
+    marks = ", ".join("?" * count)
+    return f"UPDATE events SET owner = NULL WHERE owner = ? AND event_id IN ({marks})"  # noqa: S608 - only marks

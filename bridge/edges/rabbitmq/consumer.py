@@ -189,11 +189,13 @@ class Consumer:
         self._desired.paused.set()
 
     async def acks_sent(self) -> None:
-        """Return when every ack is written, or can be no more, and what a pause has retired is closed."""
+        """Return when every ack has reached the queue, or can no more, and what a pause has retired is closed."""
         if self._desired.reasons:
             await self._desired.paused.wait()
         for feed in (*self._feeds.values(), *self._retired):
             await feed.acks.all_written()
+        for feed in self._feeds.values():
+            await asyncio.sleep(feed.acks.written_s + SETTLE_S - _now())
         while self._background:
             await asyncio.wait(set(self._background))
 

@@ -5,7 +5,7 @@ connect twice ▸ topology ▸ publisher, copier ▸ consumer ▸ watch ▸ ✝ 
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from itertools import count
 
 import aio_pika
@@ -21,7 +21,7 @@ from bridge.edges.rabbitmq.entrance import BrokerEntrance
 from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Generation
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watch import Watch
-from bridge.flow.ports import Dice, Log
+from bridge.flow.ports import Dice, Ledger, LedgerUnavailable, Log
 
 HEALTHY_S = 10.0
 SHORTEST_S, LONGEST_S, LONGEST_PERMANENT_S = 0.2, 10.0, 5.0
@@ -40,13 +40,14 @@ class Session:
         publisher: BrokerPublisher,
         copier: BrokerCopier,
         entrance: BrokerEntrance | None = None,
+        ledger: Ledger,
         dice: Dice,
         log: Log,
     ) -> None:
         self.trouble: str | None = "not connected yet"
         self.generations = 0
         self.deaths = 0
-        """How many connections in a row ended right after they had begun to consume."""
+        """How many connections and processes in a row ended right after they had begun to consume."""
         self._urls = urls
         self._topology = topology
         self._to_declare = may_declare
@@ -54,6 +55,8 @@ class Session:
         self._publisher = publisher
         self._copier = copier
         self._entrance = entrance
+        self._ledger = ledger
+        self._outlived = False
         self._dice = dice
         self._log = log
 
@@ -97,6 +100,8 @@ class Session:
             watch = Watch(self._consumer, self._publisher, self._copier, generation, self._log)
             self.generations += 1
             self.trouble = None
+            if self.generations == 1:
+                self.deaths += await self._earlier_deaths()
             if cautious_after(self.deaths):
                 self._log.warning("consumer.cautious", deaths=self.deaths)
                 self._consumer.beware()
@@ -108,7 +113,22 @@ class Session:
                 watch.confirms(),
                 watch.publishing(),
                 watch.consuming(consuming),
+                self._outlive(),
             )
+
+    async def _earlier_deaths(self) -> int:
+        try:
+            return await self._ledger.begun()
+        except LedgerUnavailable:
+            return 0  # it says so itself
+
+    async def _outlive(self) -> None:
+        """Consume for so long that whatever ends the process later, it is not what was consumed at the beginning."""
+        if not self._outlived:
+            await asyncio.sleep(QUICK_S)
+            self._outlived = True
+            with suppress(LedgerUnavailable):
+                await self._ledger.lives_on()
 
     async def _until_over(self, generation: Generation, *parts: Coroutine[None, None, None]) -> str:
         tasks = [asyncio.create_task(self._part(generation, part)) for part in parts]

@@ -1,0 +1,109 @@
+"""An event whose handling kills the process: it alone ends in the dead-letter queue."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from bridge.core.caution import CULPRIT, TOGETHER
+from bridge.core.ledger import Entry, State
+from bridge.flow import steps
+from tests.fakes import FakeLedger, Play, answered, complete, error, opening
+
+from .bench import Bench
+
+MANY = 100
+
+
+class Died(BaseException):
+    """Nothing in the process may catch it, as nothing catches `kill -9`."""
+
+
+@pytest.fixture(autouse=True)
+def immortal() -> Iterator[None]:
+    yield
+    steps.listener = None
+
+
+class Culprit:
+    """Kills the process whenever a step is reached for one event. `beside` counts what else was in hand each time."""
+
+    def __init__(self, bench: Bench, event_id: str, label: str) -> None:
+        self.beside: list[int] = []
+        self.dead = False
+        self._bench, self._event_id, self._label = bench, event_id, label
+        steps.listener = self
+
+    def __call__(self, label: str, event_id: str) -> None:
+        if not self.dead and (label, event_id) == (self._label, self._event_id):
+            self.beside.append(len(self._bench.ledger.in_hand) - 1)
+            self.dead = True
+            self._bench.ledger.gone()
+        if self.dead:
+            raise Died(label)  # the others stop where they are
+
+
+@pytest.mark.parametrize("label", ["claimed", "before-post", "post-answered", "line", "confirmed"])
+async def test_only_the_culprit_is_dead_lettered_and_everybody_else_is_answered(label: str) -> None:
+    culprit_id = "e40"
+    async with Bench() as bench:
+        culprit = Culprit(bench, culprit_id, label)
+        for number in range(MANY):
+            bench.deliver(f"e{number}", user_id=f"user-{number}")
+        while bench.dispatcher.in_hand or bench.on_the_way:
+            await bench.until(lambda: culprit.dead or not (bench.dispatcher.in_hand or bench.on_the_way), "it goes on")
+            if culprit.dead:
+                culprit.dead = False
+                await bench.restart()
+        assert bench.dead() == ["poison"]
+        assert bench.types(culprit_id)[-1] == ("interaction-complete" if label == "confirmed" else "bridge-failed")
+        assert bench.ledger.entries[culprit_id].deaths == CULPRIT
+        for number in set(range(MANY)) - {40}:
+            assert bench.types(f"e{number}")[-1] == "interaction-complete"
+        assert max(entry.deaths for key, entry in bench.ledger.entries.items() if key != culprit_id) < CULPRIT
+        assert culprit.beside[0] > 1
+        assert culprit.beside[-3:] == [0, 0, 0], "it died alone before it was condemned"
+
+
+async def test_what_was_condemned_starts_over_when_it_is_replayed() -> None:
+    async with Bench() as bench:
+        bench.ledger.entries["e1"] = Entry("e1", State.CLAIMED, b"", deaths=CULPRIT)
+        bench.deliver(redelivered=True)
+        await bench.quiet()
+        assert bench.dead() == ["poison"]
+        assert bench.said("bridge-failed")[0]["error"] == f"{CULPRIT} processes died with it in hand"
+        bench.agent.script(answered(error(422)))
+        bench.deliver(headers={"x-bridge-replay": 1})
+        await bench.quiet()
+        assert bench.dead() == ["poison", "rejected"]
+        assert bench.ledger.entries["e1"].deaths == 0
+
+
+async def test_suspects_are_handled_together_as_their_deaths_allow() -> None:
+    ledger = FakeLedger()
+    async with Bench(ledger=ledger) as bench:
+        most: Counter[int] = Counter()
+        for deaths, allowed in enumerate(TOGETHER, start=2):
+            for number in range(allowed + 10):
+                event_id = f"d{deaths}-{number}"
+                ledger.entries[event_id] = Entry(event_id, State.WAITING, b"", deaths=deaths)
+                bench.deliver(event_id, user_id=event_id, redelivered=True)
+            while bench.dispatcher.in_hand:
+                await asyncio.sleep(0.01)
+                most[deaths] = max(most[deaths], bench.tally.streaming)
+        assert [most[deaths] for deaths in sorted(most)] == list(TOGETHER)
+
+
+async def test_a_suspect_that_waits_too_long_for_its_turn_is_parked_and_comes_back() -> None:
+    ledger = FakeLedger()
+    async with Bench(ledger=ledger, park_after_s=5.0) as bench:
+        for name in ("e1", "e2"):
+            ledger.entries[name] = Entry(name, State.WAITING, b"", deaths=CULPRIT - 1)
+        bench.agent.script(Play((opening, 20.0, complete())))
+        bench.deliver("e1", user_id="one", redelivered=True)
+        bench.deliver("e2", user_id="two", redelivered=True)
+        await bench.until(lambda: bench.copier.delayed, "the one that waits is parked")
+        await bench.quiet()
+        assert bench.types("e1")[-1] == bench.types("e2")[-1] == "interaction-complete"
+        assert bench.dead() == []
