@@ -1,8 +1,9 @@
 """What all rounds share: one RabbitMQ node and, when it is first asked for, one PostgreSQL server."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from deploy.local.node import RabbitNode
@@ -11,18 +12,15 @@ from tests.system.broker import Broker
 
 
 class Arena:
-    """`folder` holds their data and, in a folder for each row, the logs of the processes."""
+    """`folder` holds, in a folder for each row, the logs of the processes."""
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
+    def __init__(self, folder: Path, broker: Broker, postgres: Callable[[], PostgresServer]) -> None:
+        """`postgres` gives the same running server at every call."""
         self.folder, self.broker = folder, broker
-        self._postgres: PostgresServer | None = None
+        self._postgres = postgres
 
     async def postgres(self) -> PostgresServer:
-        if self._postgres is None:
-            server = PostgresServer(self._made("postgresql"))
-            await asyncio.to_thread(server.start)
-            self._postgres = server
-        return self._postgres
+        return await asyncio.to_thread(self._postgres)
 
     def row(self, name: str) -> Path:
         """A folder that nothing has used."""
@@ -32,24 +30,22 @@ class Arena:
         folder.mkdir(parents=True)
         return folder
 
-    def close(self) -> None:
-        if self._postgres is not None:
-            self._postgres.stop()
-
-    def _made(self, name: str) -> Path:
-        folder = self.folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Arena]:
-    """A node of its own, until the block ends."""
-    broker = Broker(RabbitNode(folder / "rabbitmq"))
-    await asyncio.to_thread(broker.start)
-    arena = Arena(folder, broker)
-    try:
-        yield arena
-    finally:
-        arena.close()
-        await asyncio.to_thread(broker.node.stop)
+    """Servers of its own, until the block ends."""
+    with ExitStack() as stack:
+        broker = Broker(RabbitNode(folder / "rabbitmq"))
+        await asyncio.to_thread(broker.start)
+        stack.callback(broker.node.stop)
+
+        @cache
+        def postgres() -> PostgresServer:
+            place = folder / "postgresql"
+            place.mkdir(parents=True, exist_ok=True)
+            server = PostgresServer(place)
+            server.start()
+            stack.callback(server.stop)
+            return server
+
+        yield Arena(folder, broker, postgres)

@@ -1,30 +1,22 @@
-"""One arena for a module's rows; its tests share a field, and tell their events apart by their prefix."""
+"""One field for a module's tests, which tell their events apart by their prefix."""
 
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from tests.chaos import arena, field
+from tests.chaos import field
 from tests.chaos.arena import Arena
 from tests.chaos.field import Field
 from tests.chaos.setup import Setup
+from tests.edges.nodes import shared_broker, shared_postgres
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[Path]:
-    """A folder that another user may enter: PostgreSQL does not run as root."""
-    with tempfile.TemporaryDirectory(prefix="amigo-chaos-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ring(ground: Path) -> AsyncIterator[Arena]:
-    async with arena.opened(ground) as made:
-        yield made
+def ring(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Arena:
+    """Of the servers that all tests share."""
+    folder = tmp_path_factory.mktemp("arena")
+    return Arena(folder, shared_broker(request.config), lambda: shared_postgres(request.config))
 
 
 @pytest.fixture(scope="module")

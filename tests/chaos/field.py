@@ -217,6 +217,7 @@ async def opened(arena: Arena, name: str, setup: Setup) -> AsyncIterator[Field]:
     folder = arena.row(name)
     vhost = await asyncio.to_thread(arena.broker.vhost)
     async with AsyncExitStack() as stack:
+        stack.callback(arena.broker.give_back, vhost)
         port = free_port()
         api = await stack.enter_async_context(Api(f"http://127.0.0.1:{port}"))
         stack.callback(sandbox(folder, port, setup.pace).kill)

@@ -85,6 +85,8 @@ async def build(broker: Broker, log: Logbook) -> AsyncIterator[Build]:
     yield make
     for rig in rigs:
         await rig.stop()
+    for vhost in {rig.vhost for rig in rigs}:
+        broker.give_back(vhost)
 
 
 @pytest.fixture(scope="session")

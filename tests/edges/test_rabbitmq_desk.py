@@ -1,7 +1,7 @@
 """What the commands `publish` and `tail` do at the broker, and how they fail."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,8 +15,10 @@ from tests.system.waiting import until
 
 
 @pytest.fixture
-def rabbit(broker: Broker) -> Rabbit:
-    return Rabbit(broker, broker.vhost())
+def rabbit(broker: Broker) -> Iterator[Rabbit]:
+    vhost = broker.vhost()
+    yield Rabbit(broker, vhost)
+    broker.give_back(vhost)
 
 
 async def test_events_are_published_persistent_and_confirmed(rabbit: Rabbit) -> None:

@@ -20,7 +20,10 @@ ESCAPE = "\x1b"
 
 
 class Demo:
-    """`python -m deploy.local.demo` with its temporary files in a folder of the test."""
+    """`python -m deploy.local.demo` with its temporary files in a folder of the test.
+
+    It respects nohup, which the tests may have been started with, and which is not its own caller's wish.
+    """
 
     def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
         self.temporary = folder / "tmp"
@@ -29,7 +32,7 @@ class Demo:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AMIGO_", "BRIDGE_"))}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.local.demo", *arguments],
+                ["env", "--default-signal=HUP", sys.executable, "-m", "deploy.local.demo", *arguments],
                 cwd=ROOT,
                 env={**kept, "TMPDIR": str(self.temporary), "BRIDGE_HTTP__PORT": "1", **variables},
                 stdin=subprocess.DEVNULL,

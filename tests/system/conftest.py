@@ -1,4 +1,4 @@
-"""One broker for the session, a second one for the tests that hurt it; a vhost, fake API and subscriber a world."""
+"""The broker that all tests share, another one for the tests that hurt it; a vhost, fake API and subscriber a world."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.node import RabbitNode, free_port
+from tests.edges.nodes import shared_broker
 from tests.fake_api import FakeApi
 
 from .broker import Broker
@@ -17,22 +18,18 @@ from .rabbit import Rabbit, Subscriber
 from .world import API_KEY, API_KEY_ID, World
 
 
-def _broker(folder: Path) -> Iterator[Broker]:
-    broker = Broker(RabbitNode(folder))
-    broker.start()
-    yield broker
-    broker.node.stop()
-
-
 @pytest.fixture(scope="session")
-def calm_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    yield from _broker(tmp_path_factory.mktemp("calm"))
+def calm_broker(request: pytest.FixtureRequest) -> Broker:
+    return shared_broker(request.config)
 
 
 @pytest.fixture(scope="session")
 def rough_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """For tests that stop, kill, freeze and starve it."""
-    yield from _broker(tmp_path_factory.mktemp("rough"))
+    broker = Broker(RabbitNode(tmp_path_factory.mktemp("rough")))
+    broker.start()
+    yield broker
+    broker.node.stop()
 
 
 @asynccontextmanager
@@ -50,6 +47,7 @@ async def opened(broker: Broker, folder: Path) -> AsyncIterator[World]:
         assert fake.violations == []
     finally:
         await world.abort()
+        broker.give_back(vhost)
 
 
 @pytest.fixture

@@ -156,14 +156,21 @@ class Rabbit:
         await asyncio.to_thread(self.declare_now, inbound_arguments)
 
     def take_now(self, queue: str) -> list[Record]:
-        """Takes out all that is ready."""
-        taken = []
+        """Takes out all that is ready, many at a time: one after the other costs a round trip for each."""
+        taken: list[Record] = []
         with self.channel() as channel:
-            while True:
-                method, properties, body = channel.basic_get(queue, auto_ack=True)
-                if method is None:
-                    return taken
-                taken.append(Record(method.routing_key, method.exchange, body, properties))
+            while ready := channel.queue_declare(queue, passive=True).method.message_count:
+                most = min(ready, 1000)
+                channel.basic_qos(prefetch_count=most)
+                found = channel.consume(queue, inactivity_timeout=20)
+                for number, (method, properties, body) in enumerate(found, start=1):
+                    assert method is not None, f"{queue} has {ready} messages and delivers none"
+                    taken.append(Record(method.routing_key, method.exchange, body, properties))
+                    if number == most:
+                        break
+                channel.cancel()  # before the ack, which would let more come
+                channel.basic_ack(method.delivery_tag, multiple=True)
+        return taken
 
     async def take(self, queue: str) -> list[Record]:
         return await asyncio.to_thread(self.take_now, queue)

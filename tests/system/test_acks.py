@@ -89,3 +89,4 @@ async def test_nothing_is_acked_while_the_agents_exchange_is_missing(world: Worl
     told = await world.ending("x1", bound_s=40)
     assert told.ending.headers["event_id"] == "x1"
     assert len(world.fake.truth.committed(text_of("x1"))) == 1
+    await until(lambda: world.counts(EVENTS, (0, 0)), "it is acknowledged once it has been delivered again", 30)
