@@ -273,7 +273,7 @@ async def test_a_malformed_chunk_is_400(hooks: Hooks) -> None:
 async def test_what_all_bodies_hold_together_is_bounded(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_HELD_BYTES", 1000)
     found = await hooks.send("git", b"x" * 1001, signed(GITHUB, b""))
-    assert (found.status, found.json["title"]) == (503, "Not taken")
+    assert (found.status, found.json["title"]) == (503, "Service Unavailable")
     assert hooks.door.held_bytes == 0
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from bridge.edges.web.connection import Connection, Malformed
+
 MOST_CONNECTIONS = 2_000
 SHARE_OF_FILES = 4
 """Of the files that the process may open, one in so many may be a connection to this server."""
@@ -20,12 +22,14 @@ SWEEP_S = 1.0
 
 
 class Doorkeeper:
-    """Makes the server's protocols. Where too many have come, the one goes that was heard of least lately."""
+    """Makes the server's connections. Where too many have come, the one goes that was heard of least lately."""
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, malformed: Malformed, most: int | None = None) -> None:
+        """`malformed` is told of what is no HTTP."""
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limited = files != resource.RLIM_INFINITY
         self._most = most or (min(MOST_CONNECTIONS, files // SHARE_OF_FILES) if limited else MOST_CONNECTIONS)
+        self._malformed = malformed
         self._server: web.Server | None = None
         self._silent_since_s: OrderedDict[Any, float | None] = OrderedDict()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -58,9 +62,11 @@ class Doorkeeper:
         if len(self._silent_since_s) >= self._most:
             oldest, _ = self._silent_since_s.popitem(last=False)
             oldest.force_close()
-        protocol: Any = self._server()  # type: ignore[misc]
-        self._silent_since_s[protocol] = asyncio.get_running_loop().time()
-        return protocol  # type: ignore[no-any-return]
+        if self._server is None:
+            raise RuntimeError("the server is not set up")
+        connection = Connection(self._server, self._malformed)
+        self._silent_since_s[connection] = asyncio.get_running_loop().time()
+        return connection
 
     def _sweep(self) -> None:
         self._forget_gone()
