@@ -78,6 +78,24 @@ async def test_a_captured_request_under_another_unsigned_id_is_a_repeat(hooks: H
     assert first.json == second.json == {"id": "platform:key-1"}
 
 
+async def test_a_captured_request_is_a_repeat_where_another_id_is_configured_than_the_signed_one(
+    entrance: FakeEntrance,
+) -> None:
+    stripe = Source("pay", "stripe", id_header="X-Request-Id", rate=1e9)
+    body = b'{"id":"evt_1"}'
+    headers = signed(stripe, body)
+    async with Hooks(entrance, stripe) as hooks:
+        for own in ("a", "b"):
+            assert (await hooks.send("pay", body, {**headers, "X-Request-Id": own})).json == {"id": "pay:a"}
+    assert len(entrance.messages) == 1
+
+
+async def test_what_is_refused_is_not_counted_as_taken(hooks: Hooks, entrance: FakeEntrance) -> None:
+    entrance.trouble = NotTaken("no connection")
+    await hooks.good(id_="d-6")
+    assert dict(hooks.tally.webhooks) == {("git", "not-taken"): 1}
+
+
 async def test_it_is_remembered_only_after_the_confirm(hooks: Hooks, entrance: FakeEntrance) -> None:
     entrance.trouble = NotTaken("no connection")
     refused = await hooks.good(id_="d-4")
