@@ -160,12 +160,15 @@ async def test_the_curl_that_sign_prints_is_taken(platform: Platform) -> None:
 
 async def test_a_command_that_cannot_work_says_why(platform: Platform) -> None:
     config = str(platform.bridge.file)
-    for arguments, status, said in (
-        (["delete", "0" * 24], 1, "404"),
-        (["update", "0" * 24], 2, "--type or --retries"),
-        (["sign", "nobody"], 2, "platform, mine"),
-        (["sign", "platform"], 2, "no secret"),
-        (["backfill", "--since", "yesterday"], 2, "duration"),
-    ):
+
+    async def says(arguments: list[str], status: int, said: str) -> None:
         found = await run_command(platform.folder, "webhooks", *arguments, "--config", config)
         assert (found.status, said in found.all) == (status, True), found.all
+
+    await asyncio.gather(
+        says(["delete", "0" * 24], 1, "404"),
+        says(["update", "0" * 24], 2, "--type or --retries"),
+        says(["sign", "nobody"], 2, "platform, mine"),
+        says(["sign", "platform"], 2, "no secret"),
+        says(["backfill", "--since", "yesterday"], 2, "duration"),
+    )
