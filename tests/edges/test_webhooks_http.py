@@ -12,6 +12,7 @@ import pytest
 from bridge.core.signature import Source
 from bridge.edges.web import doorkeeper as doorkeeper_module
 from bridge.edges.web import webhooks as module
+from bridge.flow import intake as intake_module
 from bridge.flow.ports import NotTaken
 from tests.system.waiting import until
 
@@ -293,6 +294,21 @@ async def test_what_all_bodies_hold_together_is_bounded(hooks: Hooks, monkeypatc
     found = await hooks.send("git", b"x" * 1001, signed(GITHUB, b""))
     assert (found.status, found.json["title"]) == (503, "Service Unavailable")
     assert hooks.door.held_bytes == 0
+
+
+async def test_how_many_wait_for_their_confirms_is_bounded(
+    hooks: Hooks, entrance: FakeEntrance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "MOST_OPEN", 3)
+    entrance.gate.clear()
+    waiting = [asyncio.create_task(hooks.good(id_=f"o-{number}")) for number in range(3)]
+    await until(lambda: hooks.door.held_bytes == 3 * len(BODY), "three wait")
+    found = await hooks.good(id_="o-4")
+    assert (found.status, found.headers["Retry-After"]) == (503, "1")
+    entrance.gate.set()
+    assert {(await each).status for each in waiting} == {202}
+    assert (await hooks.good(id_="o-4")).status == 202
+    assert len(entrance.messages) == 4
 
 
 async def test_connections_that_never_send_are_closed(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
