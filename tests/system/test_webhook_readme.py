@@ -1,19 +1,16 @@
 """The README's curl commands, one for each scheme: run as they stand there, against config/webhooks.yaml."""
 
-import asyncio
 import base64
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from bridge.core.signature_schemes import SCHEMES
 
-from .process import ROOT, environment
+from .curl import answers, shell
+from .process import ROOT
 from .rabbit import EVENTS
 from .waiting import until
 from .world import World
@@ -36,17 +33,7 @@ def script() -> str:
     return str(found)
 
 
-def answers(printed: str) -> Iterator[tuple[str, str]]:
-    """Status lines and bodies, of what `curl -i` prints."""
-    for answer in re.split(r"(?=HTTP/1\.1 )", printed)[1:]:
-        head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
-        if not head.startswith("HTTP/1.1 100"):
-            yield head.splitlines()[0], body
-
-
 async def test_every_curl_of_the_readme_is_taken(world: World) -> None:
-    for tool in ("bash", "curl", "openssl"):
-        assert shutil.which(tool), f"{tool} is needed for this test: ./dev installs it"
     bridge = world.bridge(webhooks=HOOKS, amigo={"base_url": "http://127.0.0.1:9"})
     bridge.start(SECRETS)
 
@@ -55,16 +42,9 @@ async def test_every_curl_of_the_readme_is_taken(world: World) -> None:
         return found is not None and any(row["name"] == "broker" and row["ok"] for row in found[1]["components"])
 
     await until(takes_webhooks, "it is connected to the broker", 30)
-    done = await asyncio.to_thread(
-        subprocess.run,
-        ["bash", "-euo", "pipefail", "-c", script()],
-        env=environment({"url": f"http://127.0.0.1:{bridge.port}/webhooks", "BILLING_SECRET": WHSEC}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    found = list(answers(done.stdout))
-    assert [status for status, _ in found] == ["HTTP/1.1 202 Accepted"] * len(HOOKS), done.stdout + done.stderr
+    env = {"url": f"http://127.0.0.1:{bridge.port}/webhooks", "BILLING_SECRET": WHSEC}
+    found = list(answers(await shell(script(), env)))
+    assert [status for status, _ in found] == ["HTTP/1.1 202 Accepted"] * len(HOOKS)
     ids = {json.loads(body)["id"] for _, body in found}
     assert {id_.partition(":")[0] for id_ in ids} == {hook["name"] for hook in HOOKS}
     assert {hook["scheme"] for hook in HOOKS} == set(SCHEMES)
