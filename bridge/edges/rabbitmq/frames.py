@@ -9,6 +9,7 @@ pamqp's encoding is the reference: a property test decodes these frames with it 
 
 import struct
 from collections.abc import Hashable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pamqp import encode
@@ -112,13 +113,20 @@ def _own(headers: Mapping[str, Any]) -> bytes:
     for name, value in headers.items():
         if type(value) is int and -(2**31) <= value < 2**31:
             encoded = b"I" + _INT32.pack(value)
+        elif type(value) is str:
+            text = value.encode()
+            encoded = b"S" + _LONG.pack(len(text)) + text
         else:
             encoded = encode.encode_table_value(value)
-        parts.append(_NAMES.get(name) or encode.short_string(name))
+        parts.append(_name(name))
         parts.append(encoded)
     return b"".join(parts)
 
 
+@lru_cache(MOST_REMEMBERED)
+def _name(name: str) -> bytes:
+    return encode.short_string(name)
+
+
 _CONTENT_TYPE = encode.short_string("application/json")
 _APP_ID = encode.short_string("amigo-bridge")
-_NAMES = {name: encode.short_string(name) for name in ("stream", "sequence", "recovered")}

@@ -31,6 +31,7 @@ class Doorkeeper:
         self._most = most or (min(MOST_CONNECTIONS, files // SHARE_OF_FILES) if limited else MOST_CONNECTIONS)
         self._malformed = malformed
         self._server: web.Server | None = None
+        self._make_request: Callable[..., web.BaseRequest] = web.BaseRequest
         self._silent_since_s: OrderedDict[Any, float | None] = OrderedDict()
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -39,6 +40,8 @@ class Doorkeeper:
         if server is None:
             raise RuntimeError("the server is not set up")
         self._server = server
+        self._make_request = server.request_factory
+        server.request_factory = self._heard
         self._sweep()
         return self._admitted
 
@@ -47,14 +50,12 @@ class Doorkeeper:
         if self._sweeping is not None:
             self._sweeping.cancel()
 
-    @web.middleware
-    async def heard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Notes that a connection has sent a request."""
-        if request.protocol in self._silent_since_s:
-            self._silent_since_s[request.protocol] = None
-            self._silent_since_s.move_to_end(request.protocol)
-        response: web.StreamResponse = await handler(request)
-        return response
+    def _heard(self, message: Any, payload: Any, connection: Any, *more: Any) -> web.BaseRequest:
+        """Makes a request, as the server would, and notes that its connection has sent one."""
+        if connection in self._silent_since_s:
+            self._silent_since_s[connection] = None
+            self._silent_since_s.move_to_end(connection)
+        return self._make_request(message, payload, connection, *more)
 
     def _admitted(self) -> asyncio.Protocol:
         if len(self._silent_since_s) >= self._most:
