@@ -200,13 +200,15 @@ async def serve(settings: Settings, log: Log) -> int:
         ledger = await stack.enter_async_context(keeping)
         bridge = Bridge(settings, client, credentials, ledger, log)
         metrics = Metrics(bridge.tally, bridge.gauges)
+        door = WebhookDoor(bridge.intake, networks(settings.http.trusted_proxies))
         health = HealthServer(
             settings.http.host,
             settings.http.port,
             components=bridge.components,
             metrics=metrics.text,
             version=__version__,
-            mount=WebhookDoor(bridge.intake, networks(settings.http.trusted_proxies)).mount,
+            mount=door.mount,
+            malformed=door.malformed,
         )
         try:
             await stack.enter_async_context(health)

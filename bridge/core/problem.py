@@ -1,10 +1,11 @@
 """What a refused webhook is answered: problem documents (RFC 9457) that help the honest and tell an attacker nothing.
 
-400  the body is not JSON, or breaks off         415  the content type or encoding is not understood
-401  signature, headers or time                  422  JSON, and yet no event
-404  no webhook of this name                     429  more than the source's rate
-405  not a POST                                  503  the broker cannot confirm, or too much is in hand
-408  the body takes too long                     413  the body is too large
+400  no HTTP, not JSON, or it breaks off         415  the content type or encoding is not understood
+401  signature, headers or time                  417  an expectation that is not known
+404  no webhook of this name                     422  JSON, and yet no event
+405  not a POST                                  429  more than the source's rate
+408  the body takes too long                     500  a bug
+413  the body is too large                       503  the broker cannot confirm, or too much is in hand
 """
 
 from collections.abc import Mapping
@@ -15,17 +16,20 @@ import orjson
 CONTENT_TYPE = "application/problem+json"
 RETRY_S = 5
 TITLES = {
-    400: "Bad request",
-    401: "Not verified",
-    404: "No such webhook",
-    405: "Method not allowed",
-    408: "Too slow",
-    413: "Too large",
-    415: "Unsupported content",
-    422: "Not an event",
-    429: "Too many requests",
-    503: "Not taken",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    417: "Expectation Failed",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
 }
+"""With the type `about:blank` the title is the status's own phrase (RFC 9457, section 4.2.1; RFC 9110, section 15)."""
 
 
 class Refusal(Exception):
@@ -42,7 +46,12 @@ class Refusal(Exception):
     def document(self) -> bytes:
         """The problem as JSON."""
         return orjson.dumps(
-            {"type": "about:blank", "title": TITLES[self.status], "status": self.status, "detail": self.detail}
+            {
+                "type": "about:blank",
+                "title": TITLES.get(self.status, "Error"),
+                "status": self.status,
+                "detail": self.detail,
+            }
         )
 
 
@@ -58,6 +67,17 @@ class Answer:
 def taken(event_id: str) -> Answer:
     """The broker has it, or had it before."""
     return Answer(202, orjson.dumps({"id": event_id}))
+
+
+def malformed(*, too_long: bool) -> Refusal:
+    """What came is no HTTP. The parser's own words are not passed on: they change, and repeat what was sent."""
+    detail = "A line of the request is too long." if too_long else "The request is not well-formed HTTP/1.1."
+    return Refusal(400, "malformed", detail)
+
+
+def of_status(status: int, headers: Mapping[str, str] | None = None) -> Refusal:
+    """For an address that is no webhook's, and for what should not happen."""
+    return Refusal(status, "http", TITLES.get(status, "Error"), headers)
 
 
 def no_such_webhook() -> Refusal:

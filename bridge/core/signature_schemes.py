@@ -70,9 +70,10 @@ Sign = Callable[[Source, Signing], dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """`verify` raises Unverified, and returns the signed time where the id is not signed beside it.
+    """`verify` raises Unverified, and returns the signed time where there is one.
 
-    `id_header` and `id_field` (of the JSON body) are where the sender's own id is. `needs` is told to those who fail.
+    `id_header` and `id_field` (of the JSON body) are where the sender's own id is; `id_signed` says that it is signed.
+    `needs` is told to those who fail.
     """
 
     verify: Verify
@@ -80,6 +81,7 @@ class Scheme:
     needs: str
     id_header: str | None = None
     id_field: str | None = None
+    id_signed: bool = False
     forms: bool = False
     keyed: bool = True
 
@@ -93,7 +95,13 @@ def verify(source: Source, keys: Keys, request: Request, now_s: float) -> str | 
     scheme = SCHEMES[source.scheme]
     if scheme.keyed and not keys:
         raise Unverified(Reason.MISMATCH)
-    return scheme.verify(source, keys, request, now_s)
+    stamp = scheme.verify(source, keys, request, now_s)
+    return None if _signs_id(source) else stamp
+
+
+def _signs_id(source: Source) -> bool:
+    """Where another header is configured for the id, the signature does not cover it."""
+    return source.id_header is None and (SCHEMES[source.scheme].id_signed or "{id}" in source.hmac.payload)
 
 
 def key_of(scheme: str, secret: str) -> bytes:
@@ -114,7 +122,7 @@ def key_of(scheme: str, secret: str) -> bytes:
     return key
 
 
-def _standard(source: Source, keys: Keys, request: Request, now_s: float) -> None:
+def _standard(source: Source, keys: Keys, request: Request, now_s: float) -> str:
     id_, stamp = one(request, "webhook-id"), one(request, "webhook-timestamp")
     given = one(request, "webhook-signature").split(b" ")
     if b"." in id_:
@@ -123,6 +131,7 @@ def _standard(source: Source, keys: Keys, request: Request, now_s: float) -> Non
     signed = b".".join((id_, stamp, request.body))
     candidates = (each[3:] for each in given if each.startswith(b"v1,"))
     check_signature(keys, "sha256", signed, in_base64, candidates)
+    return stamp.decode()
 
 
 def _sign_standard(_: Source, told: Signing) -> dict[str, str]:
@@ -161,7 +170,7 @@ def _sign_github(_: Source, told: Signing) -> dict[str, str]:
     return {"X-GitHub-Event": "push", "X-GitHub-Delivery": told.id, "X-Hub-Signature-256": f"sha256={signature}"}
 
 
-def _stripe(source: Source, keys: Keys, request: Request, now_s: float) -> None:
+def _stripe(source: Source, keys: Keys, request: Request, now_s: float) -> str:
     items = [item.partition(b"=") for item in one(request, "stripe-signature").split(b",")]
     stamps = [value for name, _, value in items if name == b"t"]
     if len(stamps) != 1:
@@ -169,6 +178,7 @@ def _stripe(source: Source, keys: Keys, request: Request, now_s: float) -> None:
     check_time(stamps[0], 1, source.tolerance_s, now_s)
     candidates = (value for name, _, value in items if name == b"v1")
     check_signature(keys, "sha256", stamps[0] + b"." + request.body, in_hex, candidates)
+    return stamps[0].decode()
 
 
 def _sign_stripe(_: Source, told: Signing) -> dict[str, str]:
@@ -185,11 +195,12 @@ def _sign_shopify(_: Source, told: Signing) -> dict[str, str]:
     return {"X-Shopify-Topic": "orders/create", "X-Shopify-Webhook-Id": told.id, "X-Shopify-Hmac-Sha256": signature}
 
 
-def _slack(source: Source, keys: Keys, request: Request, now_s: float) -> None:
+def _slack(source: Source, keys: Keys, request: Request, now_s: float) -> str:
     stamp, given = one(request, "x-slack-request-timestamp"), one(request, "x-slack-signature")
     check_time(stamp, 1, source.tolerance_s, now_s)
     signed = b"v0:%b:%b" % (stamp, request.body)
     check_signature(keys, "sha256", signed, lambda digest: b"v0=" + in_hex(digest), (given,))
+    return stamp.decode()
 
 
 def _sign_slack(_: Source, told: Signing) -> dict[str, str]:
@@ -237,7 +248,7 @@ def _hmac(source: Source, keys: Keys, request: Request, now_s: float) -> str | N
     prefix, encoded = own.prefix.encode(), _FORMS[own.encoding]
     signed = _filled(own, request.body, stamp, id_)
     check_signature(keys, own.algorithm, signed, lambda digest: prefix + encoded(digest), (given,))
-    return stamp.decode() if stamp and "{id}" not in own.payload else None
+    return stamp.decode() if stamp else None
 
 
 def _filled(own: HmacForm, body: bytes, stamp: bytes, id_: bytes) -> bytes:
@@ -291,14 +302,23 @@ def _none(_: Source, __: Keys, ___: Request, ____: float) -> None:
 
 SCHEMES: Mapping[str, Scheme] = {
     "standard-webhooks": Scheme(
-        _standard, _sign_standard, "webhook-id, webhook-timestamp and webhook-signature", id_header="webhook-id"
+        _standard,
+        _sign_standard,
+        "webhook-id, webhook-timestamp and webhook-signature",
+        id_header="webhook-id",
+        id_signed=True,
     ),
     "amigo": Scheme(_amigo, _sign_amigo, f"{AMIGO_KEY}, {AMIGO_STAMP} and {AMIGO_SIGNATURE}", id_header=AMIGO_KEY),
     "github": Scheme(_github, _sign_github, "X-Hub-Signature-256", id_header="x-github-delivery", forms=True),
-    "stripe": Scheme(_stripe, _sign_stripe, "Stripe-Signature", id_field="id"),
+    "stripe": Scheme(_stripe, _sign_stripe, "Stripe-Signature", id_field="id", id_signed=True),
     "shopify": Scheme(_shopify, _sign_shopify, "X-Shopify-Hmac-Sha256", id_header="x-shopify-webhook-id"),
     "slack": Scheme(
-        _slack, _sign_slack, "X-Slack-Request-Timestamp and X-Slack-Signature", id_field="event_id", forms=True
+        _slack,
+        _sign_slack,
+        "X-Slack-Request-Timestamp and X-Slack-Signature",
+        id_field="event_id",
+        id_signed=True,
+        forms=True,
     ),
     "twilio": Scheme(_twilio, _sign_twilio, "X-Twilio-Signature", id_header="i-twilio-idempotency-token", forms=True),
     "hmac": Scheme(_hmac, _sign_hmac, "the configured headers", forms=True),

@@ -155,8 +155,9 @@ def _own_id(source: Source, request: Request, data: Any) -> str | None:
 def _shown(source: Source, request: Request) -> dict[str, str]:
     """The headers that routes see: nothing secret, nothing that would act at the broker or in the bridge."""
     found: dict[str, str] = {}
+    signature = source.hmac.header.lower()
     for name, values in request.headers.items():
-        if not _may_be_shown(name) or name == source.hmac.header.lower() or len(found) >= MOST_HEADERS:
+        if not _may_be_shown(name) or name == signature or len(found) >= MOST_HEADERS:
             continue
         text = values[0] if len(values) == 1 else ", ".join(values)
         if len(text) <= LONGEST_HEADER:

@@ -82,8 +82,9 @@ class Intake:
             self._tally.webhooks[source.name, "handshake"] += 1
             return said
         known = self._repeats.find(found.keys, now_s) or await self._being_taken(found)
+        event_id = known or await self._put(source, found)
         self._tally.webhooks[source.name, "repeat" if known else "taken"] += 1
-        return problem.taken(known or await self._put(source, found))
+        return problem.taken(event_id)
 
     def refused(self, name: str, refusal: Refusal, client: str) -> None:
         """See the port."""

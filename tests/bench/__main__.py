@@ -99,7 +99,8 @@ def _gist(record: Record) -> str:
         case "fill":
             said = f"{found['events_s']:,.0f} events/s, {found['cpu_us']:.0f} µs each"
         case "webhooks":
-            said = f"{found['webhooks_s']:,.0f} webhooks/s, {found['cpu_us']:.0f} µs each"
+            said = f"{found['webhooks_s']:,.0f} webhooks/s, {found['cpu_us']:.0f} µs each, "
+            said += f"at 1,000/s p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"
         case "latency":
             said = f"p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"
         case "streams":

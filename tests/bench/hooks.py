@@ -1,6 +1,7 @@
-"""The scenario `webhooks`: signed POSTs over keep-alive connections, as fast as they are answered 202.
+"""The scenario `webhooks`: signed POSTs over keep-alive connections, at a rate, then as fast as they are answered 202.
 
-The same for the bridge and for a plain receiver: webhooks/s, CPU time for each, and whether every 202 is in the queue.
+The same for the bridge and for a plain receiver: webhooks/s, CPU time for each, how long each took at 1,000 a second,
+and whether every 202 is in the queue.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 import yaml
@@ -22,6 +24,7 @@ from deploy.local.child import Child
 from deploy.local.node import free_port
 from tests.bench import topology
 from tests.bench.contestants import BRIDGE, HOST, ROOT, Contestant
+from tests.bench.figures import quantile
 from tests.bench.machine import Stopwatch
 from tests.bench.plain_hook import SECRET
 from tests.bench.rig import Rig, Stuck
@@ -29,105 +32,187 @@ from tests.bench.rig import Rig, Stuck
 CONNECTIONS = 64
 WARM_UP_S = 1.0
 START_S = 30.0
+LIMIT_S = 90.0
+TICK_S = 0.001
+SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
 BODY = json.dumps({"message": "The appointment was moved.", "data": {"n": 25, "text": "x" * 300}}).encode()
 
 
-class Sender(asyncio.Protocol):
-    """One connection, one request at a time, until told to stop."""
+A = TypeVar("A", bound="Account")
 
-    def __init__(self, account: "Account", number: int) -> None:
+
+class Sender(asyncio.Protocol):
+    """One connection with one request at a time; what it sends, and when, is the account's."""
+
+    def __init__(self, account: "Account") -> None:
         self._account = account
-        self._number = number
-        self._sent = 0
         self._got = b""
         self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._next()
+        self._account.idle(self)
 
     def data_received(self, data: bytes) -> None:
         self._got += data
         if b'"}' not in self._got:
             return
-        self._account.answered(self._got)
+        self._account.answered(self, self._got)
         self._got = b""
-        self._next()
+        self._account.idle(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._account.ended()
 
-    def _next(self) -> None:
-        if self._account.over:
-            self._transport.close()
-            return
-        self._sent += 1
-        self._transport.write(self._account.head % (self._number, self._sent) + BODY)
+    def send(self, request: bytes) -> None:
+        self._transport.write(request)
+
+    def close(self) -> None:
+        self._transport.close()
 
 
 class Account:
-    """What was answered."""
+    """As many webhooks as are answered within so many seconds, and how they were answered."""
 
-    def __init__(self, port: int, run: str) -> None:
+    def __init__(self, port: int, run: str, seconds: float) -> None:
         signature = hmac.new(SECRET, BODY, hashlib.sha256).hexdigest()
-        self.head = (
+        self._head = (
             f"POST /webhooks/bench HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Type: application/json\r\n"
             f"X-GitHub-Event: push\r\nX-Hub-Signature-256: sha256={signature}\r\nUser-Agent: bench\r\n"
-            f"Content-Length: {len(BODY)}\r\nX-GitHub-Delivery: {run}-%d-%d\r\n\r\n"
+            f"Content-Length: {len(BODY)}\r\nX-GitHub-Delivery: {run}-%d\r\n\r\n"
         ).encode()
+        self.port = port
+        self.seconds = seconds
         self.over = False
         self.taken = 0
         self.others = 0
-        self.open = CONNECTIONS
+        self._sent = 0
+        self._open = CONNECTIONS
         self.all_ended = asyncio.Event()
 
-    def answered(self, answer: bytes) -> None:
+    def begin(self) -> None:
+        """All connections are there."""
+        asyncio.get_running_loop().call_later(self.seconds, setattr, self, "over", True)
+
+    def idle(self, sender: Sender) -> None:
+        """The connection waits for no answer."""
+        if self.over:
+            sender.close()
+        else:
+            self.send(sender)
+
+    def send(self, sender: Sender) -> None:
+        self._sent += 1
+        sender.send(self._head % self._sent + BODY)
+
+    def answered(self, _: Sender, answer: bytes) -> None:
         if answer.startswith(b"HTTP/1.1 202"):
             self.taken += 1
         else:
             self.others += 1
 
     def ended(self) -> None:
-        self.open -= 1
-        if not self.open:
+        self._open -= 1
+        if not self._open:
             self.all_ended.set()
 
 
-def pour(rig: Rig, contestant: Contestant, seconds: float) -> dict[str, Any]:
-    """One run."""
+class Paced(Account):
+    """Webhooks at even times, whatever becomes of those before (open loop): its time counts from when it was due.
+
+    One that finds no connection idle waits for one, and that counts too.
+    """
+
+    def __init__(self, port: int, run: str, seconds: float, rate: float) -> None:
+        super().__init__(port, run, seconds)
+        self.waits_s: list[float] = []
+        self._rate = rate
+        self._left = int(seconds * rate)
+        self._start_s = 0.0
+        self._due = 0
+        self._idle: list[Sender] = []
+        self._waiting: deque[float] = deque()
+        self._due_s: dict[Sender, float] = {}
+
+    def begin(self) -> None:
+        self._start_s = time.perf_counter()
+        self._tick()
+
+    def idle(self, sender: Sender) -> None:
+        if self.over:
+            sender.close()
+        elif self._waiting:
+            self._due_s[sender] = self._waiting.popleft()
+            self.send(sender)
+        else:
+            self._idle.append(sender)
+
+    def answered(self, sender: Sender, answer: bytes) -> None:
+        super().answered(sender, answer)
+        self.waits_s.append(time.perf_counter() - self._due_s.pop(sender))
+        self._left -= 1
+        if not self._left:
+            self.over = True
+            for other in self._idle:
+                other.close()
+
+    def _tick(self) -> None:
+        now_s = time.perf_counter()
+        total = int(self.seconds * self._rate)
+        while self._due < total and (due_s := self._start_s + self._due / self._rate) <= now_s:
+            self._due += 1
+            self._waiting.append(due_s)
+            if self._idle:
+                self.idle(self._idle.pop())
+        if self._due < total:
+            asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+
+def pour(rig: Rig, contestant: Contestant, seconds: float, rate: float) -> dict[str, Any]:
+    """One run: at `rate` a second, then as fast as it goes. In this order, since a broker works on after a flood."""
     topology.declare(rig.link, "classic")
-    rig.link.purge(topology.INBOUND)
     with _started(rig, contestant) as (child, port):
         _await(child, port)
-        _pour(port, "warm", WARM_UP_S)
-        before = rig.link.counts(topology.INBOUND)[0]
-        watch = Stopwatch({"contestant": child.pid, "broker": rig.node.pid})
-        account = _pour(port, "run", seconds)
+        _run(Account(port, "warm", WARM_UP_S))
+        rig.link.purge(topology.INBOUND)
+        pids = {"contestant": child.pid, "broker": rig.node.pid}
+        watch = Stopwatch(pids)
+        paced = _run(Paced(port, "paced", seconds, rate))
+        spent_paced = watch.stop()
+        watch = Stopwatch(pids)
+        poured = _run(Account(port, "run", seconds))
         spent = watch.stop()
-        queued = rig.link.counts(topology.INBOUND)[0] - before
+        queued = rig.link.counts(topology.INBOUND)[0]
     rig.link.purge(topology.INBOUND)
-    faults = {"not answered 202": account.others, "answered 202 and not queued": max(0, account.taken - queued)}
+    taken = poured.taken + paced.taken
+    faults = {"not answered 202": poured.others + paced.others, "answered 202 and not queued": max(0, taken - queued)}
     return {
-        "webhooks_s": account.taken / spent.wall_s,
-        "cpu_us": spent.processes["contestant"] / max(1, account.taken) * 1e6,
+        "webhooks_s": poured.taken / spent.wall_s,
+        "cpu_us": spent.processes["contestant"] / max(1, poured.taken) * 1e6,
         "cores": spent.cores("contestant"),
         "broker_cores": spent.cores("broker"),
         "foreign_cores": spent.foreign_cores,
+        "paced_foreign_cores": spent_paced.foreign_cores,
+        **{f"{name}_ms": quantile(paced.waits_s, share) * 1e3 for name, share in SHARES.items()},
         "repeats": 0,
         "faults": {name: count for name, count in faults.items() if count},
     }
 
 
-def _pour(port: int, run: str, seconds: float) -> Account:
-    async def send() -> Account:
-        account, loop = Account(port, run), asyncio.get_running_loop()
-        loop.call_later(seconds, setattr, account, "over", True)
-        for number in range(CONNECTIONS):
-            await loop.create_connection(lambda number=number: Sender(account, number), HOST, port)  # type: ignore[misc]
-        await account.all_ended.wait()
-        return account
+def _run(account: A) -> A:
+    async def send() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(CONNECTIONS):
+            await loop.create_connection(lambda: Sender(account), HOST, account.port)
+        account.begin()
+        async with asyncio.timeout(LIMIT_S):
+            await account.all_ended.wait()
 
-    return uvloop.run(send())
+    try:
+        uvloop.run(send())
+    except TimeoutError:
+        raise Stuck(f"webhooks are not answered within {LIMIT_S:g} s") from None
+    return account
 
 
 @contextmanager
@@ -170,7 +255,7 @@ def _await(child: Child, port: int) -> None:
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s:
         try:
-            if _pour(port, f"try-{time.monotonic()}", 0.05).taken:
+            if _run(Account(port, f"try-{time.monotonic()}", 0.05)).taken:
                 return
         except OSError:
             pass

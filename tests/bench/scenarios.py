@@ -3,7 +3,7 @@
 fill      as many events as possible, the outbound queue just filling     events/s, CPU per event, cores
 latency   1,000 events/s on some forty streams, with a subscriber         from the API's write to the receipt: ms
 streams   more and more open streams, 1,000 events/s over all of them     memory per stream, CPU per event
-webhooks  signed POSTs on 64 connections, as fast as they are answered     webhooks/s, CPU per webhook
+webhooks  signed POSTs on 64 connections: 1,000 a second, then flat out    ms, webhooks/s, CPU per webhook
 large     1,001 open streams, one of which says 2 MiB every second        the others' ms
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 from tests.bench import amqp, hooks, topology
 from tests.bench.api import Pace, Script
 from tests.bench.contestants import RAW, Contestant
+from tests.bench.figures import quantile
 from tests.bench.machine import Spent, rss_bytes
 from tests.bench.rig import Rig, Run
 
@@ -136,8 +137,8 @@ def large(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
 
 
 def webhooks(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
-    """Signed webhooks, each answered 202 after its confirm."""
-    return hooks.pour(rig, contestant, sizes.hooks_s)
+    """Signed webhooks, each answered 202 after its confirm: at `rate`, then as many as go."""
+    return hooks.pour(rig, contestant, sizes.hooks_s, sizes.rate)
 
 
 SCENARIOS: dict[str, Callable[..., Figures]] = {
@@ -164,12 +165,6 @@ class Beat:
             self._act(self._acted)
             self._acted += 1
         return max(0.0, self._start_s + self._acted * self._every_s - now_s)
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of all does not exceed; 0 of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 def _warm_up(run: Run, script: Script) -> float:

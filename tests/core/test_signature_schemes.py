@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -209,6 +210,14 @@ def test_only_the_time_is_returned_where_the_id_is_not_signed() -> None:
     for name, sample in SAMPLES.items():
         if name != "amigo":
             assert verify(sample.source, keys(sample), sample.request, NOW_S) is None
+
+
+@with_time
+def test_an_id_that_is_configured_elsewhere_is_not_signed(name: str) -> None:
+    sample = timed(name)
+    source = replace(sample.source, id_header="X-Other-Id")
+    stamp = verify(source, keys(sample), sample.request, NOW_S)
+    assert stamp == (f"{NOW_S}000" if name == "amigo" else str(NOW_S))
 
 
 # --- others

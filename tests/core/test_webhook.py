@@ -259,10 +259,14 @@ def test_problems_are_documents() -> None:
         problem.too_many(0.01),
         problem.not_taken(),
         problem.too_busy(),
+        problem.malformed(too_long=True),
+        problem.of_status(417),
+        problem.of_status(500),
     ]
     for refusal in refusals:
         document = json.loads(refusal.document)
         assert document.keys() == {"type", "title", "status", "detail"}
         assert document["status"] == refusal.status
     assert {refusal.status for refusal in refusals} == set(problem.TITLES)
+    assert json.loads(problem.of_status(418).document)["title"] == "Error"
     assert problem.not_verified("n", "a").document == problem.not_verified("n", "b").document

@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,8 @@ from bridge.edges.secrets import Keyring, Ring
 from bridge.edges.web.health import HealthServer
 from bridge.edges.web.webhooks import WebhookDoor
 from bridge.flow.intake import Intake
-from bridge.flow.ports import Entrance
+from bridge.flow.ports import Clock, Entrance
+from tests.system.waiting import until
 
 from .logbook import Logbook
 from .rig import inbound
@@ -60,6 +61,7 @@ class Hooks:
         outbounds: Sequence[Outbound] = (),
         proxies: Sequence[str] = (),
         secrets: Sequence[str] = (SECRET,),
+        clock: Clock = time.time,
     ) -> None:
         self.log = Logbook()
         self.tally = Tally()
@@ -73,12 +75,20 @@ class Hooks:
             entrance,
             inbound(),
             Stamp(tuple(outbounds), time.time),
-            time.time,
+            clock,
             self.tally,
             self.log,
         )
         self.door = WebhookDoor(self.intake, networks(proxies))
-        self.server = HealthServer("127.0.0.1", 0, components=list, metrics=bytes, version="1", mount=self.door.mount)
+        self.server = HealthServer(
+            "127.0.0.1",
+            0,
+            components=list,
+            metrics=bytes,
+            version="1",
+            mount=self.door.mount,
+            malformed=self.door.malformed,
+        )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -109,6 +119,17 @@ class Hooks:
         for piece in pieces:
             writer.write(piece)
         async with asyncio.timeout(bound_s):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+    async def in_turn(self, first: bytes, arrived: Callable[[], object], second: bytes) -> bytes:
+        """As `raw`, the second piece being sent only when the first has arrived."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        writer.write(first)
+        await until(arrived, "the first piece has arrived")
+        writer.write(second)
+        async with asyncio.timeout(20):
             answer = await reader.read()
         writer.close()
         return answer

@@ -7,12 +7,12 @@ import pytest
 
 from bridge.core.dead_letter import Copy
 from bridge.edges.rabbitmq import copier, entrance, watch
-from bridge.flow.ports import NotTaken
 from tests.system.broker import Broker
 from tests.system.rabbit import DEAD, EVENTS, QUORUM, Outgoing
 from tests.system.waiting import stays, until
 
 from .conftest import Build
+from .hooks import GITHUB, Answered, Hooks
 from .rig import PUBLISHERS, Receipts, outgoing
 
 
@@ -118,26 +118,24 @@ async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_m
     rig.consumer.pause("the test looks into the queue")
     rig.run()
     await until(lambda: rig.session.trouble is None, "there is a generation", 30)
-    taken: set[str] = set()
-    refused: set[str] = set()
+    answers: dict[int, Answered] = {}
 
-    async def send(number: int) -> None:
-        message = outgoing(f"hook-{number}", exchange=EVENTS, routing_key="webhook.s")
-        try:
-            await rig.entrance.enqueue(message)
-        except NotTaken:
-            refused.add(message.message_id)
-        else:
-            taken.add(message.message_id)
+    async with Hooks(rig.entrance, GITHUB) as hooks:
 
-    await asyncio.gather(*(send(number) for number in range(100)))
-    await alarm.raised()
-    await asyncio.wait_for(asyncio.gather(*(send(number) for number in range(100, 200))), 5)
-    await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 5)
-    await asyncio.wait_for(send(200), 0.2)
-    await alarm.cleared()
-    await until(lambda: not rig.publisher.blocked, "the broker takes messages again", 5)
-    await send(201)
-    assert (len(taken) + len(refused), "hook-200" in refused, "hook-201" in taken) == (202, True, True)
+        async def send(*numbers: int) -> None:
+            found = await asyncio.gather(*(hooks.good(id_=str(number)) for number in numbers))
+            answers.update(zip(numbers, found, strict=True))
+
+        await send(*range(100))
+        await alarm.raised()
+        await asyncio.wait_for(send(*range(100, 200)), 5)
+        await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 5)
+        await asyncio.wait_for(send(200), 0.5)
+        await alarm.cleared()
+        await until(lambda: not rig.publisher.blocked, "the broker takes messages again", 5)
+        await send(201)
+    assert {answer.status for answer in answers.values()} == {202, 503}
+    assert (answers[200].status, answers[200].headers["Retry-After"], answers[201].status) == (503, "5", 202)
+    taken = {answer.json["id"] for answer in answers.values() if answer.status == 202}
     assert taken <= {record.message_id for record in await rig.rabbit.take(EVENTS)}
     assert rig.generation == 1

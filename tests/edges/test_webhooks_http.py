@@ -12,6 +12,7 @@ import pytest
 from bridge.core.signature import Source
 from bridge.edges.web import doorkeeper as doorkeeper_module
 from bridge.edges.web import webhooks as module
+from bridge.flow import intake as intake_module
 from bridge.flow.ports import NotTaken
 from tests.system.waiting import until
 
@@ -76,6 +77,24 @@ async def test_a_captured_request_under_another_unsigned_id_is_a_repeat(hooks: H
     first = await hooks.send("platform", body, headers)
     second = await hooks.send("platform", body, {**headers, "x-amigo-idempotent-key": "key-2"})
     assert first.json == second.json == {"id": "platform:key-1"}
+
+
+async def test_a_captured_request_is_a_repeat_where_another_id_is_configured_than_the_signed_one(
+    entrance: FakeEntrance,
+) -> None:
+    stripe = Source("pay", "stripe", id_header="X-Request-Id", rate=1e9)
+    body = b'{"id":"evt_1"}'
+    headers = signed(stripe, body)
+    async with Hooks(entrance, stripe) as hooks:
+        for own in ("a", "b"):
+            assert (await hooks.send("pay", body, {**headers, "X-Request-Id": own})).json == {"id": "pay:a"}
+    assert len(entrance.messages) == 1
+
+
+async def test_what_is_refused_is_not_counted_as_taken(hooks: Hooks, entrance: FakeEntrance) -> None:
+    entrance.trouble = NotTaken("no connection")
+    await hooks.good(id_="d-6")
+    assert dict(hooks.tally.webhooks) == {("git", "not-taken"): 1}
 
 
 async def test_it_is_remembered_only_after_the_confirm(hooks: Hooks, entrance: FakeEntrance) -> None:
@@ -273,8 +292,23 @@ async def test_a_malformed_chunk_is_400(hooks: Hooks) -> None:
 async def test_what_all_bodies_hold_together_is_bounded(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_HELD_BYTES", 1000)
     found = await hooks.send("git", b"x" * 1001, signed(GITHUB, b""))
-    assert (found.status, found.json["title"]) == (503, "Not taken")
+    assert (found.status, found.json["title"]) == (503, "Service Unavailable")
     assert hooks.door.held_bytes == 0
+
+
+async def test_how_many_wait_for_their_confirms_is_bounded(
+    hooks: Hooks, entrance: FakeEntrance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "MOST_OPEN", 3)
+    entrance.gate.clear()
+    waiting = [asyncio.create_task(hooks.good(id_=f"o-{number}")) for number in range(3)]
+    await until(lambda: hooks.door.held_bytes == 3 * len(BODY), "three wait")
+    found = await hooks.good(id_="o-4")
+    assert (found.status, found.headers["Retry-After"]) == (503, "1")
+    entrance.gate.set()
+    assert {(await each).status for each in waiting} == {202}
+    assert (await hooks.good(id_="o-4")).status == 202
+    assert len(entrance.messages) == 4
 
 
 async def test_connections_that_never_send_are_closed(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:

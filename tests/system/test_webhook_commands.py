@@ -3,10 +3,8 @@
 import asyncio
 import json
 import re
-import shlex
 import subprocess
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import yaml
 from deploy.local.child import Child
 from deploy.local.node import free_port
 
+from .curl import answers, shell
 from .process import command, environment, run_command
 from .rabbit import Record
 from .waiting import stays, until
@@ -145,27 +144,24 @@ async def test_the_curl_that_sign_prints_is_taken(platform: Platform) -> None:
             text=True,
             timeout=30,
         )
-        words = shlex.split(printed.stdout)
-        assert words[:2] == ["curl", "-i"]
-        headers = dict(word.split(": ", 1) for flag, word in pairwise(words) if flag == "-H")
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(words[2], data=words[-1].encode(), headers=headers) as response,
-        ):
-            assert response.status == 202, await response.text()
-            assert (await response.json())["id"].startswith(f"{name}:")
+        assert printed.stdout.startswith("curl -i ")
+        ((status, body),) = answers(await shell(printed.stdout))
+        assert (status, json.loads(body)["id"].partition(":")[0]) == ("HTTP/1.1 202 Accepted", name)
     found = await platform.world.dead(1)
     assert found[0].routing_key == "no-route"
 
 
 async def test_a_command_that_cannot_work_says_why(platform: Platform) -> None:
     config = str(platform.bridge.file)
-    for arguments, status, said in (
-        (["delete", "0" * 24], 1, "404"),
-        (["update", "0" * 24], 2, "--type or --retries"),
-        (["sign", "nobody"], 2, "platform, mine"),
-        (["sign", "platform"], 2, "no secret"),
-        (["backfill", "--since", "yesterday"], 2, "duration"),
-    ):
+
+    async def says(arguments: list[str], status: int, said: str) -> None:
         found = await run_command(platform.folder, "webhooks", *arguments, "--config", config)
         assert (found.status, said in found.all) == (status, True), found.all
+
+    await asyncio.gather(
+        says(["delete", "0" * 24], 1, "404"),
+        says(["update", "0" * 24], 2, "--type or --retries"),
+        says(["sign", "nobody"], 2, "platform, mine"),
+        says(["sign", "platform"], 2, "no secret"),
+        says(["backfill", "--since", "yesterday"], 2, "duration"),
+    )

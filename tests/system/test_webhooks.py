@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import pytest
 
 from .process import BridgeProcess
 from .rabbit import EVENTS
@@ -91,8 +90,20 @@ async def working(senders: Senders, total: int) -> AsyncIterator[Callable[[], in
 
 
 async def queued(world: World) -> set[str]:
-    found = [record.message_id for record in await world.rabbit.take(EVENTS)]
-    return set(found)
+    """The ids of all that is in the queue, which is empty then."""
+
+    def consume() -> set[str]:
+        with world.rabbit.channel() as channel:
+            left = channel.queue_declare(EVENTS, passive=True).method.message_count
+            found = set()
+            for _, properties, _ in channel.consume(EVENTS, auto_ack=True) if left else ():
+                found.add(properties.message_id)
+                left -= 1
+                if not left:
+                    break
+            return found
+
+    return await asyncio.to_thread(consume)
 
 
 async def listening(bridge: BridgeProcess) -> None:
@@ -118,6 +129,29 @@ async def test_a_webhook_starts_a_conversation_once(world: World) -> None:
     found = await world.bridges[0].get("/metrics")
     assert found is not None
     assert 'bridge_webhooks_total{outcome="repeat",source="git"} 2.0' in found[1]
+
+
+async def test_the_same_webhook_after_a_restart_starts_no_second_conversation(world: World) -> None:
+    """The door has forgotten it, and puts it in the queue again; the ledger has not."""
+    bridge = await world.launch(webhooks=[HOOK], routes=[ROUTE])
+    async with aiohttp.ClientSession() as session:
+        assert await Senders(bridge).send(session, 1) == 202
+        await world.ending("git:d-1")
+        await bridge.kill()
+        bridge.start()
+        await bridge.ready()
+        assert await Senders(bridge).send(session, 1) == 202
+
+    async def is_settled() -> bool:
+        found = await bridge.get("/metrics")
+        return found is not None and "bridge_repeats_total 1.0" in found[1]
+
+    await until(is_settled, "the repeat has been acknowledged as one")
+    found = await bridge.get("/metrics")
+    assert found is not None
+    assert 'bridge_webhooks_total{outcome="taken",source="git"} 1.0' in found[1]
+    assert len(world.fake.truth.calls_of("create")) == 1
+    assert [record.type for record in world.records].count("interaction-complete") == 1
 
 
 async def test_every_202_is_in_the_queue_when_the_broker_stops_among_ten_thousand(rough_world: World) -> None:
@@ -188,6 +222,48 @@ async def test_thousands_of_connections_that_never_send_keep_nobody_waiting(worl
             writer.transport.abort()
 
 
+async def test_a_gibibyte_in_chunks_is_cut_and_costs_no_memory(world: World) -> None:
+    bridge = world.bridge(**NO_API)
+    bridge.start()
+    await listening(bridge)
+    senders = Senders(bridge)
+    before_bytes = rss_bytes(bridge)
+    async with aiohttp.ClientSession() as session:
+        pushing = [asyncio.create_task(pushed(bridge, 2**30)) for _ in range(20)]
+        assert await senders.send(session, 1) == 202
+        held: list[int] = []
+
+        def all_are_cut() -> bool:
+            held.append(rss_bytes(bridge) - before_bytes)
+            return all(task.done() for task in pushing)
+
+        await until(all_are_cut, "all have been cut", 60)
+        assert await senders.send(session, 2) == 202
+    sent = await asyncio.gather(*pushing)
+    print(f"at most {max(sent) / 2**20:.1f} MiB were sent, {max(held) / 2**20:.1f} MiB more held")
+    assert max(sent) < 2**27
+    assert max(held) < 100 * 2**20
+    assert await queued(world) == senders.taken
+
+
+async def pushed(bridge: BridgeProcess, total: int) -> int:
+    """How many bytes of a body in chunks could be sent before the connection was closed."""
+    _, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in request_of("endless")[1].items())
+    writer.write(f"POST /webhooks/git HTTP/1.1\r\nHost: x\r\n{headers}Transfer-Encoding: chunked\r\n\r\n".encode())
+    chunk, sent = b"10000\r\n" + b"x" * 0x10000 + b"\r\n", 0
+    try:
+        while sent < total:
+            writer.write(chunk)
+            await writer.drain()
+            sent += len(chunk)
+    except ConnectionError:
+        pass
+    finally:
+        writer.transport.abort()
+    return sent
+
+
 def rss_bytes(bridge: BridgeProcess) -> int:
     with open(f"/proc/{bridge.pid}/statm") as file:
         return int(file.read().split()[1]) * 4096
@@ -205,12 +281,12 @@ async def test_an_insecure_webhook_is_said_at_every_start(world: World) -> None:
     assert (letter.routing_key, letter.message_id[:5]) == ("no-route", "open:")
 
 
-@pytest.mark.parametrize("body", [b"POST nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n"])
-async def test_what_is_no_http_does_not_fill_the_log(world: World, body: bytes) -> None:
+async def test_what_is_no_http_does_not_fill_the_log(world: World) -> None:
     bridge = await world.launch(webhooks=[HOOK])
-    for _ in range(20):
+    for number in range(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
-        writer.write(body)
-        await reader.read()
+        writer.write((b"POST nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n")[number % 3])
+        assert b"application/problem+json" in await reader.read()
         writer.close()
     assert not [line for line in bridge.log_lines() if line.get("logger", "").startswith("aiohttp")]
+    assert 1 <= len([line for line in bridge.log_lines() if line.get("reason") == "malformed"]) < 40

@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from bridge.edges.web.connection import Connection, Malformed
+
 MOST_CONNECTIONS = 2_000
 SHARE_OF_FILES = 4
 """Of the files that the process may open, one in so many may be a connection to this server."""
@@ -20,13 +22,16 @@ SWEEP_S = 1.0
 
 
 class Doorkeeper:
-    """Makes the server's protocols. Where too many have come, the one goes that was heard of least lately."""
+    """Makes the server's connections. Where too many have come, the one goes that was heard of least lately."""
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, malformed: Malformed, most: int | None = None) -> None:
+        """`malformed` is told of what is no HTTP."""
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limited = files != resource.RLIM_INFINITY
         self._most = most or (min(MOST_CONNECTIONS, files // SHARE_OF_FILES) if limited else MOST_CONNECTIONS)
+        self._malformed = malformed
         self._server: web.Server | None = None
+        self._make_request: Callable[..., web.BaseRequest] = web.BaseRequest
         self._silent_since_s: OrderedDict[Any, float | None] = OrderedDict()
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -35,6 +40,8 @@ class Doorkeeper:
         if server is None:
             raise RuntimeError("the server is not set up")
         self._server = server
+        self._make_request = server.request_factory
+        server.request_factory = self._heard
         self._sweep()
         return self._admitted
 
@@ -43,14 +50,12 @@ class Doorkeeper:
         if self._sweeping is not None:
             self._sweeping.cancel()
 
-    @web.middleware
-    async def heard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Notes that a connection has sent a request."""
-        if request.protocol in self._silent_since_s:
-            self._silent_since_s[request.protocol] = None
-            self._silent_since_s.move_to_end(request.protocol)
-        response: web.StreamResponse = await handler(request)
-        return response
+    def _heard(self, message: Any, payload: Any, connection: Any, *more: Any) -> web.BaseRequest:
+        """Makes a request, as the server would, and notes that its connection has sent one."""
+        if connection in self._silent_since_s:
+            self._silent_since_s[connection] = None
+            self._silent_since_s.move_to_end(connection)
+        return self._make_request(message, payload, connection, *more)
 
     def _admitted(self) -> asyncio.Protocol:
         if len(self._silent_since_s) >= self._most:
@@ -58,9 +63,11 @@ class Doorkeeper:
         if len(self._silent_since_s) >= self._most:
             oldest, _ = self._silent_since_s.popitem(last=False)
             oldest.force_close()
-        protocol: Any = self._server()  # type: ignore[misc]
-        self._silent_since_s[protocol] = asyncio.get_running_loop().time()
-        return protocol  # type: ignore[no-any-return]
+        if self._server is None:
+            raise RuntimeError("the server is not set up")
+        connection = Connection(self._server, self._malformed)
+        self._silent_since_s[connection] = asyncio.get_running_loop().time()
+        return connection
 
     def _sweep(self) -> None:
         self._forget_gone()

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
+from bridge.edges.web.connection import Malformed
 from bridge.edges.web.doorkeeper import Doorkeeper
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-KEEPALIVE_S = 75.0
-LINGER_S = 1.0
-"""How long a body that nobody wants is read on, so that the sender gets to see its answer."""
 MOST_WAITING = 1024
 
 
@@ -38,8 +36,9 @@ class HealthServer:
         metrics: Callable[[], bytes],
         version: str,
         mount: Callable[[web.Application], None] = lambda _: None,
+        malformed: Malformed = lambda _, __: None,
     ) -> None:
-        """`mount` adds what else is served."""
+        """`mount` adds what else is served; `malformed` is told of what is no HTTP, and from which address it came."""
         self.port = port
         self._host = host
         self._components = components
@@ -48,23 +47,16 @@ class HealthServer:
         self._mount = mount
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
-        self._doorkeeper = Doorkeeper()
+        self._doorkeeper = Doorkeeper(malformed)
 
     async def __aenter__(self) -> "HealthServer":
-        app = web.Application(middlewares=[self._doorkeeper.heard])
+        app = web.Application()
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics_text)
         app.router.add_get("/version", self._version_json)
         self._mount(app)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE_S,
-            shutdown_timeout=1.0,
-            lingering_time=LINGER_S,
-            auto_decompress=False,
-        )
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
         await self._runner.setup()
         factory = self._doorkeeper.factory(self._runner.server)
         listening = asyncio.get_running_loop().create_server(factory, self._host, self.port, backlog=MOST_WAITING)

@@ -10,6 +10,7 @@ from bridge.core import problem
 from bridge.core.client_address import Network, client_address
 from bridge.core.problem import Answer, Refusal
 from bridge.core.signature import Request
+from bridge.edges.web.connection import document
 from bridge.flow.ports import Reception
 
 BODY_S = 10.0
@@ -30,6 +31,10 @@ class WebhookDoor:
     def mount(self, app: web.Application) -> None:
         """Add the routes."""
         app.router.add_route("*", "/webhooks/{name}", self._handle)
+
+    def malformed(self, refusal: Refusal, peer: str) -> None:
+        """Something came that is no HTTP."""
+        self._reception.refused("", refusal, peer)
 
     async def _handle(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -76,24 +81,24 @@ async def _body(request: web.Request, most: int, held: _Held) -> bytes:
     """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
     if (request.content_length or 0) > most:
         raise problem.too_large(most)
-    parts = []
+    body = bytearray()  # and not a list of pieces: a sender chooses how small they are
     try:
         if request.content.is_eof():  # it came with the headers
-            held.more(len(body := request.content.read_nowait()))
+            held.more(len(whole := request.content.read_nowait()))
             if held.size > most:
                 raise problem.too_large(most)
-            return body
+            return whole
         async with asyncio.timeout(BODY_S):
             while part := await request.content.readany():
                 held.more(len(part))
                 if held.size > most:
                     raise problem.too_large(most)
-                parts.append(part)
+                body += part
     except TimeoutError:
         raise problem.too_slow(BODY_S) from None
     except BROKEN_OFF:
         raise problem.broken_off() from None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return bytes(body)
 
 
 def _answered(answer: Answer) -> web.Response:
@@ -102,9 +107,7 @@ def _answered(answer: Answer) -> web.Response:
 
 def _refused(refusal: Refusal, *, unread: bool) -> web.Response:
     """The problem document. A connection whose body was not read to its end can carry no further request."""
-    response = web.Response(
-        body=refusal.document, status=refusal.status, headers=refusal.headers, content_type=problem.CONTENT_TYPE
-    )
+    response = document(refusal)
     if unread:
         response.force_close()
     return response

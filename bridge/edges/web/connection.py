@@ -1,0 +1,77 @@
+"""One HTTP connection, as aiohttp (3.14.5) makes it, but for its errors: each is answered with a problem document.
+
+aiohttp answers what its parser refuses, and what a handler raises, in words of its own, and logs a traceback with a
+piece of the request. `handle_error` and `finish_response` are where it does so. It does not document them, so that
+tests/edges/test_malformed_http.py must notice if they change.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from bridge.core import problem
+from bridge.core.problem import Refusal
+
+KEEPALIVE_S = 75.0
+LINGER_S = 1.0
+"""How long a body that nobody wants is read on, so that the sender gets to see its answer."""
+SERVER = "amigo-bridge"
+KEPT = ("Allow",)
+"""Headers of aiohttp's own refusals that go out with the problem document."""
+
+Malformed = Callable[[Refusal, str], None]
+
+
+class Connection(web.RequestHandler):
+    """The protocol of one connection. `malformed` is told what was no HTTP, and from which address it came."""
+
+    __slots__ = ("_malformed",)
+
+    def __init__(self, server: web.Server, malformed: Malformed) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
+        self._malformed = malformed
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what the parser refused (400), or to a bug (500), which aiohttp logs; then it is closed."""
+        if status < 500:
+            refusal = problem.malformed(too_long=isinstance(exc, LineTooLong))
+            self._malformed(refusal, request.remote or "")
+        else:
+            super().handle_error(request, status, exc, message)
+            refusal = problem.of_status(status)
+        response = document(refusal)
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; the router's own refusals as problem documents, and none with aiohttp's version in it."""
+        if isinstance(resp, web.HTTPError):
+            kept = {name: resp.headers[name] for name in KEPT if name in resp.headers}
+            resp = document(problem.of_status(resp.status, kept))
+        if resp is not None:
+            resp.headers["Server"] = SERVER
+        return await super().finish_response(request, resp, start_time)
+
+
+def document(refusal: Refusal) -> web.Response:
+    """The problem document as a response."""
+    return web.Response(
+        body=refusal.document, status=refusal.status, headers=refusal.headers, content_type=problem.CONTENT_TYPE
+    )

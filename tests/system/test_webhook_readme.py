@@ -1,0 +1,54 @@
+"""The README's curl commands, one for each scheme: run as they stand there, against config/webhooks.yaml."""
+
+import base64
+import json
+import re
+from typing import Any
+
+import yaml
+
+from bridge.core.signature_schemes import SCHEMES
+
+from .curl import answers, shell
+from .process import ROOT
+from .rabbit import EVENTS
+from .waiting import until
+from .world import World
+
+FENCED = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+WHSEC = "whsec_" + base64.b64encode(b"the key of billing").decode()
+TEXT = (ROOT / "config" / "webhooks.yaml").read_text(encoding="utf-8")
+HOOKS: list[dict[str, Any]] = yaml.safe_load(TEXT)["webhooks"]
+SECRETS = {
+    **dict.fromkeys(re.findall(r"\$\{(\w+)\}", TEXT), "example"),
+    "BILLING_SECRET": WHSEC,
+    "BILLING_OLD_SECRET": WHSEC,
+    "CRM_USER_AND_PASSWORD": "crm:example",
+}
+
+
+def script() -> str:
+    """The block of the README that posts to every webhook."""
+    (found,) = (block for block in FENCED.findall((ROOT / "README.md").read_text("utf-8")) if "post github" in block)
+    return str(found)
+
+
+async def test_every_curl_of_the_readme_is_taken(world: World) -> None:
+    bridge = world.bridge(webhooks=HOOKS, amigo={"base_url": "http://127.0.0.1:9"})
+    bridge.start(SECRETS)
+
+    async def takes_webhooks() -> bool:
+        found = await bridge.readiness()
+        return found is not None and any(row["name"] == "broker" and row["ok"] for row in found[1]["components"])
+
+    await until(takes_webhooks, "it is connected to the broker", 30)
+    env = {"url": f"http://127.0.0.1:{bridge.port}/webhooks", "BILLING_SECRET": WHSEC}
+    found = list(answers(await shell(script(), env)))
+    assert [status for status, _ in found] == ["HTTP/1.1 202 Accepted"] * len(HOOKS)
+    ids = {json.loads(body)["id"] for _, body in found}
+    assert {id_.partition(":")[0] for id_ in ids} == {hook["name"] for hook in HOOKS}
+    assert {hook["scheme"] for hook in HOOKS} == set(SCHEMES)
+    queued = {record.message_id for record in await world.rabbit.take(EVENTS)}
+    assert queued == {id_ for id_ in ids if not id_.startswith("platform:")}
+    await until(lambda: world.records, "the platform's goes out")
+    assert [(one.routing_key, one.message_id) for one in world.records] == [("platform.hello", "platform:1")]
