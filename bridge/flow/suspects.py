@@ -33,7 +33,7 @@ class Suspects:
         if not is_suspect(deaths):
             yield True
             return
-        self._log.warning("event.suspect", event_id=work.event.id, deaths=deaths, waiting=len(self._waiting))
+        self._log.info("event.suspect", event_id=work.event.id, deaths=deaths, waiting=len(self._waiting))
         called = await self._called(deaths)
         try:
             yield called
