@@ -90,20 +90,7 @@ async def working(senders: Senders, total: int) -> AsyncIterator[Callable[[], in
 
 
 async def queued(world: World) -> set[str]:
-    """The ids of all that is in the queue, which is empty then."""
-
-    def consume() -> set[str]:
-        with world.rabbit.channel() as channel:
-            left = channel.queue_declare(EVENTS, passive=True).method.message_count
-            found = set()
-            for _, properties, _ in channel.consume(EVENTS, auto_ack=True) if left else ():
-                found.add(properties.message_id)
-                left -= 1
-                if not left:
-                    break
-            return found
-
-    return await asyncio.to_thread(consume)
+    return {record.message_id for record in await world.rabbit.take(EVENTS)}
 
 
 async def listening(bridge: BridgeProcess) -> None:
