@@ -125,16 +125,14 @@ class Conversation:
         if type_ == COMPLETE:
             self.ending, self.ending_sequence = line, self.sequence
         self._notice(type_, said)
+        event_id = self.subject.event_id
         return self._stamp.messages(
             self.subject,
             type_,
-            ending_id(self.subject.event_id, type_) if type_ == COMPLETE else self._line_id(),
+            ending_id(event_id, type_) if type_ == COMPLETE else line_id(event_id, self.stream, self.sequence),
             line,
             {"sequence": self.sequence},
         )
-
-    def _line_id(self) -> str:
-        return line_id(self.subject.event_id, self.stream, self.sequence)
 
     def _notice(self, type_: str, said: Mapping[str, Any]) -> None:
         match type_:

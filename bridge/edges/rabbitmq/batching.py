@@ -38,10 +38,11 @@ MOST_UNCONFIRMED_BYTES = 32 * 1024 * 1024
 
 @dataclass(slots=True, eq=False)
 class Flying:
-    """A message and whom to tell. `refusal` is set by a return; `done` once its fate is known."""
+    """A message of so many bytes, and whom to tell. `refusal` is set by a return; `done` once its fate is known."""
 
     message: OutboundMessage
     receipt: Receipt
+    size: int
     sent_s: float = 0.0
     refusal: str | None = None
     done: bool = False
@@ -70,15 +71,19 @@ class Pipe:
             self.owner.miscounted(delivery_tag)
             return
         if multiple:
-            for _ in range(last + 1):
-                self._settle(self.flying[0], acked=acked)
-                self.flying.popleft()
+            over = [self.flying.popleft() for _ in range(last + 1)]
             self.first_tag += last + 1
         else:
-            self._settle(self.flying[last], acked=acked)
-            while self.flying and self.flying[0].done:
-                self.flying.popleft()
-                self.first_tag += 1
+            over = [self.flying[last]]
+        over = [flying for flying in over if not flying.done]
+        for flying in over:
+            flying.done = True
+            del self.ids[flying.message.message_id]
+            self.flying_bytes -= flying.size
+        while self.flying and self.flying[0].done:
+            self.flying.popleft()
+            self.first_tag += 1
+        self.owner.settled(over, None if acked else "the broker refused it (basic.nack)")
         self.owner.pump(self)
 
     def returned(self, message_id: str | None) -> None:
@@ -86,15 +91,6 @@ class Pipe:
         flying = self.ids.get(message_id or "")
         if flying is not None:
             flying.refusal = "no queue takes it"
-
-    def _settle(self, flying: Flying, *, acked: bool) -> None:
-        if flying.done:
-            return
-        message = flying.message
-        flying.done = True
-        del self.ids[message.message_id]
-        self.flying_bytes -= len(message.body)
-        self.owner.settled(flying, flying.refusal if acked else "the broker refused it (basic.nack)")
 
 
 class BatchingPublisher:
@@ -119,13 +115,14 @@ class BatchingPublisher:
 
     def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
         """Hand over; see the port."""
+        size = len(message.body)
         self._unconfirmed += 1
-        self._unconfirmed_bytes += len(message.body)
+        self._unconfirmed_bytes += size
         if self._unconfirmed > MOST_UNCONFIRMED or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES:
             self._roomy.clear()
         self._empty.clear()
         pipe = self._pipes[message.outbound]
-        pipe.waiting.append(Flying(message, receipt))
+        pipe.waiting.append(Flying(message, receipt, size))
         if not pipe.scheduled:
             self.pump(pipe)
 
@@ -156,7 +153,7 @@ class BatchingPublisher:
         self._generation = None
         for pipe in self._pipes:
             lost = [flying for flying in pipe.flying if not flying.done]
-            pipe.waiting.extendleft(Flying(flying.message, flying.receipt) for flying in reversed(lost))
+            pipe.waiting.extendleft(Flying(flying.message, flying.receipt, flying.size) for flying in reversed(lost))
             pipe.flying.clear()
             pipe.ids.clear()
             if pipe.channel is not None:
@@ -180,18 +177,20 @@ class BatchingPublisher:
             pipe.scheduled = True
             self._loop.call_soon(self._write, pipe)
 
-    def settled(self, flying: Flying, refusal: str | None) -> None:
-        """A message's fate is known."""
-        self._unconfirmed -= 1
-        self._unconfirmed_bytes -= len(flying.message.body)
+    def settled(self, over: list[Flying], refusal: str | None) -> None:
+        """The fate of these is known: refused, or, where nothing was returned, confirmed."""
+        self._unconfirmed -= len(over)
+        self._unconfirmed_bytes -= sum([flying.size for flying in over])
         if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
             self._roomy.set()
         if not self._unconfirmed:
             self._empty.set()
-        if refusal is None:
-            flying.receipt.confirmed(flying.message)
-        else:
-            flying.receipt.refused(flying.message, refusal)
+        for flying in over:
+            error = refusal or flying.refusal
+            if error is None:
+                flying.receipt.confirmed(flying.message)
+            else:
+                flying.receipt.refused(flying.message, error)
 
     def miscounted(self, delivery_tag: int) -> None:
         """A confirm of something that is not on its way: all counting is in doubt, and so is the generation."""
@@ -223,24 +222,24 @@ class BatchingPublisher:
             self.pump(pipe)
 
     def _batch(self, pipe: Pipe, encoder: FrameEncoder) -> bytes:
+        waiting, ids, now_s = pipe.waiting, pipe.ids, self._loop.time()
+        room, room_bytes, batch_bytes = WINDOW - len(pipe.flying), WINDOW_BYTES - pipe.flying_bytes, BATCH_BYTES
         parts: list[bytes] = []
-        size = 0
-        now_s = self._loop.time()
-        while pipe.waiting and size < BATCH_BYTES and len(pipe.flying) < WINDOW and pipe.flying_bytes < WINDOW_BYTES:
-            flying = pipe.waiting[0]
+        while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:
+            flying = waiting[0]
             message = flying.message
-            if message.message_id in pipe.ids:
+            if message.message_id in ids:
                 break  # returns go by id: the other one of this id must have been told of first
-            pipe.waiting.popleft()
+            waiting.popleft()
             flying.sent_s = now_s
             try:
                 frames = encoder.publish(message)
             except UNWRITABLE as error:
-                self._loop.call_soon(self.settled, flying, f"it cannot be written as AMQP: {error}")
+                self._loop.call_soon(self.settled, [flying], f"it cannot be written as AMQP: {error}")
                 continue
             parts.append(frames)
-            size += len(frames)
             pipe.flying.append(flying)
-            pipe.ids[message.message_id] = flying
-            pipe.flying_bytes += len(message.body)
+            ids[message.message_id] = flying
+            room, room_bytes, batch_bytes = room - 1, room_bytes - flying.size, batch_bytes - len(frames)
+        pipe.flying_bytes = WINDOW_BYTES - room_bytes
         return b"".join(parts)

@@ -64,8 +64,7 @@ class BrokerEntrance(BatchingPublisher):
         super().detach()
         waiting = list(self._pipe.waiting)
         self._pipe.waiting.clear()
-        for flying in waiting:
-            self.settled(flying, "the connection to the broker was lost")
+        self.settled(waiting, "the connection to the broker was lost")
 
     async def enqueue(self, message: OutboundMessage) -> None:
         """See the port."""
