@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -22,12 +22,12 @@ PLACE = re.compile(r"\{([^{}]*)\}")
 NAMES = ("channel_type", "channel", "type", "route", "service_id", "user_id", "conversation_id", "version_set")
 LONGEST_KEY_BYTES = 255
 MOST_TYPES = 100
+MOST_KEYS = 10_000
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
 
-@lru_cache(maxsize=4096)
-def confine(value: Hashable) -> str:
+def confine(value: object) -> str:
     """A routing-key part out of any value: whatever is not `[A-Za-z0-9_-]` becomes `_`; nothing becomes `_` too."""
     return _UNSAFE.sub("_", "" if value is None else str(value)) or "_"
 
@@ -42,11 +42,20 @@ class RoutingKey:
         self.template = template
         self._literals = PLACE.split(template)[::2]
         self._names = [name.strip() for name in PLACE.split(template)[1::2]]
+        self._known: dict[tuple[Hashable, ...], str] = {}
 
     def render(self, values: Mapping[str, Hashable]) -> str:
         """The key, at most 255 bytes. Values cannot add words to it: they are confined."""
-        parts = [confine(values.get(name)) for name in self._names]
-        key = "".join(chain.from_iterable(zip_longest(self._literals, parts, fillvalue="")))
+        parts = tuple([values.get(name) for name in self._names])
+        key = self._known.get(parts)
+        if key is None:
+            if len(self._known) >= MOST_KEYS:
+                self._known.clear()
+            key = self._known[parts] = self._rendered(parts)
+        return key
+
+    def _rendered(self, parts: tuple[Hashable, ...]) -> str:
+        key = "".join(chain.from_iterable(zip_longest(self._literals, map(confine, parts), fillvalue="")))
         return key.encode()[:LONGEST_KEY_BYTES].decode("utf-8", "ignore")
 
 

@@ -45,8 +45,25 @@ class Record:
 
     def requested(self, request: Request, conversation_id: str | None = None, watermark: str | None = None) -> "Record":
         """The record just before a request is sent."""
-        return replace(
-            self, request=request, conversation_id=conversation_id, watermark=watermark, announced=None, waits=0
+        return Record(request, conversation_id, self.stream, self.published, watermark, None, self.lost_stream)
+
+    def streaming(self, stream: str, *, lost_stream: bool) -> "Record":
+        """The record as this stream begins."""
+        return Record(
+            self.request, self.conversation_id, stream, 0, self.watermark, self.announced, lost_stream, self.waits
+        )
+
+    def seen(self, published: int, conversation_id: str | None, announced: str | None) -> "Record":
+        """The record when the stream has come so far."""
+        return Record(
+            self.request,
+            conversation_id,
+            self.stream,
+            published,
+            self.watermark,
+            announced,
+            self.lost_stream,
+            self.waits,
         )
 
     def cleared(self) -> "Record":

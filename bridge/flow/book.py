@@ -1,7 +1,6 @@
 """What the flow writes into the ledger and reads from it. Without a ledger the API is asked instead, and it is said."""
 
 from collections.abc import Awaitable, Collection
-from dataclasses import replace
 
 from bridge.core.ending import DeadLetter
 from bridge.core.ledger import Claim, Entry, Holder, State
@@ -45,7 +44,9 @@ class Book:
 
     async def requested(self, work: Work, stream: str) -> None:
         """About to send a request, whose answer will be this stream: from now on it may have reached the API."""
-        await self._write(work, State.REQUESTED, record=replace(work.record, stream=stream, published=0))
+        await self._write(
+            work, State.REQUESTED, record=work.record.streaming(stream, lost_stream=work.record.lost_stream)
+        )
 
     async def opened(self, work: Work) -> None:
         """The API has answered: the conversation is known, and the stream's first line is about to be published."""
@@ -53,7 +54,8 @@ class Book:
 
     async def answered(self, work: Work, ending: bytes, sequence: int) -> None:
         """The ending is known, and about to be published under this sequence."""
-        await self._write(work, State.ANSWERED, record=replace(work.record, published=sequence), ending=ending)
+        record = work.record.seen(sequence, work.record.conversation_id, work.record.announced)
+        await self._write(work, State.ANSWERED, record=record, ending=ending)
 
     def complete(self, work: Work) -> None:
         """Every message is confirmed; the event is about to be acknowledged.

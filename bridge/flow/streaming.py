@@ -97,7 +97,7 @@ class Streaming:
             facts = {"stream": None, "before": conversation.stream, "reason": "an earlier attempt left nothing"}
             self._own(work, f"{work.event.id}:{conversation.stream}:voided-before", facts, {})
         work.stream = conversation.stream
-        work.record = replace(work.record, stream=conversation.stream, published=0, lost_stream=False)
+        work.record = work.record.streaming(conversation.stream, lost_stream=False)
 
     def _own(self, work: Work, message_id: str, facts: Mapping[str, object], extra: Mapping[str, object]) -> None:
         work.outbox.put(self._stamp.own(work.subject, "bridge-voided", message_id, facts, extra))
@@ -162,12 +162,10 @@ class Streaming:
     def _note(work: Work, conversation: Conversation) -> None:
         """What is known of the request by now; not worked out anew for every line."""
         work.conversation_id = conversation.subject.conversation_id
-        work.record = replace(
-            work.record,
-            published=conversation.sequence,
-            conversation_id=work.conversation_id,
-            announced=conversation.announced_message_id,
-        )
+        if work.record.published != conversation.sequence:
+            work.record = work.record.seen(
+                conversation.sequence, work.conversation_id, conversation.announced_message_id
+            )
 
 
 def _within(deadline: asyncio.Timeout, seconds: float) -> None:

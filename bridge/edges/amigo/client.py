@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,39 +99,29 @@ class HttpClient:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, call: Call) -> Any:
-        """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.failure` names."""
-        async with self._answered(call) as response:
+    async def send(self, call: Call, headers: Mapping[str, str] | None = None) -> Any:
+        """The decoded JSON of a 2xx answer, None for an empty one; see `open`."""
+        async with await self.open(call, headers) as response:
             body = await self._read(call, response)
         try:
             return orjson.loads(body) if body else None
         except orjson.JSONDecodeError:
             raise Unreadable(f"{call.operation}: the answer is not JSON") from None
 
-    @asynccontextmanager
-    async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send the call; inside the context, chunks of the body until the server's clean end. Raises Lost at a cut."""
-        async with self._answered(call) as response:
-            yield self._chunks(call, response)
+    async def open(self, call: Call, headers: Mapping[str, str] | None = None) -> aiohttp.ClientResponse:
+        """The answer to a call, once it is known to be a 2xx one; a context manager that lets its connection go.
 
-    async def _chunks(self, call: Call, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
-            raise _translated(call, error, sent=True) from None
-
-    @asynccontextmanager
-    async def _answered(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to a call, once it is known to be a 2xx one."""
+        `headers` are sent in place of the call's own. Raises what `core.failure` names.
+        """
         if self._session is None:
             raise NotSent(f"{call.operation}: the client is closed")
         self._wait_no_longer(call)
+        headers = call.headers if headers is None else headers
         request = self._session.request(
             call.method,
             self._url(call),
             params=call.params,
-            headers=call.headers,
+            headers=headers,
             data=call.body,
             timeout=self._stream_timeout if call.stream else self._control_timeout,
             allow_redirects=False,
@@ -140,9 +130,22 @@ class HttpClient:
             response = await request
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise _translated(call, error, sent=False) from None
-        async with response:
-            await self._check(call, response)
-            yield response
+        wait_s = answer.retry_after_s(response.headers, time.time())
+        if not 200 <= response.status < 300:
+            async with response:
+                words = answer.words(await _error_body(response), (*self._secrets, *_secrets_in(headers)))
+                raise self._refusal(call, response.status, words, wait_s)
+        if wait_s is not None and answer.is_last(response.headers):
+            self._pace.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
+        return response
+
+    async def chunks(self, call: Call, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """The chunks of an answer's body until the server's clean end. Raises Lost at a cut."""
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
+            raise _translated(call, error, sent=True) from None
 
     def _url(self, call: Call) -> str:
         organization_id = call.organization_id or self._credentials.organization_id
@@ -155,21 +158,15 @@ class HttpClient:
             raise TooEarly(f"{call.operation}: the rate limit is used up for {wait_s:.1f} s more", wait_s)
         self._pace.called(call.user_id, call.operation, now_s)
 
-    async def _check(self, call: Call, response: aiohttp.ClientResponse) -> None:
-        """Raise for anything but 2xx, and learn from the rate-limit headers."""
-        wait_s = answer.retry_after_s(response.headers, time.time())
-        if 200 <= response.status < 300:
-            if answer.is_last(response.headers) and wait_s is not None:
-                self._pace.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
-            return
-        text = answer.words(await _error_body(response), (*self._secrets, *_secrets_of(call)))
-        if response.status == 429:
+    def _refusal(self, call: Call, status: int, words: str, wait_s: float | None) -> ApiError:
+        """What an answer that is no 2xx means; a 429 is remembered."""
+        if status == 429:
             wait_s = wait_s if wait_s is not None else WINDOW_S * (1 + secrets.randbelow(100) / 1000)
             self._pace.refused(call.user_id, call.operation, time.monotonic(), wait_s)
-            raise TooEarly(f"{call.operation} was answered 429: {text}", wait_s)
-        if response.status == 503:
-            raise Unavailable(f"{call.operation} was answered 503: {text}")
-        raise Refused(call.operation, response.status, text, wait_s)
+            return TooEarly(f"{call.operation} was answered 429: {words}", wait_s)
+        if status == 503:
+            return Unavailable(f"{call.operation} was answered 503: {words}")
+        return Refused(call.operation, status, words, wait_s)
 
     @staticmethod
     async def _read(call: Call, response: aiohttp.ClientResponse) -> bytes:
@@ -190,8 +187,8 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-def _secrets_of(call: Call) -> tuple[str, ...]:
-    token = (call.headers or {}).get("Authorization", "").removeprefix("Bearer ")
+def _secrets_in(headers: Mapping[str, str] | None) -> tuple[str, ...]:
+    token = (headers or {}).get("Authorization", "").removeprefix("Bearer ")
     return (token,) if token else ()
 
 

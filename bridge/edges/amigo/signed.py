@@ -1,8 +1,8 @@
 """Calls in a user's name: the token, one sign-in more after a 401 (contract, 6.2), resends, and pages of rows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ ONE_ATTEMPT = RetryPolicy(attempts=1)
 MOST_PAGES = 1000
 
 Answer = TypeVar("Answer")
+Ask = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
 
 
 class SignedClient:
@@ -41,13 +42,8 @@ class SignedClient:
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
         """Inside the context, chunks of the body until the server's clean end; what was opened is never sent again."""
-        async with AsyncExitStack() as stack:
-
-            def opened(signed: Call) -> Awaitable[AsyncIterator[bytes]]:
-                request: AbstractAsyncContextManager[AsyncIterator[bytes]] = self._client.stream(signed)
-                return stack.enter_async_context(request)
-
-            yield await self._resent(call, opened)
+        async with await self._resent(call, self._client.open) as response:
+            yield self._client.chunks(call, response)
 
     async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[dict[str, Any]]:
         """Every row of every page, once though it moved to the next page meanwhile. Raises Lost for what is no page."""
@@ -66,7 +62,7 @@ class SignedClient:
             offset = _next_offset(call, page.get("continuation_token"), offset, len(found))
         raise Lost(f"{call.operation}: more than {MOST_PAGES} pages")
 
-    async def _resent(self, call: Call, ask: Callable[[Call], Awaitable[Answer]]) -> Answer:
+    async def _resent(self, call: Call, ask: Ask[Answer]) -> Answer:
         attempt = 0
         while True:
             attempt += 1
@@ -78,28 +74,28 @@ class SignedClient:
                     raise
             await asyncio.sleep(wait_s)
 
-    async def _signed(self, call: Call, ask: Callable[[Call], Awaitable[Answer]]) -> Answer:
+    async def _signed(self, call: Call, ask: Ask[Answer]) -> Answer:
         """A 401 precedes any processing, so the same request may be sent once more with a fresh token."""
         token = await self.tokens.of(call.user_id)
         try:
-            return await ask(self._as(call, token))
+            return await ask(call, self._headers(call, token))
         except Refused as error:
             if error.status != 401:
                 raise
         self.tokens.drop(call.user_id, token)
         token = await self.tokens.of(call.user_id)
         try:
-            return await ask(self._as(call, token))
+            return await ask(call, self._headers(call, token))
         except Refused as error:
             if error.status != 401:
                 raise
             raise SignInRefused(f"a fresh token was refused: {error}") from None
 
-    def _as(self, call: Call, token: str) -> Call:
+    def _headers(self, call: Call, token: str) -> Mapping[str, str]:
         headers = {**(call.headers or {}), "Authorization": f"Bearer {token}"}
         if self._issuer is not None:
             headers["X-ORG-ID"] = self._issuer
-        return replace(call, headers=headers)
+        return headers
 
 
 def _rows(call: Call, page: object, name: str) -> list[dict[str, Any]]:
