@@ -7,7 +7,7 @@ claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a del
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from bridge.core.caution import CULPRIT
+from bridge.core.caution import CULPRIT, POISON
 from bridge.core.ending import ROWS, DeadLetter, Outcome
 from bridge.core.record import Record, Request
 
@@ -107,8 +107,8 @@ def plan(claim: Claim, *, redelivered: bool, replay: int) -> Plan:
         case State.FAILED if entry.ending is not None:
             return Plan.REPUBLISH
         case State.FAILED:
-            answered = entry.letter is not None and entry.letter.reason == UNDELIVERABLE
-            return Plan.RECONCILE if answered else Plan.START
+            unproved = entry.letter is not None and entry.letter.reason in (UNDELIVERABLE, POISON)
+            return Plan.RECONCILE if unproved else Plan.START
         case State.WAITING if not redelivered and not entry.record.needs_proof:
             return Plan.START
         case _:

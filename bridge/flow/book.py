@@ -40,6 +40,9 @@ class Book:
             entry = await self._ledger.find(work.event.id)
         except LedgerUnavailable:
             return 0
+        except Exception:
+            self._log.critical("ledger.unhandled", exc_info=True)
+            return 0
         return 0 if entry is None else entry.deaths
 
     async def requested(self, work: Work, stream: str) -> None:

@@ -97,14 +97,9 @@ class Dispatcher:
         """One attempt at an event, and what follows from how it ended; before the first, what the ledger says."""
         if work.planned:
             return await self._ended(work, self._interaction.attempt(work))
-        if not work.comes_again:
-            return await self._carried_out(work, await self._plan(work))
-        async with self._suspects.turn(work) as its_turn:
-            if not its_turn:
-                return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
-            return await self._carried_out(work, await self._plan(work))
-
-    async def _carried_out(self, work: Work, plan_: Plan) -> Settlement:
+        if work.comes_again and not await self._suspects.turn(work):
+            return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
+        plan_ = await self._plan(work)
         match plan_:
             case Plan.REPEAT:
                 return Acknowledge(repeat=True)
@@ -121,6 +116,10 @@ class Dispatcher:
                 return await self._ended(work, self._interaction.republish(work, work.entry))
             case _:
                 return await self._ended(work, self._interaction.attempt(work))
+
+    def left(self, work: Work) -> None:
+        """The event is in hand no more."""
+        self._suspects.left(work)
 
     async def _plan(self, work: Work) -> Plan:
         claim = await self._book.claim(work)
@@ -143,8 +142,10 @@ class Dispatcher:
         started_over = entry.state is State.FAILED and plan_ is not Plan.RESUME_FAILURE
         work.record = requests_of(entry, plan_)
         work.replay = work.incoming.replay if started_over else entry.replay
+        if started_over:
+            work.entry = replace(entry, deaths=0)
         if started_over and plan_ is Plan.START:
-            work.entry = replace(entry, ending=None, letter=None, deaths=0)
+            work.entry = replace(entry, deaths=0, ending=None, letter=None)
         else:
             work.attempt = max(work.attempt, entry.attempt)
         self._tally.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE)
@@ -189,6 +190,7 @@ class Dispatcher:
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more and finish what streams, for so many seconds. Returns how many events are left."""
+        self._suspects.stop()
         left = await self._lanes.stop(grace_s)
         if self._refusals:
             await asyncio.wait(self._refusals, timeout=min(grace_s, CLOSING_S))

@@ -32,6 +32,9 @@ class Handler(Protocol):
     async def handle(self, work: Work) -> Settlement:
         """One attempt, and what follows from it. Never raises."""
 
+    def left(self, work: Work) -> None:
+        """The event is in hand no more."""
+
 
 @dataclass(slots=True)
 class Lane:
@@ -172,8 +175,7 @@ class Lanes:
                 work = left[0]
                 await self._settling.park(work, after_s)
                 away[work.event.id].back_s = _now() + delay_level(after_s) + LATE_S
-                self._order.gone(work, away=True)
-                del self._in_hand[left.popleft().event.id]
+                self._gone(left.popleft(), away=True)
         except Exception:
             self._release(left)
             raise
@@ -187,8 +189,12 @@ class Lanes:
     def _release(self, works: "deque[Work] | tuple[Work, ...]") -> None:
         """Let go of events: settled ones, or, where something broke, left unacked, to be delivered again as new."""
         for work in works:
-            self._order.gone(work)
-            self._in_hand.pop(work.event.id, None)
+            self._gone(work)
+
+    def _gone(self, work: Work, *, away: bool = False) -> None:
+        self._order.gone(work, away=away)
+        self._in_hand.pop(work.event.id, None)
+        self._handler.left(work)
 
     async def _wait_for_gate(self, lane: Lane) -> None:
         """Wait for the gate as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""

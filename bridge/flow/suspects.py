@@ -1,19 +1,27 @@
 """Events with which processes have died are kept from dying together again (`core.caution`).
 
-    find ▸ deaths ▸ wait until few enough others like it are in hand ▸ claim ▸ handle
+    find ▸ deaths ▸ wait until few enough others like it are in hand ▸ claim ▸ handle ▸ … ▸ out of hand
 
 It is found out before the claim, for an event in hand at the next death counts as one that died with it.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from bridge.core.caution import is_suspect, together
 from bridge.flow.book import Book
 from bridge.flow.ports import Log
 from bridge.flow.work import Work
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """An event's place in the line: with how many deaths, and whether it has been called."""
+
+    event_id: str
+    deaths: int
+    called: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Suspects:
@@ -23,45 +31,50 @@ class Suspects:
         self._book = book
         self._patience_s = patience_s
         self._log = log
-        self._in_hand: list[int] = []
-        self._waiting: deque[tuple[int, asyncio.Event]] = deque()
+        self._in_hand: dict[str, int] = {}
+        self._waiting: deque[Place] = deque()
+        self._stopped = False
 
-    @asynccontextmanager
-    async def turn(self, work: Work) -> AsyncIterator[bool]:
-        """Inside the block, it is the event's turn; False where it did not come within the time to wait in memory."""
+    async def turn(self, work: Work) -> bool:
+        """Wait for the event's turn. False where it does not come before the event has been in memory for too long."""
+        if work.event.id in self._in_hand:
+            return True
         deaths = await self._book.deaths(work)
         if not is_suspect(deaths):
-            yield True
-            return
+            return True
         self._log.info("event.suspect", event_id=work.event.id, deaths=deaths, waiting=len(self._waiting))
-        called = await self._called(deaths)
-        try:
-            yield called
-        finally:
-            if called:
-                self._in_hand.remove(deaths)
-                self._call()
-
-    async def _called(self, deaths: int) -> bool:
-        place = (deaths, asyncio.Event())
+        place = Place(work.event.id, deaths)
         self._waiting.append(place)
         self._call()
         try:
-            async with asyncio.timeout(self._patience_s):
-                await place[1].wait()
+            async with asyncio.timeout_at(work.started_s + self._patience_s):
+                await place.called.wait()
         except TimeoutError:
             pass
         finally:
-            if not place[1].is_set():
+            if place in self._waiting:
                 self._waiting.remove(place)
-        return place[1].is_set()
+                self._call()
+        return place.called.is_set() and not self._stopped
+
+    def left(self, work: Work) -> None:
+        """The event is in hand no more."""
+        if self._in_hand.pop(work.event.id, None) is not None:
+            self._call()
+
+    def stop(self) -> None:
+        """Let nobody through any more."""
+        self._stopped = True
+        for place in self._waiting:
+            place.called.set()
+        self._waiting.clear()
 
     def _call(self) -> None:
         """Let the first ones in, as long as there is room for them beside those in hand."""
         while self._waiting:
-            deaths, called = self._waiting[0]
-            if len(self._in_hand) >= min(together(each) for each in (deaths, *self._in_hand)):
+            place = self._waiting[0]
+            if len(self._in_hand) >= min(together(deaths) for deaths in (place.deaths, *self._in_hand.values())):
                 return
             self._waiting.popleft()
-            self._in_hand.append(deaths)
-            called.set()
+            self._in_hand[place.event_id] = place.deaths
+            place.called.set()

@@ -208,7 +208,8 @@ async def test_an_older_schema_is_brought_up_to_date_and_a_later_one_refused(
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
         await ledger.claim("e1", DIGEST)
     await postgres.execute("ALTER TABLE amigo_bridge.events DROP COLUMN deaths", database)
-    await postgres.execute("DROP TABLE amigo_bridge.lives", database)
+    for name in ("host", "begun", "deaths"):
+        await postgres.execute(f"ALTER TABLE amigo_bridge.owners DROP COLUMN {name}", database)
     await postgres.execute("UPDATE amigo_bridge.version SET version = 1", database)
     with monkeypatch.context() as later:
         note = "ALTER TABLE amigo_bridge.events ADD COLUMN note text"

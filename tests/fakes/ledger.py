@@ -28,10 +28,7 @@ class FakeLedger:
     @property
     def in_hand(self) -> list[str]:
         """The ids of the events that this process has in hand."""
-        resting = FINAL | {State.WAITING}
-        return [
-            key for key, holder in self._holders.items() if holder is self and self.entries[key].state not in resting
-        ]
+        return [key for key, holder in self._holders.items() if holder is self and self.entries[key].state not in FINAL]
 
     def break_down(self, reason: str = "the disk is full") -> None:
         """Be unavailable."""
@@ -118,7 +115,7 @@ class FakeLedger:
 
     def _seen(self, event_id: str) -> Entry | None:
         entry = self.entries.get(event_id)
-        in_hand = entry is not None and entry.state not in FINAL | {State.WAITING}
+        in_hand = entry is not None and entry.state not in FINAL
         died = in_hand and getattr(self._holders.get(event_id), "_dead", False)
         return replace(entry, deaths=entry.deaths + 1) if entry is not None and died else entry
 

@@ -1,5 +1,6 @@
 """A fake ledger and the two real ones, with what can happen to each."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -108,6 +109,11 @@ class PostgresqlWorld(RealWorld):
         super().__init__(server.url(database), log)
         self._server = server
         self._database = database
+
+    async def kill(self, ledger: OpenLedger) -> None:
+        ledger._task.cancel()  # or it would say that it goes
+        await asyncio.wait((ledger._task,))
+        await self.end(ledger)
 
     async def break_down(self) -> None:
         await self._server.execute(f"ALTER DATABASE {self._database} ALLOW_CONNECTIONS false")

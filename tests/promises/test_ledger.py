@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.ending import DeadLetter
-from bridge.core.ledger import Claim, Entry, Holder, State
+from bridge.core.ledger import FINAL, Claim, Entry, Holder, State
 from bridge.core.record import Record, Request
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
 from tests.edges.logbook import Logbook
@@ -208,7 +208,7 @@ async def test_what_a_process_that_is_gone_had_is_the_next_ones(world: World, st
 
 @pytest.mark.parametrize("state", State)
 async def test_a_death_is_counted_for_what_the_process_had_in_hand(world: World, state: State) -> None:
-    in_hand = state in (State.CLAIMED, State.REQUESTED, State.OPEN, State.ANSWERED)
+    in_hand = state not in FINAL
     entry = Entry("e1", state, DIGEST)
     for deaths in range(3):
         process = await world.process()

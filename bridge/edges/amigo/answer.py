@@ -52,9 +52,9 @@ def _seconds(value: str | None, now_s: float) -> float | None:
         return seconds
     try:
         at = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now_s
+    except (TypeError, ValueError, OverflowError):
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now_s
 
 
 def _number(value: str | None) -> float | None:

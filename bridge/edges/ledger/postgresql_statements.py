@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.core.ledger import Holder
 from bridge.edges.ledger.asks import Ask
-from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, NOT_IN_HAND, UNFINISHED_KEEPS
+from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
@@ -49,21 +49,15 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     """
     ALTER TABLE amigo_bridge.events ADD COLUMN deaths integer NOT NULL DEFAULT 0;
-    CREATE TABLE amigo_bridge.lives (
-        host text PRIMARY KEY,
-        owner text NOT NULL,
-        deaths integer NOT NULL DEFAULT 0,
-        begun boolean NOT NULL DEFAULT true,
-        changed_at timestamptz NOT NULL DEFAULT now()
-    );
+    ALTER TABLE amigo_bridge.owners ADD COLUMN host text, ADD COLUMN begun boolean NOT NULL DEFAULT false,
+        ADD COLUMN deaths integer NOT NULL DEFAULT 0;
     """,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
 FINAL = ", ".join(f"'{state}'" for state in FINAL_STATES)
-RESTING = ", ".join(f"'{state}'" for state in NOT_IN_HAND)
 LAPSED = "NOT EXISTS (SELECT FROM amigo_bridge.owners o WHERE o.owner = e.owner AND o.until > now())"
-DIED = f"CASE WHEN e.owner <> $1 AND e.state NOT IN ({RESTING}) AND {LAPSED} THEN 1 ELSE 0 END"
+DIED = f"CASE WHEN e.owner <> $1 AND e.state NOT IN ({FINAL}) AND {LAPSED} THEN 1 ELSE 0 END"
 """1 where a process that is gone had the event in hand; $1 is who asks."""
 
 # Read from the catalogue's tables: what `to_regclass` has not found it goes on not finding while waiting for the lock.
@@ -112,13 +106,14 @@ FIND = f"SELECT e.event_id, {FOUND} FROM amigo_bridge.events e WHERE e.event_id 
 
 # Whose host is the same is the next one there: it begins when the one before it has ended, however that was.
 BEGUN = """
-INSERT INTO amigo_bridge.lives AS l (host, owner) VALUES ($1, $2)
-ON CONFLICT (host) DO UPDATE SET owner = excluded.owner, begun = true, changed_at = now(),
-deaths = l.deaths + CASE WHEN l.begun AND l.owner <> excluded.owner THEN 1 ELSE 0 END
-RETURNING deaths
+UPDATE amigo_bridge.owners SET host = $2, begun = true, deaths = coalesce((
+    SELECT CASE WHEN before.begun THEN before.deaths + 1 ELSE 0 END FROM amigo_bridge.owners before
+    WHERE before.host = $2 AND before.owner <> $1 ORDER BY before.until DESC LIMIT 1
+), 0)
+WHERE owner = $1 RETURNING deaths
 """
 
-LIVES_ON = "UPDATE amigo_bridge.lives SET deaths = 0, begun = false, changed_at = now() WHERE host = $1 AND owner = $2"
+LIVES_ON = "UPDATE amigo_bridge.owners SET begun = false, deaths = 0 WHERE host = $1"
 
 RENEW = """
 INSERT INTO amigo_bridge.owners (owner, until) VALUES ($1, now() + $2::float8 * interval '1 second')
@@ -137,7 +132,6 @@ DELETE FROM amigo_bridge.events WHERE event_id IN (
 """  # noqa: S608 - of constants
 
 PURGE_OWNERS = f"DELETE FROM amigo_bridge.owners WHERE until < now() - interval '{LAPSED_OWNERS}'"  # noqa: S608
-PURGE_LIVES = f"DELETE FROM amigo_bridge.lives WHERE changed_at < now() - interval '{LAPSED_OWNERS}'"  # noqa: S608
 
 Connection = Any
 Answer = tuple[Holder, Sequence[Any] | None, float]
@@ -206,13 +200,13 @@ async def find(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[
 
 async def begun(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[int]:
     """The owner begins; see the port."""
-    deaths: int = await connection.fetchval(BEGUN, socket.gethostname(), owner)
+    deaths: int = await connection.fetchval(BEGUN, owner, socket.gethostname())
     return [deaths] * len(asks)
 
 
-async def lives_on(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[None]:
+async def lives_on(connection: Connection, _: str, asks: Sequence[Ask]) -> list[None]:
     """The owner has outlived the beginning, or ends in good order."""
-    await connection.execute(LIVES_ON, socket.gethostname(), owner)
+    await connection.execute(LIVES_ON, socket.gethostname())
     return [None] * len(asks)
 
 
@@ -229,7 +223,6 @@ async def go(connection: Connection, owner: str) -> None:
 async def purge(connection: Connection, keep_s: float) -> int:
     """One step of removing what is too old; how many entries went. See `sqlite_file` for what goes when."""
     await connection.execute(PURGE_OWNERS)
-    await connection.execute(PURGE_LIVES)
     done: str = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
     return int(done.removeprefix("DELETE "))
 

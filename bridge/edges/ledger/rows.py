@@ -17,8 +17,6 @@ from bridge.flow.ports import LedgerUnavailable
 COLUMNS = ("state", "digest", "attempt", "replay", "deaths", "record", "letter", "ending")
 DEATHS = COLUMNS.index("deaths")
 FINAL_STATES = (State.COMPLETE.value, State.FAILED.value)
-NOT_IN_HAND = (*FINAL_STATES, State.WAITING.value)
-"""States in which an event is nobody's, whoever had it last."""
 UNFINISHED_KEEPS = 4
 """After how many times `keep` without a change an entry is removed that never came to its end."""
 
@@ -58,7 +56,7 @@ def claimed_row(digest: bytes) -> tuple[Any, ...]:
 
 def died_with(row: Row) -> tuple[Any, ...]:
     """The row of an event that a dead process had in hand."""
-    if row[0] in NOT_IN_HAND:
+    if row[0] in FINAL_STATES:
         return tuple(row)
     return (*row[:DEATHS], row[DEATHS] + 1, *row[DEATHS + 1 :])
 

@@ -91,6 +91,8 @@ class Consumer:
         self._log = log
         self._desired = Desired()
         self._desired.paused.set()
+        self.began = asyncio.Event()
+        """Set once something has been consumed from, for the first time."""
         self._feeds: dict[str, Feed] = {}
         self._retired: list[Feed] = []
         self._replacing: set[str] = set()
@@ -194,7 +196,6 @@ class Consumer:
             await self._desired.paused.wait()
         for feed in (*self._feeds.values(), *self._retired):
             await feed.acks.all_written()
-        for feed in self._feeds.values():
             await asyncio.sleep(feed.acks.written_s + SETTLE_S - _now())
         while self._background:
             await asyncio.wait(set(self._background))
@@ -236,6 +237,7 @@ class Consumer:
         callback = partial(self._deliver, feed, generation)
         await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
         self._feeds[queue] = feed
+        self.began.set()
         self._desired.paused.clear()
 
     async def _retire(self, feed: Feed) -> None:

@@ -125,6 +125,7 @@ class Session:
     async def _outlive(self) -> None:
         """Consume for so long that whatever ends the process later, it is not what was consumed at the beginning."""
         if not self._outlived:
+            await self._consumer.began.wait()
             await asyncio.sleep(QUICK_S)
             self._outlived = True
             with suppress(LedgerUnavailable):
