@@ -22,9 +22,8 @@ from bridge.flow.ports import LedgerUnavailable, Log
 
 MOST_AT_ONCE = 1_000
 """Calls in one commit."""
-PACE_S, LONGEST_PACE_S = 0.001, 0.05
-"""From one commit to the next: so long for each call that was carried, and at most so long, which some hundred
-conversations a second bring about. Their lines gather meanwhile, and that saves more than the commits themselves."""
+PACE_S, LONGEST_PACE_S = 0.001, 0.02
+"""From one commit to the next: so long for each call that was carried, and at most so long."""
 PURGE_EVERY_S = 60.0
 CLOSING_S = 10.0
 REPLACED = "the file was deleted or moved: what is at its place now is used, if need be made anew"
