@@ -192,7 +192,8 @@ class Tail:
         self._file = world.folder / f"tail-{len(arguments)}.out"
         with self._file.open("wb") as sink:
             self._process = subprocess.Popen(
-                command("tail", "--config", world.bridges[0].file.name, *arguments),
+                # A run of the tests in the background of a shell ignores SIGINT, and so would its children.
+                ["env", "--default-signal=INT", *command("tail", "--config", world.bridges[0].file.name, *arguments)],
                 cwd=world.folder,
                 env=environment(),
                 stdout=sink,
