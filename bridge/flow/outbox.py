@@ -76,9 +76,7 @@ class Outbox:
         if self._tries:
             self._tries.pop(message, None)
         self.counts.confirmed += 1
-        self._unconfirmed -= 1
-        if self._changed is not None and (not self._unconfirmed or self._error is not None):
-            self._changed.set()
+        self._done()
 
     def refused(self, message: OutboundMessage, error: str) -> None:
         self.counts.refused += 1

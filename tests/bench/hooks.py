@@ -27,7 +27,7 @@ from tests.bench.contestants import BRIDGE, HOST, ROOT, Contestant
 from tests.bench.figures import quantile
 from tests.bench.machine import Stopwatch
 from tests.bench.plain_hook import SECRET
-from tests.bench.rig import Rig, Stuck
+from tests.bench.rig import POLL_S, Rig, Stuck
 
 CONNECTIONS = 64
 WARM_UP_S = 1.0
@@ -261,5 +261,5 @@ def _await(child: Child, port: int) -> None:
             pass
         if child.exit_status is not None:
             break
-        time.sleep(0.1)
+        time.sleep(POLL_S)
     raise Stuck(f"it takes no webhooks: {child.tail(5)}")

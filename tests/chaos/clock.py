@@ -45,9 +45,7 @@ async def stepped(field: Field, times: int) -> None:
         await field.struck(alive=True)
         await asyncio.sleep(field.dice.uniform(0.5, 2))
         if field.dice.random() < 0.5:
-            bridge.kill()
-            bridge.start()
-            await bridge.ready()
+            await bridge.die()
         _set(field.folder, RIGHT)
     await load.end()
     await field.settle()

@@ -28,6 +28,7 @@ from tests.system.events import event
 from tests.system.rabbit import AGENT, DEAD, DELAYS_S, EVENTS, Outgoing, Rabbit, Subscriber
 from tests.system.world import merged
 
+POLL_S = 0.05
 MARK = "chaos-mark"
 JOINING = 0.3
 """The share of events whose user may have an open conversation, which they are delivered into."""
@@ -86,11 +87,7 @@ class Field:
         now_s = time.monotonic()
         for message in messages:
             self.sent.setdefault(json.loads(message.body)["id"], now_s)
-        while True:
-            try:
-                return await self.rabbit.publish(*messages)
-            except UNREACHABLE:
-                await asyncio.sleep(0.1)
+        await self._published(*messages)
 
     async def struck(self, *, marked: bool = True, alive: bool = False) -> None:
         """A fault has just happened: what the subscriber gets from here on is progress after it.
@@ -124,7 +121,7 @@ class Field:
                 return
             if time.monotonic() > deadline:
                 break
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(POLL_S)
         for _ in range(len(open_) - queued):
             self.verdict.found("early_acks", f"{queued} messages are left for {len(open_)} open events: {open_[:9]}")
 
@@ -133,7 +130,7 @@ class Field:
         deadline = time.monotonic() + bound_s
         calm = 0
         while calm < 2 and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(POLL_S)
             calm = calm + 1 if await self._at_rest() else 0
         await self._drained()
         await self._collect_letters()
@@ -186,16 +183,18 @@ class Field:
                 return record.at - at_s
         return None
 
+    async def _published(self, *messages: Outgoing) -> None:
+        while True:
+            try:
+                return await self.rabbit.publish(*messages)
+            except UNREACHABLE:
+                await asyncio.sleep(POLL_S)
+
     async def _drained(self) -> None:
         """The subscriber has everything that was confirmed before."""
         mark = f"{MARK}-{next(self._marks)}"
         properties = pika.BasicProperties(type=MARK, message_id=mark, correlation_id=mark, delivery_mode=2)
-        while True:
-            try:
-                await self.rabbit.publish(Outgoing(b"{}", properties, MARK, AGENT))
-                break
-            except UNREACHABLE:
-                await asyncio.sleep(0.1)
+        await self._published(Outgoing(b"{}", properties, MARK, AGENT))
         deadline = time.monotonic() + 60
         while not any(record.message_id == mark for record in reversed(self._subscriber.records[-500:])):
             if time.monotonic() > deadline:

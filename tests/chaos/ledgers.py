@@ -46,9 +46,7 @@ async def disk_full(field: Field, times: int) -> None:
                     file.write(b"x" * 4096)
             await asyncio.sleep(field.dice.uniform(*FILL_S))
             if field.dice.random() < 0.5:
-                bridge.kill()
-                bridge.start()
-                await bridge.ready()
+                await bridge.die()
             filler.unlink()
         await load.end()
         await field.settle()

@@ -55,6 +55,12 @@ class Replica:
         if self._child is not None:
             self._child.kill()
 
+    async def die(self) -> None:
+        """kill -9, and the next process, once that is ready."""
+        self.kill()
+        self.start()
+        await self.ready()
+
     def terminate(self) -> None:
         """SIGTERM."""
         assert self._child is not None

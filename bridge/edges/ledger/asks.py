@@ -1,6 +1,7 @@
 """Calls of the port on their way to the database. Those that wait at the same time are carried out together."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -167,7 +168,7 @@ class Asks:
         self.tried.set()
 
 
-class AskedLedger:
+class AskedLedger(ABC):
     """What the ledgers have in common: calls that are put, and told of. Each adds the worker that carries them out."""
 
     def __init__(self, log: Log) -> None:
@@ -229,6 +230,6 @@ class AskedLedger:
             self._asks.put_soon(Kind.LIVES_ON, PROCESS)
         self._asks.close()
 
+    @abstractmethod
     async def _work(self) -> None:
         """Carry out what is asked, until the end."""
-        raise NotImplementedError
