@@ -253,7 +253,7 @@ async def test_a_deleted_queue_ends_the_generation(build: Build) -> None:
     await rig.rabbit.publish(*numbered(1))
     (held,) = await rig.delivered(1)
     await rig.rabbit.delete_queue(EVENTS)
-    await until(lambda: not held.alive, "the right to ack is gone", 2)
+    await until(lambda: not held.alive, "the right to ack is gone", 10)
     assert held.ack() is False
 
 

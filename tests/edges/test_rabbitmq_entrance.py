@@ -74,7 +74,7 @@ async def test_an_exchange_that_is_not_there_ends_the_generation_and_no_sender_w
 async def test_without_a_connection_it_is_refused_at_once(build: Build) -> None:
     rig = build()
     with pytest.raises(NotTaken, match="no connection"):
-        await asyncio.wait_for(rig.entrance.enqueue(hook(1)), 0.1)
+        await asyncio.wait_for(rig.entrance.enqueue(hook(1)), 5)
     await idle(build, vhost=rig.vhost)
 
 
@@ -82,7 +82,7 @@ async def test_while_the_broker_blocks_it_is_refused_at_once(build: Build) -> No
     rig = await idle(build)
     rig.publisher.blocked = True
     with pytest.raises(NotTaken, match="blocks"):
-        await asyncio.wait_for(rig.entrance.enqueue(hook(1)), 0.1)
+        await asyncio.wait_for(rig.entrance.enqueue(hook(1)), 5)
     rig.publisher.blocked = False
 
 

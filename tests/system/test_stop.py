@@ -80,13 +80,13 @@ async def test_sigterm_finishes_what_streams_and_readiness_goes_first(world: Wor
     bridge.signal(signal.SIGTERM)
     await bridge.not_ready(2)
     await world.publish(event("later"))
-    await until(lambda: world.rabbit.ready_is(EVENTS, 1), "it consumes no more", 3)
+    await until(lambda: world.rabbit.ready_is(EVENTS, 1), "it consumes no more", 10)
     await stays(bridge.is_not_ready, "/readyz keeps answering 503", 0.5)
     alive = await bridge.get("/livez")
     assert alive is not None
     assert alive[0] == 200
     gate.open()
-    assert await bridge.exit_status(5) == 0
+    assert await bridge.exit_status(15) == 0
     assert world.ended == set(ids)
     assert world.fake.truth.talks_of(text_of("later")) == []
     assert await world.rabbit.ready_count(EVENTS) == 1
