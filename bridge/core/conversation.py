@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from bridge.core.outbound import OutboundMessage, Stamp, Subject, ending_id, line_id
+from bridge.core.outbound import OutboundMessage, Stamp, Subject, ending_id, line_ids
 
 COMPLETE = "interaction-complete"
 LONGEST_TYPE_BYTES = 200
@@ -63,6 +63,8 @@ NEXT: Mapping[Stage, Mapping[Signal, Stage]] = {
     Stage.UNKNOWN: {Signal.ENDED: Stage.UNKNOWN, Signal.CUT: Stage.UNKNOWN},
 }
 LISTENING = frozenset({Stage.OPEN, Stage.COMPLETE})
+TELLING = frozenset({"conversation-created", "user-message-available", COMPLETE, "error"})
+"""The types of line that say something about the conversation, beside what they are to subscribers."""
 
 
 class Conversation:
@@ -79,6 +81,7 @@ class Conversation:
         self.error = ""
         self.error_code: int | None = None
         self._stamp = stamp
+        self._ids = line_ids(subject.event_id, stream)
         self._stage = Stage.REQUESTED
 
     @property
@@ -111,28 +114,31 @@ class Conversation:
 
     def receive(self, line: bytes) -> list[OutboundMessage]:
         """The messages of one line: its own bytes, once an outbound. A line that is not JSON cuts the stream."""
-        if not self.listening:
+        if self._stage not in LISTENING:
             return []
         try:
-            said = _parsed(line)
-        except ValueError as error:
-            self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
-            return []
-        type_ = _type(said)
+            said = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            try:
+                said = _leniently(line)
+            except ValueError as error:
+                self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
+                return []
+        type_ = said.get("type") if type(said) is dict else None
+        if type(type_) is not str or not type_.isascii() or not 0 < len(type_) <= LONGEST_TYPE_BYTES:
+            type_ = _type(type_)
         if type_ == COMPLETE and self.complete:
             return []  # one ending an event: a second one on the stream says nothing new
-        self.sequence += 1
+        sequence = self.sequence = self.sequence + 1
         if type_ == COMPLETE:
-            self.ending, self.ending_sequence = line, self.sequence
-        self._notice(type_, said)
-        event_id = self.subject.event_id
-        return self._stamp.messages(
-            self.subject,
-            type_,
-            ending_id(event_id, type_) if type_ == COMPLETE else line_id(event_id, self.stream, self.sequence),
-            line,
-            {"sequence": self.sequence},
-        )
+            self.ending, self.ending_sequence = line, sequence
+        if type_ in TELLING:
+            self._notice(type_, said)
+        else:
+            self._advance(Signal.SAID)
+        subject = self.subject
+        message_id = ending_id(subject.event_id, type_) if type_ == COMPLETE else f"{self._ids}{sequence}"
+        return self._stamp.messages(subject, type_, message_id, line, {"sequence": sequence})
 
     def _notice(self, type_: str, said: Mapping[str, Any]) -> None:
         match type_:
@@ -150,20 +156,9 @@ class Conversation:
                 self.error_code = code if isinstance(code, int) else None
                 self.error = _words(said.get("error_description") or said.get("message")) or "error on the stream"
                 self._advance(Signal.ERRED)
-            case _:
-                self._advance(Signal.SAID)
 
     def _advance(self, signal: Signal) -> None:
         self._stage = NEXT[self._stage][signal]
-
-
-def _parsed(line: bytes) -> Mapping[str, Any]:
-    """The line as a mapping; what is JSON but no object is an empty one. Raises ValueError."""
-    try:
-        said = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        said = _leniently(line)
-    return said if isinstance(said, dict) else {}
 
 
 def _leniently(line: bytes) -> Any:
@@ -179,13 +174,11 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < LONGEST_NUMBER else float(digits)
 
 
-def _type(said: Mapping[str, Any]) -> str:
-    type_ = said.get("type")
-    if not isinstance(type_, str) or not type_:
+def _type(said: object) -> str:
+    """The type of a line that says an odd one, or none: one that can be written into a header."""
+    if not isinstance(said, str) or not said:
         return "unknown"
-    if type_.isascii() and len(type_) <= LONGEST_TYPE_BYTES:
-        return type_
-    return type_.encode("utf-8", "replace")[:LONGEST_TYPE_BYTES].decode("utf-8", "ignore")
+    return said.encode("utf-8", "replace")[:LONGEST_TYPE_BYTES].decode("utf-8", "ignore")
 
 
 def _words(value: object) -> str:

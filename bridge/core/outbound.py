@@ -212,21 +212,25 @@ class Stamp:
         """One message an outbound; `extra` are its own headers (`stream`, `sequence`, `recovered`)."""
         now_s = int(self.clock())
         letterhead = subject.letterhead
-        return [
-            OutboundMessage(
-                to.index,
-                to.outbound.exchange,
-                to.routing_key,
-                body,
-                type_,
-                message_id,
-                now_s,
-                letterhead,
-                _with_cloudevents(extra, type_, message_id, subject, now_s) if to.outbound.cloudevents else extra,
-                to.outbound.required,
+        made = []
+        for to in subject.addresses.get(type_) or self._addresses(subject, type_):
+            outbound = to.outbound
+            own = _with_cloudevents(extra, type_, message_id, subject, now_s) if outbound.cloudevents else extra
+            made.append(
+                OutboundMessage(
+                    to.index,
+                    outbound.exchange,
+                    to.routing_key,
+                    body,
+                    type_,
+                    message_id,
+                    now_s,
+                    letterhead,
+                    own,
+                    outbound.required,
+                )
             )
-            for to in subject.addresses.get(type_) or self._addresses(subject, type_)
-        ]
+        return made
 
     def own(
         self, subject: Subject, type_: str, message_id: str, facts: Mapping[str, Any], extra: Mapping[str, Any]
@@ -249,9 +253,9 @@ class Stamp:
         return found
 
 
-def line_id(event_id: str, stream: str, sequence: int) -> str:
-    """The message id of a line of a stream that is not the ending."""
-    return f"{event_id}:{stream}:{sequence}"
+def line_ids(event_id: str, stream: str) -> str:
+    """What the message ids of a stream's lines begin with, but for the ending's; the sequence follows."""
+    return f"{event_id}:{stream}:"
 
 
 def ending_id(event_id: str, type_: str) -> str:

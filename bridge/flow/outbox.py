@@ -19,7 +19,6 @@ class Counts:
     """What happened to the messages of one event."""
 
     published: int = 0
-    confirmed: int = 0
     refused: int = 0
     lost: int = 0
 
@@ -50,12 +49,13 @@ class Outbox:
 
     def put(self, messages: Iterable[OutboundMessage]) -> None:
         """Hand messages over, in order, without waiting."""
+        publish = self._publisher.publish
         for message in messages:
             self._unconfirmed += 1
-            self.counts.published += 1
             if message.type == COMPLETE:
                 self.ended.add(message.outbound)
-            self._publisher.publish(message, self)
+            publish(message, self)
+            self.counts.published += 1
 
     async def all_confirmed(self) -> None:
         """Return when the broker has confirmed everything that was put. Raises Undeliverable where it will not."""
@@ -75,8 +75,9 @@ class Outbox:
     def confirmed(self, message: OutboundMessage) -> None:
         if self._tries:
             self._tries.pop(message, None)
-        self.counts.confirmed += 1
-        self._done()
+        self._unconfirmed -= 1
+        if not self._unconfirmed and self._changed is not None:
+            self._changed.set()
 
     def refused(self, message: OutboundMessage, error: str) -> None:
         self.counts.refused += 1
@@ -88,14 +89,11 @@ class Outbox:
         if wait_s is None:
             del self._tries[message]
             self._error = f"{message.exchange} refused {message.routing_key}: {error}"
-            self._done()
+            self._unconfirmed -= 1
+            if self._changed is not None:
+                self._changed.set()
         else:
             asyncio.get_running_loop().call_later(wait_s, self._publisher.publish, message, self)
 
     def lost(self, message: OutboundMessage) -> None:
         self.counts.lost += 1
-
-    def _done(self) -> None:
-        self._unconfirmed -= 1
-        if self._changed is not None and (not self._unconfirmed or self._error is not None):
-            self._changed.set()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.channel import CHANNELS
-from bridge.core.outbound import NAMES, Outbound, RoutingKey, Subject, confine, ending_id, line_id
+from bridge.core.outbound import NAMES, Outbound, RoutingKey, Subject, confine, ending_id, line_ids
 from tests.core.making import HEX, NOW_S, OTHER_HEX, routed, stamp, subject, thrown
 
 CONFINED = re.compile(r"[A-Za-z0-9_-]+")
@@ -205,14 +205,14 @@ def test_cloudevents_subject_is_absent_where_no_conversation_is_known() -> None:
 
 
 def test_the_forms_of_message_ids() -> None:
-    assert line_id("e-1", "0123456789ab", 7) == "e-1:0123456789ab:7"
+    assert line_ids("e-1", "0123456789ab") + "7" == "e-1:0123456789ab:7"
     assert ending_id("e-1", "interaction-complete") == "e-1:interaction-complete"
 
 
 def test_the_longest_event_id_leaves_room_for_every_message_id() -> None:
     longest = "é" * 100
     for message_id in (
-        line_id(longest, "0" * 12, 10**9),
+        line_ids(longest, "0" * 12) + str(10**9),
         ending_id(longest, "bridge-coalesced") + ":1000000",
         ending_id(longest, "recommended-responses"),
         f"{longest}:{'0' * 12}:voided-before",

@@ -34,29 +34,30 @@ BATCH_BYTES = 256 * 1024
 MOST_UNCONFIRMED = 20_000
 MOST_UNCONFIRMED_BYTES = 32 * 1024 * 1024
 """What may be handed over and unconfirmed before `room` makes the streams wait."""
+NACKED = "the broker refused it (basic.nack)"
+UNROUTED = "no queue takes it"
 
 
-@dataclass(slots=True, eq=False)
-class Flying:
-    """A message of so many bytes, and whom to tell. `refusal` is set by a return; `done` once its fate is known."""
-
-    message: OutboundMessage
-    receipt: Receipt
-    size: int
-    sent_s: float = 0.0
-    refusal: str | None = None
-    done: bool = False
+Handed = tuple[OutboundMessage, Receipt, int]
+"""A message, whom to tell, and the bytes of its body."""
 
 
 @dataclass(slots=True, eq=False)
 class Pipe:
-    """One outbound: what waits, and what flies, oldest first. The first that flies has delivery tag `first_tag`."""
+    """One outbound: what waits, and what flies, oldest first. The first that flies has delivery tag `first_tag`.
+
+    None stands for one whose fate was known before that of an earlier one. `ids` are those of the messages that fly,
+    `unrouted` those of them that came back; `batches` are, for each write, the tag after its last and when it was
+    (event loop time).
+    """
 
     owner: "BatchingPublisher"
     index: int
-    waiting: deque[Flying] = field(default_factory=deque)
-    flying: deque[Flying] = field(default_factory=deque)
-    ids: dict[str, Flying] = field(default_factory=dict)
+    waiting: deque[Handed] = field(default_factory=deque)
+    flying: deque[Handed | None] = field(default_factory=deque)
+    ids: set[str] = field(default_factory=set)
+    unrouted: set[str] = field(default_factory=set)
+    batches: deque[tuple[int, float]] = field(default_factory=deque)
     first_tag: int = 1
     flying_bytes: int = 0
     scheduled: bool = False
@@ -66,31 +67,33 @@ class Pipe:
 
     def told(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
         """A confirm of the broker; see Teller."""
-        last = delivery_tag - self.first_tag if delivery_tag else len(self.flying) - 1
-        if not 0 <= last < len(self.flying):
+        flying = self.flying
+        last = delivery_tag - self.first_tag if delivery_tag else len(flying) - 1
+        if not 0 <= last < len(flying):
             self.owner.miscounted(delivery_tag)
             return
         if multiple:
-            over = [self.flying.popleft() for _ in range(last + 1)]
+            found = [flying.popleft() for _ in range(last + 1)]
             self.first_tag += last + 1
         else:
-            over = [self.flying[last]]
-        over = [flying for flying in over if not flying.done]
-        for flying in over:
-            flying.done = True
-            del self.ids[flying.message.message_id]
-            self.flying_bytes -= flying.size
-        while self.flying and self.flying[0].done:
-            self.flying.popleft()
+            found = [flying[last]]
+            flying[last] = None
+        while flying and flying[0] is None:
+            flying.popleft()
             self.first_tag += 1
-        self.owner.settled(over, None if acked else "the broker refused it (basic.nack)")
+        while self.batches and self.batches[0][0] <= self.first_tag:
+            self.batches.popleft()
+        over = [handed for handed in found if handed is not None]
+        for message, _, size in over:
+            self.ids.remove(message.message_id)
+            self.flying_bytes -= size
+        self.owner.settled(over, None if acked else NACKED, self.unrouted)
         self.owner.pump(self)
 
     def returned(self, message_id: str | None) -> None:
         """A return of the broker; see Teller."""
-        flying = self.ids.get(message_id or "")
-        if flying is not None:
-            flying.refusal = "no queue takes it"
+        if message_id is not None and message_id in self.ids:
+            self.unrouted.add(message_id)
 
 
 class BatchingPublisher:
@@ -116,13 +119,14 @@ class BatchingPublisher:
     def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
         """Hand over; see the port."""
         size = len(message.body)
+        if not self._unconfirmed:
+            self._empty.clear()
         self._unconfirmed += 1
         self._unconfirmed_bytes += size
         if self._unconfirmed > MOST_UNCONFIRMED or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES:
             self._roomy.clear()
-        self._empty.clear()
         pipe = self._pipes[message.outbound]
-        pipe.waiting.append(Flying(message, receipt, size))
+        pipe.waiting.append((message, receipt, size))
         if not pipe.scheduled:
             self.pump(pipe)
 
@@ -152,15 +156,17 @@ class BatchingPublisher:
         """The generation has ended: what flies is lost to it, and waits for the next one."""
         self._generation = None
         for pipe in self._pipes:
-            lost = [flying for flying in pipe.flying if not flying.done]
-            pipe.waiting.extendleft(Flying(flying.message, flying.receipt, flying.size) for flying in reversed(lost))
+            lost = [handed for handed in pipe.flying if handed is not None]
+            pipe.waiting.extendleft(reversed(lost))
             pipe.flying.clear()
             pipe.ids.clear()
+            pipe.unrouted.clear()
+            pipe.batches.clear()
             if pipe.channel is not None:
                 pipe.channel.silence()
             pipe.channel, pipe.encoder, pipe.flying_bytes, pipe.writing = None, None, 0, False
-            for flying in lost:
-                flying.receipt.lost(flying.message)
+            for message, receipt, _ in lost:
+                receipt.lost(message)
 
     def resume(self) -> None:
         """Go on with what waits."""
@@ -169,7 +175,7 @@ class BatchingPublisher:
 
     def oldest_s(self) -> float | None:
         """Since when (event loop time) the message that has flown longest waits for its confirm; None for none."""
-        return min((pipe.flying[0].sent_s for pipe in self._pipes if pipe.flying), default=None)
+        return min((pipe.batches[0][1] for pipe in self._pipes if pipe.batches), default=None)
 
     def pump(self, pipe: Pipe) -> None:
         """Write what waits at the end of this turn of the loop, together with what else comes by then."""
@@ -177,20 +183,23 @@ class BatchingPublisher:
             pipe.scheduled = True
             self._loop.call_soon(self._write, pipe)
 
-    def settled(self, over: list[Flying], refusal: str | None) -> None:
-        """The fate of these is known: refused, or, where nothing was returned, confirmed."""
+    def settled(self, over: list[Handed], refusal: str | None, unrouted: set[str]) -> None:
+        """The fate of these is known: refused, all of them or those that came back, or else confirmed."""
         self._unconfirmed -= len(over)
-        self._unconfirmed_bytes -= sum([flying.size for flying in over])
+        self._unconfirmed_bytes -= sum([size for _, _, size in over])
         if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
             self._roomy.set()
         if not self._unconfirmed:
             self._empty.set()
-        for flying in over:
-            error = refusal or flying.refusal
+        for message, receipt, _ in over:
+            error = refusal
+            if unrouted and message.message_id in unrouted:
+                unrouted.remove(message.message_id)
+                error = refusal or UNROUTED
             if error is None:
-                flying.receipt.confirmed(flying.message)
+                receipt.confirmed(message)
             else:
-                flying.receipt.refused(flying.message, error)
+                receipt.refused(message, error)
 
     def miscounted(self, delivery_tag: int) -> None:
         """A confirm of something that is not on its way: all counting is in doubt, and so is the generation."""
@@ -222,24 +231,24 @@ class BatchingPublisher:
             self.pump(pipe)
 
     def _batch(self, pipe: Pipe, encoder: FrameEncoder) -> bytes:
-        waiting, ids, now_s = pipe.waiting, pipe.ids, self._loop.time()
-        room, room_bytes, batch_bytes = WINDOW - len(pipe.flying), WINDOW_BYTES - pipe.flying_bytes, BATCH_BYTES
+        waiting, flying, ids = pipe.waiting, pipe.flying, pipe.ids
+        room, room_bytes, batch_bytes = WINDOW - len(flying), WINDOW_BYTES - pipe.flying_bytes, BATCH_BYTES
         parts: list[bytes] = []
         while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:
-            flying = waiting[0]
-            message = flying.message
+            message, _, size = handed = waiting[0]
             if message.message_id in ids:
                 break  # returns go by id: the other one of this id must have been told of first
             waiting.popleft()
-            flying.sent_s = now_s
             try:
                 frames = encoder.publish(message)
             except UNWRITABLE as error:
-                self._loop.call_soon(self.settled, [flying], f"it cannot be written as AMQP: {error}")
+                self._loop.call_soon(self.settled, [handed], f"it cannot be written as AMQP: {error}", set())
                 continue
             parts.append(frames)
-            pipe.flying.append(flying)
-            ids[message.message_id] = flying
-            room, room_bytes, batch_bytes = room - 1, room_bytes - flying.size, batch_bytes - len(frames)
+            flying.append(handed)
+            ids.add(message.message_id)
+            room, room_bytes, batch_bytes = room - 1, room_bytes - size, batch_bytes - len(frames)
+        if parts:
+            pipe.batches.append((pipe.first_tag + len(flying), self._loop.time()))
         pipe.flying_bytes = WINDOW_BYTES - room_bytes
         return b"".join(parts)

@@ -10,14 +10,13 @@ from collections.abc import Callable
 import aio_pika
 
 from bridge.core.outbound import OutboundMessage
-from bridge.edges.rabbitmq.batching import BatchingPublisher, Pipe
+from bridge.edges.rabbitmq.batching import UNROUTED, BatchingPublisher, Pipe
 from bridge.edges.rabbitmq.generation import Generation
 from bridge.flow.ports import NotTaken
 
 CONFIRM_S = 10.0
 CHANNEL_INDEX = 900
 """Beyond those of the outbounds, which count from 0; RabbitMQ allows 2047 channels a connection."""
-UNROUTED = "no queue takes it"
 
 
 class Waiter:
@@ -64,7 +63,7 @@ class BrokerEntrance(BatchingPublisher):
         super().detach()
         waiting = list(self._pipe.waiting)
         self._pipe.waiting.clear()
-        self.settled(waiting, "the connection to the broker was lost")
+        self.settled(waiting, "the connection to the broker was lost", set())
 
     async def enqueue(self, message: OutboundMessage) -> None:
         """See the port."""

@@ -50,8 +50,9 @@ class FrameEncoder:
         """All frames of one publish. Raises one of UNWRITABLE."""
         body = message.body
         size = len(body)
-        before, shared, after = _shared(message.letterhead)
-        own = _entries(message.own_headers)
+        before, shared, after = message.letterhead.memo or _shared(message.letterhead)
+        sequence = message.own_headers.get("sequence") if len(message.own_headers) == 1 else None
+        own = _numbered(sequence) if type(sequence) is int else _entries(message.own_headers)
         message_id = message.message_id.encode()
         type_ = self._types.get(message.type) or self._type(message.type)
         content = b"".join(
@@ -106,12 +107,15 @@ def _remember(memory: dict[K, bytes], key: K, made: bytes) -> None:
 
 def _shared(letterhead: Letterhead) -> tuple[bytes, bytes, bytes]:
     """What comes before the header table, its shared entries, and what comes after it: encoded once a letterhead."""
-    found = letterhead.memo
-    if found is None:
-        shared = _entries(letterhead.headers)
-        after = PERSISTENT + encode.short_string(letterhead.correlation_id)
-        found = letterhead.memo = (_CONTENT_TYPE, shared, after)
-    return found  # type: ignore[no-any-return]
+    after = PERSISTENT + encode.short_string(letterhead.correlation_id)
+    made = letterhead.memo = (_CONTENT_TYPE, _entries(letterhead.headers), after)
+    return made
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _numbered(sequence: int) -> bytes:
+    """The own header of nearly every line."""
+    return _entries({"sequence": sequence})
 
 
 def _entries(headers: Mapping[str, Any]) -> bytes:
