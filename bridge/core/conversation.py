@@ -5,7 +5,6 @@ Every change of stage is in NEXT; nowhere else assigns `self._stage`. (amigo API
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -70,9 +69,12 @@ TELLING = frozenset({"conversation-created", "user-message-available", COMPLETE,
 class Conversation:
     """Turns the lines of one stream into outbound messages, each once and in order."""
 
-    def __init__(self, subject: Subject, stream: str, stamp: Stamp) -> None:
-        self.subject = replace(subject, stream=stream)
-        self.stream = stream
+    def __init__(self, subject: Subject, stamp: Stamp) -> None:
+        """Raises ValueError for a subject that is no stream's."""
+        if subject.stream is None:
+            raise ValueError("a conversation needs the id of its stream")
+        self.subject = subject
+        self.stream = subject.stream
         self.sequence = 0
         self.announced_message_id: str | None = None
         self.conversation_completed = False
@@ -81,7 +83,7 @@ class Conversation:
         self.error = ""
         self.error_code: int | None = None
         self._stamp = stamp
-        self._ids = line_ids(subject.event_id, stream)
+        self._ids = line_ids(subject.event_id, subject.stream)
         self._stage = Stage.REQUESTED
 
     @property

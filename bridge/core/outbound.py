@@ -137,7 +137,12 @@ class Subject:
 
     @classmethod
     def of(
-        cls, event: RoutedEvent, attempt: int, traceparent: str | None, conversation_id: str | None = None
+        cls,
+        event: RoutedEvent,
+        attempt: int,
+        traceparent: str | None,
+        conversation_id: str | None = None,
+        stream: str | None = None,
     ) -> "Subject":
         return cls(
             event_id=event.id,
@@ -149,6 +154,7 @@ class Subject:
             attempt=attempt,
             conversation_id=conversation_id or event.conversation_id,
             traceparent=traceparent,
+            stream=stream,
             tags=event.tags,
         )
 

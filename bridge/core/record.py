@@ -1,6 +1,6 @@
 """What is known of the requests that were made for an event, so that none is made twice."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import orjson
@@ -71,12 +71,27 @@ class Record:
         return replace(self, request=Request.NONE, conversation_id=None, watermark=None, announced=None, waits=0)
 
     def dump(self) -> str | None:
-        """For the header of a delayed copy; None where there is nothing to remember."""
-        return orjson.dumps(asdict(self)).decode() if self != Record() else None
+        """As JSON, for the ledger and for the header of a delayed copy; None where there is nothing to remember."""
+        if self.request is Request.NONE and self == NOTHING:
+            return None
+        said = {
+            "request": self.request,
+            "conversation_id": self.conversation_id,
+            "stream": self.stream,
+            "published": self.published,
+            "watermark": self.watermark,
+            "announced": self.announced,
+            "lost_stream": self.lost_stream,
+            "waits": self.waits,
+        }
+        return orjson.dumps(said).decode()
+
+
+NOTHING = Record()
 
 
 def load(text: object) -> Record:
-    """The record of a delayed copy. What cannot be read is taken as an unknown request: it will be asked about."""
+    """The record that was dumped. What cannot be read is taken as an unknown request: it will be asked about."""
     if text is None:
         return Record()
     try:

@@ -110,6 +110,9 @@ class RoutedEvent:
         return {**self.tags, **tags.channel_tags(self.channel)}
 
 
+NO_ROUTE, NO_SETTINGS = Route(name=""), ChannelSettings()
+
+
 def resolve(event: Event, route: Route | None, rendered: Rendered, defaults: Defaults) -> RoutedEvent:
     """The event with its route's values and the defaults. Raises NoRoute or InvalidEvent, naming what is missing."""
     channel = event.channel or (route.channel if route else None) or DEFAULT_CHANNEL
@@ -121,11 +124,11 @@ def resolve(event: Event, route: Route | None, rendered: Rendered, defaults: Def
 
 
 def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: Defaults, channel: str) -> RoutedEvent:
-    chosen = route or Route(name="")
+    chosen = route or NO_ROUTE
     service_id = event.service_id or chosen.service_id
     if service_id is None:
         raise NoRoute("no route took the event and it names no service_id", event.id)
-    settings = defaults.channels.get(channel, ChannelSettings())
+    settings = defaults.channels.get(channel, NO_SETTINGS)
     return RoutedEvent(
         id=event.id,
         kind=event.kind,

@@ -1,12 +1,15 @@
 """What the flow writes into the ledger and reads from it. Without a ledger the API is asked instead, and it is said."""
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
 
 from bridge.core.ending import DeadLetter
 from bridge.core.ledger import Claim, Entry, Holder, State
 from bridge.core.record import Record
 from bridge.flow.ports import LeaseLost, Ledger, LedgerUnavailable, Log
 from bridge.flow.work import Work
+
+T = TypeVar("T")
 
 
 class Book:
@@ -24,14 +27,14 @@ class Book:
     async def claim(self, work: Work) -> Claim | None:
         """Take the event; None where the ledger cannot tell."""
         try:
-            claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered)
+            claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered, record=work.foreseen)
         except LedgerUnavailable:
             return None
         except Exception:
             self._log.critical("ledger.unhandled", exc_info=True)
             return None
         if claim.holder is not Holder.ANOTHER:
-            work.entry = claim.entry or Entry(work.event.id, State.CLAIMED, work.digest)
+            work.entry = claim.entry or _first_entry(work)
         return claim
 
     async def deaths(self, work: Work) -> int:
@@ -46,19 +49,22 @@ class Book:
         return 0 if entry is None else entry.deaths
 
     async def requested(self, work: Work, stream: str) -> None:
-        """About to send a request, whose answer will be this stream: from now on it may have reached the API."""
-        await self._write(
-            work, State.REQUESTED, record=work.record.streaming(stream, lost_stream=work.record.lost_stream)
-        )
+        """About to send a request, whose answer will be this stream: from now on it may have reached the API.
 
-    async def opened(self, work: Work) -> None:
+        Where that was foreseen the ledger knows it since the claim.
+        """
+        record, entry = work.record.streaming(stream, lost_stream=work.record.lost_stream), work.entry
+        if entry is None or entry.state is not State.REQUESTED or entry.record != record:
+            await self._write(work, State.REQUESTED, record=record)
+
+    def opened(self, work: Work) -> Awaitable[None]:
         """The API has answered: the conversation is known, and the stream's first line is about to be published."""
-        await self._write(work, State.OPEN)
+        return self._write(work, State.OPEN)
 
-    async def answered(self, work: Work, ending: bytes, sequence: int) -> None:
+    def answered(self, work: Work, ending: bytes, sequence: int) -> Awaitable[None]:
         """The ending is known, and about to be published under this sequence."""
         record = work.record.seen(sequence, work.record.conversation_id, work.record.announced)
-        await self._write(work, State.ANSWERED, record=record, ending=ending)
+        return self._write(work, State.ANSWERED, record=record, ending=ending)
 
     def complete(self, work: Work) -> None:
         """Every message is confirmed; the event is about to be acknowledged.
@@ -70,19 +76,19 @@ class Book:
             work.entry = _entry(work, work.entry, State.COMPLETE)
             self._ledger.write_soon(work.entry)
 
-    async def waiting(self, work: Work) -> None:
+    def waiting(self, work: Work) -> Awaitable[None]:
         """The event is about to be copied to a delay queue."""
-        await self._write(work, State.WAITING)
+        return self._write(work, State.WAITING)
 
-    async def failed(self, work: Work, letter: DeadLetter) -> None:
+    def failed(self, work: Work, letter: DeadLetter) -> Awaitable[None]:
         """The event is about to be dead-lettered."""
-        await self._write(work, State.FAILED, letter=letter)
+        return self._write(work, State.FAILED, letter=letter)
 
-    async def let_go(self, event_ids: Collection[str]) -> None:
+    def let_go(self, event_ids: Collection[str]) -> Awaitable[None]:
         """These events are in hand no more."""
-        await self._carried_out(self._ledger.release(event_ids))
+        return self._carried_out(self._ledger.release, event_ids)
 
-    async def _write(
+    def _write(
         self,
         work: Work,
         state: State,
@@ -90,20 +96,32 @@ class Book:
         record: Record | None = None,
         ending: bytes | None = None,
         letter: DeadLetter | None = None,
-    ) -> None:
-        if work.entry is not None:
-            work.entry = _entry(work, work.entry, state, record, ending, letter)
-            await self._carried_out(self._ledger.write(work.entry))
+    ) -> Awaitable[None]:
+        if work.entry is None:
+            return _nothing()
+        work.entry = _entry(work, work.entry, state, record, ending, letter)
+        return self._carried_out(self._ledger.write, work.entry)
 
-    async def _carried_out(self, call: Awaitable[None]) -> None:
+    async def _carried_out(self, call: Callable[[T], Awaitable[None]], what: T) -> None:
         try:
-            await call
+            await call(what)
         except LeaseLost as error:
             self._log.warning("lease.lost", error=str(error))
         except LedgerUnavailable:
             pass  # it says so itself
         except Exception:
             self._log.critical("ledger.unhandled", exc_info=True)
+
+
+async def _nothing() -> None:
+    """What is written of an event that could not be claimed."""
+
+
+def _first_entry(work: Work) -> Entry:
+    """What the ledger has of an event that nobody knew, once it is claimed."""
+    if work.foreseen is None:
+        return Entry(work.event.id, State.CLAIMED, work.digest)
+    return Entry(work.event.id, State.REQUESTED, work.digest, work.foreseen)
 
 
 def _entry(

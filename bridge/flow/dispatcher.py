@@ -25,7 +25,7 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports import Delivery, Dice, Log, Routes
-from bridge.flow.settling import Settling, digest
+from bridge.flow.settling import Settling
 from bridge.flow.suspects import Suspects
 from bridge.flow.work import Work
 
@@ -122,6 +122,7 @@ class Dispatcher:
         self._suspects.left(work)
 
     async def _plan(self, work: Work) -> Plan:
+        self._interaction.foresee(work)
         claim = await self._book.claim(work)
         if claim is None:
             if not work.record.needs_proof:
@@ -219,7 +220,7 @@ class Dispatcher:
             self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s))
 
     def _repeated(self, running: Work, delivery: Delivery) -> None:
-        conflict = digest(running.incoming.body) != digest(delivery.incoming.body)
+        conflict = running.incoming.body != delivery.incoming.body
         self._tally.repeats += 1
         self._tally.conflicts += conflict
         say = self._log.warning if conflict else self._log.info

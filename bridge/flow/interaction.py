@@ -47,6 +47,11 @@ class Interaction:
         self._log = log
         self._open = OpenConversations()
 
+    def foresee(self, work: Work) -> None:
+        """Say what the first request will be, where that is plain: the ledger then takes it together with the claim."""
+        if not work.comes_again and self._known_target(work) is None:
+            self._streaming.foresee(work, Request.CREATE)
+
     async def attempt(self, work: Work) -> Ended:
         """Make one attempt, see all that it published confirmed, and say how it ended.
 

@@ -12,6 +12,7 @@ from bridge.core.ledger import Claim, Entry
 from bridge.core.outbound import OutboundMessage
 from bridge.core.problem import Answer, Refusal
 from bridge.core.reconcile import Finish
+from bridge.core.record import Record
 from bridge.core.route import Rendered, Route, RoutedEvent
 from bridge.core.signature import Request, Source
 
@@ -119,11 +120,14 @@ class Ledger(Protocol):
     def trouble(self) -> str | None:
         """Why it is unavailable; None when it is well. It logs both by itself, once."""
 
-    async def claim(self, event_id: str, digest: bytes, *, durable: bool = False) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+    ) -> Claim:
         """Take the event, unless another process has it. Of two that claim at once, one gets it.
 
-        A claim of what is in the hands of a process that has died counts as a death of the event. Without `durable`, a
-        new event's claim may be forgotten when this process dies.
+        A claim of what is in the hands of a process that has died counts as a death of the event. With `record`, an
+        event that nobody knew is at once remembered as requested under it. Without that and without `durable`, a new
+        event's claim may be forgotten when this process dies.
         """
 
     async def write(self, entry: Entry) -> None:

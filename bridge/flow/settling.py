@@ -1,7 +1,6 @@
 """The end of every delivery: acknowledged, parked in a delay queue, or dead-lettered. Exactly one of them, once."""
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from datetime import UTC, datetime
 from itertools import count
@@ -17,7 +16,7 @@ from bridge.flow import steps
 from bridge.flow.book import Book
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports import Clock, Copier, CopyRefused, Delivery, Dice, Log
-from bridge.flow.work import Work
+from bridge.flow.work import Work, digest
 
 MOST_REMEMBERED = 10_000
 COMPLETE = "ack"
@@ -76,7 +75,7 @@ class Settling:
         work.acknowledge()
         _remember(self._settled_as, work.event.id, work.incoming.edition)
         if settlement in (COMPLETE, REPEAT):
-            _remember(self._complete, work.event.id, digest(work.incoming.body))
+            _remember(self._complete, work.event.id, work.digest)
         self._settled(work, settlement, **fields)
 
     async def complete(self, work: Work, *, repeat: bool) -> None:
@@ -210,11 +209,6 @@ class Settling:
             ms=round((asyncio.get_running_loop().time() - work.started_s) * 1000),
             **fields,
         )
-
-
-def digest(body: bytes) -> bytes:
-    """What tells one body from another."""
-    return hashlib.sha256(body).digest()
 
 
 def _remember(memory: OrderedDict[str, V], event_id: str, value: V) -> None:

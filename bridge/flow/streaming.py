@@ -15,6 +15,7 @@ from bridge.core.ledger import Entry
 from bridge.core.ndjson import LineSplitter
 from bridge.core.outbound import Stamp, ending_id
 from bridge.core.reconcile import Finding
+from bridge.core.record import Request
 from bridge.flow import steps
 from bridge.flow.book import Book
 from bridge.flow.ports import Publisher, Stream
@@ -45,9 +46,15 @@ class Streaming:
         self._limits = limits
         self._new_stream = new_stream
 
+    def foresee(self, work: Work, request: Request) -> None:
+        """This will be the event's first request: its stream gets its id before the claim, so that one write does."""
+        work.foreseen = work.record.requested(request).streaming(self._new_stream(), lost_stream=False)
+
     async def run(self, work: Work, request: AbstractAsyncContextManager[Stream]) -> Conversation:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened."""
-        conversation = Conversation(work.subject, self._new_stream(), self._stamp)
+        foreseen, work.foreseen = work.foreseen, None
+        stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
+        conversation = Conversation(work.subject_of(stream_id), self._stamp)
         await self._book.requested(work, conversation.stream)
         steps.reached("before-post", work.event.id)
         try:

@@ -18,7 +18,7 @@ class Work:
 
     `started_s` is the time of the delivery on the event loop's clock. `entry` is what the ledger has of it, None where
     it could not be claimed; `planned` says that it was claimed, or that this was tried. `replay` is the number of the
-    replay that started it over, 0 without one.
+    replay that started it over, 0 without one. `foreseen` is the first request, where that is plain before the claim.
     """
 
     event: RoutedEvent
@@ -37,7 +37,13 @@ class Work:
     entry: Entry | None = None
     planned: bool = False
     replay: int = 0
+    foreseen: Record | None = None
     repeats: list[Delivery] = field(default_factory=list)
+    digest: bytes = field(init=False)
+    """What tells this body from another."""
+
+    def __post_init__(self) -> None:
+        self.digest = digest(self.incoming.body)
 
     @classmethod
     def of(cls, event: RoutedEvent, delivery: Delivery, outbox: Outbox, started_s: float) -> "Work":
@@ -60,11 +66,6 @@ class Work:
         return self.delivery.incoming
 
     @property
-    def digest(self) -> bytes:
-        """What tells this body from another: its SHA-256."""
-        return hashlib.sha256(self.incoming.body).digest()
-
-    @property
     def redelivered(self) -> bool:
         return redelivered(self.incoming)
 
@@ -85,7 +86,11 @@ class Work:
 
     @property
     def subject(self) -> Subject:
-        return Subject.of(self.event, self.number, self.traceparent, self.conversation_id)
+        return self.subject_of(None)
+
+    def subject_of(self, stream: str | None) -> Subject:
+        """What the messages of a stream, or of none, are about."""
+        return Subject.of(self.event, self.number, self.traceparent, self.conversation_id, stream)
 
     def take_over(self, delivery: Delivery) -> None:
         """A further delivery of the same event: it gets the right to ack where the first has lost it."""
@@ -98,6 +103,11 @@ class Work:
         """Ack every delivery of the event. False where the broker will deliver one of them again."""
         acked = [delivery.ack() for delivery in (self.delivery, *self.repeats)]
         return all(acked)
+
+
+def digest(body: bytes) -> bytes:
+    """What tells one body from another: its SHA-256."""
+    return hashlib.sha256(body).digest()
 
 
 def past(incoming: Incoming) -> Record:

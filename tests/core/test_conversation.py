@@ -54,7 +54,7 @@ TO_STAGE = {
 
 
 def talk(**about: Any) -> Conversation:
-    return Conversation(subject(**about), "0123456789ab", stamp())
+    return Conversation(subject(stream="0123456789ab", **about), stamp())
 
 
 def opened(*lines: bytes) -> Conversation:
@@ -164,7 +164,7 @@ def test_a_second_ending_publishes_nothing_and_changes_nothing() -> None:
 
 def test_a_line_goes_to_every_outbound_that_takes_it_under_one_id() -> None:
     all_of_it, endings = Outbound("all", RoutingKey(KEY)), Outbound("endings", RoutingKey("x"), ("interaction-*",))
-    conversation = Conversation(subject(), "0123456789ab", stamp(all_of_it, endings))
+    conversation = Conversation(subject(stream="0123456789ab"), stamp(all_of_it, endings))
     conversation.opened()
     assert [message.exchange for message in conversation.receive(SAID)] == ["all"]
     both = conversation.receive(COMPLETE)

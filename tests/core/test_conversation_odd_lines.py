@@ -26,7 +26,7 @@ ODD = {
 
 
 def opened() -> Conversation:
-    conversation = Conversation(subject(), "0123456789ab", stamp())
+    conversation = Conversation(subject(stream="0123456789ab"), stamp())
     conversation.opened()
     return conversation
 

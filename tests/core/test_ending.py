@@ -191,7 +191,7 @@ def test_only_what_may_have_reached_the_api_is_marked_so() -> None:
 
 
 def stream(*lines: bytes, cut: str | None = None, ended: bool = False) -> Ended:
-    conversation = Conversation(subject(), "0123456789ab", stamp())
+    conversation = Conversation(subject(stream="0123456789ab"), stamp())
     conversation.opened()
     for line in lines:
         conversation.receive(line)
@@ -241,7 +241,7 @@ def test_a_stream_without_an_ending_is_unknown_and_may_have_been_carried_out(lin
 
 
 def test_a_stream_that_never_opened_is_unknown() -> None:
-    conversation = Conversation(subject(), "0123456789ab", stamp())
+    conversation = Conversation(subject(stream="0123456789ab"), stamp())
     conversation.cut("time-out")
     ended = of_stream(conversation)
     assert (ended.outcome, ended.error, ended.maybe_sent) == (Outcome.UNKNOWN, "time-out", True)

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from bridge.core.ledger import FINAL, Claim, Entry, Holder, State
+from bridge.core.record import Record
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
 
 LEASE_S = 30.0
@@ -58,7 +59,9 @@ class FakeLedger:
             self._life[:] = [0, 0]
         self.trouble = "the process is gone"
 
-    async def claim(self, event_id: str, digest: bytes, *, durable: bool = False) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+    ) -> Claim:
         await self._available()
         entry = self._seen(event_id)
         holder = self._holders.get(event_id, self)
@@ -73,7 +76,8 @@ class FakeLedger:
         if entry is not None:
             self.entries[event_id] = entry
             return Claim(Holder.EARLIER, entry)
-        self.entries[event_id] = Entry(event_id, State.CLAIMED, digest)
+        new = Entry(event_id, State.CLAIMED, digest)
+        self.entries[event_id] = new if record is None else replace(new, state=State.REQUESTED, record=record)
         return Claim(Holder.NOBODY)
 
     async def write(self, entry: Entry) -> None:

@@ -54,6 +54,24 @@ async def live_through(bench: Bench, death: Death) -> None:
     await bench.quiet()
 
 
+@pytest.mark.parametrize(
+    ("joins", "expected"),
+    [(False, [State.OPEN, State.ANSWERED]), (True, [State.REQUESTED, State.OPEN, State.ANSWERED])],
+    ids=["create", "interact"],
+)
+async def test_the_first_request_is_written_with_the_claim_where_it_is_plain_by_then(joins, expected):
+    async with Bench() as bench:
+        talk = bench.agent.open(USER, SERVICE) if joins else None
+        delivery = bench.deliver(**({"conversation_id": talk.id} if talk else {}))
+        before: list[State] = []
+        first_call = "messages" if talk else "create"
+        bench.agent.before[first_call] = lambda: before.append(bench.ledger.entries["e1"].state)
+        await bench.until(lambda: delivery.acked, "it is settled")
+        assert before == [State.CLAIMED if talk else State.REQUESTED]
+        assert [entry.state for entry in bench.ledger.written] == [*expected, State.COMPLETE]
+        assert {entry.record.stream for entry in bench.ledger.written} == {bench.out()[-1].headers["stream"]}
+
+
 @pytest.mark.parametrize("joins", [False, True], ids=["start", "interact"])
 @pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
 @pytest.mark.parametrize(

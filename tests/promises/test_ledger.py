@@ -232,6 +232,17 @@ async def test_a_claim_that_must_be_durable_outlives_its_process(world: World) -
     assert await second.claim("e1", DIGEST) == Claim(Holder.EARLIER, replace(claimed("e1"), deaths=1))
 
 
+async def test_a_claim_with_a_request_is_remembered_as_requested_where_nobody_knew_the_event(world: World) -> None:
+    first, record = await world.process(), full("e1").record
+    assert await first.claim("e1", DIGEST, record=record) == Claim(Holder.NOBODY)
+    requested = Entry("e1", State.REQUESTED, DIGEST, record)
+    assert await first.find("e1") == requested
+    await world.end(first)
+    second, other = await world.process(), replace(record, stream="another")
+    assert await second.claim("e1", DIGEST, record=other) == Claim(Holder.EARLIER, replace(requested, deaths=1))
+    assert await second.find("e1") == replace(requested, deaths=1)
+
+
 async def test_what_was_released_did_not_die_with_its_process(world: World) -> None:
     first = await world.process()
     entry = Entry("e1", State.REQUESTED, DIGEST)

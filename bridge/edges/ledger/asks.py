@@ -3,14 +3,15 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Self
 
 from bridge.core.ledger import Entry
-from bridge.edges.ledger.rows import entry_of, key_of, row_of
+from bridge.core.record import Record
+from bridge.edges.ledger.rows import claimed_row, entry_of, key_of, row_of
 from bridge.flow.ports import LedgerUnavailable, Log
 
 SHORTEST_S, LONGEST_S = 0.1, 5.0
@@ -34,9 +35,9 @@ class Kind(Enum):
 
 @dataclass(slots=True, eq=False)
 class Ask:
-    """One call for one event, or for the process. `value` is the row of a write, and of a claim digest and `durable`.
+    """One call for one event, or for the process. `answer` is None where nobody waits for it.
 
-    `answer` is None where nobody waits for it.
+    `value` is the row of a write; of a claim, the row of an event that nobody knew, and whether it must be durable.
     """
 
     kind: Kind
@@ -191,6 +192,9 @@ class AskedLedger(ABC):
     def commits(self) -> int:
         """In how many commits or statements."""
         return self._asks.commits
+
+    def _claim(self, event_id: str, digest: bytes, *, durable: bool, record: Record | None) -> Awaitable[Any]:
+        return self._asks.put(Kind.CLAIM, event_id, (claimed_row(digest, record), durable or record is not None))
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work(), name="ledger")

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from bridge.core.ledger import Claim
+from bridge.core.record import Record
 from bridge.edges.ledger import postgresql_statements as statements
 from bridge.edges.ledger.asks import Ask, AskedLedger, Kind
 from bridge.edges.ledger.rows import entry_of
@@ -70,9 +71,9 @@ class PostgresqlLedger(AskedLedger):
             await asyncio.wait((self._task,))
         self._asks.closed(f"the ledger at {self._place} is closed")
 
-    async def claim(self, event_id: str, digest: bytes, *, durable: bool = True) -> Claim:
+    async def claim(self, event_id: str, digest: bytes, *, durable: bool = True, record: Record | None = None) -> Claim:
         """Take the event, unless another process's lease on it runs; see the port. Here a claim is always durable."""
-        holder, row, wait_s = await self._asks.put(Kind.CLAIM, event_id, (digest, durable))
+        holder, row, wait_s = await self._claim(event_id, digest, durable=durable, record=record)
         return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
 
     async def _work(self) -> None:

@@ -10,7 +10,7 @@ still to be its process's, so who has lost an event cannot overwrite what its su
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.core.ledger import Holder
@@ -55,6 +55,10 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
+ASKED_COLUMNS = ", ".join(f"asked.{name}" for name in COLUMNS)
+ASKED = f"""unnest($2::text[], $3::text[], $4::bytea[], $5::integer[], $6::integer[], $7::integer[], $8::text[],
+$9::text[], $10::bytea[]) AS asked (event_id, {", ".join(COLUMNS)})"""
+"""Entries to write, as one array for each column."""
 FINAL = ", ".join(f"'{state}'" for state in FINAL_STATES)
 LAPSED = "NOT EXISTS (SELECT FROM amigo_bridge.owners o WHERE o.owner = e.owner AND o.until > now())"
 DIED = f"CASE WHEN e.owner <> $1 AND e.state NOT IN ({FINAL}) AND {LAPSED} THEN 1 ELSE 0 END"
@@ -67,9 +71,8 @@ HAS_VERSION = (
 )
 
 CLAIM = f"""
-INSERT INTO amigo_bridge.events AS e (event_id, owner, state, digest, attempt, replay)
-SELECT asked.event_id, $1, 'claimed', asked.digest, 0, 0
-FROM unnest($2::text[], $3::bytea[]) AS asked (event_id, digest)
+INSERT INTO amigo_bridge.events AS e (event_id, owner, {", ".join(COLUMNS)})
+SELECT asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
 ON CONFLICT (event_id) DO UPDATE SET owner = excluded.owner, claims = e.claims + 1, deaths = e.deaths + {DIED}
 WHERE e.owner IS NULL OR e.owner = excluded.owner OR e.state IN ({FINAL})
 OR {LAPSED}
@@ -84,10 +87,7 @@ WHERE e.event_id = ANY ($1::text[])
 
 WRITE = f"""
 INSERT INTO amigo_bridge.events AS e (event_id, owner, {", ".join(COLUMNS)})
-SELECT asked.event_id, $1, {", ".join(f"asked.{name}" for name in COLUMNS)}
-FROM unnest($2::text[], $3::text[], $4::bytea[], $5::integer[], $6::integer[], $7::integer[], $8::text[], $9::text[],
-$10::bytea[])
-AS asked (event_id, {", ".join(COLUMNS)})
+SELECT asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
 ON CONFLICT (event_id) DO UPDATE SET changed_at = now(), {", ".join(f"{name} = excluded.{name}" for name in COLUMNS)}
 WHERE e.owner = excluded.owner
 RETURNING e.event_id
@@ -159,10 +159,9 @@ async def migrate(connection: Connection) -> None:
 
 async def claim(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[Answer]:
     """Claim events, each once in `asks` or more often; answers in their order."""
-    digests = {ask.key: ask.value[0] for ask in reversed(asks)}
-    keys = sorted(digests)
-    taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, keys, [digests[key] for key in keys])}
-    denied = [key for key in keys if key not in taken]
+    rows = {ask.key: ask.value[0] for ask in reversed(asks)}
+    taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, *_columns(rows))}
+    denied = [key for key in rows if key not in taken]
     waits = dict(await connection.fetch(LEFT, denied)) if denied else {}
     answers: list[Answer] = []
     seen: set[str] = set()
@@ -180,9 +179,8 @@ async def claim(connection: Connection, owner: str, asks: Sequence[Ask]) -> list
 
 async def write(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[LeaseLost | None]:
     """Write entries; of several for one event the last. Answers in their order."""
-    rows = sorted({ask.key: ask.value for ask in asks}.items())
-    columns = [list(column) for column in zip(*((key, *row) for key, row in rows), strict=True)]
-    written = {row[0] for row in await connection.fetch(WRITE, owner, *columns)}
+    rows = {ask.key: ask.value for ask in asks}
+    written = {row[0] for row in await connection.fetch(WRITE, owner, *_columns(rows))}
     return [None if ask.key in written else LeaseLost(f"another process has {ask.key!r} now") for ask in asks]
 
 
@@ -225,6 +223,11 @@ async def purge(connection: Connection, keep_s: float) -> int:
     await connection.execute(PURGE_OWNERS)
     done: str = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
     return int(done.removeprefix("DELETE "))
+
+
+def _columns(rows: Mapping[str, Sequence[Any]]) -> list[list[Any]]:
+    """The parameters of ASKED, in the order of the events' ids."""
+    return [list(column) for column in zip(*((key, *row) for key, row in sorted(rows.items())), strict=True)]
 
 
 async def _version(connection: Connection) -> int:

@@ -23,7 +23,6 @@ UNFINISHED_KEEPS = 4
 Row = Sequence[Any]
 """The values of COLUMNS."""
 
-NOTHING = Record()
 LETTER = frozenset(field.name for field in fields(DeadLetter))
 
 
@@ -43,15 +42,16 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
         entry.attempt,
         entry.replay,
         entry.deaths,
-        None if entry.record == NOTHING else orjson.dumps(entry.record).decode(),
+        entry.record.dump(),
         None if entry.letter is None else _json(entry.letter),
         entry.ending,
     )
 
 
-def claimed_row(digest: bytes) -> tuple[Any, ...]:
-    """The row of an event that has just been claimed for the first time."""
-    return (State.CLAIMED.value, digest, 0, 0, 0, None, None, None)
+def claimed_row(digest: bytes, record: Record | None = None) -> tuple[Any, ...]:
+    """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
+    state = State.CLAIMED if record is None else State.REQUESTED
+    return (state.value, digest, 0, 0, 0, None if record is None else record.dump(), None, None)
 
 
 def died_with(row: Row) -> tuple[Any, ...]:

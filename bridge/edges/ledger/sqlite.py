@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bridge.core.ledger import Claim, Holder
-from bridge.edges.ledger.asks import AskedLedger, Kind
+from bridge.core.record import Record
+from bridge.edges.ledger.asks import AskedLedger
 from bridge.edges.ledger.rows import entry_of
 from bridge.edges.ledger.sqlite_file import LedgerFile
 from bridge.flow.ports import LedgerUnavailable, Log
@@ -47,9 +48,11 @@ class SqliteLedger(AskedLedger):
         self._asks.closed(f"the ledger {self._file.path} is closed")
         self._thread.shutdown(wait=bool(done))
 
-    async def claim(self, event_id: str, digest: bytes, *, durable: bool = False) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+    ) -> Claim:
         """Take the event; see the port. Whoever had it before is gone: nobody else can have the file."""
-        row = await self._asks.put(Kind.CLAIM, event_id, (digest, durable))
+        row = await self._claim(event_id, digest, durable=durable, record=record)
         return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
 
     async def _work(self) -> None:

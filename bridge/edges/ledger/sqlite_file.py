@@ -7,8 +7,8 @@ of the API. What a sync costs is shared by all calls of its commit.
 **One process** has the file: it holds an flock on `<file>-lock`, which ends with the process however that ends. So
 whatever an entry says, whoever wrote it is gone, and nothing needs a lease.
 
-**A claim** of an event that is new waits in memory for the next commit, and mostly for the first write of that event,
-which says more: nobody else can have the file, and a claim that died with its process proves as little as none.
+**A claim** of an event that is new waits in memory for the next commit, unless it says that a request is about to be
+sent: nobody else can have the file, and a claim that died with its process proves as little as none.
 
 **Purging** goes through the entries in the order in which they were first claimed, in small steps, until it meets one
 that is too young. Final ones go when they have not changed for `keep`, unfinished ones after UNFINISHED_KEEPS times
@@ -28,7 +28,7 @@ from typing import Any
 
 from bridge.edges.ledger.asks import Ask, Kind
 from bridge.edges.ledger.file_lock import FileLock, Identity, identity
-from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, claimed_row, died_with
+from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, died_with
 from bridge.edges.ledger.sqlite_schema import (
     BEGUN,
     LIVES_ON,
@@ -134,8 +134,7 @@ class LedgerFile:
                         if known[ask.key][0] not in FINAL_STATES:
                             changed[ask.key] = known[ask.key]
                     case Kind.CLAIM:
-                        digest, durable = ask.value
-                        known[ask.key] = claimed_row(digest)
+                        known[ask.key], durable = ask.value
                         (changed if durable else claimed)[ask.key] = known[ask.key]
                     case Kind.BEGUN:
                         (answers[-1],) = self._opened.execute(BEGUN).fetchone()
