@@ -140,7 +140,7 @@ class Conversation:
             self._advance(Signal.SAID)
         subject = self.subject
         message_id = ending_id(subject.event_id, type_) if type_ == COMPLETE else f"{self._ids}{sequence}"
-        return self._stamp.messages(subject, type_, message_id, line, {"sequence": sequence})
+        return self._stamp.messages(subject, type_, message_id, line, sequence=sequence)
 
     def _notice(self, type_: str, said: Mapping[str, Any]) -> None:
         match type_:

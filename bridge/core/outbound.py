@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import chain, zip_longest
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ JSON = "application/json"
 EVERY_TYPE = ("*",)
 PLACE = re.compile(r"\{([^{}]*)\}")
 NAMES = ("channel_type", "channel", "type", "route", "service_id", "user_id", "conversation_id", "version_set")
+NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
 LONGEST_KEY_BYTES = 255
 MOST_TYPES = 100
 MOST_KEYS = 10_000
@@ -106,13 +108,15 @@ class OutboundMessage:
     message_id: str
     timestamp_s: int
     letterhead: Letterhead
-    own_headers: Mapping[str, Any]
+    own_headers: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
     mandatory: bool = False
+    sequence: int | None = None
 
     @property
     def headers(self) -> dict[str, Any]:
         """All headers, as subscribers see them."""
-        return {**self.letterhead.headers, **self.own_headers}
+        numbered = {} if self.sequence is None else {"sequence": self.sequence}
+        return {**self.letterhead.headers, **numbered, **self.own_headers}
 
     @property
     def correlation_id(self) -> str:
@@ -213,9 +217,15 @@ class Stamp:
     clock: Callable[[], float]
 
     def messages(
-        self, subject: Subject, type_: str, message_id: str, body: bytes, extra: Mapping[str, Any]
+        self,
+        subject: Subject,
+        type_: str,
+        message_id: str,
+        body: bytes,
+        extra: Mapping[str, Any] = NO_HEADERS,
+        sequence: int | None = None,
     ) -> list[OutboundMessage]:
-        """One message an outbound; `extra` are its own headers (`stream`, `sequence`, `recovered`)."""
+        """One message an outbound; `extra` are its own headers, beside its sequence (`stream`, `recovered`)."""
         now_s = int(self.clock())
         letterhead = subject.letterhead
         made = []
@@ -234,6 +244,7 @@ class Stamp:
                     letterhead,
                     own,
                     outbound.required,
+                    sequence,
                 )
             )
         return made

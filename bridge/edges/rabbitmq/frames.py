@@ -51,8 +51,9 @@ class FrameEncoder:
         body = message.body
         size = len(body)
         before, shared, after = message.letterhead.memo or _shared(message.letterhead)
-        sequence = message.own_headers.get("sequence") if len(message.own_headers) == 1 else None
-        own = _numbered(sequence) if type(sequence) is int else _entries(message.own_headers)
+        own = _numbered(message.sequence) if message.sequence is not None else b""
+        if message.own_headers:
+            own += _entries(message.own_headers)
         message_id = message.message_id.encode()
         type_ = self._types.get(message.type) or self._type(message.type)
         content = b"".join(
