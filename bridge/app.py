@@ -207,7 +207,7 @@ async def serve(settings: Settings, log: Log) -> int:
             components=bridge.components,
             metrics=metrics.text,
             version=__version__,
-            mount=door.mount,
+            webhook=door.handle,
             malformed=door.malformed,
         )
         try:

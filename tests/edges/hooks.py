@@ -86,7 +86,7 @@ class Hooks:
             components=list,
             metrics=bytes,
             version="1",
-            mount=self.door.mount,
+            webhook=self.door.handle,
             malformed=self.door.malformed,
         )
         self._stack = AsyncExitStack()

@@ -80,26 +80,23 @@ async def test_a_chunk_that_is_malformed_only_later_is_a_body_that_does_not_come
         (b"POST /webhooks/%FF HTTP/1.1", 404),
         (b"GET /favicon.ico HTTP/1.1", 404),
         (b"DELETE /livez HTTP/1.1", 405),
-        (b"POST /webhooks/git HTTP/1.1\r\nExpect: miracles", 417),
+        (b"POST /webhooks/git HTTP/1.1\r\nContent-Type: application/json\r\nExpect: miracles", 417),
     ],
 )
-async def test_the_routers_refusals_are_problems_too(hooks: Hooks, asked: bytes, status: int) -> None:
+async def test_what_is_not_there_and_not_offered_is_refused_with_problems_too(hooks: Hooks, asked: bytes, status: int) -> None:
     answer = await hooks.raw(asked + b"\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     assert problem_in(answer)["status"] == status
     assert (b"\r\nAllow: GET,HEAD\r\n" in answer) is (status == 405)
 
 
 async def test_a_bug_is_a_problem_and_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    async def broken(_: web.Request) -> web.Response:
+    async def broken(_: str, __: web.BaseRequest) -> web.Response:
         raise LookupError("canary-inside")
 
-    def mount(app: web.Application) -> None:
-        app.router.add_get("/broken", broken)
-
     hooks = Hooks(FakeEntrance(), GITHUB)
-    hooks.server = HealthServer("127.0.0.1", 0, components=list, metrics=bytes, version="1", mount=mount)
+    hooks.server = HealthServer("127.0.0.1", 0, components=list, metrics=bytes, version="1", webhook=broken)
     async with hooks:
-        answer = await hooks.raw(b"GET /broken HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await hooks.raw(b"GET /webhooks/git HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert problem_in(answer) == {
         "type": "about:blank",
         "title": "Internal Server Error",

@@ -296,6 +296,22 @@ async def test_what_all_bodies_hold_together_is_bounded(hooks: Hooks, monkeypatc
     assert hooks.door.held_bytes == 0
 
 
+async def test_a_sender_that_waits_for_a_word_before_it_sends_the_body_gets_it(hooks: Hooks) -> None:
+    """As curl does with a body of more than a mebibyte (RFC 9110, 10.1.1)."""
+    body = b'{"a":1}'
+    headers = {**signed(GITHUB, body), "Host": "x", "Content-Length": str(len(body)), "Expect": "100-Continue"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
+    writer.write(f"POST /webhooks/git HTTP/1.1\r\n{head}\r\n".encode())
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 Accepted\r\n")
+    assert await reader.readexactly(14) == b'{"id":"git:1"}'
+    writer.write(f"POST /webhooks/nobody HTTP/1.1\r\n{head}\r\n".encode())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404 Not Found\r\n"), "without the body"
+    writer.close()
+
+
 async def test_how_many_wait_for_their_confirms_is_bounded(
     hooks: Hooks, entrance: FakeEntrance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,13 @@
 """One HTTP connection, as aiohttp (3.14.5) makes it, but for its errors: each is answered with a problem document.
 
 aiohttp answers what its parser refuses, and what a handler raises, in words of its own, and logs a traceback with a
-piece of the request. `handle_error` and `finish_response` are where it does so. It does not document them, so that
-tests/edges/test_malformed_http.py must notice if they change.
+piece of the request. `handle_error` is where it does so. It does not document it, so that
+tests/edges/test_malformed_http.py must notice if that changes.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -18,8 +19,7 @@ KEEPALIVE_S = 75.0
 LINGER_S = 1.0
 """How long a body that nobody wants is read on, so that the sender gets to see its answer."""
 SERVER = "amigo-bridge"
-KEPT = ("Allow",)
-"""Headers of aiohttp's own refusals that go out with the problem document."""
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Malformed = Callable[[Refusal, str], None]
 
@@ -54,24 +54,18 @@ class Connection(web.RequestHandler):
         else:
             super().handle_error(request, status, exc, message)
             refusal = problem.of_status(status)
-        response = document(refusal)
-        response.force_close()
-        return response
+        answer = document(refusal)
+        answer.force_close()
+        return answer
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer; the router's own refusals as problem documents, and none with aiohttp's version in it."""
-        if isinstance(resp, web.HTTPError):
-            kept = {name: resp.headers[name] for name in KEPT if name in resp.headers}
-            resp = document(problem.of_status(resp.status, kept))
-        if resp is not None:
-            resp.headers["Server"] = SERVER
-        return await super().finish_response(request, resp, start_time)
+
+def response(
+    body: bytes, content_type: str, status: int = 200, headers: Mapping[str, str] = NO_HEADERS
+) -> web.Response:
+    """Every answer is made here, so that none tells aiohttp's version."""
+    return web.Response(body=body, status=status, headers={"Content-Type": content_type, "Server": SERVER, **headers})
 
 
 def document(refusal: Refusal) -> web.Response:
     """The problem document as a response."""
-    return web.Response(
-        body=refusal.document, status=refusal.status, headers=refusal.headers, content_type=problem.CONTENT_TYPE
-    )
+    return response(refusal.document, problem.CONTENT_TYPE, refusal.status, refusal.headers)

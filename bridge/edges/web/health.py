@@ -1,17 +1,28 @@
-"""`/livez`, `/readyz`, `/metrics` and `/version`. Liveness never depends on broker or API: a restart mends neither."""
+"""`/livez`, `/readyz`, `/metrics` and `/version`, and the way to the webhooks.
+
+Liveness never depends on broker or API: a restart mends neither. The server is aiohttp's low-level one: its router
+costs a webhook more than all else that is done for it before the broker, and there are five addresses.
+"""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
 
-from bridge.edges.web.connection import Malformed
+from bridge.core import problem
+from bridge.core.outbound import JSON
+from bridge.edges.web.connection import Malformed, document, response
 from bridge.edges.web.doorkeeper import Doorkeeper
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 MOST_WAITING = 1024
+WEBHOOKS = "/webhooks/"
+READING = {"GET", "HEAD"}
+
+Webhook = Callable[[str, web.BaseRequest], Awaitable[web.Response]]
+"""Answers a request for the webhook of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +46,28 @@ class HealthServer:
         components: Callable[[], Sequence[Component]],
         metrics: Callable[[], bytes],
         version: str,
-        mount: Callable[[web.Application], None] = lambda _: None,
+        webhook: Webhook | None = None,
         malformed: Malformed = lambda _, __: None,
     ) -> None:
-        """`mount` adds what else is served; `malformed` is told of what is no HTTP, and from which address it came."""
+        """`malformed` is told of what is no HTTP, and from which address it came."""
         self.port = port
         self._host = host
         self._components = components
         self._metrics = metrics
         self._version = version
-        self._mount = mount
-        self._runner: web.AppRunner | None = None
+        self._webhook = webhook
+        self._pages: dict[str, Callable[[], web.Response]] = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics_text,
+            "/version": self._version_json,
+        }
+        self._runner: web.ServerRunner | None = None
         self._server: asyncio.Server | None = None
         self._doorkeeper = Doorkeeper(malformed)
 
     async def __aenter__(self) -> "HealthServer":
-        app = web.Application()
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics_text)
-        app.router.add_get("/version", self._version_json)
-        self._mount(app)
-        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0)
         await self._runner.setup()
         factory = self._doorkeeper.factory(self._runner.server)
         listening = asyncio.get_running_loop().create_server(factory, self._host, self.port, backlog=MOST_WAITING)
@@ -71,22 +82,34 @@ class HealthServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _livez(self, _: web.Request) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        path = request.path
+        name = path.removeprefix(WEBHOOKS)
+        if self._webhook is not None and name and name != path and "/" not in name:
+            return await self._webhook(name, request)
+        page = self._pages.get(path)
+        if page is None:
+            return document(problem.of_status(404))
+        if request.method not in READING:
+            return document(problem.of_status(405, {"Allow": ",".join(sorted(READING))}))
+        return page()
+
+    def _livez(self) -> web.Response:
         return _json({"alive": True})
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    def _readyz(self) -> web.Response:
         components = self._components()
         ready = all(row.ok or not row.needed for row in components)
         rows = [{"name": row.name, "ok": row.ok, "reason": row.reason} for row in components]
         body = {"ready": ready, "components": rows}
         return _json(body, status=200 if ready else 503)
 
-    async def _metrics_text(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics(), headers={"Content-Type": PROMETHEUS})
+    def _metrics_text(self) -> web.Response:
+        return response(self._metrics(), PROMETHEUS)
 
-    async def _version_json(self, _: web.Request) -> web.Response:
+    def _version_json(self) -> web.Response:
         return _json({"name": "amigo-bridge", "version": self._version})
 
 
 def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+    return response(orjson.dumps(body), JSON, status)

@@ -1,16 +1,17 @@
 """`POST /webhooks/{name}`: reads what comes within limits of size and time, and answers what the reception says."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.core import problem
 from bridge.core.client_address import Network, client_address
+from bridge.core.outbound import JSON
 from bridge.core.problem import Answer, Refusal
 from bridge.core.signature import Request
-from bridge.edges.web.connection import document
+from bridge.edges.web.connection import document, response
 from bridge.flow.ports import Reception
 
 BODY_S = 10.0
@@ -21,35 +22,32 @@ BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asy
 
 
 class WebhookDoor:
-    """The handlers, to be mounted on the HTTP server."""
+    """What the HTTP server asks when a webhook comes."""
 
     def __init__(self, reception: Reception, trusted_proxies: Sequence[Network] = ()) -> None:
         self.held_bytes = 0
         self._reception = reception
         self._trusted = trusted_proxies
 
-    def mount(self, app: web.Application) -> None:
-        """Add the routes."""
-        app.router.add_route("*", "/webhooks/{name}", self._handle)
-
     def malformed(self, refusal: Refusal, peer: str) -> None:
         """Something came that is no HTTP."""
         self._reception.refused("", refusal, peer)
 
-    async def _handle(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+    async def handle(self, name: str, request: web.BaseRequest) -> web.Response:
+        """The answer to a request for the webhook of this name."""
         try:
             return _answered(await self._taken(name, request))
         except Refusal as refusal:
             self._reception.refused(name, refusal, self._client(request))
             return _refused(refusal, unread=not request.content.at_eof())
 
-    async def _taken(self, name: str, request: web.Request) -> Answer:
+    async def _taken(self, name: str, request: web.BaseRequest) -> Answer:
         headers: dict[str, list[str]] = {}
         for header, value in request.headers.items():
             headers.setdefault(header.lower(), []).append(value)
         query = request.raw_path.partition("?")[2]
         source = self._reception.admit(name, request.method, Request(headers, b"", query))
+        await _encourage(request, headers)
         held = _Held(self)
         try:
             body = await _body(request, source.max_bytes, held)
@@ -57,7 +55,7 @@ class WebhookDoor:
         finally:
             self.held_bytes -= held.size
 
-    def _client(self, request: web.Request) -> str:
+    def _client(self, request: web.BaseRequest) -> str:
         return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._trusted)
 
 
@@ -77,7 +75,17 @@ class _Held:
             raise problem.too_busy()
 
 
-async def _body(request: web.Request, most: int, held: _Held) -> bytes:
+async def _encourage(request: web.BaseRequest, headers: Mapping[str, Sequence[str]]) -> None:
+    """Tell a sender that waits for a word before it sends the body. Raises Refusal (417) for any other wish."""
+    for wish in headers.get("expect", ()):
+        if wish.lower() != "100-continue":
+            raise problem.of_status(417)
+        if request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # or the answer would count as begun
+
+
+async def _body(request: web.BaseRequest, most: int, held: _Held) -> bytes:
     """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
     if (request.content_length or 0) > most:
         raise problem.too_large(most)
@@ -102,12 +110,12 @@ async def _body(request: web.Request, most: int, held: _Held) -> bytes:
 
 
 def _answered(answer: Answer) -> web.Response:
-    return web.Response(body=answer.body, status=answer.status, headers=answer.headers, content_type="application/json")
+    return response(answer.body, JSON, answer.status, answer.headers)
 
 
 def _refused(refusal: Refusal, *, unread: bool) -> web.Response:
     """The problem document. A connection whose body was not read to its end can carry no further request."""
-    response = document(refusal)
+    answer = document(refusal)
     if unread:
-        response.force_close()
-    return response
+        answer.force_close()
+    return answer
