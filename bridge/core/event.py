@@ -37,6 +37,8 @@ class Kind(StrEnum):
     TAG = "tag"
 
 
+KINDS = frozenset(Kind)
+
 # `finish` and `tag` open no stream and so have no ending yet: they are refused rather than half done.
 HANDLED = (Kind.EXTERNAL_EVENT, Kind.USER_MESSAGE, Kind.AGENT_FIRST)
 
@@ -119,9 +121,10 @@ def _event(
     if found:
         channel = body.get("channel") if _check_channel(body.get("channel")) is None else None
         raise InvalidEvent("; ".join(found), str(event_id), channel)
+    kind = body.get("kind")
     return Event(
         id=str(event_id),
-        kind=Kind(body.get("kind") or Kind.EXTERNAL_EVENT),
+        kind=Kind.EXTERNAL_EVENT if kind is None else Kind(kind),
         message=_message_text(body.get("message")),
         user_id=body.get("user_id"),
         service_id=body.get("service_id"),
@@ -137,7 +140,7 @@ def _is_event(body: Mapping[str, Any]) -> bool:
     service_id = body.get("service_id")
     return (
         body.keys() <= FIELDS
-        or body.get("kind") in list(Kind)
+        or _is_kind(body.get("kind"))
         or (isinstance(service_id, str) and HEX24.fullmatch(service_id) is not None)
     )
 
@@ -182,7 +185,11 @@ def _name(value: Any) -> str:
 
 
 def _check_kind(value: Any) -> str | None:
-    return None if value is None or value in list(Kind) else f"kind {_shown(value)} is none of {', '.join(Kind)}"
+    return None if value is None or _is_kind(value) else f"kind {_shown(value)} is none of {', '.join(Kind)}"
+
+
+def _is_kind(value: Any) -> bool:
+    return isinstance(value, str) and value in KINDS
 
 
 def _check_message(value: Any) -> str | None:

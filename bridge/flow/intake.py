@@ -5,6 +5,7 @@ admit (name, method, type) ▸ body ▸ verify ▸ parse ▸ rate ▸ handshake?
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bridge.core import problem, webhook
 from bridge.core.bucket import Bucket
@@ -22,6 +23,14 @@ MOST_OPEN = 2_000
 """Webhooks that may wait for their confirms at once."""
 LOGGED_A_SECOND = 10.0
 """Refusals that are logged; all are counted. Strangers must not fill the log."""
+
+
+@dataclass(slots=True, eq=False)
+class Taking:
+    """A webhook on its way to the broker, and who waits to hear whether it arrives."""
+
+    event_id: str
+    waiting: list[asyncio.Future[bool]] = field(default_factory=list)
 
 
 class Intake:
@@ -47,7 +56,7 @@ class Intake:
         self._tally = tally
         self._log = log
         self._repeats = Repeats()
-        self._open: dict[str, tuple[str, asyncio.Future[bool]]] = {}
+        self._open: dict[str, Taking] = {}
         self._buckets = {name: Bucket(source.rate) for name, source in sources.items()}
         self._logged = Bucket(LOGGED_A_SECOND)
         self._unrouted: dict[str, str] = {}
@@ -103,10 +112,12 @@ class Intake:
     async def _being_taken(self, found: Webhook) -> str | None:
         """The id of the same webhook, if it is on its way just now and arrives. Raises Refusal (503) if it does not."""
         for key in found.keys:
-            if key in self._open:
-                event_id, told = self._open[key]
-                if await asyncio.shield(told):
-                    return event_id
+            taking = self._open.get(key)
+            if taking is not None:
+                told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+                taking.waiting.append(told)
+                if await told:
+                    return taking.event_id
                 raise problem.not_taken()
         return None
 
@@ -115,14 +126,15 @@ class Intake:
         if len(self._open) >= MOST_OPEN:
             raise problem.too_busy()
         messages = self._messages(source, found)
-        told = asyncio.get_running_loop().create_future()
-        self._open.update(dict.fromkeys(found.keys, (found.id, told)))
+        taking, taken = Taking(found.id), False
+        for key in found.keys:
+            self._open[key] = taking
         try:
             for message in messages:
                 await self._entrance.enqueue(message)
             self._repeats.remember(found.keys, found.id, self._clock())
             self._unrouted.pop(source.name, None)
-            told.set_result(True)
+            taken = True
         except NotTaken as error:
             if error.unrouted:
                 self._unrouted[source.name] = str(error)
@@ -130,8 +142,9 @@ class Intake:
         finally:
             for key in found.keys:
                 del self._open[key]
-            if not told.done():
-                told.set_result(False)
+            for told in taking.waiting:
+                if not told.done():
+                    told.set_result(taken)
         return found.id
 
     def _messages(self, source: Source, found: Webhook) -> list[OutboundMessage]:

@@ -83,7 +83,7 @@ async def test_a_chunk_that_is_malformed_only_later_is_a_body_that_does_not_come
         (b"POST /webhooks/git HTTP/1.1\r\nContent-Type: application/json\r\nExpect: miracles", 417),
     ],
 )
-async def test_what_is_not_there_and_not_offered_is_refused_with_problems_too(hooks: Hooks, asked: bytes, status: int) -> None:
+async def test_what_is_not_offered_is_refused_with_problems_too(hooks: Hooks, asked: bytes, status: int) -> None:
     answer = await hooks.raw(asked + b"\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     assert problem_in(answer)["status"] == status
     assert (b"\r\nAllow: GET,HEAD\r\n" in answer) is (status == 405)
