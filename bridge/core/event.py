@@ -75,7 +75,7 @@ def read_event(incoming: Incoming, max_bytes: int) -> Event:
             f"content encoding {encoding!r:.40} is not understood: send plain UTF-8", usable_id(incoming.message_id)
         )
     if SOURCE in incoming.headers:
-        return hooked_event(_value(incoming), incoming.message_id)
+        return _event(_value(incoming), None, incoming.message_id, hooked=True)
     try:
         envelope = cloudevents.unwrap(incoming)
     except InvalidEvent as error:
@@ -85,9 +85,11 @@ def read_event(incoming: Incoming, max_bytes: int) -> Event:
     return _event(envelope.data, envelope.id, incoming.message_id, wrapped=True)
 
 
-def hooked_event(data: Any, event_id: str | None) -> Event:
-    """The event in the JSON value that came by a webhook. Raises InvalidEvent."""
-    return _event(data, None, event_id, hooked=True)
+def check_hooked(data: Any, event_id: str) -> None:
+    """Whether a JSON value that came by a webhook can be read as an event. Raises InvalidEvent."""
+    _check_id(event_id, event_id)
+    if isinstance(data, dict) and _is_event(data):
+        _check_fields(data, event_id)
 
 
 def _value(incoming: Incoming) -> Any:
@@ -116,11 +118,7 @@ def _event(
     _check_id(event_id, message_id)
     if foreign:
         return Event(id=str(event_id), data=body, foreign=True)
-    found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
-    found = found or _wrong_together(body)
-    if found:
-        channel = body.get("channel") if _check_channel(body.get("channel")) is None else None
-        raise InvalidEvent("; ".join(found), str(event_id), channel)
+    _check_fields(body, str(event_id))
     kind = body.get("kind")
     return Event(
         id=str(event_id),
@@ -134,6 +132,14 @@ def _event(
         tags={key.strip(): value.strip() for key, value in (body.get("tags") or {}).items()},
         data=body.get("data"),
     )
+
+
+def _check_fields(body: Mapping[str, Any], event_id: str) -> None:
+    found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
+    found = found or _wrong_together(body)
+    if found:
+        channel = body.get("channel") if _check_channel(body.get("channel")) is None else None
+        raise InvalidEvent("; ".join(found), event_id, channel)
 
 
 def _is_event(body: Mapping[str, Any]) -> bool:

@@ -36,23 +36,26 @@ class Unverified(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """One webhook as it came in: header values by lower-case name, the body's bytes, the query without `?`."""
+    """One webhook as it came in: header values by lower-case name, the body's bytes, the query without `?`.
+
+    It is looked at before its body is read; until then the body is empty. `content_type` is the media type in lower
+    case, without parameters.
+    """
 
     headers: Mapping[str, Sequence[str]]
-    body: bytes
+    body: bytes = b""
     query: str = ""
+    content_type: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.content_type = (self.header("content-type") or "").partition(";")[0].strip().lower()
 
     def header(self, name: str) -> str | None:
         """The first value of a header."""
         values = self.headers.get(name)
         return values[0] if values else None
-
-    @property
-    def content_type(self) -> str:
-        """The media type in lower case, without parameters."""
-        return (self.header("content-type") or "").split(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)

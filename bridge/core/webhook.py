@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bridge.core import form, problem
-from bridge.core.event import hooked_event
+from bridge.core.event import check_hooked
 from bridge.core.failure import InvalidEvent
 from bridge.core.incoming import SOURCE
 from bridge.core.outbound import JSON, Letterhead, OutboundMessage, RoutingKey, Stamp, Subject
@@ -89,7 +89,7 @@ def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> Outboun
     if len(webhook.body) > inbound.max_bytes:
         raise problem.not_an_event(f"the event has {len(webhook.body)} bytes, at most {inbound.max_bytes} are taken")
     try:
-        hooked_event(webhook.data, webhook.id)
+        check_hooked(webhook.data, webhook.id)
     except InvalidEvent as error:
         raise problem.not_an_event(str(error)) from None
     key = f"webhook.{webhook.source}" if inbound.exchange else inbound.queue

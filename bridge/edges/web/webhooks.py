@@ -1,7 +1,7 @@
 """`POST /webhooks/{name}`: reads what comes within limits of size and time, and answers what the reception says."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -46,12 +46,14 @@ class WebhookDoor:
         for header, value in request.headers.items():
             headers.setdefault(header.lower(), []).append(value)
         query = request.raw_path.partition("?")[2]
-        source = self._reception.admit(name, request.method, Request(headers, b"", query))
-        await _encourage(request, headers)
+        hook = Request(headers, query=query)
+        source = self._reception.admit(name, request.method, hook)
+        if "expect" in headers:
+            await _encourage(request, headers["expect"])
         held = _Held(self)
         try:
-            body = await _body(request, source.max_bytes, held)
-            return await self._reception.take(source, Request(headers, body, query))
+            hook.body = await _body(request, source.max_bytes, held)
+            return await self._reception.take(source, hook)
         finally:
             self.held_bytes -= held.size
 
@@ -75,14 +77,13 @@ class _Held:
             raise problem.too_busy()
 
 
-async def _encourage(request: web.BaseRequest, headers: Mapping[str, Sequence[str]]) -> None:
+async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
     """Tell a sender that waits for a word before it sends the body. Raises Refusal (417) for any other wish."""
-    for wish in headers.get("expect", ()):
-        if wish.lower() != "100-continue":
-            raise problem.of_status(417)
-        if request.version >= HttpVersion11:
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # or the answer would count as begun
+    if any(wish.lower() != "100-continue" for wish in wishes):
+        raise problem.of_status(417)
+    if request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # or the answer would count as begun
 
 
 async def _body(request: web.BaseRequest, most: int, held: _Held) -> bytes:
