@@ -23,7 +23,7 @@ import aio_pika
 
 from bridge.core.outbound import Outbound, OutboundMessage
 from bridge.edges.rabbitmq.confirms import PublishChannel, open_publish_channel
-from bridge.edges.rabbitmq.frames import UNWRITABLE, FrameEncoder
+from bridge.edges.rabbitmq.frames import UNWRITABLE, FrameEncoder, Piece
 from bridge.edges.rabbitmq.generation import Generation
 from bridge.flow.ports import Receipt
 
@@ -233,21 +233,20 @@ class BatchingPublisher:
     def _batch(self, pipe: Pipe, encoder: FrameEncoder) -> bytes:
         waiting, flying, ids = pipe.waiting, pipe.flying, pipe.ids
         room, room_bytes, batch_bytes = WINDOW - len(flying), WINDOW_BYTES - pipe.flying_bytes, BATCH_BYTES
-        parts: list[bytes] = []
+        parts: list[Piece] = []
         while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:
             message, _, size = handed = waiting[0]
             if message.message_id in ids:
                 break  # returns go by id: the other one of this id must have been told of first
             waiting.popleft()
             try:
-                frames = encoder.publish(message)
+                written = encoder.publish(message, parts)
             except UNWRITABLE as error:
                 self._loop.call_soon(self.settled, [handed], f"it cannot be written as AMQP: {error}", set())
                 continue
-            parts.append(frames)
             flying.append(handed)
             ids.add(message.message_id)
-            room, room_bytes, batch_bytes = room - 1, room_bytes - size, batch_bytes - len(frames)
+            room, room_bytes, batch_bytes = room - 1, room_bytes - size, batch_bytes - written
         if parts:
             pipe.batches.append((pipe.first_tag + len(flying), self._loop.time()))
         pipe.flying_bytes = WINDOW_BYTES - room_bytes

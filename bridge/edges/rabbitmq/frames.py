@@ -28,13 +28,15 @@ UNWRITABLE = (TypeError, ValueError, OverflowError, struct.error)
 _ACK = struct.Struct(">BHIHHQBB")
 _METHOD = struct.Struct(">HHH")
 _FRAME = struct.Struct(">BHI")
-_HEADER = struct.Struct(">BHIHHQH")
+_CONTENT_TYPE = encode.short_string("application/json")
+_HEADER = struct.Struct(f">BHIHHQH{len(_CONTENT_TYPE)}sI")
 _LONG = struct.Struct(">I")
 _INT32 = struct.Struct(">i")
 _TIME = struct.Struct(">Q")
 _SHORT = struct.Struct("B")
 
 K = TypeVar("K", bound=Hashable)
+Piece = bytes | memoryview
 
 
 class FrameEncoder:
@@ -46,37 +48,40 @@ class FrameEncoder:
         self._methods: dict[tuple[str, str, bool], bytes] = {}
         self._types: dict[str, bytes] = {}
 
-    def publish(self, message: OutboundMessage) -> bytes:
-        """All frames of one publish. Raises one of UNWRITABLE."""
-        body = message.body
+    def publish(self, message: OutboundMessage, to: list[Piece]) -> int:
+        """Append all frames of one publish; how many bytes they are, about. Raises one of UNWRITABLE, and leaves `to`.
+
+        In pieces, since what goes into one write is joined once.
+        """
+        body, channel = message.body, self._channel
         size = len(body)
-        before, shared, after = message.letterhead.memo or _shared(message.letterhead)
+        shared, after = message.letterhead.memo or _shared(message.letterhead)
         own = _numbered(message.sequence) if message.sequence is not None else b""
         if message.own_headers:
             own += _entries(message.own_headers)
         message_id = message.message_id.encode()
         type_ = self._types.get(message.type) or self._type(message.type)
-        content = b"".join(
-            (
-                before,
-                _LONG.pack(len(shared) + len(own)),
-                shared,
-                own,
-                after,
-                _SHORT.pack(len(message_id)),
-                message_id,
-                _TIME.pack(message.timestamp_s),
-                type_,
-            )
+        table = len(shared) + len(own)
+        length = HEADER_BYTES + table + len(after) + len(message_id) + len(type_)
+        to += (
+            self._methods.get((message.exchange, message.routing_key, message.mandatory)) or self._method(message),
+            _HEADER.pack(2, channel, length, 60, 0, size, FLAGS, _CONTENT_TYPE, table),
+            shared,
+            own,
+            after,
+            _SHORT.pack(len(message_id)),
+            message_id,
+            _TIME.pack(message.timestamp_s),
+            type_,
+            END,
         )
-        method = self._methods.get((message.exchange, message.routing_key, message.mandatory)) or self._method(message)
-        header = _HEADER.pack(2, self._channel, 14 + len(content), 60, 0, size, FLAGS)
-        if size <= self._most_content:
-            body_frame = (_FRAME.pack(3, self._channel, size), body, END) if size else ()
-            return b"".join((method, header, content, END, *body_frame))
-        return b"".join((method, header, content, END, *self._split(body)))
+        if 0 < size <= self._most_content:
+            to += (_FRAME.pack(3, channel, size), body, END)
+        elif size:
+            to += self._split(body)
+        return length + size
 
-    def _split(self, body: bytes) -> Iterator[bytes | memoryview]:
+    def _split(self, body: bytes) -> Iterator[Piece]:
         view, most = memoryview(body), self._most_content
         for start in range(0, len(body), most):
             part = view[start : start + most]
@@ -106,10 +111,10 @@ def _remember(memory: dict[K, bytes], key: K, made: bytes) -> None:
     memory[key] = made
 
 
-def _shared(letterhead: Letterhead) -> tuple[bytes, bytes, bytes]:
-    """What comes before the header table, its shared entries, and what comes after it: encoded once a letterhead."""
+def _shared(letterhead: Letterhead) -> tuple[bytes, bytes]:
+    """The shared entries of the header table, and what comes after it: encoded once a letterhead."""
     after = PERSISTENT + encode.short_string(letterhead.correlation_id)
-    made = letterhead.memo = (_CONTENT_TYPE, _entries(letterhead.headers), after)
+    made = letterhead.memo = (_entries(letterhead.headers), after)
     return made
 
 
@@ -139,5 +144,7 @@ def _short_string(text: str) -> bytes:
     return encode.short_string(text)
 
 
-_CONTENT_TYPE = encode.short_string("application/json")
+# What a content header has beside its header table, message id and type: class, weight, body size, flags; content type,
+# the table's length, the message id's length, the time.
+HEADER_BYTES = 14 + len(_CONTENT_TYPE) + 4 + 1 + 8
 _APP_ID = encode.short_string("amigo-bridge")
