@@ -6,10 +6,10 @@ No redirects, no proxies from the environment, no compression; no total time lim
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import orjson
@@ -139,14 +139,6 @@ class HttpClient:
             self._pace.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
         return response
 
-    async def chunks(self, call: Call, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        """The chunks of an answer's body until the server's clean end. Raises Lost at a cut."""
-        try:
-            async for chunk in response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
-            raise _translated(call, error, sent=True) from None
-
     def _url(self, call: Call) -> str:
         organization_id = call.organization_id or self._credentials.organization_id
         return f"{self._credentials.base_url.rstrip('/')}/v1/{organization_id}{call.path}"
@@ -174,6 +166,28 @@ class HttpClient:
             return await response.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise _translated(call, error, sent=True) from None
+
+
+class Chunks:
+    """The chunks of an answer's body, as they come, until the server's clean end. Raises Lost at a cut."""
+
+    __slots__ = ("_call", "_content")
+
+    def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
+        self._call = call
+        self._content = response.content
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._content.readany()
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
+            raise _translated(self._call, error, sent=True) from None
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
+
+import aiohttp
 
 from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import ApiError, Lost, Refused, SignInRefused
 from bridge.core.resend import resend_wait_s
-from bridge.edges.amigo.client import Call, Credentials, HttpClient
+from bridge.edges.amigo.client import Call, Chunks, Credentials, HttpClient
 from bridge.edges.amigo.tokens import Tokens
 from bridge.flow.ports import Dice
 
@@ -39,11 +40,9 @@ class SignedClient:
         """As `send`, for the one operation that needs no token."""
         return await self._client.send(call)
 
-    @asynccontextmanager
-    async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
+    def stream(self, call: Call) -> "Streamed":
         """Inside the context, chunks of the body until the server's clean end; what was opened is never sent again."""
-        async with await self._resent(call, self._client.open) as response:
-            yield self._client.chunks(call, response)
+        return Streamed(call, lambda: self._resent(call, self._client.open))
 
     async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[dict[str, Any]]:
         """Every row of every page, once though it moved to the next page meanwhile. Raises Lost for what is no page."""
@@ -96,6 +95,23 @@ class SignedClient:
         if self._issuer is not None:
             headers["X-ORG-ID"] = self._issuer
         return headers
+
+
+class Streamed:
+    """An answer that is read as it comes: entering sends the request, leaving lets the connection go."""
+
+    __slots__ = ("_call", "_open", "_response")
+
+    def __init__(self, call: Call, open_: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> None:
+        self._call = call
+        self._open = open_
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        self._response = await self._open()
+        return Chunks(self._call, self._response)
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        await self._response.__aexit__(kind, error, trace)
 
 
 def _rows(call: Call, page: object, name: str) -> list[dict[str, Any]]:
