@@ -74,7 +74,7 @@ def markdown(
     parts = [
         "# Benchmark",
         _sentence(machine, options),
-        "Each cell is the median of all rounds, with the lowest and the highest.",
+        "Each cell is the median of all rounds, with the lowest and the highest; a ratio is taken round by round.",
         *_section("Figures to reach", _verdict_table(verdicts)),
         *_section(
             f"As fast as it goes: the outbound queue ({_kind(options, 'fill')}) just filling, 100 events in hand",
