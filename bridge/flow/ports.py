@@ -1,6 +1,6 @@
 """What the flow needs of the world. Edges keep these promises; `tests/promises` holds fake and real to them alike."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -177,7 +177,15 @@ class Routes(Protocol):
         """The route's templates filled in. Raises InvalidEvent where one cannot be."""
 
 
-Stream = AsyncIterator[bytes]
+class Stream(Protocol):
+    """The chunks of an answer as they come, until the server's clean end. Raises what `core.failure` names."""
+
+    def __aiter__(self) -> "Stream": ...
+
+    async def __anext__(self) -> bytes: ...
+
+    def hold(self) -> None:
+        """Leave what comes to the operating system until the next chunk is asked for, which then has all of it."""
 
 
 class Agent(Protocol):

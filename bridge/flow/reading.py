@@ -35,6 +35,11 @@ class Reading:
         coming, self._next = self._next, None
         return await coming
 
+    def hold(self) -> None:
+        """Something else comes first: until then nothing needs to be taken from the connection."""
+        if self._next is None:
+            self._stream.hold()
+
     async def on_until(self, done: Awaitable[None]) -> None:
         """Read on until `done` is done."""
         waiting = asyncio.ensure_future(done)

@@ -131,6 +131,8 @@ class Streaming:
             except LineTooLong as error:
                 await self._publish(work, conversation, error.lines)
                 raise
+            if conversation.sequence == 0:
+                reading.hold()  # the ledger comes first
             await self._publish(work, conversation, lines)
             if not conversation.listening:
                 return

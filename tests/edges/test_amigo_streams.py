@@ -105,6 +105,55 @@ async def test_lines_that_had_come_are_given_though_the_connection_broke_meanwhi
     assert b"".join(pieces) == b"1\n2\n3\n4\n5\n"
 
 
+async def test_while_a_stream_is_held_nothing_is_taken_from_it_and_then_all_of_it(serve: Serve) -> None:
+    held, said = asyncio.Event(), asyncio.Event()
+
+    async def in_two_parts(talk: Talk) -> None:
+        await talk.send(CHUNKED + chunk(b"1\n"))
+        await held.wait()
+        for number in b"2345":
+            await talk.send(chunk(b"%c\n" % number))
+            await asyncio.sleep(0.01)
+        await talk.send(LAST_CHUNK)
+        said.set()
+
+    server = await serve(signing_in(in_two_parts))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        assert await anext(stream) == b"1\n"
+        stream.hold()
+        held.set()
+        await said.wait()
+        await asyncio.sleep(2 * IDLE_S)  # longer than a server that is read from may be silent
+        assert stream._content.total_bytes == 2
+        second = await anext(stream)
+        stream.hold()
+        assert second + await read(stream) == b"2\n3\n4\n5\n"
+    async with agent_at(server.base_url) as agent:
+        async with agent.create(routed()) as stream:
+            await anext(stream)
+            stream.hold()
+        async with agent.create(routed()) as stream:  # on a connection that reads
+            assert await read(stream) == b"1\n2\n3\n4\n5\n"
+
+
+async def test_a_cut_while_a_stream_is_held_is_told_afterwards(serve: Serve) -> None:
+    held = asyncio.Event()
+
+    async def cut(talk: Talk) -> None:
+        await talk.send(CHUNKED + chunk(b"1\n"))
+        await held.wait()
+        talk.reset()
+
+    server = await serve(signing_in(cut))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        assert await anext(stream) == b"1\n"
+        stream.hold()
+        held.set()
+        await until(lambda: not server.links, "the connection is gone")
+        with pytest.raises(Lost):
+            await anext(stream)
+
+
 async def all_of(reading: Reading, pieces: list[bytes]) -> None:
     while (piece := await reading.chunk()) is not None:
         pieces.append(piece)

@@ -13,6 +13,7 @@ from bridge.core.reconcile import Finish
 from bridge.core.route import RoutedEvent
 
 from .play import Fate, Gate, Play, Step, Talk, Turn
+from .stream import FakeStream
 
 MOST_CALLS_AT_ONCE = 2_000
 
@@ -105,10 +106,10 @@ class FakeAgent:
 
     # The port.
 
-    def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[FakeStream]:
         return self._create(event)
 
-    def interact(self, event: RoutedEvent, conversation_id: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def interact(self, event: RoutedEvent, conversation_id: str) -> AbstractAsyncContextManager[FakeStream]:
         return self._interact(event, conversation_id)
 
     async def finish(self, user_id: str, conversation_id: str) -> Finish:
@@ -183,7 +184,7 @@ class FakeAgent:
         return next((talk for talk in self.talks if talk.id == conversation_id and not talk.gone), None)
 
     @asynccontextmanager
-    async def _create(self, event: RoutedEvent) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _create(self, event: RoutedEvent) -> AsyncIterator[FakeStream]:
         await self._called("create", event.user_id, text=event.message)
         same = [talk for talk in self.talks if (talk.user_id, talk.service_id) == event.lane and not talk.gone]
         if any(talk.running for talk in same):
@@ -197,7 +198,7 @@ class FakeAgent:
             yield stream
 
     @asynccontextmanager
-    async def _interact(self, event: RoutedEvent, conversation_id: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _interact(self, event: RoutedEvent, conversation_id: str) -> AsyncIterator[FakeStream]:
         await self._called("interact", event.user_id, conversation_id, event.message)
         talk = self._talk(conversation_id)
         if talk is None:
@@ -209,7 +210,7 @@ class FakeAgent:
             yield stream
 
     @asynccontextmanager
-    async def _answering(self, turn: Turn) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _answering(self, turn: Turn) -> AsyncIterator[FakeStream]:
         if turn.text is not None:
             turn.kept = self.hears(turn.text)
         own = self._plays_for[turn.text] or self._plays
@@ -219,7 +220,7 @@ class FakeAgent:
             await asyncio.sleep(play.thinks_s)
             if play.refusal is not None:
                 raise play.refusal
-            yield self._spoken(play.steps, turn)
+            yield FakeStream(self._spoken(play.steps, turn))
         finally:
             if turn.saved or not play.settles_s:
                 self._settle(turn, play)

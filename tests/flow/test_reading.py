@@ -7,6 +7,7 @@ import pytest
 from bridge.core.failure import Lost
 from bridge.flow.reading import AHEAD_BYTES, Reading
 from tests.fakes.clock import stillness
+from tests.fakes.stream import FakeStream
 
 KIB = 1024
 
@@ -23,7 +24,10 @@ class Server:
         for each in what:
             self._said.put_nowait(each)
 
-    async def stream(self):
+    def stream(self) -> FakeStream:
+        return FakeStream(self._chunks())
+
+    async def _chunks(self):
         try:
             while (said := await self._said.get()) is not None:
                 if isinstance(said, Exception):
@@ -109,3 +113,16 @@ async def test_whoever_stops_in_the_middle_of_a_hold_leaves_nothing_behind():
     await reading.close()
     assert server.closed
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_connection_rests_while_something_else_comes_first_unless_a_chunk_is_under_way():
+    server = Server()
+    stream = server.stream()
+    reading = Reading(stream)
+    reading.hold()
+    assert stream.holds == 1
+    await reading.on_until(stillness())
+    reading.hold()
+    assert stream.holds == 1
+    server.say(b"a", None)
+    assert await all_of(reading) == [b"a"]

@@ -1,6 +1,6 @@
 """The agent port over the typed API: what the flow needs of it, in the values of the core."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from bridge.core.event import Kind
@@ -9,7 +9,7 @@ from bridge.core.history import ConversationRow, Message
 from bridge.core.reconcile import Finish
 from bridge.core.route import RoutedEvent
 from bridge.edges.amigo import results
-from bridge.edges.amigo.client import Call
+from bridge.edges.amigo.client import Call, Chunks
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.signed import SignedClient
 
@@ -21,7 +21,7 @@ class AmigoAgent:
         self._client = client
         self._api = ConversationsApi(client)
 
-    def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[Chunks]:
         """A conversation with the event's tags, its fence among them."""
         return self._api.create(
             event.user_id,
@@ -34,7 +34,7 @@ class AmigoAgent:
             agent_actions=event.agent_actions,
         )
 
-    def interact(self, event: RoutedEvent, conversation_id: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def interact(self, event: RoutedEvent, conversation_id: str) -> AbstractAsyncContextManager[Chunks]:
         """Without a message the agent is asked to go on."""
         return self._api.interact(
             event.user_id,

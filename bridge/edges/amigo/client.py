@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
+from aiohttp.client_proto import ResponseHandler
 
 from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.core.pace import WINDOW_S, Pace
@@ -169,18 +170,24 @@ class HttpClient:
 
 
 class Chunks:
-    """The chunks of an answer's body, as they come, until the server's clean end. Raises Lost at a cut."""
+    """The chunks of an answer's body; see the port `Stream`. Raises Lost at a cut."""
 
-    __slots__ = ("_call", "_content")
+    __slots__ = ("_call", "_content", "_paused", "_response")
 
     def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
         self._call = call
+        self._response = response
         self._content = response.content
+        self._paused: ResponseHandler | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._paused is not None:
+            if self._paused.is_connected():
+                self._paused.resume_reading()
+            self._paused = None
         try:
             chunk = await self._content.readany()
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
@@ -188,6 +195,17 @@ class Chunks:
         if not chunk:
             raise StopAsyncIteration
         return chunk
+
+    def hold(self) -> None:
+        """See the port. A connection that has given all of the answer may be somebody else's already.
+
+        By the protocol, not the transport: while nothing is taken from it, the server cannot be too silent.
+        """
+        connection = self._response.connection
+        protocol = connection.protocol if connection is not None else None
+        if protocol is not None and protocol.is_connected() and self._paused is None:
+            protocol.pause_reading()
+            self._paused = protocol
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from bridge.edges.amigo.client import JSON, Call
+from bridge.edges.amigo.client import JSON, Call, Chunks
 from bridge.edges.amigo.multipart import Earlier, Recording, interact_body
 from bridge.edges.amigo.query import flag, given, tag_filter
 from bridge.edges.amigo.results import (
@@ -25,7 +25,7 @@ from bridge.edges.amigo.signed import SignedClient
 NDJSON = {"Accept": "application/x-ndjson"}
 CONVERSATIONS_A_PAGE = 100
 MESSAGES_A_PAGE = 500
-Stream = AbstractAsyncContextManager[AsyncIterator[bytes]]
+Stream = AbstractAsyncContextManager[Chunks]
 """Entering sends the request; inside, chunks of NDJSON until the server's clean end."""
 
 

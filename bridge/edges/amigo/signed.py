@@ -106,7 +106,7 @@ class Streamed:
         self._call = call
         self._open = open_
 
-    async def __aenter__(self) -> AsyncIterator[bytes]:
+    async def __aenter__(self) -> Chunks:
         self._response = await self._open()
         return Chunks(self._call, self._response)
 
