@@ -188,6 +188,8 @@ def pour(rig: Rig, contestant: Contestant, seconds: float, rate: float) -> dict[
     faults = {"not answered 202": poured.others + paced.others, "answered 202 and not queued": max(0, taken - queued)}
     return {
         "webhooks_s": poured.taken / spent.wall_s,
+        # Sender and broker share the machine's cores with the receiver, which is seldom given a whole one.
+        "core_webhooks_s": poured.taken / spent.wall_s / spent.cores("contestant"),
         "cpu_us": spent.processes["contestant"] / max(1, poured.taken) * 1e6,
         "cores": spent.cores("contestant"),
         "broker_cores": spent.cores("broker"),

@@ -49,6 +49,7 @@ LATENCY: tuple[Column, ...] = (
 )
 WEBHOOKS: tuple[Column, ...] = (
     ("webhooks/s", "webhooks_s", whole),
+    ("webhooks/s on one core", "core_webhooks_s", whole),
     ("CPU µs/webhook", "cpu_us", whole),
     ("its cores", "cores", hundredths),
     ("broker's cores", "broker_cores", hundredths),
