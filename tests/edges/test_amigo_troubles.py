@@ -21,7 +21,7 @@ SENT_AGAIN = {Resend.AT_ONCE: "=", Resend.AFTER_PROOF: "?", Resend.NEVER: "!"}
 PATIENT = RetryPolicy(attempts=3, first_s=0.001)
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 EACH = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-IDLE_S = 0.2
+IDLE_S = 0.6
 
 
 def told(operation: str, error: ApiError) -> str:
@@ -213,7 +213,7 @@ def test_every_fault_of_the_sandbox_is_tried() -> None:
 async def test_a_stream_that_goes_wrong_is_cut_or_says_how(operation: str, kind: str) -> None:
     async with bench(idle_s=IDLE_S) as b:
         await b.talk()
-        b.fault(kind, BY_NAME[operation].id, delay_s=0.05 if kind in CLEAN else 0.3)
+        b.fault(kind, BY_NAME[operation].id, delay_s=0.05 if kind in CLEAN else 2 * IDLE_S)
         stream: Any = b.conversations.create("user-2", SERVICE)
         if operation == "interact":
             stream = b.conversations.interact(USER, b.conversation_id, message="Hi")

@@ -131,12 +131,15 @@ async def test_what_was_confirmed_is_there_and_what_was_not_is_told_when_connect
         for cut in range(5):
             generation = rig.generation
             sending = []
-            for _ in range(400):
+            for _ in range(20):
+                await send(number)
+                number += 1
+            for sent in range(1, 401):
                 sending.append(asyncio.create_task(send(number)))
                 number += 1
-                if number % 20 == 0:
+                if sent % 20 == 0:
                     await asyncio.sleep(0)
-                if number % 400 == 300 - cut * 20:
+                if sent == 300 - cut * 20:
                     proxy.reset()
             await asyncio.wait_for(asyncio.gather(*sending), 15)
             await until(lambda: rig.generation > generation and rig.session.trouble is None, "the next one", 20)  # noqa: B023
