@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import chain, zip_longest
-from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from bridge.core.channel import DEFAULT_CHANNEL, channel_type
+from bridge.core.incoming import NO_HEADERS
 from bridge.core.route import RoutedEvent
 from bridge.core.tags import fence
 
@@ -21,7 +21,6 @@ JSON = "application/json"
 EVERY_TYPE = ("*",)
 PLACE = re.compile(r"\{([^{}]*)\}")
 NAMES = ("channel_type", "channel", "type", "route", "service_id", "user_id", "conversation_id", "version_set")
-NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
 LONGEST_KEY_BYTES = 255
 MOST_TYPES = 100
 MOST_KEYS = 10_000

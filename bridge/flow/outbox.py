@@ -52,10 +52,10 @@ class Outbox:
         publish = self._publisher.publish
         for message in messages:
             self._unconfirmed += 1
+            self.counts.published += 1
             if message.type == COMPLETE:
                 self.ended.add(message.outbound)
             publish(message, self)
-            self.counts.published += 1
 
     async def all_confirmed(self) -> None:
         """Return when the broker has confirmed everything that was put. Raises Undeliverable where it will not."""

@@ -185,7 +185,7 @@ class Stream(Protocol):
     async def __anext__(self) -> bytes: ...
 
     def hold(self) -> None:
-        """Leave what comes to the operating system until the next chunk is asked for, which then has all of it."""
+        """Leave what comes to the operating system until the next chunk is asked for."""
 
 
 class Agent(Protocol):

@@ -10,7 +10,7 @@ import pytest
 from bridge.core.failure import LineTooLong, Lost
 from bridge.core.ndjson import LineSplitter
 from bridge.flow.reading import Reading
-from tests.system.waiting import until
+from tests.system.waiting import stays, until
 
 from .amigo import CONVERSATION, IDLE_S, agent_at, read, routed
 from .conftest import Serve
@@ -113,7 +113,6 @@ async def test_while_a_stream_is_held_nothing_is_taken_from_it_and_then_all_of_i
         await held.wait()
         for number in b"2345":
             await talk.send(chunk(b"%c\n" % number))
-            await asyncio.sleep(0.01)
         await talk.send(LAST_CHUNK)
         said.set()
 
@@ -123,15 +122,17 @@ async def test_while_a_stream_is_held_nothing_is_taken_from_it_and_then_all_of_i
         stream.hold()
         held.set()
         await said.wait()
-        await asyncio.sleep(2 * IDLE_S)  # longer than a server that is read from may be silent
-        assert stream._content.total_bytes == 2
+        # Longer than a server that is read from may be silent.
+        await stays(lambda: stream._content.total_bytes == 2, "nothing is taken", 2 * IDLE_S)
         second = await anext(stream)
         stream.hold()
         assert second + await read(stream) == b"2\n3\n4\n5\n"
+    held.clear()
     async with agent_at(server.base_url) as agent:
         async with agent.create(routed()) as stream:
             await anext(stream)
             stream.hold()
+        held.set()
         async with agent.create(routed()) as stream:  # on a connection that reads
             assert await read(stream) == b"1\n2\n3\n4\n5\n"
 

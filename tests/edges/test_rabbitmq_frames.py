@@ -51,6 +51,7 @@ def messages(draw: st.DrawFn) -> OutboundMessage:
         letterhead=Letterhead(draw(short(least=1)), draw(st.dictionaries(short(40), VALUES, max_size=8))),
         own_headers=draw(st.dictionaries(OWN_NAMES, VALUES, max_size=4)),
         mandatory=draw(st.booleans()),
+        sequence=draw(st.none() | st.integers(0, 2**40)),
     )
 
 
@@ -87,7 +88,8 @@ def read(payload: bytes) -> Iterator[Any]:
 
 def distinct(message: OutboundMessage) -> bool:
     """A header of both kinds at once does not occur: a stream's own names are not among the event's."""
-    return not set(message.letterhead.headers) & set(message.own_headers)
+    names = [*message.letterhead.headers, *message.own_headers, *([] if message.sequence is None else ["sequence"])]
+    return len(set(names)) == len(names)
 
 
 @settings(deadline=None, max_examples=150)

@@ -310,6 +310,9 @@ async def test_a_sender_that_waits_for_a_word_before_it_sends_the_body_gets_it(h
     writer.write(f"POST /webhooks/nobody HTTP/1.1\r\n{head}\r\n".encode())
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404 Not Found\r\n"), "without the body"
     writer.close()
+    large = head.replace(f"Content-Length: {len(body)}", f"Content-Length: {GITHUB.max_bytes + 1}")
+    answer = await hooks.raw(f"POST /webhooks/git HTTP/1.1\r\n{large}\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 413 "), "no word before the refusal"
 
 
 async def test_how_many_wait_for_their_confirms_is_bounded(

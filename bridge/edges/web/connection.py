@@ -7,19 +7,18 @@ tests/edges/test_malformed_http.py must notice if that changes.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from bridge.core import problem
+from bridge.core.incoming import NO_HEADERS
 from bridge.core.problem import Refusal
 
 KEEPALIVE_S = 75.0
 LINGER_S = 1.0
 """How long a body that nobody wants is read on, so that the sender gets to see its answer."""
 SERVER = "amigo-bridge"
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Malformed = Callable[[Refusal, str], None]
 

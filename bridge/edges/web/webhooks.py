@@ -48,6 +48,8 @@ class WebhookDoor:
         query = request.raw_path.partition("?")[2]
         hook = Request(headers, query=query)
         source = self._reception.admit(name, request.method, hook)
+        if (request.content_length or 0) > source.max_bytes:
+            raise problem.too_large(source.max_bytes)
         if "expect" in headers:
             await _encourage(request, headers["expect"])
         held = _Held(self)
@@ -88,8 +90,6 @@ async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
 
 async def _body(request: web.BaseRequest, most: int, held: _Held) -> bytes:
     """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
-    if (request.content_length or 0) > most:
-        raise problem.too_large(most)
     body = bytearray()  # and not a list of pieces: a sender chooses how small they are
     try:
         if request.content.is_eof():  # it came with the headers
