@@ -7,7 +7,6 @@ import asyncio
 import gc
 import os
 import random
-import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -101,7 +100,7 @@ class Bridge:
         self.book = Book(ledger, log)
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
-        streaming = Streaming(self.publisher, self.book, stamp, limits, lambda: secrets.token_hex(6))
+        streaming = Streaming(self.publisher, self.book, stamp, limits, lambda: f"{random.getrandbits(48):012x}")
         self.dispatcher = Dispatcher(
             routes=JinjaRoutes([route.route() for route in settings.routes]),
             defaults=defaults_of(settings),

@@ -4,19 +4,22 @@ Every change of stage is in NEXT; nowhere else assigns `self._stage`. (amigo API
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
-from bridge.core.outbound import OutboundMessage, Stamp, Subject, ending_id, line_ids
+from bridge.core.incoming import NO_HEADERS
+from bridge.core.outbound import Address, OutboundMessage, Stamp, Subject, ending_id, line_ids, with_cloudevents
 
 COMPLETE = "interaction-complete"
 LONGEST_TYPE_BYTES = 200
 LONGEST_ID = 200
 LONGEST_NUMBER = 100
 LONGEST_WORDS = 500
+MOST_TYPES = 100
+"""Whose addresses are remembered for one stream."""
 
 
 class Stage(StrEnum):
@@ -84,6 +87,7 @@ class Conversation:
         self.error_code: int | None = None
         self._stamp = stamp
         self._ids = line_ids(subject.event_id, subject.stream)
+        self._addresses: dict[str, list[Address]] = {}
         self._stage = Stage.REQUESTED
 
     @property
@@ -114,43 +118,54 @@ class Conversation:
         self.error = self.error or error
         self._advance(Signal.CUT)
 
-    def receive(self, line: bytes) -> list[OutboundMessage]:
-        """The messages of one line: its own bytes, once an outbound. A line that is not JSON cuts the stream."""
-        if self._stage not in LISTENING:
-            return []
-        try:
-            said = orjson.loads(line)
-        except orjson.JSONDecodeError:
+    def receive(self, lines: Iterable[bytes]) -> list[OutboundMessage]:
+        """The messages of these lines: the bytes of each, once an outbound. A line that is not JSON cuts the stream."""
+        made: list[OutboundMessage] = []
+        now_s = int(self._stamp.clock())
+        for line in lines:
+            if self._stage not in LISTENING:
+                break
             try:
-                said = _leniently(line)
-            except ValueError as error:
-                self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
-                return []
-        type_ = said.get("type") if type(said) is dict else None
-        if type(type_) is not str or not type_.isascii() or not 0 < len(type_) <= LONGEST_TYPE_BYTES:
-            type_ = _type(type_)
-        if type_ == COMPLETE and self.complete:
-            return []  # one ending an event: a second one on the stream says nothing new
-        sequence = self.sequence = self.sequence + 1
-        if type_ == COMPLETE:
-            self.ending, self.ending_sequence = line, sequence
-        if type_ in TELLING:
-            self._notice(type_, said)
-        else:
-            self._advance(Signal.SAID)
-        subject = self.subject
-        message_id = ending_id(subject.event_id, type_) if type_ == COMPLETE else f"{self._ids}{sequence}"
-        return self._stamp.messages(subject, type_, message_id, line, sequence=sequence)
+                said = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                try:
+                    said = _leniently(line)
+                except ValueError as error:
+                    self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
+                    break
+            type_ = said.get("type") if type(said) is dict else None
+            if type(type_) is not str or not type_.isascii() or not 0 < len(type_) <= LONGEST_TYPE_BYTES:
+                type_ = _type(type_)
+            if type_ == COMPLETE and self.complete:
+                continue  # one ending an event: a second one on the stream says nothing new
+            sequence = self.sequence = self.sequence + 1
+            if type_ in TELLING:  # any other line leaves the stage as it is: see NEXT, SAID
+                self._notice(type_, said, line)
+            subject = self.subject
+            message_id = f"{self._ids}{sequence}" if type_ != COMPLETE else ending_id(subject.event_id, type_)
+            for to in self._addresses.get(type_) or self._addressed(type_):
+                own = with_cloudevents(NO_HEADERS, type_, message_id, subject, now_s) if to.cloudevents else NO_HEADERS
+                made.append(OutboundMessage(to, line, message_id, now_s, subject.letterhead, own, sequence))
+        return made
 
-    def _notice(self, type_: str, said: Mapping[str, Any]) -> None:
+    def _addressed(self, type_: str) -> list[Address]:
+        """Where lines of this type go, which is the same until the subject changes."""
+        found = self._stamp.addresses(self.subject, type_)
+        if len(self._addresses) < MOST_TYPES:
+            self._addresses[type_] = found
+        return found
+
+    def _notice(self, type_: str, said: Mapping[str, Any], line: bytes) -> None:
         match type_:
             case "conversation-created":
                 self.subject = self.subject.within(_text(said.get("conversation_id")))
+                self._addresses.clear()
                 self._advance(Signal.SAID)
             case "user-message-available":
                 self.announced_message_id = _text(said.get("message_id"))
                 self._advance(Signal.SAID)
             case "interaction-complete":
+                self.ending, self.ending_sequence = line, self.sequence
                 self.conversation_completed = said.get("conversation_completed") is True
                 self._advance(Signal.COMPLETED)
             case "error":

@@ -84,5 +84,5 @@ class Incoming:
         )
 
     def _count(self, header: str) -> int:
-        value = self.headers.get(header)
+        value = self.headers.get(header, 0)
         return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1_000_000 else 0

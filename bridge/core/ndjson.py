@@ -28,14 +28,14 @@ class LineSplitter:
             self._hold(chunk, [])
             return []
         *complete, rest = chunk.split(_NEWLINE)
+        longest = len(chunk) + self._held_bytes
         complete[0] = self._joined(complete[0])
         self._held, self._held_bytes = [], 0
-        lines: list[bytes] = []
-        for line in complete:
-            if len(line) > self._max_line:
-                raise LineTooLong(self._max_line, lines)
-            if line.strip():
-                lines.append(line)
+        lines = [line for line in complete if line and not line.isspace()]
+        if longest > self._max_line:
+            for index, line in enumerate(lines):
+                if len(line) > self._max_line:
+                    raise LineTooLong(self._max_line, lines[:index])
         if rest:
             self._hold(rest, lines)
         return lines

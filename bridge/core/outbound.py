@@ -22,7 +22,6 @@ EVERY_TYPE = ("*",)
 PLACE = re.compile(r"\{([^{}]*)\}")
 NAMES = ("channel_type", "channel", "type", "route", "service_id", "user_id", "conversation_id", "version_set")
 LONGEST_KEY_BYTES = 255
-MOST_TYPES = 100
 MOST_KEYS = 10_000
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
@@ -74,13 +73,19 @@ class Outbound:
         return self.types == EVERY_TYPE or any(fnmatchcase(type_, pattern) for pattern in self.types)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Address:
-    """An outbound that takes a type, and the routing key there."""
+    """Where messages of one type go: an outbound, by its index in the configuration, its exchange, the routing key.
 
-    index: int
-    outbound: Outbound
+    A stamp makes one object for each such place, so that whoever encodes can remember it.
+    """
+
+    outbound: int
+    exchange: str
     routing_key: str
+    type: str
+    mandatory: bool = False
+    cloudevents: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -94,22 +99,34 @@ class Letterhead:
 
 @dataclass(slots=True, eq=False)
 class OutboundMessage:
-    """One message for one outbound exchange. `outbound` is its index in the configuration, and so its channel.
+    """One message for one outbound exchange.
 
     A value like the others, and not frozen only because one is made for every line.
     """
 
-    outbound: int
-    exchange: str
-    routing_key: str
+    to: Address
     body: bytes
-    type: str
     message_id: str
     timestamp_s: int
     letterhead: Letterhead
     own_headers: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
-    mandatory: bool = False
     sequence: int | None = None
+
+    @property
+    def exchange(self) -> str:
+        return self.to.exchange
+
+    @property
+    def routing_key(self) -> str:
+        return self.to.routing_key
+
+    @property
+    def type(self) -> str:
+        return self.to.type
+
+    @property
+    def mandatory(self) -> bool:
+        return self.to.mandatory
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -170,11 +187,6 @@ class Subject:
         """What all its messages have in common."""
         return Letterhead(self.event_id, self.headers)
 
-    @cached_property
-    def addresses(self) -> dict[str, list[Address]]:
-        """Where its messages of a type go, as far as it has been worked out."""
-        return {}
-
     @property
     def headers(self) -> dict[str, Any]:
         """The headers that do not change from message to message; those whose value is not known are absent."""
@@ -214,38 +226,17 @@ class Stamp:
 
     outbounds: tuple[Outbound, ...]
     clock: Callable[[], float]
+    _known: dict[tuple[int, str, str], Address] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def messages(
-        self,
-        subject: Subject,
-        type_: str,
-        message_id: str,
-        body: bytes,
-        extra: Mapping[str, Any] = NO_HEADERS,
-        sequence: int | None = None,
+        self, subject: Subject, type_: str, message_id: str, body: bytes, extra: Mapping[str, Any] = NO_HEADERS
     ) -> list[OutboundMessage]:
-        """One message an outbound; `extra` are its own headers, beside its sequence (`stream`, `recovered`)."""
-        now_s = int(self.clock())
-        letterhead = subject.letterhead
+        """One message an outbound; `extra` are its own headers (`stream`, `sequence`, `recovered`)."""
+        now_s, letterhead = int(self.clock()), subject.letterhead
         made = []
-        for to in subject.addresses.get(type_) or self._addresses(subject, type_):
-            outbound = to.outbound
-            own = _with_cloudevents(extra, type_, message_id, subject, now_s) if outbound.cloudevents else extra
-            made.append(
-                OutboundMessage(
-                    to.index,
-                    outbound.exchange,
-                    to.routing_key,
-                    body,
-                    type_,
-                    message_id,
-                    now_s,
-                    letterhead,
-                    own,
-                    outbound.required,
-                    sequence,
-                )
-            )
+        for to in self.addresses(subject, type_):
+            own = with_cloudevents(extra, type_, message_id, subject, now_s) if to.cloudevents else extra
+            made.append(OutboundMessage(to, body, message_id, now_s, letterhead, own))
         return made
 
     def own(
@@ -257,16 +248,23 @@ class Stamp:
             said["conversation_id"] = subject.conversation_id
         return self.messages(subject, type_, message_id, orjson.dumps({**said, **facts}), extra)
 
-    def _addresses(self, subject: Subject, type_: str) -> list[Address]:
+    def addresses(self, subject: Subject, type_: str) -> list[Address]:
+        """Where a subject's messages of a type go: one address an outbound that takes it."""
         names = {**subject.names, "type": type_}
-        found = [
-            Address(index, outbound, outbound.key.render(names))
+        return [
+            self._address(index, outbound, outbound.key.render(names), type_)
             for index, outbound in enumerate(self.outbounds)
             if outbound.takes(type_)
         ]
-        if len(subject.addresses) < MOST_TYPES:
-            subject.addresses[type_] = found
-        return found
+
+    def _address(self, index: int, outbound: Outbound, routing_key: str, type_: str) -> Address:
+        known = self._known.get((index, routing_key, type_))
+        if known is None:
+            if len(self._known) >= MOST_KEYS:
+                self._known.clear()
+            known = Address(index, outbound.exchange, routing_key, type_, outbound.required, outbound.cloudevents)
+            self._known[index, routing_key, type_] = known
+        return known
 
 
 def line_ids(event_id: str, stream: str) -> str:
@@ -279,9 +277,10 @@ def ending_id(event_id: str, type_: str) -> str:
     return f"{event_id}:{type_}"
 
 
-def _with_cloudevents(
+def with_cloudevents(
     headers: Mapping[str, Any], type_: str, message_id: str, subject: Subject, now_s: int
 ) -> dict[str, Any]:
+    """The headers, and what CloudEvents' AMQP binding says beside them (binary mode)."""
     attributes = {
         "cloudEvents:specversion": "1.0",
         "cloudEvents:id": message_id,

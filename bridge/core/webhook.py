@@ -16,7 +16,7 @@ from bridge.core import form, problem
 from bridge.core.event import check_hooked
 from bridge.core.failure import InvalidEvent
 from bridge.core.incoming import SOURCE
-from bridge.core.outbound import JSON, Letterhead, OutboundMessage, RoutingKey, Stamp, Subject
+from bridge.core.outbound import JSON, Address, Letterhead, OutboundMessage, RoutingKey, Stamp, Subject
 from bridge.core.problem import Answer
 from bridge.core.signature import Request, Source
 from bridge.core.signature_schemes import SCHEMES
@@ -93,10 +93,9 @@ def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> Outboun
     except InvalidEvent as error:
         raise problem.not_an_event(str(error)) from None
     key = f"webhook.{webhook.source}" if inbound.exchange else inbound.queue
-    head, headers = Letterhead(webhook.id), {**webhook.headers, SOURCE: webhook.source}
-    return OutboundMessage(
-        0, inbound.exchange, key, webhook.body, "webhook", webhook.id, int(now_s), head, headers, mandatory=True
-    )
+    headers = {**webhook.headers, SOURCE: webhook.source}
+    to = _address(inbound.exchange, key)
+    return OutboundMessage(to, webhook.body, webhook.id, int(now_s), Letterhead(webhook.id), headers)
 
 
 def platform_stamp(stamp: Stamp) -> Stamp:
@@ -124,6 +123,11 @@ def platform_messages(webhook: Webhook, stamp: Stamp, *, recovered: bool = False
 def is_platform(source: Source) -> bool:
     """Whether its webhooks go out instead of starting conversations."""
     return source.scheme == "amigo"
+
+
+@lru_cache
+def _address(exchange: str, routing_key: str) -> Address:
+    return Address(0, exchange, routing_key, "webhook", mandatory=True)
 
 
 def _json(request: Request) -> tuple[bytes, Any]:

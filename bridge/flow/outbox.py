@@ -1,7 +1,7 @@
 """The messages of one event on their way out: which are unconfirmed, which were refused, when all is safe."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.core.backoff import RetryPolicy, backoff
@@ -47,15 +47,12 @@ class Outbox:
         """Messages handed over whose fate is open."""
         return self._unconfirmed
 
-    def put(self, messages: Iterable[OutboundMessage]) -> None:
+    def put(self, messages: Sequence[OutboundMessage]) -> None:
         """Hand messages over, in order, without waiting."""
-        publish = self._publisher.publish
-        for message in messages:
-            self._unconfirmed += 1
-            self.counts.published += 1
-            if message.type == COMPLETE:
-                self.ended.add(message.outbound)
-            publish(message, self)
+        self._unconfirmed += len(messages)
+        self.counts.published += len(messages)
+        self.ended.update([message.to.outbound for message in messages if message.to.type == COMPLETE])
+        self._publisher.publish(messages, self)
 
     async def all_confirmed(self) -> None:
         """Return when the broker has confirmed everything that was put. Raises Undeliverable where it will not."""
@@ -93,7 +90,7 @@ class Outbox:
             if self._changed is not None:
                 self._changed.set()
         else:
-            asyncio.get_running_loop().call_later(wait_s, self._publisher.publish, message, self)
+            asyncio.get_running_loop().call_later(wait_s, self._publisher.publish, (message,), self)
 
     def lost(self, message: OutboundMessage) -> None:
         self.counts.lost += 1

@@ -50,8 +50,8 @@ class Receipt(Protocol):
 class Publisher(Protocol):
     """Takes outbound messages and sees each one to its confirm, in order for each outbound, across reconnects."""
 
-    def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
-        """Hand over without waiting. Nothing is forgotten: without a connection the message waits for the next one."""
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt) -> None:
+        """Hand over without waiting. Nothing is forgotten: without a connection messages wait for the next one."""
 
     @property
     def full(self) -> bool:

@@ -171,7 +171,7 @@ class Settling:
         message_id = ending_id(subject.event_id, "bridge-failed") + (f":{replay}" if replay else "")
         await outbox.all_told()
         told = self._stamp.own(subject, "bridge-failed", message_id, facts, {})
-        outbox.put(message for message in told if message.outbound not in outbox.ended)
+        outbox.put([message for message in told if message.to.outbound not in outbox.ended])
         try:
             await outbox.all_confirmed()
         except Undeliverable as error:

@@ -148,7 +148,7 @@ class Streaming:
 
     async def _publish(self, work: Work, conversation: Conversation, lines: list[bytes]) -> None:
         before = conversation.sequence
-        messages = [message for line in lines for message in conversation.receive(line)]
+        messages = conversation.receive(lines)
         if conversation.sequence == before:
             return
         if before == 0 or conversation.complete:

@@ -38,7 +38,7 @@ LINES = {
 }
 Act = Callable[[Conversation], list[OutboundMessage] | None]
 ACTS: dict[str, Act] = {
-    **{name: partial(Conversation.receive, line=line) for name, line in LINES.items()},
+    **{name: partial(Conversation.receive, lines=[line]) for name, line in LINES.items()},
     "ended": lambda talk: talk.ended(),
     "cut": lambda talk: talk.cut("reset"),
 }
@@ -60,8 +60,7 @@ def talk(**about: Any) -> Conversation:
 def opened(*lines: bytes) -> Conversation:
     conversation = talk()
     conversation.opened()
-    for line in lines:
-        conversation.receive(line)
+    conversation.receive(lines)
     return conversation
 
 
@@ -137,28 +136,28 @@ def test_any_order_of_lines_gives_a_gapless_sequence_and_at_most_one_ending(acts
 
 def test_a_line_is_published_with_its_own_bytes_and_a_stable_id() -> None:
     conversation = opened()
-    message = conversation.receive(SAID)[0]
+    message = conversation.receive([SAID])[0]
     assert message.body is SAID
     assert message.type == "new-message"
     assert message.message_id == "e-1:0123456789ab:1"
     assert message.correlation_id == "e-1"
     assert (message.headers["stream"], message.headers["sequence"]) == ("0123456789ab", 1)
-    assert conversation.receive(SAID)[0].message_id == "e-1:0123456789ab:2"
+    assert conversation.receive([SAID])[0].message_id == "e-1:0123456789ab:2"
 
 
 def test_the_endings_id_does_not_depend_on_its_stream() -> None:
-    assert opened().receive(COMPLETE)[0].message_id == "e-1:interaction-complete"
+    assert opened().receive([COMPLETE])[0].message_id == "e-1:interaction-complete"
 
 
 def test_the_endings_sequence_counts_on() -> None:
     conversation = opened(SAID, SAID)
-    assert conversation.receive(COMPLETE)[0].headers["sequence"] == 3
-    assert conversation.receive(ERROR)[0].message_id == "e-1:0123456789ab:4"
+    assert conversation.receive([COMPLETE])[0].headers["sequence"] == 3
+    assert conversation.receive([ERROR])[0].message_id == "e-1:0123456789ab:4"
 
 
 def test_a_second_ending_publishes_nothing_and_changes_nothing() -> None:
     conversation = opened(COMPLETE)
-    assert conversation.receive(COMPLETE.replace(b"true", b"false").replace(b"m-2", b"m-9")) == []
+    assert conversation.receive([COMPLETE.replace(b"true", b"false").replace(b"m-2", b"m-9")]) == []
     assert (conversation.sequence, conversation.conversation_completed) == (1, True)
 
 
@@ -166,17 +165,17 @@ def test_a_line_goes_to_every_outbound_that_takes_it_under_one_id() -> None:
     all_of_it, endings = Outbound("all", RoutingKey(KEY)), Outbound("endings", RoutingKey("x"), ("interaction-*",))
     conversation = Conversation(subject(stream="0123456789ab"), stamp(all_of_it, endings))
     conversation.opened()
-    assert [message.exchange for message in conversation.receive(SAID)] == ["all"]
-    both = conversation.receive(COMPLETE)
-    assert [(message.exchange, message.outbound) for message in both] == [("all", 0), ("endings", 1)]
+    assert [message.exchange for message in conversation.receive([SAID])] == ["all"]
+    both = conversation.receive([COMPLETE])
+    assert [(message.exchange, message.to.outbound) for message in both] == [("all", 0), ("endings", 1)]
     assert {message.message_id for message in both} == {"e-1:interaction-complete"}
 
 
 def test_the_conversations_id_is_known_from_the_line_that_tells_it() -> None:
     conversation = opened()
-    assert "conversation_id" not in conversation.receive(SAID)[0].headers
-    assert conversation.receive(CREATED)[0].headers["conversation_id"] == HEX
-    assert conversation.receive(SAID)[0].headers["conversation_id"] == HEX
+    assert "conversation_id" not in conversation.receive([SAID])[0].headers
+    assert conversation.receive([CREATED])[0].headers["conversation_id"] == HEX
+    assert conversation.receive([SAID])[0].headers["conversation_id"] == HEX
 
 
 def test_what_the_lines_tell_is_remembered() -> None:
@@ -218,7 +217,7 @@ def test_an_error_of_any_form_is_read(fields: dict[str, Any], error: str, code: 
 
 def test_a_malformed_line_cuts_the_stream_and_says_which_line() -> None:
     conversation = opened(SAID)
-    assert conversation.receive(MALFORMED) == []
+    assert conversation.receive([MALFORMED]) == []
     assert conversation.stage is Stage.UNKNOWN
     assert conversation.error.startswith("line 2 of the stream is not JSON")
     assert not conversation.listening

@@ -42,7 +42,7 @@ def can_be_written(message: OutboundMessage) -> None:
 @pytest.mark.parametrize("line", ODD.values(), ids=ODD.keys())
 def test_an_odd_line_passes_with_its_own_bytes(line: bytes) -> None:
     conversation = opened()
-    messages = conversation.receive(line)
+    messages = conversation.receive([line])
     assert conversation.stage is Stage.OPEN, conversation.error
     assert messages[0].body is line
     assert messages[0].type == "new-message"
@@ -66,7 +66,7 @@ def test_an_odd_line_passes_with_its_own_bytes(line: bytes) -> None:
 )
 def test_an_odd_type_becomes_one_that_can_be_written(type_: str, expected: str) -> None:
     line = f'{{"type":{type_}}}'.encode()
-    message = opened().receive(line)[0]
+    message = opened().receive([line])[0]
     assert message.type == expected
     assert message.body == line
     assert message.routing_key.count(".") == 2
@@ -78,8 +78,8 @@ def test_an_error_with_a_lone_surrogate_can_be_told_on(ending: bytes) -> None:
     """What a stream calls its error goes into `bridge-voided`, `bridge-failed` and headers: it must be UTF-8."""
     conversation = opened()
     if ending:
-        conversation.receive(ending)
-    conversation.receive(b'{"type":"error","http_error_code":422,"error_description":"half a \\ud83d"}')
+        conversation.receive([ending])
+    conversation.receive([b'{"type":"error","http_error_code":422,"error_description":"half a \\ud83d"}'])
     of_stream(conversation).error.encode()
     assert stamp().own(subject(), "bridge-failed", "id", {"error": conversation.error}, {})
 
@@ -94,7 +94,7 @@ def test_an_error_with_a_lone_surrogate_can_be_told_on(ending: bytes) -> None:
 )
 def test_ids_with_a_lone_surrogate_break_neither_headers_nor_record(line: bytes) -> None:
     conversation = opened()
-    for message in conversation.receive(line):
+    for message in conversation.receive([line]):
         can_be_written(message)
     record = Record(Request.INTERACT, conversation.subject.conversation_id, announced=conversation.announced_message_id)
     assert load(record.dump()) == record
@@ -108,13 +108,13 @@ def test_ids_of_another_type_are_not_known(value: object) -> None:
         ("user-message-available", "message_id"),
         ("interaction-complete", "message_id"),
     ):
-        conversation.receive(json.dumps({"type": type_, name: value}).encode())
+        conversation.receive([json.dumps({"type": type_, name: value}).encode()])
     assert conversation.subject.conversation_id is None
     assert conversation.announced_message_id is None
 
 
 def test_a_line_nested_beyond_any_parser_cuts_the_stream_and_breaks_nothing() -> None:
     conversation = opened()
-    assert conversation.receive(b'{"type":"x","x":' + b"[" * 5000 + b"]" * 5000 + b"}") == []
+    assert conversation.receive([b'{"type":"x","x":' + b"[" * 5000 + b"]" * 5000 + b"}"]) == []
     assert conversation.stage is Stage.UNKNOWN
     assert orjson.dumps(conversation.error)

@@ -193,8 +193,7 @@ def test_only_what_may_have_reached_the_api_is_marked_so() -> None:
 def stream(*lines: bytes, cut: str | None = None, ended: bool = False) -> Ended:
     conversation = Conversation(subject(stream="0123456789ab"), stamp())
     conversation.opened()
-    for line in lines:
-        conversation.receive(line)
+    conversation.receive(lines)
     if cut is not None:
         conversation.cut(cut)
     if ended:

@@ -178,7 +178,7 @@ def test_a_required_outbound_is_published_mandatory() -> None:
 
 def test_an_outbound_knows_its_place_even_where_earlier_ones_take_nothing() -> None:
     out = stamp(Outbound("x", RoutingKey("k"), ("other",)), Outbound("y", RoutingKey("k")))
-    assert [message.outbound for message in out.messages(subject(), "t", "id", b"", {})] == [1]
+    assert [message.to.outbound for message in out.messages(subject(), "t", "id", b"", {})] == [1]
 
 
 def test_cloudevents_headers_are_added_where_asked_and_only_there() -> None:

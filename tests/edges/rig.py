@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.core.outbound import Letterhead, Outbound, OutboundMessage, RoutingKey
+from bridge.core.outbound import Address, Letterhead, Outbound, OutboundMessage, RoutingKey
 from bridge.core.topology import Inbound, Topology, topology
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
@@ -54,7 +54,8 @@ def outgoing(message_id: str, body: bytes = b"{}", **changes: Any) -> OutboundMe
     own = {name: headers[name] for name in headers if name in ("stream", "sequence", "recovered")}
     shared = {name: value for name, value in headers.items() if name not in own}
     letterhead = Letterhead(fields.pop("correlation_id"), shared)
-    return OutboundMessage(message_id=message_id, body=body, letterhead=letterhead, own_headers=own, **fields)
+    timestamp_s = fields.pop("timestamp_s")
+    return OutboundMessage(Address(**fields), body, message_id, timestamp_s, letterhead, own)
 
 
 @dataclass

@@ -55,7 +55,7 @@ async def test_a_memory_alarm_holds_publishing_back_and_loses_nothing(
     await alarm.raised()
     receipts = Receipts()
     for number in range(600):
-        rig.publisher.publish(outgoing(f"m{number}", b"x" * 1000), receipts)
+        rig.publisher.publish([outgoing(f"m{number}", b"x" * 1000)], receipts)
     copying = asyncio.create_task(rig.copier.copy(Copy(DEAD, "rejected", b"dead", {}, {})))
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
     assert [delivery.ack() for delivery in held] == [True] * 10, "acks go over the other connection"
@@ -84,7 +84,7 @@ async def test_an_alarm_that_lasts_ends_no_generation(
     (held,) = await rig.delivered(1)
     await alarm.raised()
     receipts = Receipts()
-    rig.publisher.publish(outgoing("m", mandatory=False), receipts)
+    rig.publisher.publish([outgoing("m", mandatory=False)], receipts)
     copying = asyncio.create_task(rig.copier.copy(Copy(DEAD, "rejected", b"dead", {}, {})))
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
     await stays(lambda: held.alive and rig.publisher.blocked, "the generation lives on, and it is said why", 5)

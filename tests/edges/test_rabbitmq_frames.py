@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pamqp import body as content_body
 from pamqp import commands, frame, header
 
-from bridge.core.outbound import Letterhead, OutboundMessage
+from bridge.core.outbound import Address, Letterhead, OutboundMessage
 from bridge.edges.rabbitmq.frames import FRAME_OVERHEAD, UNWRITABLE, FrameEncoder, Piece, ack
 from bridge.edges.rabbitmq.properties import of_outbound
 
@@ -41,16 +41,18 @@ OWN_NAMES = st.sampled_from(["stream", "sequence", "recovered"]) | short(40)
 def messages(draw: st.DrawFn) -> OutboundMessage:
     size = draw(st.sampled_from([0, 1, 100, 4087, 4088, 4089, 8176, 8177, 20_000]))
     return OutboundMessage(
-        outbound=0,
-        exchange=draw(st.text("ab-_.:@#,/+ 09", max_size=127)),
-        routing_key=draw(short()),
+        to=Address(
+            outbound=0,
+            exchange=draw(st.text("ab-_.:@#,/+ 09", max_size=127)),
+            routing_key=draw(short()),
+            type=draw(short(least=1)),
+            mandatory=draw(st.booleans()),
+        ),
         body=draw(st.binary(min_size=min(size, 200), max_size=min(size, 200))) * max(1, size // 200),
-        type=draw(short(least=1)),
         message_id=draw(short(least=1)),
         timestamp_s=draw(st.integers(0, 2**33)),
         letterhead=Letterhead(draw(short(least=1)), draw(st.dictionaries(short(40), VALUES, max_size=8))),
         own_headers=draw(st.dictionaries(OWN_NAMES, VALUES, max_size=4)),
-        mandatory=draw(st.booleans()),
         sequence=draw(st.none() | st.integers(0, 2**40)),
     )
 
@@ -123,11 +125,11 @@ def vars_of(properties: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exchange": "e" * 256},
-        {"routing_key": "k" * 256},
+        {"to": Address(0, "e" * 256, "k", "t")},
+        {"to": Address(0, "e", "k" * 256, "t")},
         {"message_id": "i" * 256},
-        {"type": "✓" * 100},
-        {"type": "\ud800"},
+        {"to": Address(0, "e", "k", "✓" * 100)},
+        {"to": Address(0, "e", "k", "\ud800")},
         {"timestamp_s": -1},
         {"letterhead": Letterhead("c" * 256)},
         {"letterhead": Letterhead("c", {"a": object()})},
@@ -137,11 +139,8 @@ def vars_of(properties: Any) -> dict[str, Any]:
 )
 def test_what_amqp_cannot_say_is_refused_and_leaves_the_encoder_as_it_was(changes: dict[str, Any]) -> None:
     fields = {
-        "outbound": 0,
-        "exchange": "e",
-        "routing_key": "k",
+        "to": Address(0, "e", "k", "t"),
         "body": b"{}",
-        "type": "t",
         "message_id": "i",
         "timestamp_s": 1,
         "letterhead": Letterhead("c", {"event_id": "e"}),

@@ -27,7 +27,7 @@ async def rig(request: pytest.FixtureRequest, build: Build) -> Rig:
 async def test_a_message_arrives_as_the_design_has_it(rig: Rig) -> None:
     receipts = Receipts()
     headers = {"event_id": "é✓", "attempt": 2, "sequence": 3, "recovered": True, "stream": "0123456789ab"}
-    rig.publisher.publish(outgoing("e1:0123456789ab:3", b'{"a": "\xc3\xbc"}', headers=headers), receipts)
+    rig.publisher.publish([outgoing("e1:0123456789ab:3", b'{"a": "\xc3\xbc"}', headers=headers)], receipts)
     await receipts.all_told(1)
     (record,) = await rig.rabbit.take("tap")
     assert (record.exchange, record.routing_key, record.body) == (AGENT, "text.sms.new-message", b'{"a": "\xc3\xbc"}')
@@ -50,7 +50,7 @@ async def test_bodies_of_any_size_arrive_whole(rig: Rig) -> None:
     sizes = [0, 1, 131_064, 131_072, 4 * MIB, 20 * MIB]
     bodies = [bytes(range(256)) * (size // 256) + b"x" * (size % 256) for size in sizes]
     for number, body in enumerate(bodies):
-        rig.publisher.publish(outgoing(f"m{number}", body), receipts)
+        rig.publisher.publish([outgoing(f"m{number}", body)], receipts)
     await receipts.all_told(6)
     assert len(receipts.confirmations) == 6
     assert [record.body == body for record, body in zip(await rig.rabbit.take("tap"), bodies, strict=True)] == [
@@ -73,8 +73,8 @@ UNWRITABLE: dict[str, dict[str, Any]] = {
 async def test_what_cannot_be_written_is_refused_and_costs_nobody_else_anything(rig: Rig) -> None:
     bad, good = Receipts(), Receipts()
     for name, fields in UNWRITABLE.items():
-        rig.publisher.publish(outgoing(name, **fields), bad)
-        rig.publisher.publish(outgoing(f"after {name}"), good)
+        rig.publisher.publish([outgoing(name, **fields)], bad)
+        rig.publisher.publish([outgoing(f"after {name}")], good)
     await until(lambda: rig.publisher.unconfirmed == 0, "every fate is told", 5)
     assert sorted(name for name, _ in bad.refusals) == sorted(UNWRITABLE)
     assert sorted(good.confirmations) == sorted(f"after {name}" for name in UNWRITABLE)
@@ -88,8 +88,8 @@ async def test_an_exchange_that_is_gone_ends_the_generation_and_is_said(
     monkeypatch.setattr(session, "LONGEST_PERMANENT_S", 0.4)
     receipts = Receipts()
     await rig.rabbit.delete_exchange("deaf")
-    rig.publisher.publish(outgoing("lost for now", outbound=1, exchange="deaf", mandatory=False), receipts)
-    rig.publisher.publish(outgoing("m"), receipts)
+    rig.publisher.publish([outgoing("lost for now", outbound=1, exchange="deaf", mandatory=False)], receipts)
+    rig.publisher.publish([outgoing("m")], receipts)
     await until(lambda: "missing at the broker: exchange deaf" in str(rig.session.trouble), "it is said")
     await rig.rabbit.make_queue("deaf", QUORUM, "#", exchange="deaf")
     await receipts.all_told(2)
@@ -99,7 +99,7 @@ async def test_an_exchange_that_is_gone_ends_the_generation_and_is_said(
 async def test_what_is_in_flight_is_bounded(rig: Rig) -> None:
     receipts = Receipts()
     for number in range(MOST_UNCONFIRMED + 1):
-        rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
+        rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)
     full = asyncio.create_task(rig.publisher.room())
     await asyncio.sleep(0)
     assert not full.done()
@@ -113,13 +113,13 @@ async def test_what_is_in_flight_is_bounded(rig: Rig) -> None:
 async def test_an_ended_generation_publishes_nothing_more(rig: Rig) -> None:
     """RELIABILITY B5: from the end of the generation on, not only from its burial on."""
     first, second = Receipts(), Receipts()
-    rig.publisher.publish(outgoing("before"), first)
+    rig.publisher.publish([outgoing("before")], first)
     await first.all_told(1)
     feed = rig.consumer.feeds[0]
     delivery_generation = feed.channel  # the consuming channel dies, the publishing connection is well
     await delivery_generation.close()
     await until(lambda: rig.session.trouble is not None or rig.generation == 2, "the generation is over", 5)
-    rig.publisher.publish(outgoing("after"), second)
+    rig.publisher.publish([outgoing("after")], second)
     await rig.connected(2)
     await second.all_told(1)
     assert [record.message_id for record in await rig.rabbit.take("tap")] == ["before", "after"]
@@ -133,12 +133,12 @@ async def test_a_receipt_that_publishes_again_at_once_does_so_in_order(rig: Rig)
         def refused(self, message: Any, error: str) -> None:
             refused.append(message.message_id)
             if len(refused) < 3:
-                rig.publisher.publish(message, self)
+                rig.publisher.publish([message], self)
             else:
-                rig.publisher.publish(outgoing(message.message_id), self)
+                rig.publisher.publish([outgoing(message.message_id)], self)
 
     receipts = Again()
-    rig.publisher.publish(outgoing("m", outbound=1, exchange="deaf"), receipts)
+    rig.publisher.publish([outgoing("m", outbound=1, exchange="deaf")], receipts)
     await receipts.all_told(1)
     assert (refused, receipts.confirmations) == (["m"] * 3, ["m"])
     assert rig.publisher.unconfirmed == 0

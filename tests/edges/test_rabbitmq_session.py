@@ -44,7 +44,7 @@ async def mended(rig: Rig, generation_: int, *, acking: bool = False) -> None:
     await rig.connected(generation_)
     before, receipts = len(rig.deliveries), Receipts()
     await rig.rabbit.publish(Outgoing(b"again"))
-    rig.publisher.publish(outgoing("again", mandatory=False), receipts)
+    rig.publisher.publish([outgoing("again", mandatory=False)], receipts)
     await receipts.all_told(1)
     assert receipts.confirmations == ["again"]
 
@@ -84,11 +84,11 @@ async def test_a_broker_that_restarts_or_is_killed_and_comes_back_is_found_again
         generation_, told, first = rig.generation, len(receipts.told), 400 * violently
         await rig.rabbit.publish(*(Outgoing(b"%d" % number) for number in range(first, first + 20)))
         for number in range(first, first + 200):
-            rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
+            rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)
         restarting = asyncio.create_task(asyncio.to_thread(broker.restart, violently))
         await until(lambda: rig.session.trouble is not None, "the trouble is said", 10)
         for number in range(first + 200, first + 400):
-            rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
+            rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)
         await restarting
         await rig.connected(generation_ + 1)
         await receipts.all_told(told + 400)
@@ -108,7 +108,7 @@ async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, 
     receipts = Receipts()
     proxy.freeze()
     for number in range(30):
-        rig.publisher.publish(outgoing(f"m{number}", b"x" * size, mandatory=False), receipts)
+        rig.publisher.publish([outgoing(f"m{number}", b"x" * size, mandatory=False)], receipts)
     rig.consumer.pause("test")
     rig.consumer.resume("test")
     await until(lambda: rig.session.trouble is not None, "the trouble is said", 5)
@@ -144,7 +144,7 @@ async def test_stopping_while_the_broker_is_frozen_takes_no_longer_than_the_limi
     receipts = Receipts()
     proxy.freeze()
     for number in range(40):
-        rig.publisher.publish(outgoing(f"m{number}", b"x" * size, mandatory=False), receipts)
+        rig.publisher.publish([outgoing(f"m{number}", b"x" * size, mandatory=False)], receipts)
     await rig.stop(bound_s=2 * connection.CLOSE_S + 2)
 
 
@@ -184,7 +184,7 @@ async def test_lost_connections_leave_no_socket_and_no_task_behind(build: Build,
 
     async def lose() -> None:
         number = rig.generation
-        rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
+        rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)
         proxy.reset()
         await rig.connected(number + 1)
 
@@ -234,7 +234,7 @@ async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(bui
     receipts = Receipts()
     before = channels()
     for number in range(2000):
-        rig.publisher.publish(outgoing(f"m{number}", mandatory=False), receipts)
+        rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)
         if number % 100 == 0:
             await rig.publisher.room()
     during = channels()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.core.outbound import OutboundMessage
@@ -50,9 +50,10 @@ class FakePublisher:
         self._room = asyncio.Event()
         self._room.set()
 
-    def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
-        self._trace.append(("handed", message))
-        self._pipes.setdefault(message.outbound, Pipe()).waiting.append(Handed(message, receipt))
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt) -> None:
+        for message in messages:
+            self._trace.append(("handed", message))
+            self._pipes.setdefault(message.to.outbound, Pipe()).waiting.append(Handed(message, receipt))
         self._pump()
 
     @property

@@ -281,7 +281,7 @@ class Bench:
         assert self.stopped or self.dispatcher.in_hand or not left, f"neither in hand nor settled: {left}"
 
     def _check_endings(self) -> None:
-        told = {(each.outbound, each.correlation_id, each.type) for each in self.publisher.confirmed}
+        told = {(each.to.outbound, each.correlation_id, each.type) for each in self.publisher.confirmed}
         endings = Counter((outbound, event_id) for outbound, event_id, type_ in told if type_ in ENDINGS)
         assert all(count == 1 for count in endings.values()), f"more than one ending: {endings}"
 
@@ -294,7 +294,7 @@ class Bench:
                 left = sorted(unconfirmed[event_id_of(it.incoming.body)])
                 assert not left, f"acked before these were confirmed: {left}"
             elif what != "copied":
-                name = (it.outbound, it.message_id)
+                name = (it.to.outbound, it.message_id)
                 refusals[name] += what == "refused"
                 given_up = refusals[name] >= self.policy.attempts
                 known = unconfirmed[it.correlation_id]

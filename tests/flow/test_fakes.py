@@ -9,7 +9,7 @@ from bridge.core.dead_letter import Copy
 from bridge.core.event import Event, Kind
 from bridge.core.failure import Lost, NoRoute, Refused
 from bridge.core.incoming import Incoming
-from bridge.core.outbound import Letterhead, OutboundMessage
+from bridge.core.outbound import Address, Letterhead, OutboundMessage
 from bridge.core.reconcile import Finish
 from bridge.core.route import OnBusy, RoutedEvent
 from bridge.flow.ports import CopyRefused
@@ -63,7 +63,8 @@ class Told:
 
 
 def message(message_id: str, outbound: int = 0) -> OutboundMessage:
-    return OutboundMessage(outbound, "agent.events", "a.b.c", b"{}", "new-message", message_id, 0, Letterhead("e1"), {})
+    to = Address(outbound, "agent.events", "a.b.c", "new-message")
+    return OutboundMessage(to, b"{}", message_id, 0, Letterhead("e1"))
 
 
 async def test_the_virtual_clock_jumps_over_waits_and_keeps_their_order():
@@ -93,7 +94,7 @@ def test_the_virtual_loop_says_so_where_it_would_wait_for_ever():
 async def test_a_publisher_takes_without_waiting_and_confirms_each_once_in_order():
     publisher, told = FakePublisher(), Told()
     for name in "abc":
-        publisher.publish(message(name), told)
+        publisher.publish([message(name)], told)
     assert told.what == []
     await asyncio.sleep(0.001)
     assert told.what == [("confirmed", name) for name in "abc"]
@@ -104,10 +105,10 @@ async def test_a_lost_connection_is_told_and_republished_from_the_first_unconfir
     publisher, told = FakePublisher(), Told()
     publisher.hold()
     for name in "abc":
-        publisher.publish(message(name), told)
+        publisher.publish([message(name)], told)
     publisher.confirm(1)
     publisher.lose()
-    publisher.publish(message("d"), told)
+    publisher.publish([message("d")], told)
     assert told.what == [("confirmed", "a"), ("lost", "b"), ("lost", "c")]
     publisher.release()
     publisher.reconnect()
@@ -118,7 +119,7 @@ async def test_a_lost_connection_is_told_and_republished_from_the_first_unconfir
 
 async def test_a_confirm_that_was_under_way_when_the_connection_went_is_not_told():
     publisher, told = FakePublisher(), Told()
-    publisher.publish(message("a"), told)
+    publisher.publish([message("a")], told)
     publisher.lose()
     await asyncio.sleep(0.001)
     assert told.what == [("lost", "a")]
@@ -131,7 +132,7 @@ async def test_a_refusal_is_told_once_and_not_repeated():
     publisher, told = FakePublisher(), Told()
     publisher.refuse(1, "nack", lambda each: each.message_id == "b")
     for name in "abc":
-        publisher.publish(message(name), told)
+        publisher.publish([message(name)], told)
     await asyncio.sleep(0.001)
     assert told.what == [("confirmed", "a"), ("nack", "b"), ("confirmed", "c")]
     assert publisher.unconfirmed == []
@@ -141,8 +142,8 @@ async def test_two_messages_of_one_id_never_fly_on_one_outbound_at_once():
     publisher, told = FakePublisher(), Told()
     publisher.hold()
     for each in (message("a"), message("a"), message("a", outbound=1)):
-        publisher.publish(each, told)
-    assert [(each.outbound, each.message_id) for each in publisher.sent] == [(0, "a"), (1, "a")]
+        publisher.publish([each], told)
+    assert [(each.to.outbound, each.message_id) for each in publisher.sent] == [(0, "a"), (1, "a")]
     publisher.confirm()
     assert len(publisher.sent) == 3
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bridge.core.backoff import RetryPolicy
-from bridge.core.outbound import Letterhead, Outbound, OutboundMessage
+from bridge.core.outbound import Address, Letterhead, Outbound, OutboundMessage
 from bridge.flow.outbox import Outbox, Undeliverable
 from tests.fakes import FakeLog, FakePublisher, Gate, answered, complete, said
 
@@ -15,7 +15,7 @@ POLICY = RetryPolicy(attempts=3)
 
 
 def message(message_id: str) -> OutboundMessage:
-    return OutboundMessage(0, "agent.events", "a.b.c", b"{}", "new-message", message_id, 0, Letterhead("e1"), {})
+    return OutboundMessage(Address(0, "agent.events", "a.b.c", "new-message"), b"{}", message_id, 0, Letterhead("e1"))
 
 
 def outbox(publisher: FakePublisher, policy: RetryPolicy = POLICY) -> Outbox:
@@ -171,22 +171,24 @@ REQUIRED = Outbound("audit", KEY, required=True)
 async def test_one_outbound_that_refuses_for_good_makes_the_event_undeliverable():
     pieces = Outbound("agent.events", KEY, types=("new-message",))
     async with Bench(policy=POLICY, outbounds=(pieces, REQUIRED)) as bench:
-        bench.publisher.refuse(9, "no queue takes it", lambda each: each.outbound == 1 and each.type != "bridge-failed")
+        bench.publisher.refuse(
+            9, "no queue takes it", lambda each: each.to.outbound == 1 and each.type != "bridge-failed"
+        )
         bench.deliver()
         await bench.quiet()
         assert bench.dead() == ["undeliverable"]
-        assert all(each.mandatory for each in bench.publisher.sent if each.outbound == 1)
+        assert all(each.mandatory for each in bench.publisher.sent if each.to.outbound == 1)
         assert bench.order()[-1] == "ack"
 
 
 async def test_an_outbound_that_has_the_ending_gets_no_second_one_when_another_outbound_refuses_it():
     """ "Subscribers see exactly one ending": what was told to be complete is not told to have failed."""
     async with Bench(policy=POLICY, outbounds=(AGENT_EVENTS, REQUIRED)) as bench:
-        bench.publisher.refuse(3, "nack", lambda each: each.outbound == 1 and each.type == "interaction-complete")
+        bench.publisher.refuse(3, "nack", lambda each: each.to.outbound == 1 and each.type == "interaction-complete")
         bench.deliver()
         await bench.quiet()
         assert bench.dead() == ["undeliverable"]
-        types = [each.type for each in bench.publisher.confirmed if each.outbound == 0]
+        types = [each.type for each in bench.publisher.confirmed if each.to.outbound == 0]
         assert types == ["conversation-created", "new-message", "interaction-complete"]
 
 

@@ -7,6 +7,7 @@ back to the front of its pipe, so that the next generation publishes from the fi
 import asyncio
 import struct
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import aio_pika
@@ -61,12 +62,12 @@ class PlainPublisher:
         """Messages handed over whose fate is open."""
         return self._unconfirmed
 
-    def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt) -> None:
         """Hand over; see the port."""
-        self._count(1, message)
-        pipe = self._pipes[message.outbound]
-        pipe.waiting.append(Handed(message, receipt))
-        self._pump(pipe)
+        for message in messages:
+            self._count(1, message)
+            self._pipes[message.to.outbound].waiting.append(Handed(message, receipt))
+        self.resume()
 
     @property
     def full(self) -> bool:

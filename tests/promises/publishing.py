@@ -41,9 +41,9 @@ class FakeWorld:
         self.publisher = FakePublisher()
         self.publisher.connected = False
         self.publisher.refuse(
-            ALWAYS, "no queue takes it", lambda message: message.outbound == DEAF and message.mandatory
+            ALWAYS, "no queue takes it", lambda message: message.to.outbound == DEAF and message.mandatory
         )
-        self.publisher.refuse(ALWAYS, "nack", lambda message: message.outbound == FULL)
+        self.publisher.refuse(ALWAYS, "nack", lambda message: message.to.outbound == FULL)
         self._seen = 0
 
     async def start(self) -> None:
@@ -60,7 +60,7 @@ class FakeWorld:
         return []
 
     async def arrived(self, outbound: int) -> list[tuple[str, bytes]]:
-        return [(sent.message_id, sent.body) for sent in self.publisher.sent if sent.outbound == outbound]
+        return [(sent.message_id, sent.body) for sent in self.publisher.sent if sent.to.outbound == outbound]
 
     async def stop(self) -> None:
         assert self.publisher.unconfirmed == []

@@ -43,7 +43,7 @@ async def test_each_message_is_confirmed_once_and_arrives(world: World) -> None:
     receipts = Receipts()
     sent = [message(f"m{number}", body=b"%d" % number) for number in range(50)]
     for each in sent:
-        world.publisher.publish(each, receipts)
+        world.publisher.publish([each], receipts)
     await receipts.all_told(50)
     assert set(receipts.told) == set(sent), "the very messages, so that the delivery knows its own"
     assert (receipts.refusals, receipts.losses) == ([], [])
@@ -53,7 +53,7 @@ async def test_each_message_is_confirmed_once_and_arrives(world: World) -> None:
 async def test_handing_over_waits_for_nothing_and_tells_nothing_at_once(world: World) -> None:
     await world.start()
     receipts = Receipts()
-    world.publisher.publish(message("m"), receipts)
+    world.publisher.publish([message("m")], receipts)
     assert receipts.told == []
     await receipts.all_told(1)
 
@@ -61,7 +61,7 @@ async def test_handing_over_waits_for_nothing_and_tells_nothing_at_once(world: W
 async def test_what_is_handed_over_without_a_connection_goes_out_with_the_next(world: World) -> None:
     receipts = Receipts()
     for number in range(20):
-        world.publisher.publish(message(f"m{number}"), receipts)
+        world.publisher.publish([message(f"m{number}")], receipts)
     await stays(lambda: receipts.told == [] and receipts.losses == [], "nothing is told", 0.05)
     await world.start()
     await receipts.all_told(20)
@@ -73,7 +73,7 @@ async def test_order_is_kept_for_each_outbound_whatever_the_sizes(world: World) 
     dice, receipts = random.Random(7), Receipts()
     for number in range(300):
         body = b"x" * dice.choice((1, 100, 20_000, 300_000))
-        world.publisher.publish(message(f"m{number}", dice.choice((HEARD, AUDIT)), body), receipts)
+        world.publisher.publish([message(f"m{number}", dice.choice((HEARD, AUDIT)), body)], receipts)
     await receipts.all_told(300)
     both = [[int(name[1:]) for name, _ in await world.arrived(outbound)] for outbound in (HEARD, AUDIT)]
     assert both == [sorted(numbers) for numbers in both]
@@ -83,9 +83,9 @@ async def test_order_is_kept_for_each_outbound_whatever_the_sizes(world: World) 
 async def test_a_required_message_that_nobody_would_get_is_refused(world: World) -> None:
     await world.start()
     receipts, others = Receipts(), Receipts()
-    world.publisher.publish(message("heard"), others)
-    world.publisher.publish(message("required", DEAF), receipts)
-    world.publisher.publish(message("not required", DEAF, mandatory=False), others)
+    world.publisher.publish([message("heard")], others)
+    world.publisher.publish([message("required", DEAF)], receipts)
+    world.publisher.publish([message("not required", DEAF, mandatory=False)], others)
     await receipts.all_told(1)
     await others.all_told(2)
     assert [name for name, _ in receipts.refusals] == ["required"]
@@ -97,8 +97,8 @@ async def test_a_nack_is_told_to_the_receipt_that_it_belongs_to(world: World) ->
     await world.start()
     good, bad = Receipts(), Receipts()
     for number in range(40):
-        world.publisher.publish(message(f"m{number}"), good)
-        world.publisher.publish(message(f"m{number}", FULL), bad)
+        world.publisher.publish([message(f"m{number}")], good)
+        world.publisher.publish([message(f"m{number}", FULL)], bad)
     await good.all_told(40)
     await bad.all_told(40)
     assert (len(good.confirmations), good.refusals) == (40, [])
@@ -110,9 +110,9 @@ async def test_messages_of_one_id_are_told_apart(world: World) -> None:
     await world.start()
     required, others = Receipts(), Receipts()
     for _ in range(10):
-        world.publisher.publish(message("same", DEAF), required)
-        world.publisher.publish(message("same", DEAF, mandatory=False), others)
-        world.publisher.publish(message("same", HEARD), others)
+        world.publisher.publish([message("same", DEAF)], required)
+        world.publisher.publish([message("same", DEAF, mandatory=False)], others)
+        world.publisher.publish([message("same", HEARD)], others)
     await required.all_told(10)
     await others.all_told(20)
     assert len(required.refusals) == 10
@@ -124,7 +124,7 @@ async def test_a_lost_connection_costs_repeats_and_nothing_else(world: World) ->
     dice, receipts = random.Random(11), Receipts()
     bodies = {f"m{number}": b"%d " % number * dice.choice((1, 5_000, 50_000)) for number in range(300)}
     for count, (name, body) in enumerate(bodies.items()):
-        world.publisher.publish(message(name, body=body), receipts)
+        world.publisher.publish([message(name, body=body)], receipts)
         if count in (100, 200):
             await world.cut()
     await receipts.all_told(300)
@@ -141,7 +141,7 @@ async def test_there_is_room_until_too_much_is_unconfirmed(world: World) -> None
     await world.publisher.room()
     crowd = world.crowd()
     for each in crowd:
-        world.publisher.publish(each, receipts)
+        world.publisher.publish([each], receipts)
     waiting = False
 
     async def wait() -> None:

@@ -13,11 +13,11 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
-from aiohttp.client_proto import ResponseHandler
 
 from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.core.pace import WINDOW_S, Pace
 from bridge.edges.amigo import answer
+from bridge.edges.amigo.connection import Connector, Handler
 
 CONNECT_S = 10.0
 CONTROL_S = 30.0
@@ -86,10 +86,8 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "HttpClient":
-        # No limit on connections: deliveries in hand bound them, and a stream must never keep a sign-in waiting.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=Connector(KEEPALIVE_S),
             headers=self._headers,
             trust_env=False,
             read_bufsize=READ_BYTES,
@@ -172,22 +170,21 @@ class HttpClient:
 class Chunks:
     """The chunks of an answer's body; see the port `Stream`. Raises Lost at a cut."""
 
-    __slots__ = ("_call", "_content", "_paused", "_response")
+    __slots__ = ("_call", "_content", "_held", "_response")
 
     def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
         self._call = call
         self._response = response
         self._content = response.content
-        self._paused: ResponseHandler | None = None
+        self._held: Handler | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._paused is not None:
-            if self._paused.is_connected():
-                self._paused.resume_reading()
-            self._paused = None
+        if self._held is not None:
+            self._held.let_go()
+            self._held = None
         try:
             chunk = await self._content.readany()
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
@@ -197,15 +194,12 @@ class Chunks:
         return chunk
 
     def hold(self) -> None:
-        """See the port. A connection that has given all of the answer may be somebody else's already.
-
-        By the protocol, not the transport: while nothing is taken from it, the server cannot be too silent.
-        """
+        """See the port. A connection that has given all of the answer may be somebody else's already."""
         connection = self._response.connection
-        protocol = connection.protocol if connection is not None else None
-        if protocol is not None and protocol.is_connected() and self._paused is None:
-            protocol.pause_reading()
-            self._paused = protocol
+        handler = connection.protocol if connection is not None else None
+        if isinstance(handler, Handler):
+            handler.hold()
+            self._held = handler
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

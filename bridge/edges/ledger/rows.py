@@ -37,7 +37,7 @@ def key_of(event_id: str) -> str:
 def row_of(entry: Entry) -> tuple[Any, ...]:
     """The entry's row."""
     return (
-        entry.state.value,
+        entry.state._value_,
         entry.digest,
         entry.attempt,
         entry.replay,
@@ -51,7 +51,7 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
 def claimed_row(digest: bytes, record: Record | None = None) -> tuple[Any, ...]:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
     state = State.CLAIMED if record is None else State.REQUESTED
-    return (state.value, digest, 0, 0, 0, None if record is None else record.dump(), None, None)
+    return (state._value_, digest, 0, 0, 0, None if record is None else record.dump(), None, None)
 
 
 def died_with(row: Row) -> tuple[Any, ...]:

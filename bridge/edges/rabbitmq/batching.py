@@ -17,6 +17,7 @@ compare the frames with pamqp's, and the versions of aio-pika, aiormq and pamqp 
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import aio_pika
@@ -84,10 +85,8 @@ class Pipe:
         while self.batches and self.batches[0][0] <= self.first_tag:
             self.batches.popleft()
         over = [handed for handed in found if handed is not None]
-        for message, _, size in over:
-            self.ids.remove(message.message_id)
-            self.flying_bytes -= size
-        self.owner.settled(over, None if acked else NACKED, self.unrouted)
+        self.ids.difference_update([message.message_id for message, _, _ in over])
+        self.flying_bytes -= self.owner.settled(over, None if acked else NACKED, self.unrouted)
         self.owner.pump(self)
 
     def returned(self, message_id: str | None) -> None:
@@ -116,19 +115,16 @@ class BatchingPublisher:
         """Messages handed over whose fate is open."""
         return self._unconfirmed
 
-    def publish(self, message: OutboundMessage, receipt: Receipt) -> None:
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt) -> None:
         """Hand over; see the port."""
-        size = len(message.body)
-        if not self._unconfirmed:
-            self._empty.clear()
-        self._unconfirmed += 1
-        self._unconfirmed_bytes += size
-        if self._unconfirmed > MOST_UNCONFIRMED or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES:
-            self._roomy.clear()
-        pipe = self._pipes[message.outbound]
-        pipe.waiting.append((message, receipt, size))
-        if not pipe.scheduled:
-            self.pump(pipe)
+        if not messages:
+            return
+        pipes, total = self._pipes, 0
+        for message in messages:
+            size = len(message.body)
+            total += size
+            pipes[message.to.outbound].waiting.append((message, receipt, size))
+        self._handed(len(messages), total)
 
     @property
     def full(self) -> bool:
@@ -183,10 +179,14 @@ class BatchingPublisher:
             pipe.scheduled = True
             self._loop.call_soon(self._write, pipe)
 
-    def settled(self, over: list[Handed], refusal: str | None, unrouted: set[str]) -> None:
-        """The fate of these is known: refused, all of them or those that came back, or else confirmed."""
+    def settled(self, over: list[Handed], refusal: str | None, unrouted: set[str]) -> int:
+        """The fate of these is known: refused, all of them or those that came back, or else confirmed.
+
+        Returns how many bytes they had together.
+        """
+        total = sum([size for _, _, size in over])
         self._unconfirmed -= len(over)
-        self._unconfirmed_bytes -= sum([size for _, _, size in over])
+        self._unconfirmed_bytes -= total
         if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
             self._roomy.set()
         if not self._unconfirmed:
@@ -200,6 +200,17 @@ class BatchingPublisher:
                 receipt.confirmed(message)
             else:
                 receipt.refused(message, error)
+        return total
+
+    def _handed(self, count: int, size: int) -> None:
+        """So many more messages wait, of so many bytes together."""
+        if not self._unconfirmed:
+            self._empty.clear()
+        self._unconfirmed += count
+        self._unconfirmed_bytes += size
+        if self._unconfirmed > MOST_UNCONFIRMED or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES:
+            self._roomy.clear()
+        self.resume()
 
     def miscounted(self, delivery_tag: int) -> None:
         """A confirm of something that is not on its way: all counting is in doubt, and so is the generation."""
@@ -235,10 +246,10 @@ class BatchingPublisher:
         room, room_bytes, batch_bytes = WINDOW - len(flying), WINDOW_BYTES - pipe.flying_bytes, BATCH_BYTES
         parts: list[Piece] = []
         while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:
-            message, _, size = handed = waiting[0]
+            message, _, size = handed = waiting.popleft()
             if message.message_id in ids:
+                waiting.appendleft(handed)
                 break  # returns go by id: the other one of this id must have been told of first
-            waiting.popleft()
             try:
                 written = encoder.publish(message, parts)
             except UNWRITABLE as error:

@@ -80,8 +80,9 @@ class BrokerEntrance(BatchingPublisher):
         self._expected.append((loop.time() + CONFIRM_S, told))
         if self._timer is None:
             self._timer = loop.call_later(CONFIRM_S, self._expire)
-        message.outbound = 0  # every message goes through the one pipe, whichever exchange it is for
-        self.publish(message, Waiter(told))
+        size = len(message.body)
+        self._pipe.waiting.append((message, Waiter(told), size))  # the one pipe, whichever exchange it is for
+        self._handed(1, size)
         await told
 
     def _expire(self) -> None:

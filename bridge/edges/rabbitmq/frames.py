@@ -1,6 +1,6 @@
 """AMQP 0-9-1 publish frames for outbound messages, encoded with little work each.
 
-    method (exchange, routing key)  remembered for each pair
+    method (exchange, routing key)  remembered for each address
     header (properties)             what a stream's messages share is encoded once; the rest is appended
     body                            as it is, split where it is larger than a frame
 
@@ -8,13 +8,13 @@ pamqp's encoding is the reference: a property test decodes these frames with it 
 """
 
 import struct
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from pamqp import encode
 
-from bridge.core.outbound import Letterhead, OutboundMessage
+from bridge.core.outbound import Address, Letterhead, OutboundMessage
 
 END = b"\xce"
 PERSISTENT = b"\x02"
@@ -28,6 +28,7 @@ UNWRITABLE = (TypeError, ValueError, OverflowError, struct.error)
 _ACK = struct.Struct(">BHIHHQBB")
 _METHOD = struct.Struct(">HHH")
 _FRAME = struct.Struct(">BHI")
+_NEXT_FRAME = struct.Struct(">BBHI")
 _CONTENT_TYPE = encode.short_string("application/json")
 _HEADER = struct.Struct(f">BHIHHQH{len(_CONTENT_TYPE)}sI")
 _LONG = struct.Struct(">I")
@@ -35,7 +36,6 @@ _INT32 = struct.Struct(">i")
 _TIME = struct.Struct(">Q")
 _SHORT = struct.Struct("B")
 
-K = TypeVar("K", bound=Hashable)
 Piece = bytes | memoryview
 
 
@@ -45,26 +45,25 @@ class FrameEncoder:
     def __init__(self, channel: int, frame_max: int) -> None:
         self._channel = channel
         self._most_content = frame_max - FRAME_OVERHEAD
-        self._methods: dict[tuple[str, str, bool], bytes] = {}
-        self._types: dict[str, bytes] = {}
+        self._addresses: dict[Address, tuple[bytes, bytes]] = {}
 
-    def publish(self, message: OutboundMessage, to: list[Piece]) -> int:
-        """Append all frames of one publish; how many bytes they are, about. Raises one of UNWRITABLE, and leaves `to`.
+    def publish(self, message: OutboundMessage, pieces: list[Piece]) -> int:
+        """Append all frames of one publish; how many bytes they are, about. Raises one of UNWRITABLE, and appends none.
 
         In pieces, since what goes into one write is joined once.
         """
         body, channel = message.body, self._channel
         size = len(body)
+        method, type_ = self._addresses.get(message.to) or self._address(message.to)
         shared, after = message.letterhead.memo or _shared(message.letterhead)
         own = _numbered(message.sequence) if message.sequence is not None else b""
         if message.own_headers:
             own += _entries(message.own_headers)
         message_id = message.message_id.encode()
-        type_ = self._types.get(message.type) or self._type(message.type)
         table = len(shared) + len(own)
         length = HEADER_BYTES + table + len(after) + len(message_id) + len(type_)
-        to += (
-            self._methods.get((message.exchange, message.routing_key, message.mandatory)) or self._method(message),
+        pieces += (
+            method,
             _HEADER.pack(2, channel, length, 60, 0, size, FLAGS, _CONTENT_TYPE, table),
             shared,
             own,
@@ -73,12 +72,12 @@ class FrameEncoder:
             message_id,
             _TIME.pack(message.timestamp_s),
             type_,
-            END,
+            _NEXT_FRAME.pack(0xCE, 3, channel, size) if 0 < size <= self._most_content else END,
         )
         if 0 < size <= self._most_content:
-            to += (_FRAME.pack(3, channel, size), body, END)
+            pieces += (body, END)
         elif size:
-            to += self._split(body)
+            pieces += self._split(body)
         return length + size
 
     def _split(self, body: bytes) -> Iterator[Piece]:
@@ -87,28 +86,21 @@ class FrameEncoder:
             part = view[start : start + most]
             yield from (_FRAME.pack(3, self._channel, len(part)), part, END)
 
-    def _method(self, message: OutboundMessage) -> bytes:
-        names = encode.short_string(message.exchange) + encode.short_string(message.routing_key)
-        payload = _METHOD.pack(60, 40, 0) + names + (b"\x01" if message.mandatory else b"\x00")
-        made = _FRAME.pack(1, self._channel, len(payload)) + payload + END
-        _remember(self._methods, (message.exchange, message.routing_key, message.mandatory), made)
-        return made
-
-    def _type(self, name: str) -> bytes:
-        made = encode.short_string(name) + _APP_ID
-        _remember(self._types, name, made)
+    def _address(self, to: Address) -> tuple[bytes, bytes]:
+        """The method's frame, and the end of the header: type and app id."""
+        names = encode.short_string(to.exchange) + encode.short_string(to.routing_key)
+        payload = _METHOD.pack(60, 40, 0) + names + (b"\x01" if to.mandatory else b"\x00")
+        method = _FRAME.pack(1, self._channel, len(payload)) + payload + END
+        made = method, encode.short_string(to.type) + _APP_ID
+        if len(self._addresses) >= MOST_REMEMBERED:
+            self._addresses.clear()
+        self._addresses[to] = made
         return made
 
 
 def ack(channel: int, delivery_tag: int) -> bytes:
     """The frame of `basic.ack` for one delivery."""
     return _ACK.pack(1, channel, 13, 60, 80, delivery_tag, 0, 0xCE)
-
-
-def _remember(memory: dict[K, bytes], key: K, made: bytes) -> None:
-    if len(memory) >= MOST_REMEMBERED:
-        memory.clear()
-    memory[key] = made
 
 
 def _shared(letterhead: Letterhead) -> tuple[bytes, bytes]:
