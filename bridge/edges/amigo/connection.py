@@ -55,4 +55,8 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, keepalive_s: float) -> None:
         # No limit: deliveries in hand bound them, and a stream must never keep a sign-in waiting.
         super().__init__(limit=0, keepalive_timeout=keepalive_s)
-        self._factory = partial[ResponseHandler](Handler, self._loop)
+        self._factory = partial(_handler, self._loop)
+
+
+def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return Handler(loop)
