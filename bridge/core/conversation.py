@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from bridge.core.incoming import NO_HEADERS
-from bridge.core.outbound import Address, OutboundMessage, Stamp, Subject, ending_id, line_ids, with_cloudevents
+from bridge.core.outbound import Address, Letterhead, OutboundMessage, Stamp, Subject, ending_id, line_ids, with_cloudevents
 
 COMPLETE = "interaction-complete"
 LONGEST_TYPE_BYTES = 200
@@ -19,7 +19,7 @@ LONGEST_ID = 200
 LONGEST_NUMBER = 100
 LONGEST_WORDS = 500
 MOST_TYPES = 100
-"""Whose addresses are remembered for one stream."""
+"""That are remembered for one stream."""
 
 
 class Stage(StrEnum):
@@ -87,7 +87,7 @@ class Conversation:
         self.error_code: int | None = None
         self._stamp = stamp
         self._ids = line_ids(subject.event_id, subject.stream)
-        self._addresses: dict[str, list[Address]] = {}
+        self._common: dict[str, tuple[list[Address], Letterhead]] = {}
         self._stage = Stage.REQUESTED
 
     @property
@@ -134,32 +134,37 @@ class Conversation:
                     self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
                     break
             type_ = said.get("type") if type(said) is dict else None
-            if type(type_) is not str or not type_.isascii() or not 0 < len(type_) <= LONGEST_TYPE_BYTES:
+            common = self._common.get(type_) if type(type_) is str else None
+            if common is None:
                 type_ = _type(type_)
-            if type_ == COMPLETE and self.complete:
-                continue  # one ending an event: a second one on the stream says nothing new
+                if type_ == COMPLETE and self.complete:
+                    continue  # one ending an event: a second one on the stream says nothing new
             sequence = self.sequence = self.sequence + 1
-            if type_ in TELLING:  # any other line leaves the stage as it is: see NEXT, SAID
+            if common is None:
                 self._notice(type_, said, line)
-            subject = self.subject
-            message_id = f"{self._ids}{sequence}" if type_ != COMPLETE else ending_id(subject.event_id, type_)
-            for to in self._addresses.get(type_) or self._addressed(type_):
-                own = with_cloudevents(NO_HEADERS, type_, message_id, subject, now_s) if to.cloudevents else NO_HEADERS
-                made.append(OutboundMessage(to, line, message_id, now_s, subject.letterhead, own, sequence))
+                common = self._in_common(type_)
+            addresses, letterhead = common
+            message_id = f"{self._ids}{sequence}" if type_ != COMPLETE else ending_id(self.subject.event_id, type_)
+            for to in addresses:
+                own = NO_HEADERS
+                if to.cloudevents:
+                    own = with_cloudevents(own, type_, message_id, self.subject, now_s)
+                made.append(OutboundMessage(to, line, message_id, now_s, letterhead, own, sequence))
         return made
 
-    def _addressed(self, type_: str) -> list[Address]:
-        """Where lines of this type go, which is the same until the subject changes."""
-        found = self._stamp.addresses(self.subject, type_)
-        if len(self._addresses) < MOST_TYPES:
-            self._addresses[type_] = found
+    def _in_common(self, type_: str) -> tuple[list[Address], Letterhead]:
+        """What lines of a type have in common, until the subject changes. Those that tell something are looked at."""
+        found = self._stamp.addresses(self.subject, type_), self.subject.letterhead
+        if type_ not in TELLING and len(self._common) < MOST_TYPES:
+            self._common[type_] = found
         return found
 
     def _notice(self, type_: str, said: Mapping[str, Any], line: bytes) -> None:
+        """What a line tells. Lines of any other type leave the stage as it is, which NEXT says as well (SAID)."""
         match type_:
             case "conversation-created":
                 self.subject = self.subject.within(_text(said.get("conversation_id")))
-                self._addresses.clear()
+                self._common.clear()
                 self._advance(Signal.SAID)
             case "user-message-available":
                 self.announced_message_id = _text(said.get("message_id"))
@@ -195,6 +200,8 @@ def _type(said: object) -> str:
     """The type of a line that says an odd one, or none: one that can be written into a header."""
     if not isinstance(said, str) or not said:
         return "unknown"
+    if said.isascii() and len(said) <= LONGEST_TYPE_BYTES:
+        return said
     return said.encode("utf-8", "replace")[:LONGEST_TYPE_BYTES].decode("utf-8", "ignore")
 
 

@@ -45,7 +45,7 @@ class FrameEncoder:
     def __init__(self, channel: int, frame_max: int) -> None:
         self._channel = channel
         self._most_content = frame_max - FRAME_OVERHEAD
-        self._addresses: dict[Address, tuple[bytes, bytes]] = {}
+        self._addresses: dict[Address, tuple[bytes, bytes, int]] = {}
 
     def publish(self, message: OutboundMessage, pieces: list[Piece]) -> int:
         """Append all frames of one publish; how many bytes they are, about. Raises one of UNWRITABLE, and appends none.
@@ -54,14 +54,14 @@ class FrameEncoder:
         """
         body, channel = message.body, self._channel
         size = len(body)
-        method, type_ = self._addresses.get(message.to) or self._address(message.to)
-        shared, after = message.letterhead.memo or _shared(message.letterhead)
+        method, type_, length = self._addresses.get(message.to) or self._address(message.to)
+        shared, after, table, shared_length = message.letterhead.memo or _shared(message.letterhead)
         own = _numbered(message.sequence) if message.sequence is not None else b""
         if message.own_headers:
             own += _entries(message.own_headers)
         message_id = message.message_id.encode()
-        table = len(shared) + len(own)
-        length = HEADER_BYTES + table + len(after) + len(message_id) + len(type_)
+        table += len(own)
+        length += shared_length + len(own) + len(message_id)
         pieces += (
             method,
             _HEADER.pack(2, channel, length, 60, 0, size, FLAGS, _CONTENT_TYPE, table),
@@ -86,12 +86,13 @@ class FrameEncoder:
             part = view[start : start + most]
             yield from (_FRAME.pack(3, self._channel, len(part)), part, END)
 
-    def _address(self, to: Address) -> tuple[bytes, bytes]:
-        """The method's frame, and the end of the header: type and app id."""
+    def _address(self, to: Address) -> tuple[bytes, bytes, int]:
+        """The method's frame; the end of the header, type and app id; and the header's length so far."""
         names = encode.short_string(to.exchange) + encode.short_string(to.routing_key)
         payload = _METHOD.pack(60, 40, 0) + names + (b"\x01" if to.mandatory else b"\x00")
         method = _FRAME.pack(1, self._channel, len(payload)) + payload + END
-        made = method, encode.short_string(to.type) + _APP_ID
+        type_ = encode.short_string(to.type) + _APP_ID
+        made = method, type_, HEADER_BYTES + len(type_)
         if len(self._addresses) >= MOST_REMEMBERED:
             self._addresses.clear()
         self._addresses[to] = made
@@ -103,10 +104,13 @@ def ack(channel: int, delivery_tag: int) -> bytes:
     return _ACK.pack(1, channel, 13, 60, 80, delivery_tag, 0, 0xCE)
 
 
-def _shared(letterhead: Letterhead) -> tuple[bytes, bytes]:
-    """The shared entries of the header table, and what comes after it: encoded once a letterhead."""
-    after = PERSISTENT + encode.short_string(letterhead.correlation_id)
-    made = letterhead.memo = (_entries(letterhead.headers), after)
+def _shared(letterhead: Letterhead) -> tuple[bytes, bytes, int, int]:
+    """The shared entries of the header table, what comes after it, and the lengths of table and of both.
+
+    Encoded once a letterhead.
+    """
+    table, after = _entries(letterhead.headers), PERSISTENT + encode.short_string(letterhead.correlation_id)
+    made = letterhead.memo = (table, after, len(table), len(table) + len(after))
     return made
 
 
