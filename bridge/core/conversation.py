@@ -11,7 +11,16 @@ from typing import Any
 import orjson
 
 from bridge.core.incoming import NO_HEADERS
-from bridge.core.outbound import Address, Letterhead, OutboundMessage, Stamp, Subject, ending_id, line_ids, with_cloudevents
+from bridge.core.outbound import (
+    Address,
+    Letterhead,
+    OutboundMessage,
+    Stamp,
+    Subject,
+    ending_id,
+    line_ids,
+    with_cloudevents,
+)
 
 COMPLETE = "interaction-complete"
 LONGEST_TYPE_BYTES = 200

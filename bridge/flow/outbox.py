@@ -69,10 +69,11 @@ class Outbox:
             await self._changed.wait()
         self._error = None
 
-    def confirmed(self, message: OutboundMessage) -> None:
+    def confirmed(self, messages: Sequence[OutboundMessage]) -> None:
         if self._tries:
-            self._tries.pop(message, None)
-        self._unconfirmed -= 1
+            for message in messages:
+                self._tries.pop(message, None)
+        self._unconfirmed -= len(messages)
         if not self._unconfirmed and self._changed is not None:
             self._changed.set()
 

@@ -37,8 +37,8 @@ class Delivery(Protocol):
 class Receipt(Protocol):
     """Told what became of each message handed to a publisher: `confirmed` or `refused`, once, in the loop's thread."""
 
-    def confirmed(self, message: OutboundMessage) -> None:
-        """The broker has it, in every queue that wants it."""
+    def confirmed(self, messages: Sequence[OutboundMessage]) -> None:
+        """The broker has them, in every queue that wants them."""
 
     def refused(self, message: OutboundMessage, error: str) -> None:
         """A nack, or a required message that nobody would have got. Some queues may have it all the same."""

@@ -67,9 +67,9 @@ class Receipts:
     losses: list[str] = field(default_factory=list)
     told: list[OutboundMessage] = field(default_factory=list)
 
-    def confirmed(self, message: OutboundMessage) -> None:
-        self.confirmations.append(message.message_id)
-        self.told.append(message)
+    def confirmed(self, messages: Sequence[OutboundMessage]) -> None:
+        self.confirmations += [message.message_id for message in messages]
+        self.told += messages
 
     def refused(self, message: OutboundMessage, error: str) -> None:
         self.refusals.append((message.message_id, error))

@@ -183,6 +183,18 @@ async def test_a_redirect_is_not_followed_and_hands_no_secret_on(serve: Serve, s
     assert stranger.connections == 0
 
 
+async def test_a_cookie_that_one_user_is_given_is_not_sent_in_anothers_name(serve: Serve) -> None:
+    async def baking(talk: Talk) -> None:
+        await talk.answer(204, b"", Set_Cookie="session=user-1; Path=/")
+
+    server = await serve(signing_in(baking))
+    async with agent_at(server.base_url.replace("127.0.0.1", "localhost")) as agent:  # an address gets no cookies
+        await agent.finish("user-1", CONVERSATION)
+        await agent.finish("user-2", CONVERSATION)
+    assert len(server.requests) == 4
+    assert not [request for request in server.requests if "Cookie" in request.headers]
+
+
 @pytest.mark.parametrize("case", [*NO_STATUS_LINE, *CUT])
 async def test_a_sign_in_without_an_answer_means_that_the_call_was_not_sent(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, case: str

@@ -132,7 +132,7 @@ class FakePublisher:
         if refusal is None:
             self.confirmed.append(handed.message)
             self._trace.append(("confirmed", handed.message))
-            handed.receipt.confirmed(handed.message)
+            handed.receipt.confirmed((handed.message,))
         else:
             refusal.times -= 1
             self.refused.append(handed.message)

@@ -1,6 +1,7 @@
 """The fakes keep the promises of the ports: what the tests of the flow rest on."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -52,8 +53,8 @@ class Told:
     def __init__(self) -> None:
         self.what: list[tuple[str, str]] = []
 
-    def confirmed(self, message: OutboundMessage) -> None:
-        self.what.append(("confirmed", message.message_id))
+    def confirmed(self, messages: Sequence[OutboundMessage]) -> None:
+        self.what += [("confirmed", message.message_id) for message in messages]
 
     def refused(self, message: OutboundMessage, error: str) -> None:
         self.what.append((error, message.message_id))

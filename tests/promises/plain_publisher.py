@@ -157,7 +157,7 @@ class PlainPublisher:
         del pipe.flying[handed.message.message_id]
         self._count(-1, handed.message)
         if refusal is None:
-            handed.receipt.confirmed(handed.message)
+            handed.receipt.confirmed((handed.message,))
         else:
             handed.receipt.refused(handed.message, refusal)
         self._pump(pipe)

@@ -1,6 +1,7 @@
 """HTTP towards the API: one session, errors translated at the door, nothing sent twice that may not be.
 
-No redirects, no proxies from the environment, no compression; no total time limit on streams, an idle limit instead.
+No redirects, no proxies from the environment, no compression, and no cookies, for each call is in some user's name. No
+total time limit on streams, an idle limit instead.
 """
 
 import asyncio
@@ -88,6 +89,7 @@ class HttpClient:
     async def __aenter__(self) -> "HttpClient":
         self._session = aiohttp.ClientSession(
             connector=Connector(KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             trust_env=False,
             read_bufsize=READ_BYTES,

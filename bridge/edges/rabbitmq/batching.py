@@ -19,6 +19,8 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 import aio_pika
 
@@ -41,6 +43,7 @@ UNROUTED = "no queue takes it"
 
 Handed = tuple[OutboundMessage, Receipt, int]
 """A message, whom to tell, and the bytes of its body."""
+WHOM = itemgetter(1)
 
 
 @dataclass(slots=True, eq=False)
@@ -191,15 +194,18 @@ class BatchingPublisher:
             self._roomy.set()
         if not self._unconfirmed:
             self._empty.set()
+        if refusal is None and not unrouted:
+            for receipt, handed in groupby(over, WHOM):
+                receipt.confirmed([message for message, _, _ in handed])
+            return total
         for message, receipt, _ in over:
-            error = refusal
-            if unrouted and message.message_id in unrouted:
+            if message.message_id in unrouted:
                 unrouted.remove(message.message_id)
-                error = refusal or UNROUTED
-            if error is None:
-                receipt.confirmed(message)
+                receipt.refused(message, refusal or UNROUTED)
+            elif refusal is None:
+                receipt.confirmed((message,))
             else:
-                receipt.refused(message, error)
+                receipt.refused(message, refusal)
         return total
 
     def _handed(self, count: int, size: int) -> None:

@@ -5,7 +5,7 @@ What flies when the connection goes is refused, not published again: its sender 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import aio_pika
 
@@ -27,7 +27,7 @@ class Waiter:
     def __init__(self, told: asyncio.Future[None]) -> None:
         self.told = told
 
-    def confirmed(self, _: OutboundMessage) -> None:
+    def confirmed(self, _: Sequence[OutboundMessage]) -> None:
         if not self.told.done():
             self.told.set_result(None)
 
