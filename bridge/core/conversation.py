@@ -142,7 +142,7 @@ class Conversation:
                 except ValueError as error:
                     self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
                     break
-            type_ = said.get("type") if type(said) is dict else None
+            type_: Any = said.get("type") if type(said) is dict else None
             common = self._common.get(type_) if type(type_) is str else None
             if common is None:
                 type_ = _type(type_)

@@ -106,6 +106,11 @@ def test_next_is_total_for_what_can_arise_and_no_more() -> None:
         assert set(NEXT[stage]) == always | extra
 
 
+def test_a_line_that_tells_nothing_leaves_a_stream_as_it_is() -> None:
+    """Which is why the conversation does not look it up for each of them."""
+    assert all(NEXT[stage][Signal.SAID] is stage for stage in LISTENING)
+
+
 def test_what_is_saved_void_or_unknown_stays_so() -> None:
     for stage in (Stage.SAVED, Stage.VOID, Stage.UNKNOWN):
         assert set(NEXT[stage].values()) == {stage}

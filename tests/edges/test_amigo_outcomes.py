@@ -192,7 +192,7 @@ async def test_a_cookie_that_one_user_is_given_is_not_sent_in_anothers_name(serv
         await agent.finish("user-1", CONVERSATION)
         await agent.finish("user-2", CONVERSATION)
     assert len(server.requests) == 4
-    assert not [request for request in server.requests if "Cookie" in request.headers]
+    assert not [request for request in server.requests if "cookie" in request.headers]
 
 
 @pytest.mark.parametrize("case", [*NO_STATUS_LINE, *CUT])
