@@ -72,9 +72,13 @@ class Book:
         Nobody waits for this one: an event that comes again while it counts as answered has its ending published again,
         under the same id.
         """
-        if work.entry is not None:
-            work.entry = _entry(work, work.entry, State.COMPLETE)
-            self._ledger.write_soon(work.entry)
+        entry = work.entry
+        if entry is None:
+            return
+        if (entry.state, entry.attempt, entry.replay) == (State.ANSWERED, work.attempt, work.replay):
+            self._ledger.complete_soon(entry.event_id)
+        else:  # an ending that was found in the history, say
+            self._ledger.write_soon(_entry(work, entry, State.COMPLETE))
 
     def waiting(self, work: Work) -> Awaitable[None]:
         """The event is about to be copied to a delay queue."""

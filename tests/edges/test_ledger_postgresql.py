@@ -243,6 +243,22 @@ async def test_calls_that_wait_together_go_together(ledger: PostgresqlLedger) ->
     assert ledger.commits <= 6
 
 
+async def test_what_is_complete_is_written_after_a_while_unless_another_has_it(
+    postgres: PostgresServer, database: str, ledger: PostgresqlLedger
+) -> None:
+    for event_id in ("e1", "e2"):
+        await ledger.claim(event_id, DIGEST)
+        await ledger.write(entry(event_id, State.ANSWERED))
+        ledger.complete_soon(event_id)
+    await postgres.execute("UPDATE amigo_bridge.events SET owner = 'another' WHERE event_id = 'e2'", database)
+    complete = "SELECT event_id FROM amigo_bridge.events WHERE state = 'complete'"
+    found: list[str] = []
+    deadline_s = asyncio.get_running_loop().time() + 10
+    while not found and asyncio.get_running_loop().time() < deadline_s:
+        found = [row[0] for row in await postgres.fetch(complete, database)]
+    assert found == ["e1"]
+
+
 async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
     postgres: PostgresServer, database: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

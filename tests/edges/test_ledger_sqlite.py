@@ -252,6 +252,21 @@ async def test_calls_that_wait_together_share_a_commit(path: Path, log: Logbook)
         assert ledger.commits <= 6
 
 
+async def test_what_is_complete_is_written_after_a_while_for_many_at_once(path: Path, log: Logbook) -> None:
+    ids = [f"e{number}" for number in range(100)]
+    async with opened(path, log) as ledger:
+        await asyncio.gather(*(ledger.claim(event_id, DIGEST) for event_id in ids))
+        await asyncio.gather(*(ledger.write(entry(event_id, State.ANSWERED)) for event_id in ids))
+        before = ledger.commits
+        for event_id in ids:
+            ledger.complete_soon(event_id)
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as reader:
+            count = "SELECT count(*) FROM events WHERE state = 'complete'"
+            assert reader.execute(count).fetchone() == (0,)
+            await until(lambda: reader.execute(count).fetchone() == (100,), "all are complete")
+        assert ledger.commits == before + 1
+
+
 async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
     path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

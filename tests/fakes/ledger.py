@@ -93,6 +93,11 @@ class FakeLedger:
             self.entries[entry.event_id] = entry
             self.written.append(entry)
 
+    def complete_soon(self, event_id: str) -> None:
+        entry = self.entries.get(event_id)
+        if entry is not None and entry.state is State.ANSWERED:
+            self.write_soon(replace(entry, state=State.COMPLETE))
+
     async def release(self, event_ids: Collection[str]) -> None:
         await self._available()
         for event_id in event_ids:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from typing import Any, Self
 
 from bridge.core.ledger import Entry
@@ -18,6 +19,8 @@ SHORTEST_S, LONGEST_S = 0.1, 5.0
 """Waits before the database is tried again."""
 PROCESS = ""
 """Stands for an event's id where a call is about the process."""
+COMPLETE_S, MOST_COMPLETE = 1.0, 1_000
+"""Completed events go together: so long after the first of them, or as many."""
 MOST_BYTES = 8 * 1024 * 1024
 """Of endings that go together; the last one may go beyond it."""
 
@@ -66,6 +69,8 @@ class Asks:
         self._log = log
         self._waiting: deque[Ask] = deque()
         self._wake = asyncio.Event()
+        self._complete: dict[str, None] = {}
+        self._complete_by_s = inf
 
     def put(self, kind: Kind, event_id: str, value: Any = None) -> asyncio.Future[Any]:
         """Where the answer will be. Raises LedgerUnavailable while there is trouble."""
@@ -79,6 +84,31 @@ class Asks:
         """The same without an answer; while there is trouble, nothing."""
         if self.trouble is None:
             self._add(Ask(kind, key_of(event_id), value, None))
+
+    def complete(self, event_id: str) -> None:
+        """An event is complete. That goes together with others, though never after a later call for it."""
+        if self.trouble is not None:
+            return
+        if not self._complete:
+            self._complete_by_s = asyncio.get_running_loop().time() + COMPLETE_S
+            self._wake.set()
+        self._complete[key_of(event_id)] = None
+
+    def take_complete(self) -> list[str]:
+        """The keys of completed events, if they are due: they come before what is in hand."""
+        if not self._complete or not (
+            self.closing
+            or len(self._complete) >= MOST_COMPLETE
+            or asyncio.get_running_loop().time() >= self._complete_by_s
+            or any(ask.key in self._complete for ask in self.in_hand)
+        ):
+            return []
+        keys = list(self._complete)
+        self._complete.clear()
+        self._complete_by_s = inf
+        self.operations += len(keys)
+        self.commits += 1
+        return keys
 
     def _add(self, ask: Ask) -> None:
         self._waiting.append(ask)
@@ -141,12 +171,12 @@ class Asks:
         self._fail(reason)
 
     async def woken(self, until_s: float) -> None:
-        """Return when something is asked, or it is to end, or `wake` was called; or at that time of the loop."""
+        """Return when something is asked or due, or it is to end, or `wake` was called; or at that time of the loop."""
         if self._waiting or self.closing:
             return
         self._wake.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(until_s):
+            async with asyncio.timeout_at(min(until_s, self._complete_by_s)):
                 await self._wake.wait()
 
     def wake(self) -> None:
@@ -166,6 +196,8 @@ class Asks:
                 ask.answer.set_exception(LedgerUnavailable(reason))
         self.in_hand = []
         self._waiting.clear()
+        self._complete.clear()
+        self._complete_by_s = inf
         self.tried.set()
 
 
@@ -208,6 +240,10 @@ class AskedLedger(ABC):
     def write_soon(self, entry: Entry) -> None:
         """Remember it, before long; see the port."""
         self._asks.put_soon(Kind.WRITE, entry.event_id, row_of(entry))
+
+    def complete_soon(self, event_id: str) -> None:
+        """See the port."""
+        self._asks.complete(event_id)
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""

@@ -117,7 +117,10 @@ class PostgresqlLedger(AskedLedger):
             if loop.time() >= renew_s:
                 await statements.renew(connection, self._owner, LEASE_S)
                 renew_s = loop.time() + RENEW_S
-            if asks.take(MOST_AT_ONCE):
+            calls = asks.take(MOST_AT_ONCE)
+            if complete := asks.take_complete():
+                await statements.complete(connection, self._owner, complete)
+            if calls:
                 await self._carry_out(connection)
             elif asks.closing:
                 await statements.go(connection, self._owner)

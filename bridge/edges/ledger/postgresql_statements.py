@@ -13,7 +13,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.core.ledger import Holder
+from bridge.core.ledger import Holder, State
 from bridge.edges.ledger.asks import Ask
 from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
@@ -91,6 +91,15 @@ SELECT asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
 ON CONFLICT (event_id) DO UPDATE SET changed_at = now(), {", ".join(f"{name} = excluded.{name}" for name in COLUMNS)}
 WHERE e.owner = excluded.owner
 RETURNING e.event_id
+"""  # noqa: S608 - of constants
+
+COMPLETE = f"""
+WITH held AS (
+    SELECT event_id FROM amigo_bridge.events
+    WHERE event_id = ANY ($2::text[]) AND owner = $1 AND state = '{State.ANSWERED}' ORDER BY event_id FOR UPDATE
+)
+UPDATE amigo_bridge.events e SET state = '{State.COMPLETE}', changed_at = now() FROM held
+WHERE e.event_id = held.event_id
 """  # noqa: S608 - of constants
 
 RELEASE = """
@@ -182,6 +191,11 @@ async def write(connection: Connection, owner: str, asks: Sequence[Ask]) -> list
     rows = {ask.key: ask.value for ask in asks}
     written = {row[0] for row in await connection.fetch(WRITE, owner, *_columns(rows))}
     return [None if ask.key in written else LeaseLost(f"another process has {ask.key!r} now") for ask in asks]
+
+
+async def complete(connection: Connection, owner: str, keys: Sequence[str]) -> None:
+    """These events were answered and are complete."""
+    await connection.execute(COMPLETE, owner, keys)
 
 
 async def release(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[None]:

@@ -23,7 +23,7 @@ from bridge.flow.ports import LedgerUnavailable, Log
 
 MOST_AT_ONCE = 1_000
 """Calls in one commit."""
-PACE_S, LONGEST_PACE_S = 0.001, 0.04
+PACE_S, LONGEST_PACE_S = 0.004, 0.04
 """From one commit to the next: so long for each call that was carried, and at most so long."""
 PURGE_EVERY_S = 60.0
 CLOSING_S = 10.0
@@ -79,7 +79,10 @@ class SqliteLedger(AskedLedger):
         while True:
             await asks.woken(purge_s)
             began_s = loop.time()
-            if calls := len(asks.take(MOST_AT_ONCE)):
+            calls = len(asks.take(MOST_AT_ONCE))
+            if complete := asks.take_complete():
+                await loop.run_in_executor(self._thread, self._file.complete, complete, self._clock())
+            if calls:
                 answers = await loop.run_in_executor(self._thread, self._file.carry_out, asks.in_hand, self._clock())
                 self._tell_replaced()
                 asks.settle(asks.in_hand, answers)

@@ -26,11 +26,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from bridge.edges.ledger.asks import Ask, Kind
 from bridge.edges.ledger.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, died_with
 from bridge.edges.ledger.sqlite_schema import (
     BEGUN,
+    COMPLETE,
     LIVES_ON,
     NotALedger,
     check,
@@ -113,9 +116,7 @@ class LedgerFile:
 
     def carry_out(self, asks: Sequence[Ask], now_s: float) -> list[Any]:
         """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
-        if self._replaced:
-            self.close()
-            self.open()
+        self._reopen_if_replaced()
         with self._translated():
             known = dict(self._read({ask.key for ask in asks if ask.kind in (Kind.CLAIM, Kind.FIND)}))
             known.update(self._claimed)
@@ -144,6 +145,12 @@ class LedgerFile:
             self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)
             return answers
 
+    def complete(self, keys: Sequence[str], now_s: float) -> None:
+        """These events were answered and are complete: in one statement, and so in one commit."""
+        self._reopen_if_replaced()
+        with self._translated():
+            self._opened.execute(COMPLETE, (int(now_s * 1000), orjson.dumps(keys).decode()))
+
     def purge(self, now_s: float) -> tuple[int, bool]:
         """One step of removing what is too old: how many entries went, and whether there may be more to do."""
         limit_ms = int(now_s * 1000) - self._keep_ms
@@ -163,6 +170,11 @@ class LedgerFile:
             ).rowcount
             self._purged_to = old[-1]
             return removed, True
+
+    def _reopen_if_replaced(self) -> None:
+        if self._replaced:
+            self.close()
+            self.open()
 
     @property
     def _replaced(self) -> bool:

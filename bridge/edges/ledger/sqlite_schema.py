@@ -3,6 +3,7 @@
 import sqlite3
 from functools import cache
 
+from bridge.core.ledger import State
 from bridge.edges.ledger.rows import COLUMNS
 
 # user_version is how many of these a file has been through.
@@ -86,6 +87,10 @@ def upsert(count: int) -> str:
     )
 
 
+COMPLETE = f"""
+UPDATE events SET state = '{State.COMPLETE}', changed_ms = ?
+WHERE event_id IN (SELECT value FROM json_each(?)) AND state = '{State.ANSWERED}'
+"""  # noqa: S608 - of constants
 BEGUN = "UPDATE life SET deaths = deaths + begun, begun = 1 RETURNING deaths"
 LIVES_ON = "UPDATE life SET deaths = 0, begun = 0"
 
