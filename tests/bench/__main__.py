@@ -22,6 +22,7 @@ from tests.bench.topology import KIND_OF, QUEUE_KINDS
 
 PROGRAM: dict[str, tuple[Contestant, ...]] = {
     "fill": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
+    "ledger": (BRIDGE,),
     "latency": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
     "large": (BRIDGE, NAIVE),
     "streams": (BRIDGE, NAIVE, FASTSTREAM, SDK),
@@ -98,6 +99,8 @@ def _gist(record: Record) -> str:
     match record.scenario:
         case "fill":
             said = f"{found['events_s']:,.0f} events/s, {found['cpu_us']:.0f} µs each"
+        case "ledger":
+            said = f"{found['cpu_us']:.0f} µs each, {found['forgetful_us']:.0f} without a ledger: {found['share']:+.1%}"
         case "webhooks":
             said = f"{found['webhooks_s']:,.0f} webhooks/s, {found['cpu_us']:.0f} µs each, "
             said += f"at 1,000/s p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"

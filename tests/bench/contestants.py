@@ -17,15 +17,17 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Contestant:
-    """`module` is None for the bridge itself. `most_streams`: beyond that it is not asked to hold streams open."""
+    """`most_streams`: beyond that it is not asked to hold streams open. `configured` as the bridge is: by a file."""
 
     name: str
     title: str
-    module: str | None
+    module: str
     most_streams: int = 10_000
+    configured: bool = False
 
 
-BRIDGE = Contestant("bridge", "the bridge", None)
+BRIDGE = Contestant("bridge", "the bridge", "bridge", configured=True)
+FORGETFUL = Contestant("forgetful", "the bridge without a ledger", "tests.bench.forgetful", configured=True)
 NAIVE = Contestant("naive", "naive: aio-pika + aiohttp", "tests.bench.naive")
 FASTSTREAM = Contestant("faststream", "naive with FastStream", "tests.bench.faststreaming")
 # httpx looks through all of its connections for each request: ten thousand take minutes to open.
@@ -46,18 +48,19 @@ class Surroundings:
     lines: int
     size: int
     interval_ms: float
+    http_port: int = 0
 
 
 def start(contestant: Contestant, told: Surroundings, folder: Path, profile: Path | None = None) -> Child:
     """Start it; it may not be consuming yet. `profile`: where its profile is written to, for the bridge only."""
     folder.mkdir(parents=True, exist_ok=True)
-    program = ["bridge"] if profile is None else ["tests.bench.profiled", str(profile.absolute())]
-    if contestant.module is None:
+    program = [contestant.module] if profile is None else ["tests.bench.profiled", str(profile.absolute())]
+    if contestant.configured:
         config = folder / "bridge.yaml"
         config.write_text(yaml.safe_dump(_bridge_settings(told)), encoding="utf-8")
         command = ["-m", *program, "run", "--config", str(config)]
     else:
-        command = ["-m", contestant.module]
+        command = ["-m", *program]
     foreign = ("BRIDGE_", "AMIGO_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     env = {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "BENCH": json.dumps(vars(told))}
@@ -75,7 +78,7 @@ def _bridge_settings(told: Surroundings) -> Mapping[str, object]:
             "api_key_id": "key",
             "user_id": "bench-user",
         },
-        "http": {"host": HOST, "port": 0},
+        "http": {"host": HOST, "port": told.http_port},
         "log": {"level": "warning", "format": "json"},
         "shutdown": {"grace": "5s"},
     }

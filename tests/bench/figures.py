@@ -102,7 +102,7 @@ class Results:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """The figures to reach (issues 3 and 6), each compared within one and the same run of the benchmark."""
+    """The figures to reach (issues 3, 5 and 6), each compared within one and the same run of the benchmark."""
     return [
         *_of_cpu(results),
         *_of_throughput(results),
@@ -119,8 +119,16 @@ def verdicts(results: Results) -> list[Verdict]:
             "webhooks",
         ),
         _limit(results, "p99 of webhooks, 1,000 of which come a second", "webhooks", "p99_ms", 50, "ms"),
+        _of_ledger(results),
         _of_faults(results),
     ]
+
+
+def _of_ledger(results: Results) -> Verdict:
+    share = results.spread("ledger", BRIDGE.name, "share")
+    measured = f"{share.median:.1%} ({share.low:.1%}..{share.high:.1%})" if share else ""
+    reached = share.median < 0.05 if share else None
+    return Verdict("what the ledger adds to CPU per event", "well under 5 %", measured, reached)
 
 
 def _of_cpu(results: Results) -> list[Verdict]:

@@ -24,6 +24,10 @@ def hundredths(value: float) -> str:
     return f"{value:.2f}"
 
 
+def percent(value: float) -> str:
+    return f"{value * 100:.1f}"
+
+
 def kilobytes(value: float) -> str:
     return f"{value / 1000:.1f}"
 
@@ -59,6 +63,11 @@ WEBHOOKS: tuple[Column, ...] = (
     ("p99.9 ms", "p999_ms", tenths),
     ("others' cores then", "paced_foreign_cores", hundredths),
 )
+LEDGER: tuple[Column, ...] = (
+    ("CPU µs/event", "cpu_us", tenths),
+    ("without a ledger", "forgetful_us", tenths),
+    ("more, %", "share", percent),
+)
 LARGE: tuple[Column, ...] = (
     ("alone p50 ms", "p50_ms", tenths),
     ("alone p99 ms", "p99_ms", tenths),
@@ -80,6 +89,10 @@ def markdown(
         *_section(
             f"As fast as it goes: the outbound queue ({_kind(options, 'fill')}) just filling, 100 events in hand",
             _table("fill", FILL, results),
+        ),
+        *_section(
+            "What the ledger costs: two bridges at one queue in the same seconds, one of which remembers nothing",
+            _table("ledger", LEDGER, results),
         ),
         *_section(
             f"From the API's write to the subscriber's receipt ({_kind(options, 'latency')} queue), at 1,000 events/s",

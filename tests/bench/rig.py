@@ -206,22 +206,17 @@ class Rig:
 
     @contextmanager
     def run(
-        self, contestant: Contestant, prefetch: int, script: Script | None = None, profile: Path | None = None
+        self,
+        contestant: Contestant,
+        prefetch: int,
+        script: Script | None = None,
+        profile: Path | None = None,
+        http_port: int = 0,
     ) -> Iterator[Run]:
         """The contestant, started and consuming; stopped afterwards."""
         script = script or Script()
         topology.declare(self.link, self.queue_kind)
-        told = Surroundings(
-            amqp_url=self.node.url,
-            amqp_port=self.node.port,
-            api_url=self.api.url,
-            prefetch=prefetch,
-            lines=script.lines,
-            size=script.size,
-            interval_ms=script.interval_ms,
-        )
-        folder = self.folder / f"{next(self._runs)}-{contestant.name}"
-        with contestants.start(contestant, told, folder, profile) as child:
+        with self.start(contestant, prefetch, script, profile, http_port) as child:
             run = Run(self, contestant, child, script)
             run.profiled = profile is not None
             run.begin(script)
@@ -230,6 +225,22 @@ class Rig:
             run.rest()
         run.left = self.link.counts(topology.INBOUND)[0]
         self.link.purge(topology.INBOUND)
+
+    def start(
+        self, contestant: Contestant, prefetch: int, script: Script, profile: Path | None = None, http_port: int = 0
+    ) -> Child:
+        """Start a contestant, which may not be consuming yet; leaving the child's context stops it."""
+        told = Surroundings(
+            amqp_url=self.node.url,
+            amqp_port=self.node.port,
+            api_url=self.api.url,
+            prefetch=prefetch,
+            lines=script.lines,
+            size=script.size,
+            interval_ms=script.interval_ms,
+            http_port=http_port,
+        )
+        return contestants.start(contestant, told, self.folder / f"{next(self._runs)}-{contestant.name}", profile)
 
     def publish(self, events: int, users: int, first_user: int, *, wait: bool) -> None:
         """Put events on the inbound exchange."""

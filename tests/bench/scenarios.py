@@ -3,6 +3,7 @@
 fill      as many events as possible, the outbound queue just filling     events/s, CPU per event, cores
 latency   1,000 events/s on some forty streams, with a subscriber         from the API's write to the receipt: ms
 streams   more and more open streams, 1,000 events/s over all of them     memory per stream, CPU per event
+ledger    the same beside a bridge that remembers nothing                 the ledger's part of CPU per event
 webhooks  signed POSTs on 64 connections: 1,000 a second, then flat out    ms, webhooks/s, CPU per webhook
 large     1,001 open streams, one of which says 2 MiB every second        the others' ms
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import amqp, hooks, topology
+from tests.bench import ledger as keeping
 from tests.bench.api import Pace, Script
 from tests.bench.contestants import RAW, Contestant
 from tests.bench.figures import quantile
@@ -46,9 +48,19 @@ class Sizes:
     lines: int = 40
     large_bytes: int = 2 * 1024 * 1024
     hooks_s: float = 5.0
+    ledger_conversations: int = 4_000
 
 
-QUICK = Sizes(fill_s=1.0, latency_s=2.0, levels=(10, 100), pace_s=1.0, large_streams=100, large_s=1.5, hooks_s=1.5)
+QUICK = Sizes(
+    fill_s=1.0,
+    latency_s=2.0,
+    levels=(10, 100),
+    pace_s=1.0,
+    large_streams=100,
+    large_s=1.5,
+    hooks_s=1.5,
+    ledger_conversations=500,
+)
 
 
 def fill(rig: Rig, contestant: Contestant, sizes: Sizes, profile: Path | None = None) -> Figures:
@@ -141,12 +153,19 @@ def webhooks(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
     return hooks.pour(rig, contestant, sizes.hooks_s, sizes.rate)
 
 
+def ledger(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """What the ledger adds to CPU per event."""
+    script = Script(lines=sizes.lines, size=sizes.line_bytes)
+    return keeping.compare(rig, script, CONCURRENT // 2, sizes.ledger_conversations, 2 * USERS)
+
+
 SCENARIOS: dict[str, Callable[..., Figures]] = {
     "fill": fill,
     "latency": latency,
     "streams": streams,
     "large": large,
     "webhooks": webhooks,
+    "ledger": ledger,
 }
 
 

@@ -16,7 +16,14 @@ OUTBOUND = "agent.events"
 DEAD = "bridge.dead"
 SUBSCRIBER = "bench.subscriber"
 QUEUE_KINDS = ("quorum", "classic")
-KIND_OF = {"fill": "quorum", "latency": "classic", "large": "classic", "streams": "classic", "webhooks": "classic"}
+KIND_OF = {
+    "fill": "quorum",
+    "ledger": "quorum",
+    "latency": "classic",
+    "large": "classic",
+    "streams": "classic",
+    "webhooks": "classic",
+}
 SERVICE = "5f0000000000000000000001"
 PERSISTENT = 2
 

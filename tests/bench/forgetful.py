@@ -1,0 +1,46 @@
+"""The bridge with a ledger that remembers nothing, and so costs nothing: what it takes less is what the ledger costs.
+
+`python -m tests.bench.forgetful run --config …`. Only for this comparison: an event that comes again is asked again.
+"""
+
+from collections.abc import Collection
+from contextlib import nullcontext
+
+from bridge import app
+from bridge.cli import main
+from bridge.core.ledger import Claim, Entry, Holder
+from bridge.core.record import Record
+
+UNKNOWN = Claim(Holder.NOBODY)
+
+
+class Nothing:
+    """The ledger port."""
+
+    trouble = None
+    operations = commits = 0
+
+    async def claim(
+        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+    ) -> Claim:
+        return UNKNOWN
+
+    async def write(self, entry: Entry) -> None: ...
+
+    def write_soon(self, entry: Entry) -> None: ...
+
+    def complete_soon(self, event_id: str) -> None: ...
+
+    async def release(self, event_ids: Collection[str]) -> None: ...
+
+    async def find(self, event_id: str) -> None: ...
+
+    async def begun(self) -> int:
+        return 0
+
+    async def lives_on(self) -> None: ...
+
+
+if __name__ == "__main__":
+    app.open_ledger = lambda *_: nullcontext(Nothing())
+    main()
