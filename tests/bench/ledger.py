@@ -20,7 +20,7 @@ SETTLED = "bridge_settlements_total{"
 
 
 def compare(rig: Rig, script: Script, concurrent: int, conversations: int, users: int) -> dict[str, Any]:
-    """So many conversations, `concurrent` at a time in each; CPU per event of either, and how much more is the bridge's."""
+    """So many conversations, `concurrent` at a time in each; CPU per event of both, and the bridge's share more."""
     ports = free_port(), free_port()
     with (
         rig.run(BRIDGE, concurrent, script, http_port=ports[0]) as run,
