@@ -6,9 +6,11 @@ import logging
 from itertools import count
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from bridge.core.failure import LineTooLong, Lost
 from bridge.core.ndjson import LineSplitter
+from bridge.edges.amigo.connection import Handler
 from bridge.flow.reading import Reading
 from tests.system.waiting import stays, until
 
@@ -33,6 +35,47 @@ async def test_a_stream_of_one_byte_a_chunk_arrives_whole(serve: Serve) -> None:
     server = await serve(signing_in(crumbs))
     async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
         assert await read(stream) == line
+
+
+@pytest.mark.parametrize("holds", [False, True])
+async def test_a_stream_that_was_too_much_for_a_while_arrives_whole(serve: Serve, *, holds: bool) -> None:
+    """aiohttp stops reading and parsing beyond some 16,000 unread chunks, and must go on with what it has left over."""
+    lines = [b"%05d\n" % number for number in range(60_000)]
+
+    async def flood(talk: Talk) -> None:
+        await talk.send(CHUNKED + chunk(b"first\n"))
+        for start in range(0, len(lines), 10_000):
+            await talk.send(b"".join(map(chunk, lines[start : start + 10_000])))
+        await talk.send(LAST_CHUNK)
+
+    server = await serve(signing_in(flood))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        pieces = [await anext(stream)]
+        if holds:
+            stream.hold()
+            pieces.append(await anext(stream))
+        response = stream._response
+        handler = response.connection and response.connection.protocol
+        assert isinstance(handler, Handler), "aiohttp makes its connections elsewhere: see connection.py"
+        await until(lambda: handler._reading_paused, "it was too much")
+        async with asyncio.timeout(30):
+            pieces.append(await read(stream))
+    assert b"".join(pieces) == b"first\n" + b"".join(lines)
+
+
+async def test_a_chunk_that_is_read_resumes_nothing_that_was_not_paused(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resumed: list[object] = []
+    monkeypatch.setattr(ResponseHandler, "resume_reading", lambda handler, *_: resumed.append(handler))
+
+    async def calm(talk: Talk) -> None:
+        await talk.send(CHUNKED + b"".join(chunk(b"%d\n" % number) for number in range(100)) + LAST_CHUNK)
+
+    server = await serve(signing_in(calm))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        assert (await read(stream)).count(b"\n") == 100
+    assert not resumed
 
 
 @pytest.mark.parametrize("size", [600 * KIB, 3 * MIB, MOST, MOST + 1, 12 * MIB])
