@@ -161,32 +161,26 @@ async def test_what_was_answered_is_soon_complete_and_otherwise_as_it_was(ledger
     for event_id, entry in answered.items():
         await ledger.claim(event_id, DIGEST)
         await ledger.write(entry)
-    for event_id in ("e1", *ODD_IDS):
-        ledger.complete_soon(event_id)
-    assert await ledger.find("e1") == replace(answered["e1"], state=State.COMPLETE)
+    complete = [replace(answered[event_id], state=State.COMPLETE) for event_id in ("e1", *ODD_IDS)]
+    for entry in complete:
+        ledger.complete_soon(entry.event_id)
+    assert [await ledger.find(entry.event_id) for entry in complete] == complete
     assert await ledger.find("e2") == answered["e2"]
-    for event_id in ODD_IDS:
-        assert await ledger.find(event_id) == replace(answered[event_id], state=State.COMPLETE)
-    claim = await ledger.claim("e1", DIGEST)
-    assert (claim.holder, claim.entry) == (Holder.EARLIER, replace(answered["e1"], state=State.COMPLETE))
+    assert await ledger.claim("e1", DIGEST) == Claim(Holder.EARLIER, complete[0])
 
 
 async def test_only_what_was_answered_becomes_complete(ledger: Tellable) -> None:
-    for event_id in ("e1", "e2"):
-        await ledger.claim(event_id, DIGEST)
-    await ledger.write(Entry("e1", State.OPEN, DIGEST))
-    await ledger.write(Entry("e2", State.ANSWERED, DIGEST, ending=b"{}"))
+    others = [Entry("e1", State.OPEN, DIGEST), Entry("e2", State.FAILED, DIGEST, ending=b"{}")]
+    for entry in others:
+        await ledger.claim(entry.event_id, DIGEST)
+        await ledger.write(entry)
     for event_id in ("e1", "e2", "nobody"):
         ledger.complete_soon(event_id)
-    await ledger.write(Entry("e2", State.FAILED, DIGEST, ending=b"{}"))
-    assert await ledger.find("e1") == Entry("e1", State.OPEN, DIGEST)
-    assert await ledger.find("e2") == Entry("e2", State.FAILED, DIGEST, ending=b"{}")
-    assert await ledger.find("nobody") is None
+    assert [await ledger.find(event_id) for event_id in ("e1", "e2", "nobody")] == [*others, None]
 
 
 async def test_what_is_complete_is_kept_where_the_process_ends_in_good_order(world: World) -> None:
     first, answered = await world.process(), Entry("e1", State.ANSWERED, DIGEST, ending=b"{}")
-    await first.claim("e1", DIGEST)
     await first.write(answered)
     first.complete_soon("e1")
     await world.end(first)

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from .process import BridgeProcess
+from .process import BridgeProcess, run_command
 from .rabbit import EVENTS
 from .waiting import until
 from .world import World
@@ -121,9 +121,15 @@ async def test_a_webhook_starts_a_conversation_once(world: World) -> None:
 async def test_the_same_webhook_after_a_restart_starts_no_second_conversation(world: World) -> None:
     """The door has forgotten it, and puts it in the queue again; the ledger has not."""
     bridge = await world.launch(webhooks=[HOOK], routes=[ROUTE])
+
+    async def is_complete() -> bool:
+        done = await run_command(world.folder, "trace", "--config", bridge.file.name, "git:d-1", "--json")
+        return bool(json.loads(done.out)["state"] == "complete")
+
     async with aiohttp.ClientSession() as session:
         assert await Senders(bridge).send(session, 1) == 202
         await world.ending("git:d-1")
+        await until(is_complete, "the ledger knows that it is complete")
         await bridge.kill()
         bridge.start()
         await bridge.ready()
