@@ -19,7 +19,7 @@ SHORTEST_S, LONGEST_S = 0.1, 5.0
 """Waits before the database is tried again."""
 PROCESS = ""
 """Stands for an event's id where a call is about the process."""
-COMPLETE_S, MOST_COMPLETE = 0.2, 1_000
+COMPLETE_S, MOST_COMPLETE = 0.5, 1_000
 """Completed events go together: so long after the first of them, or as many."""
 MOST_BYTES = 8 * 1024 * 1024
 """Of endings that go together; the last one may go beyond it."""

@@ -23,7 +23,7 @@ from bridge.flow.ports import LedgerUnavailable, Log
 
 MOST_AT_ONCE = 1_000
 """Calls in one commit."""
-PACE_S, LONGEST_PACE_S = 0.004, 0.04
+PACE_S, LONGEST_PACE_S = 0.004, 0.06
 """From one commit to the next: so long for each call that was carried, and at most so long."""
 PURGE_EVERY_S = 60.0
 CLOSING_S = 10.0
