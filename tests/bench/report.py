@@ -83,7 +83,7 @@ def markdown(
     """Everything that a reader needs, the figures to reach first."""
     parts = [
         "# Benchmark",
-        _sentence(machine, options),
+        _sentence(machine, options, results),
         "Each cell is the median of all rounds, with the lowest and the highest; a ratio is taken round by round.",
         *_section("Figures to reach", _verdict_table(verdicts)),
         *_section(
@@ -126,12 +126,17 @@ def as_json(
     return json.dumps(said, indent=1)
 
 
-def _sentence(machine: Mapping[str, str], options: Mapping[str, object]) -> str:
+def _sentence(machine: Mapping[str, str], options: Mapping[str, Any], results: Results) -> str:
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}; "
         f"Python {machine['python']}, RabbitMQ {machine['rabbitmq']} on Erlang {machine['erlang']}; "
-        f"{machine['packages']}. {options['rounds']} rounds; load before: {machine['load before']}."
+        f"{machine['packages']}. Rounds: {_rounds(options, results)}; load before: {machine['load before']}."
     )
+
+
+def _rounds(options: Mapping[str, Any], results: Results) -> str:
+    measured = [f"{scenario} {count}" for scenario, count in options["rounds"].items() if results.contestants(scenario)]
+    return ", ".join(measured)
 
 
 def _kind(options: Mapping[str, object], scenario: str) -> str:
