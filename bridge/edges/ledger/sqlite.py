@@ -24,7 +24,7 @@ from bridge.flow.ports import LedgerUnavailable, Log
 MOST_AT_ONCE = 1_000
 """Calls in one commit."""
 PACE_S, LONGEST_PACE_S = 0.004, 0.06
-"""From one commit to the next: so long for each call that was carried, and at most so long."""
+"""From one commit to the next: so long for each call beside the first that was carried, and at most so long."""
 PURGE_EVERY_S = 60.0
 CLOSING_S = 10.0
 REPLACED = "the file was deleted or moved: what is at its place now is used, if need be made anew"
@@ -92,7 +92,7 @@ class SqliteLedger(AskedLedger):
                 more = await self._purge()
                 purge_s = began_s + (0 if more else PURGE_EVERY_S)
             if not asks.closing:
-                await asyncio.sleep(began_s + min(LONGEST_PACE_S, PACE_S * calls) - loop.time())
+                await asyncio.sleep(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
 
     def _tell_replaced(self) -> None:
         if self._file.made_anew:
