@@ -76,7 +76,7 @@ class Book:
         if entry is None:
             return
         if (entry.state, entry.attempt, entry.replay) == (State.ANSWERED, work.attempt, work.replay):
-            self._ledger.complete_soon(entry.event_id)
+            self._ledger.complete_soon(entry)
         else:  # an ending that was found in the history, say
             self._ledger.write_soon(_entry(work, entry, State.COMPLETE))
 

@@ -136,8 +136,8 @@ class Ledger(Protocol):
     def write_soon(self, entry: Entry) -> None:
         """The same, without waiting and without an error: it is not missed where process or ledger die first."""
 
-    def complete_soon(self, event_id: str) -> None:
-        """As `write_soon`, of an event whose ending was written: all of that is confirmed, and nothing else changes."""
+    def complete_soon(self, answered: Entry) -> None:
+        """As `write_soon` of this entry, which was written as answered, in the state complete."""
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once."""

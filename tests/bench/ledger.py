@@ -20,7 +20,7 @@ SETTLED = "bridge_settlements_total{"
 
 
 def compare(rig: Rig, script: Script, concurrent: int, conversations: int, users: int) -> dict[str, Any]:
-    """So many conversations, `concurrent` at a time in each; CPU per event of both, and the bridge's share more."""
+    """So many conversations, `concurrent` at a time in each; CPU per event of both, and what the ledger adds to it."""
     ports = free_port(), free_port()
     with (
         rig.run(BRIDGE, concurrent, script, http_port=ports[0]) as run,
@@ -28,10 +28,10 @@ def compare(rig: Rig, script: Script, concurrent: int, conversations: int, users
     ):
         pids = run.pid, other.pid
         run.until(lambda: rig.link.counts(topology.INBOUND)[1] >= len(pids), START_S, lambda: "one does not consume")
-        for number, count in (("warm-up", users), ("run", conversations)):
+        for what, count in (("warm-up", users), ("run", conversations)):
             settled, spent = _settled(ports), [cpu_s(pid) for pid in pids]
             _play(rig, run, script, count, users)
-            handled = _await(ports, settled, count, number)
+            handled = _await(ports, settled, count, what)
             spent = [cpu_s(pid) - before_s for pid, before_s in zip(pids, spent, strict=True)]
         faults = run.drain()
     own_us, other_us = (cpu / count / script.lines * 1e6 for cpu, count in zip(spent, handled, strict=True))

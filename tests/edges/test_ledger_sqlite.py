@@ -259,7 +259,7 @@ async def test_what_is_complete_is_written_after_a_while_for_many_at_once(path: 
         await asyncio.gather(*(ledger.write(entry(event_id, State.ANSWERED)) for event_id in ids))
         before = ledger.commits
         for event_id in ids:
-            ledger.complete_soon(event_id)
+            ledger.complete_soon(entry(event_id, State.ANSWERED))
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as reader:
             count = "SELECT count(*) FROM events WHERE state = 'complete'"
             assert reader.execute(count).fetchone() == (0,)

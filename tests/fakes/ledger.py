@@ -93,10 +93,8 @@ class FakeLedger:
             self.entries[entry.event_id] = entry
             self.written.append(entry)
 
-    def complete_soon(self, event_id: str) -> None:
-        entry = self.entries.get(event_id)
-        if entry is not None and entry.state is State.ANSWERED:
-            self.write_soon(replace(entry, state=State.COMPLETE))
+    def complete_soon(self, answered: Entry) -> None:
+        self.write_soon(replace(answered, state=State.COMPLETE))
 
     async def release(self, event_ids: Collection[str]) -> None:
         await self._available()

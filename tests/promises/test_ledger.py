@@ -163,26 +163,26 @@ async def test_what_was_answered_is_soon_complete_and_otherwise_as_it_was(ledger
         await ledger.write(entry)
     complete = [replace(answered[event_id], state=State.COMPLETE) for event_id in ("e1", *ODD_IDS)]
     for entry in complete:
-        ledger.complete_soon(entry.event_id)
+        ledger.complete_soon(answered[entry.event_id])
     assert [await ledger.find(entry.event_id) for entry in complete] == complete
     assert await ledger.find("e2") == answered["e2"]
     assert await ledger.claim("e1", DIGEST) == Claim(Holder.EARLIER, complete[0])
 
 
-async def test_only_what_was_answered_becomes_complete(ledger: Tellable) -> None:
-    others = [Entry("e1", State.OPEN, DIGEST), Entry("e2", State.FAILED, DIGEST, ending=b"{}")]
-    for entry in others:
-        await ledger.claim(entry.event_id, DIGEST)
-        await ledger.write(entry)
-    for event_id in ("e1", "e2", "nobody"):
-        ledger.complete_soon(event_id)
-    assert [await ledger.find(event_id) for event_id in ("e1", "e2", "nobody")] == [*others, None]
+async def test_what_is_complete_is_so_though_that_it_was_answered_could_not_be_written(ledger: Tellable) -> None:
+    answered = [replace(full(event_id), state=State.ANSWERED) for event_id in ("e1", "e2", "e3")]
+    await ledger.write(Entry("e1", State.OPEN, DIGEST))
+    await ledger.write(answered[1])
+    for entry in answered:
+        ledger.complete_soon(entry)
+    complete = [replace(entry, state=State.COMPLETE) for entry in answered]
+    assert [await ledger.find(entry.event_id) for entry in answered] == complete
 
 
 async def test_what_is_complete_is_kept_where_the_process_ends_in_good_order(world: World) -> None:
     first, answered = await world.process(), Entry("e1", State.ANSWERED, DIGEST, ending=b"{}")
     await first.write(answered)
-    first.complete_soon("e1")
+    first.complete_soon(answered)
     await world.end(first)
     assert await (await world.process()).find("e1") == replace(answered, state=State.COMPLETE)
 

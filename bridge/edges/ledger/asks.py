@@ -69,7 +69,7 @@ class Asks:
         self._log = log
         self._waiting: deque[Ask] = deque()
         self._wake = asyncio.Event()
-        self._complete: dict[str, None] = {}
+        self._complete: dict[str, Entry] = {}
         self._complete_by_s = inf
 
     def put(self, kind: Kind, event_id: str, value: Any = None) -> asyncio.Future[Any]:
@@ -85,30 +85,28 @@ class Asks:
         if self.trouble is None:
             self._add(Ask(kind, key_of(event_id), value, None))
 
-    def complete(self, event_id: str) -> None:
+    def complete(self, answered: Entry) -> None:
         """An event is complete. That goes together with others, though never after a later call for it."""
         if self.trouble is not None:
             return
         if not self._complete:
             self._complete_by_s = asyncio.get_running_loop().time() + COMPLETE_S
             self._wake.set()
-        self._complete[key_of(event_id)] = None
+        self._complete[key_of(answered.event_id)] = answered
 
-    def take_complete(self) -> list[str]:
-        """The keys of completed events, if they are due: they come before what is in hand."""
+    def take_complete(self) -> dict[str, Entry]:
+        """The completed events by their keys, as they were answered, if they are due: before what is in hand."""
         if not self._complete or not (
             self.closing
             or len(self._complete) >= MOST_COMPLETE
             or asyncio.get_running_loop().time() >= self._complete_by_s
             or any(ask.key in self._complete for ask in self.in_hand)
         ):
-            return []
-        keys = list(self._complete)
-        self._complete.clear()
-        self._complete_by_s = inf
-        self.operations += len(keys)
+            return {}
+        taken, self._complete, self._complete_by_s = self._complete, {}, inf
+        self.operations += len(taken)
         self.commits += 1
-        return keys
+        return taken
 
     def _add(self, ask: Ask) -> None:
         self._waiting.append(ask)
@@ -196,8 +194,7 @@ class Asks:
                 ask.answer.set_exception(LedgerUnavailable(reason))
         self.in_hand = []
         self._waiting.clear()
-        self._complete.clear()
-        self._complete_by_s = inf
+        self._complete, self._complete_by_s = {}, inf
         self.tried.set()
 
 
@@ -241,9 +238,9 @@ class AskedLedger(ABC):
         """Remember it, before long; see the port."""
         self._asks.put_soon(Kind.WRITE, entry.event_id, row_of(entry))
 
-    def complete_soon(self, event_id: str) -> None:
+    def complete_soon(self, answered: Entry) -> None:
         """See the port."""
-        self._asks.complete(event_id)
+        self._asks.complete(answered)
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""

@@ -13,9 +13,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.core.ledger import Holder, State
+from bridge.core.ledger import Entry, Holder, State
 from bridge.edges.ledger.asks import Ask
-from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS
+from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS, complete_row
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
@@ -193,9 +193,12 @@ async def write(connection: Connection, owner: str, asks: Sequence[Ask]) -> list
     return [None if ask.key in written else LeaseLost(f"another process has {ask.key!r} now") for ask in asks]
 
 
-async def complete(connection: Connection, owner: str, keys: Sequence[str]) -> None:
-    """These events were answered and are complete."""
-    await connection.execute(COMPLETE, owner, keys)
+async def complete(connection: Connection, owner: str, answered: Mapping[str, Entry]) -> None:
+    """These events are complete. Where one is not there as answered, all are written that are still the owner's."""
+    done: str = await connection.execute(COMPLETE, owner, list(answered))
+    if int(done.removeprefix("UPDATE ")) < len(answered):
+        rows = {key: complete_row(entry) for key, entry in answered.items()}
+        await connection.execute(WRITE, owner, *_columns(rows))
 
 
 async def release(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[None]:

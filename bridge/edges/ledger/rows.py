@@ -48,6 +48,11 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
     )
 
 
+def complete_row(answered: Entry) -> tuple[Any, ...]:
+    """The row of an event that was answered and is complete."""
+    return (State.COMPLETE.value, *row_of(answered)[1:])
+
+
 def claimed_row(digest: bytes, record: Record | None = None) -> tuple[Any, ...]:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
     state = State.CLAIMED if record is None else State.REQUESTED

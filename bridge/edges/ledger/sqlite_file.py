@@ -20,7 +20,7 @@ A damaged file is never written over: someone has to move it away.
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -28,9 +28,10 @@ from typing import Any
 
 import orjson
 
+from bridge.core.ledger import Entry
 from bridge.edges.ledger.asks import Ask, Kind
 from bridge.edges.ledger.file_lock import FileLock, Identity, identity
-from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, died_with
+from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, complete_row, died_with
 from bridge.edges.ledger.sqlite_schema import (
     BEGUN,
     COMPLETE,
@@ -145,11 +146,14 @@ class LedgerFile:
             self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)
             return answers
 
-    def complete(self, keys: Sequence[str], now_s: float) -> None:
-        """These events were answered and are complete: in one statement, and so in one commit."""
+    def complete(self, answered: Mapping[str, Entry], now_s: float) -> None:
+        """These events are complete: one column, in one commit. Where one is not there as answered, all are written."""
         self._reopen_if_replaced()
+        now_ms = int(now_s * 1000)
         with self._translated():
-            self._opened.execute(COMPLETE, (int(now_s * 1000), orjson.dumps(keys).decode()))
+            changed = self._opened.execute(COMPLETE, (now_ms, orjson.dumps(list(answered)).decode())).rowcount
+            if changed < len(answered):
+                self._change({key: complete_row(entry) for key, entry in answered.items()}, [], now_ms)
 
     def purge(self, now_s: float) -> tuple[int, bool]:
         """One step of removing what is too old: how many entries went, and whether there may be more to do."""

@@ -89,7 +89,8 @@ class Pipe:
             self.batches.popleft()
         over = [handed for handed in found if handed is not None]
         self.ids.difference_update([message.message_id for message, _, _ in over])
-        self.flying_bytes -= self.owner.settled(over, None if acked else NACKED, self.unrouted)
+        self.flying_bytes -= sum([size for _, _, size in over])
+        self.owner.settled(over, None if acked else NACKED, self.unrouted)
         self.owner.pump(self)
 
     def returned(self, message_id: str | None) -> None:
@@ -182,14 +183,10 @@ class BatchingPublisher:
             pipe.scheduled = True
             self._loop.call_soon(self._write, pipe)
 
-    def settled(self, over: list[Handed], refusal: str | None, unrouted: set[str]) -> int:
-        """The fate of these is known: refused, all of them or those that came back, or else confirmed.
-
-        Returns how many bytes they had together.
-        """
-        total = sum([size for _, _, size in over])
+    def settled(self, over: list[Handed], refusal: str | None, unrouted: set[str]) -> None:
+        """The fate of these is known: refused, all of them or those that came back, or else confirmed."""
         self._unconfirmed -= len(over)
-        self._unconfirmed_bytes -= total
+        self._unconfirmed_bytes -= sum([size for _, _, size in over])
         if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
             self._roomy.set()
         if not self._unconfirmed:
@@ -197,7 +194,7 @@ class BatchingPublisher:
         if refusal is None and not unrouted:
             for receipt, handed in groupby(over, WHOM):
                 receipt.confirmed([message for message, _, _ in handed])
-            return total
+            return
         for message, receipt, _ in over:
             if message.message_id in unrouted:
                 unrouted.remove(message.message_id)
@@ -206,7 +203,6 @@ class BatchingPublisher:
                 receipt.confirmed((message,))
             else:
                 receipt.refused(message, refusal)
-        return total
 
     def _handed(self, count: int, size: int) -> None:
         """So many more messages wait, of so many bytes together."""
