@@ -30,17 +30,17 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 
 
 @pytest.fixture(autouse=True)
-async def heartbeat() -> AsyncIterator[None]:
-    """A loop that only waits for sockets runs no signal handlers: with a timer, a time-out of pytest can end it."""
+async def heartbeat() -> None:
+    """A loop that only waits for sockets runs no signal handlers: with a timer, a time-out of pytest can end it.
+
+    It beats as long as the loop lives: a task that does not end when it is cancelled holds up the loop's own end.
+    """
     loop = asyncio.get_running_loop()
-    timers: list[asyncio.TimerHandle] = []
 
     def beat() -> None:
-        timers[:] = [loop.call_later(1, beat)]
+        loop.call_later(1, beat)
 
     beat()
-    yield
-    timers[0].cancel()
 
 
 @pytest.fixture(scope="session")

@@ -38,29 +38,44 @@ class SeverableConnection(aio_pika.Connection):
         self._socket = Socket(self.url.scheme)
         self.kwargs["transport_factory"] = self._socket
 
+    def cut(self) -> None:
+        """Break it off: what waits for the broker fails."""
+        self._socket.cut()
+
     async def closed_in_order(self) -> bool:
-        """Close it, and cut it where the broker does not answer within CLOSE_S; whether it did."""
-        closing = asyncio.ensure_future(self.close())
-        in_order = bool((await asyncio.wait((closing,), timeout=CLOSE_S))[0])
-        if not in_order:
-            self._socket.cut()
-        await asyncio.gather(closing, return_exceptions=True)
+        """Close it, and cut it where the broker does not answer within CLOSE_S; whether it did.
+
+        A task that is cancelled meanwhile cuts it as well, and sees it closed: aio-pika's `close`, where that is
+        cancelled, waits forever for what nobody will tell it, and with it the loop that is to end (10.2.1).
+        """
+        closing = asyncio.gather(self.close(), return_exceptions=True)
+        in_order = False
+        try:
+            in_order = bool((await asyncio.wait((closing,), timeout=CLOSE_S))[0])
+        finally:
+            if not in_order:
+                self.cut()
+                await asyncio.wait((closing,), timeout=CLOSE_S)
         return in_order
 
 
 async def connection_to(url: str, name: str) -> SeverableConnection:
-    """Connect; the URL's own query wins over the bridge's. Raises BrokerTrouble."""
+    """Connect; the URL's own query wins over the bridge's. Raises BrokerTrouble.
+
+    The limit is ours: aio-pika's own is `asyncio.wait_for`, which up to Python 3.11 may swallow a cancellation.
+    """
     target = URL(url)
     query = {"heartbeat": str(HEARTBEAT_S), "name": name, **target.query}
-    opening = aio_pika.connect(target.with_query(query), timeout=CONNECT_S, connection_class=SeverableConnection)
+    connection = SeverableConnection(target.with_query(query))
     what = f"connecting to {target.host}:{target.port}"
     try:
-        connection = await limited(opening, what, CONNECT_S + 2)
+        await limited(connection.connect(), what, CONNECT_S)
     except BrokerTrouble as trouble:
         if "Connection.OpenOk" not in str(trouble):
             raise  # of a virtual host that is refused (530) aiormq says only that it got another frame than it expected
         why = "the broker refuses the virtual host: does it exist, and may the user use it?"
         raise BrokerTrouble(f"{what}: {why}", permanent=True) from None
-    if not isinstance(connection, SeverableConnection):
-        raise BrokerTrouble(f"{what}: a connection of an unknown kind", permanent=True)
+    except asyncio.CancelledError:
+        connection.cut()
+        raise
     return connection

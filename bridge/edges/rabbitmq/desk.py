@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import DeliveryError
 
 from bridge.core.outbound import OutboundMessage
+from bridge.edges.rabbitmq.connection import connection_to
 from bridge.edges.rabbitmq.generation import BrokerTrouble, describe, limited
 from bridge.edges.rabbitmq.properties import of_outbound
 
@@ -19,11 +20,11 @@ BUFFER = 1000
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
     """A connection. Raises BrokerTrouble."""
-    connection = await limited(aio_pika.connect(url, timeout=10), "connecting to the broker")
+    connection = await connection_to(url, "amigo-bridge at a desk")
     try:
         yield connection
     finally:
-        await connection.close()
+        await connection.closed_in_order()
 
 
 async def publish(

@@ -114,7 +114,19 @@ async def limited(call: Awaitable[T], what: str, seconds: float | None = RPC_LIM
     """Await a call to the broker, for so long at the most. Raises BrokerTrouble for whatever goes wrong.
 
     A connection that dies cancels what waits on it: a CancelledError that nobody asked this task for is such a loss.
+    One that was asked for is raised whatever the library has made of it: aiormq 7.2.4 swallows some while a channel is
+    opened, and the task would go on as if nobody had told it to end.
     """
+    task = asyncio.current_task()
+    asked_before = task.cancelling() if task is not None else 0
+    try:
+        return await _said(call, what, seconds)
+    finally:
+        if task is not None and task.cancelling() > asked_before:
+            raise asyncio.CancelledError
+
+
+async def _said(call: Awaitable[T], what: str, seconds: float | None) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await call
@@ -122,9 +134,6 @@ async def limited(call: Awaitable[T], what: str, seconds: float | None = RPC_LIM
         within = f"within {seconds:g} s" if seconds is not None else "in time"
         raise BrokerTrouble(f"{what}: no answer {within}") from None
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
         raise BrokerTrouble(f"{what}: the connection was lost") from None
     except PERMANENT as error:
         raise BrokerTrouble(f"{what}: {describe(error)}", permanent=True) from None
