@@ -24,6 +24,10 @@ class Book:
         """Why the ledger cannot be had; None while it can."""
         return self._ledger.trouble
 
+    def turn(self) -> Awaitable[None] | None:
+        """Done just before the ledger carries out what it gathers; None where it gathers nothing."""
+        return self._ledger.turn()
+
     async def claim(self, work: Work) -> Claim | None:
         """Take the event; None where the ledger cannot tell."""
         try:

@@ -1,6 +1,6 @@
 """What the flow needs of the world. Edges keep these promises; `tests/promises` holds fake and real to them alike."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -130,6 +130,9 @@ class Ledger(Protocol):
         event's claim may be forgotten when this process dies.
         """
 
+    def turn(self) -> Awaitable[None] | None:
+        """While calls are being gathered: done just before they are carried out. None where they are at once."""
+
     async def write(self, entry: Entry) -> None:
         """Remember this of an event that is claimed. Writes of one event are carried out in order."""
 
@@ -189,6 +192,9 @@ class Stream(Protocol):
 
     def hold(self) -> None:
         """Leave what comes to the operating system until the next chunk is asked for."""
+
+    async def gathered(self, until: Awaitable[object]) -> bytes:
+        """Leave what comes to the operating system until then; gives all that has come, maybe nothing."""
 
 
 class Agent(Protocol):

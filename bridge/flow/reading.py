@@ -40,6 +40,10 @@ class Reading:
         if self._next is None:
             self._stream.hold()
 
+    async def with_more(self, chunk: bytes, until: Awaitable[object]) -> bytes:
+        """The chunk that was read last, and all that has come after it by then."""
+        return chunk + await self._stream.gathered(until)
+
     async def on_until(self, done: Awaitable[None]) -> None:
         """Read on until `done` is done."""
         waiting = asyncio.ensure_future(done)

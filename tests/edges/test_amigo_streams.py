@@ -36,8 +36,8 @@ async def test_a_stream_of_one_byte_a_chunk_arrives_whole(serve: Serve) -> None:
         assert await read(stream) == line
 
 
-@pytest.mark.parametrize("holds", [False, True])
-async def test_a_stream_that_was_too_much_for_a_while_arrives_whole(serve: Serve, *, holds: bool) -> None:
+@pytest.mark.parametrize("first", ["read", "held", "gathered"])
+async def test_a_stream_that_was_too_much_for_a_while_arrives_whole(serve: Serve, first: str) -> None:
     """aiohttp stops reading and parsing beyond some 16,000 unread chunks, and must go on with what it has left over."""
     lines = [b"%05d\n" % number for number in range(60_000)]
 
@@ -50,9 +50,11 @@ async def test_a_stream_that_was_too_much_for_a_while_arrives_whole(serve: Serve
     server = await serve(signing_in(flood))
     async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
         pieces = [await anext(stream)]
-        if holds:
+        if first == "held":
             stream.hold()
             pieces.append(await anext(stream))
+        elif first == "gathered":
+            pieces.append(await stream.gathered(asyncio.sleep(0.01)))
         response = stream._response
         handler = response.connection and response.connection.protocol
         assert isinstance(handler, Handler), "aiohttp makes its connections elsewhere: see connection.py"
@@ -205,6 +207,44 @@ async def test_a_cut_while_a_stream_is_held_is_told_afterwards(serve: Serve) -> 
         stream.hold()
         held.set()
         await until(lambda: not server.links, "the connection is gone")
+        with pytest.raises(Lost):
+            await anext(stream)
+
+
+async def test_what_has_come_by_then_is_gathered_at_once(serve: Serve) -> None:
+    said, more = asyncio.Event(), asyncio.Event()
+
+    async def in_two_parts(talk: Talk) -> None:
+        await talk.send(CHUNKED + chunk(b"1\n"))
+        for line in (b"2\n", b"3\n", b"4\n"):
+            await talk.send(chunk(line))
+        said.set()
+        await more.wait()
+        await talk.send(chunk(b"5\n") + LAST_CHUNK)
+
+    server = await serve(signing_in(in_two_parts))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        first = await anext(stream)
+        assert first + await stream.gathered(until(said.is_set, "it is said")) == b"1\n2\n3\n4\n"
+        assert await stream.gathered(asyncio.sleep(0)) == b""
+        more.set()
+        last = await stream.gathered(asyncio.sleep(0.01))
+        assert last + await read(stream) == b"5\n"
+
+
+async def test_a_cut_by_then_is_told_where_the_next_chunk_is_asked_for(serve: Serve) -> None:
+    held = asyncio.Event()
+
+    async def cut(talk: Talk) -> None:
+        await talk.send(CHUNKED + chunk(b"1\n"))
+        await held.wait()
+        talk.reset()
+
+    server = await serve(signing_in(cut))
+    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+        assert await anext(stream) == b"1\n"
+        held.set()
+        assert await stream.gathered(until(lambda: not server.links, "the connection is gone")) == b""
         with pytest.raises(Lost):
             await anext(stream)
 

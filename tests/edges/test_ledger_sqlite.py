@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def opened(path: Path, log: Logbook) -> SqliteLedger:
 
 def entry(event_id: str, state: State = State.OPEN, deaths: int = 0) -> Entry:
     return Entry(event_id, state, DIGEST, ending=b"ending", deaths=deaths)
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def remove_folder(path: Path) -> None:
+    path.rmdir()
 
 
 def put_away(path: Path) -> Path:
@@ -250,6 +260,47 @@ async def test_calls_that_wait_together_share_a_commit(path: Path, log: Logbook)
         await asyncio.gather(*(ledger.write(entry(f"e{number}")) for number in range(900)))
         assert ledger.operations == 1800
         assert ledger.commits <= 6
+
+
+async def gathering(ledger: SqliteLedger) -> Awaitable[None]:
+    """Its calls come so often that they are gathered; the turn of one who waits for the end of that."""
+    await asyncio.gather(*(ledger.write(entry(f"e{number}")) for number in range(100)))
+    turns: list[Awaitable[None]] = []
+
+    def pausing() -> bool:
+        turn = ledger.turn()
+        turns.extend([turn] if turn is not None else [])
+        return bool(turns)
+
+    await until(pausing, "calls are gathered", step_s=0)
+    return turns[0]
+
+
+async def test_whoever_waits_for_its_turn_is_still_in_time_for_the_next_commit(path: Path, log: Logbook) -> None:
+    async with opened(path, log) as ledger:
+        assert ledger.turn() is None, "nothing is gathered"
+        turn = await gathering(ledger)
+        before = ledger.commits
+        early = asyncio.create_task(ledger.write(entry("early", State.OPEN)))
+        await turn
+        assert not early.done()
+        await ledger.write(entry("late", State.OPEN))
+        assert early.done()
+        assert ledger.commits == before + 1
+
+
+async def test_a_turn_comes_though_the_ledger_is_lost_or_closed_by_then(path: Path, log: Logbook) -> None:
+    async with opened(path, log) as ledger:
+        turn = await gathering(ledger)
+        replace_by_folder(path)
+        await turn
+        with pytest.raises(LedgerUnavailable):
+            await ledger.write(entry("e1"))
+        assert ledger.turn() is None
+        remove_folder(path)
+        await until(lambda: ledger.trouble is None, "it is well again")
+        turn = await gathering(ledger)
+    await turn
 
 
 async def test_what_is_complete_is_written_after_a_while_for_many_at_once(path: Path, log: Logbook) -> None:

@@ -216,12 +216,14 @@ class FakeAgent:
         own = self._plays_for[turn.text] or self._plays
         play = own.popleft() if own else self.default
         turn.talk.running = True
+        stream = FakeStream(self._spoken(play.steps, turn))
         try:
             await asyncio.sleep(play.thinks_s)
             if play.refusal is not None:
                 raise play.refusal
-            yield FakeStream(self._spoken(play.steps, turn))
+            yield stream
         finally:
+            stream.close()
             if turn.saved or not play.settles_s:
                 self._settle(turn, play)
             else:

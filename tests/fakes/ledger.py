@@ -1,7 +1,7 @@
 """A ledger in memory, for one process or several."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import replace
 
 from bridge.core.ledger import FINAL, Claim, Entry, Holder, State
@@ -23,6 +23,8 @@ class FakeLedger:
         self._life: list[int] = [0, 0] if beside is None else beside._life
         """Deaths, and whether somebody has begun."""
         self._dead = False
+        self.gathers = False
+        """Whether calls that come often are gathered."""
         self._open = asyncio.Event()
         self._open.set()
 
@@ -38,6 +40,9 @@ class FakeLedger:
     def mend(self) -> None:
         """Be available again."""
         self.trouble = None
+
+    def turn(self) -> Awaitable[None] | None:
+        return asyncio.sleep(0) if self.gathers else None
 
     def hold_writes(self) -> None:
         """Let no write return, nor be carried out, until `let_writes`."""

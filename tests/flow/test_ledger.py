@@ -9,7 +9,7 @@ from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import TooEarly
 from bridge.core.ledger import State
 from bridge.flow import steps
-from tests.fakes import FakeLedger, Fate, Play, answered, complete, error, opening, said
+from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 
 from .bench import ENDINGS, SERVICE, USER, Bench
 
@@ -89,6 +89,47 @@ async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(label, 
         assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
         assert bench.dead() == []
         assert bench.ledger.entries["e1"].state is State.COMPLETE
+
+
+@pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
+@pytest.mark.parametrize("label", [label for label in ON_THE_WAY if label != "conversation-recorded"])
+async def test_the_same_where_the_whole_answer_comes_before_the_ledger_writes(label, fate):
+    async with Bench() as bench:
+        bench.ledger.gathers = True
+        bench.agent.script(answer_with(fate))
+        death = Death(label)
+        bench.deliver()
+        await live_through(bench, death)
+        assert bench.agent.heard("Tell e1") == 1
+        assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
+        assert bench.dead() == []
+        assert bench.ledger.entries["e1"].state is State.COMPLETE
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+async def test_a_whole_answer_that_comes_before_the_ledger_writes_is_written_once(gathers):
+    """Then every line is published after the ending's bytes are written, and still in order."""
+    async with Bench() as bench:
+        bench.ledger.gathers = gathers
+        bench.agent.script(answer_with(Fate.SAVED))
+        delivery = bench.deliver()
+        await bench.until(lambda: delivery.acked, "it is settled")
+        states = [entry.state for entry in bench.ledger.written]
+        assert states == [*([] if gathers else [State.OPEN]), State.ANSWERED, State.COMPLETE]
+        assert [message.headers["sequence"] for message in bench.out()] == [1, 2, 3, 4, 5]
+
+
+async def test_an_answer_that_takes_its_time_is_written_and_published_as_it_comes():
+    async with Bench() as bench:
+        bench.ledger.gathers = True
+        gate = Gate()
+        bench.agent.script(Play((opening, said("Hel"), gate, said("lo"), complete())))
+        delivery = bench.deliver()
+        await bench.until(lambda: len(bench.out()) == 2, "what has come is published")
+        assert [entry.state for entry in bench.ledger.written] == [State.OPEN]
+        gate.open()
+        await bench.until(lambda: delivery.acked, "it is settled")
+        assert [entry.state for entry in bench.ledger.written] == [State.OPEN, State.ANSWERED, State.COMPLETE]
 
 
 @pytest.mark.parametrize("label", DEATHS)

@@ -126,3 +126,23 @@ async def test_the_connection_rests_while_something_else_comes_first_unless_a_ch
     assert stream.holds == 1
     server.say(b"a", None)
     assert await all_of(reading) == [b"a"]
+
+
+async def test_what_comes_by_then_is_added_and_what_fails_is_told_in_its_turn():
+    server, turn = Server(), asyncio.Event()
+    stream = server.stream()
+    reading = Reading(stream)
+    server.say(b"a")
+    first = await reading.chunk()
+    assert first is not None
+    gathering = asyncio.create_task(reading.with_more(first, turn.wait()))
+    server.say(b"b", b"c")
+    await stillness()
+    assert stream.holds == 1
+    assert server.taken == 1
+    turn.set()
+    assert await gathering == b"abc"
+    server.say(b"d", Lost("reset"))
+    assert await reading.with_more(b"", stillness()) == b"d"
+    with pytest.raises(Lost):
+        await reading.chunk()

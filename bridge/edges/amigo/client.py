@@ -7,7 +7,7 @@ total time limit on streams, an idle limit instead.
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -25,6 +25,8 @@ CONTROL_S = 30.0
 KEEPALIVE_S = 10.0
 MOST_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
+ARRIVAL_S = 0.001
+"""How long what has come by then takes from the operating system to us."""
 ERROR_S = 2.0
 """How long the words of an error may take to come; the status is enough."""
 JSON = {"Content-Type": "application/json"}
@@ -184,9 +186,7 @@ class Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._held is not None:
-            self._held.let_go()
-            self._held = None
+        self._let_go()
         try:
             chunk = await self._content.readany()
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
@@ -202,6 +202,19 @@ class Chunks:
         if isinstance(handler, Handler):
             handler.hold()
             self._held = handler
+
+    async def gathered(self, until: Awaitable[object]) -> bytes:
+        """See the port. What has failed by then is raised where the next chunk is asked for."""
+        self.hold()
+        await until
+        self._let_go()
+        await asyncio.sleep(ARRIVAL_S)
+        return self._content.read_nowait() if self._content.exception() is None else b""
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.let_go()
+            self._held = None
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

@@ -92,7 +92,7 @@ class SqliteLedger(AskedLedger):
                 more = await self._purge()
                 purge_s = began_s + (0 if more else PURGE_EVERY_S)
             if not asks.closing:
-                await asyncio.sleep(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
+                await asks.pause(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
 
     def _tell_replaced(self) -> None:
         if self._file.made_anew:
