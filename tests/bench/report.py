@@ -65,6 +65,7 @@ WEBHOOKS: tuple[Column, ...] = (
 )
 LEDGER: tuple[Column, ...] = (
     ("CPU µs/event", "cpu_us", tenths),
+    ("of it in the ledger's thread", "thread_us", tenths),
     ("without a ledger", "forgetful_us", tenths),
     ("more, %", "share", percent),
 )
