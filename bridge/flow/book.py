@@ -24,9 +24,9 @@ class Book:
         """Why the ledger cannot be had; None while it can."""
         return self._ledger.trouble
 
-    def turn(self) -> Awaitable[None] | None:
-        """Done just before the ledger carries out what it gathers; None where it gathers nothing."""
-        return self._ledger.turn()
+    def gathering(self, work: Work) -> Awaitable[None] | None:
+        """Done in time for what is to be written next; None where that had better be written now."""
+        return None if work.entry is None else self._ledger.gathering()
 
     async def claim(self, work: Work) -> Claim | None:
         """Take the event; None where the ledger cannot tell."""

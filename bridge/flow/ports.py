@@ -130,8 +130,8 @@ class Ledger(Protocol):
         event's claim may be forgotten when this process dies.
         """
 
-    def turn(self) -> Awaitable[None] | None:
-        """While calls are being gathered: done just before they are carried out. None where they are at once."""
+    def gathering(self) -> Awaitable[None] | None:
+        """While calls are gathered: done in time for one more, before all are carried out. None otherwise."""
 
     async def write(self, entry: Entry) -> None:
         """Remember this of an event that is claimed. Writes of one event are carried out in order."""
@@ -194,7 +194,7 @@ class Stream(Protocol):
         """Leave what comes to the operating system until the next chunk is asked for."""
 
     async def gathered(self, until: Awaitable[object]) -> bytes:
-        """Leave what comes to the operating system until then; gives all that has come, maybe nothing."""
+        """Leave what comes to the operating system until then; gives what has come, maybe nothing, maybe not all."""
 
 
 class Agent(Protocol):

@@ -41,7 +41,9 @@ class Reading:
             self._stream.hold()
 
     async def with_more(self, chunk: bytes, until: Awaitable[object]) -> bytes:
-        """The chunk that was read last, and all that has come after it by then."""
+        """The chunk that was read last, and what has come after it by then."""
+        if self._held or self._next is not None:
+            return chunk  # what was read ahead comes first
         return chunk + await self._stream.gathered(until)
 
     async def on_until(self, done: Awaitable[None]) -> None:

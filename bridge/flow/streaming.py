@@ -126,8 +126,8 @@ class Streaming:
         splitter = LineSplitter(self._limits.max_line_bytes)
         lingering = False
         while (chunk := await reading.chunk()) is not None:
-            if conversation.sequence == 0 and (turn := self._book.turn()) is not None:
-                chunk = await reading.with_more(chunk, turn)  # of a whole answer the ledger has one write less
+            if conversation.sequence == 0 and (gathering := self._book.gathering(work)) is not None:
+                chunk = await reading.with_more(chunk, gathering)  # of a whole answer the ledger has one write less
             try:
                 lines = splitter.feed(chunk)
             except LineTooLong as error:

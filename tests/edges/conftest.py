@@ -24,7 +24,7 @@ Build = Callable[..., Rig]
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
     """A socket that dies is told in other exceptions on each loop, so what cuts streams is tried on both."""
-    if item.path.name in ("test_amigo_outcomes.py", "test_amigo_streams.py"):
+    if item.path.name in ("test_amigo_outcomes.py", "test_amigo_streams.py", "test_amigo_gathered.py"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
 

@@ -211,44 +211,6 @@ async def test_a_cut_while_a_stream_is_held_is_told_afterwards(serve: Serve) -> 
             await anext(stream)
 
 
-async def test_what_has_come_by_then_is_gathered_at_once(serve: Serve) -> None:
-    said, more = asyncio.Event(), asyncio.Event()
-
-    async def in_two_parts(talk: Talk) -> None:
-        await talk.send(CHUNKED + chunk(b"1\n"))
-        for line in (b"2\n", b"3\n", b"4\n"):
-            await talk.send(chunk(line))
-        said.set()
-        await more.wait()
-        await talk.send(chunk(b"5\n") + LAST_CHUNK)
-
-    server = await serve(signing_in(in_two_parts))
-    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
-        first = await anext(stream)
-        assert first + await stream.gathered(until(said.is_set, "it is said")) == b"1\n2\n3\n4\n"
-        assert await stream.gathered(asyncio.sleep(0)) == b""
-        more.set()
-        last = await stream.gathered(asyncio.sleep(0.01))
-        assert last + await read(stream) == b"5\n"
-
-
-async def test_a_cut_by_then_is_told_where_the_next_chunk_is_asked_for(serve: Serve) -> None:
-    held = asyncio.Event()
-
-    async def cut(talk: Talk) -> None:
-        await talk.send(CHUNKED + chunk(b"1\n"))
-        await held.wait()
-        talk.reset()
-
-    server = await serve(signing_in(cut))
-    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
-        assert await anext(stream) == b"1\n"
-        held.set()
-        assert await stream.gathered(until(lambda: not server.links, "the connection is gone")) == b""
-        with pytest.raises(Lost):
-            await anext(stream)
-
-
 async def all_of(reading: Reading, pieces: list[bytes]) -> None:
     while (piece := await reading.chunk()) is not None:
         pieces.append(piece)

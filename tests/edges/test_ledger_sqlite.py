@@ -11,6 +11,7 @@ import pytest
 
 from bridge.core.ledger import Claim, Entry, Holder, State
 from bridge.edges.ledger import sqlite, sqlite_file, sqlite_schema
+from bridge.edges.ledger.asks import Asks
 from bridge.edges.ledger.opening import open_ledger
 from bridge.edges.ledger.sqlite import SqliteLedger
 from bridge.flow.ports import LedgerUnavailable
@@ -34,15 +35,6 @@ def opened(path: Path, log: Logbook) -> SqliteLedger:
 
 def entry(event_id: str, state: State = State.OPEN, deaths: int = 0) -> Entry:
     return Entry(event_id, state, DIGEST, ending=b"ending", deaths=deaths)
-
-
-def replace_by_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def remove_folder(path: Path) -> None:
-    path.rmdir()
 
 
 def put_away(path: Path) -> Path:
@@ -263,44 +255,44 @@ async def test_calls_that_wait_together_share_a_commit(path: Path, log: Logbook)
 
 
 async def gathering(ledger: SqliteLedger) -> Awaitable[None]:
-    """Its calls come so often that they are gathered; the turn of one who waits for the end of that."""
+    """Its calls come so often that they are gathered."""
     await asyncio.gather(*(ledger.write(entry(f"e{number}")) for number in range(100)))
-    turns: list[Awaitable[None]] = []
+    found: list[Awaitable[None]] = []
 
-    def pausing() -> bool:
-        turn = ledger.turn()
-        turns.extend([turn] if turn is not None else [])
-        return bool(turns)
+    def is_so() -> bool:
+        told = ledger.gathering()
+        found.extend([told] if told is not None else [])
+        return bool(found)
 
-    await until(pausing, "calls are gathered", step_s=0)
-    return turns[0]
+    await until(is_so, "calls are gathered", step_s=0)
+    return found[0]
 
 
-async def test_whoever_waits_for_its_turn_is_still_in_time_for_the_next_commit(path: Path, log: Logbook) -> None:
+async def test_whoever_waits_while_calls_are_gathered_is_in_time_for_the_next_commit(path: Path, log: Logbook) -> None:
     async with opened(path, log) as ledger:
-        assert ledger.turn() is None, "nothing is gathered"
-        turn = await gathering(ledger)
+        assert ledger.gathering() is None
+        told = await gathering(ledger)
         before = ledger.commits
         early = asyncio.create_task(ledger.write(entry("early", State.OPEN)))
-        await turn
+        await told
         assert not early.done()
         await ledger.write(entry("late", State.OPEN))
         assert early.done()
         assert ledger.commits == before + 1
 
 
-async def test_a_turn_comes_though_the_ledger_is_lost_or_closed_by_then(path: Path, log: Logbook) -> None:
-    async with opened(path, log) as ledger:
-        turn = await gathering(ledger)
-        replace_by_folder(path)
-        await turn
-        with pytest.raises(LedgerUnavailable):
-            await ledger.write(entry("e1"))
-        assert ledger.turn() is None
-        remove_folder(path)
-        await until(lambda: ledger.trouble is None, "it is well again")
-        turn = await gathering(ledger)
-    await turn
+async def test_whoever_waits_while_calls_are_gathered_is_told_though_that_is_broken_off(log: Logbook) -> None:
+    asks = Asks(log)
+    pausing = asyncio.create_task(asks.pause(3600))
+    await asyncio.sleep(0)
+    told, gone = asks.gathering(), asks.gathering()
+    assert told is not None
+    assert gone is not None
+    gone.cancel()
+    pausing.cancel()
+    await asyncio.wait((pausing, told), timeout=5)
+    assert told.done()
+    assert asks.gathering() is None
 
 
 async def test_what_is_complete_is_written_after_a_while_for_many_at_once(path: Path, log: Logbook) -> None:

@@ -5,10 +5,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bridge.edges.rabbitmq import connection
 from bridge.edges.rabbitmq.connection import connection_to
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
 from tests.system.broker import Broker
 from tests.system.waiting import until
+
+from .half_broker import HANDSHAKE, HalfBroker
+
+
+@pytest.fixture
+async def nothing_is_left() -> AsyncIterator[None]:
+    """Afterwards every task that the test has started has ended, without being told to."""
+    before = asyncio.all_tasks()
+    yield
+    own = {*before, asyncio.current_task()}
+    await until(lambda: not asyncio.all_tasks() - own, "every task of the connection has ended", 5)
 
 
 @pytest.fixture
@@ -23,12 +35,12 @@ async def all_end_with_the_loop() -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("all_end_with_the_loop")
-@pytest.mark.parametrize("turns", range(1, 9))
+@pytest.mark.parametrize("turns", range(1, 13))
 async def test_a_closing_that_is_cancelled_still_closes(broker: Broker, turns: int) -> None:
-    """After any number of turns of the loop; aio-pika's own `close` would go on forever after most of them."""
-    connection = await connection_to(broker.node.url, "a test")
-    await open_channel(connection, Generation(1), "a channel")
-    closing = asyncio.create_task(connection.closed_in_order())
+    """After so many turns of the loop; aio-pika's own `close` would go on forever after most of them."""
+    opened = await connection_to(broker.node.url, "a test")
+    await open_channel(opened, Generation(1), "a channel")
+    closing = asyncio.create_task(opened.closed_in_order())
     for _ in range(turns):
         await asyncio.sleep(0)
     closing.cancel()
@@ -36,15 +48,36 @@ async def test_a_closing_that_is_cancelled_still_closes(broker: Broker, turns: i
         await asyncio.wait_for(closing, 10)
 
 
-@pytest.mark.usefixtures("all_end_with_the_loop")
-@pytest.mark.parametrize("turns", [1, 2, 4, 8, 16, 32])
-async def test_connecting_that_is_cancelled_leaves_no_connection(broker: Broker, turns: int) -> None:
-    connecting = asyncio.create_task(connection_to(broker.node.url, "a test"))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    connecting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(connecting, 10)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("answers", range(len(HANDSHAKE)))
+@pytest.mark.parametrize("late", [False, True], ids=["cancelled", "late"])
+async def test_connecting_that_is_broken_off_ends_at_once_and_leaves_nothing(
+    nothing_is_left: None, monkeypatch: pytest.MonkeyPatch, *, answers: int, secure: bool, late: bool
+) -> None:
+    """By a peer that falls silent after so many answers: aiormq itself would wait for its good-bye, with TLS 30 s."""
+    monkeypatch.setattr(connection, "CONNECT_S", 0.5 if late else 20)
+    async with HalfBroker(answers, secure=secure) as peer:
+        connecting = asyncio.create_task(connection_to(peer.url, "a test"))
+        await peer.silent.wait()
+        if not late:
+            connecting.cancel()
+        with pytest.raises(BrokerTrouble if late else asyncio.CancelledError):
+            await asyncio.wait_for(connecting, 4)
+
+
+@pytest.mark.parametrize("turns", range(0, 16, 3))
+async def test_what_is_connected_as_it_is_cancelled_is_closed_all_the_same(nothing_is_left: None, turns: int) -> None:
+    async with HalfBroker(len(HANDSHAKE)) as peer:
+        connecting = asyncio.create_task(connection_to(peer.url, "a test"))
+        await peer.silent.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        (made,) = await asyncio.gather(connecting, return_exceptions=True)
+        if isinstance(made, connection.SeverableConnection):
+            made.cut()
+        else:
+            assert isinstance(made, asyncio.CancelledError)
 
 
 @pytest.mark.parametrize("instead", [None, RuntimeError("closed"), TimeoutError()], ids=["nothing", "error", "limit"])

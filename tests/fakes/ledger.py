@@ -41,8 +41,12 @@ class FakeLedger:
         """Be available again."""
         self.trouble = None
 
-    def turn(self) -> Awaitable[None] | None:
-        return asyncio.sleep(0) if self.gathers else None
+    def gathering(self) -> Awaitable[None] | None:
+        if not self.gathers:
+            return None
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(told.set_result, None)
+        return told
 
     def hold_writes(self) -> None:
         """Let no write return, nor be carried out, until `let_writes`."""

@@ -1,5 +1,6 @@
 """What the ledger is for: whatever the moment at which a process dies, the agent hears once and there is one ending."""
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 
@@ -130,6 +131,20 @@ async def test_an_answer_that_takes_its_time_is_written_and_published_as_it_come
         gate.open()
         await bench.until(lambda: delivery.acked, "it is settled")
         assert [entry.state for entry in bench.ledger.written] == [State.OPEN, State.ANSWERED, State.COMPLETE]
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+async def test_an_answer_that_begins_while_nothing_can_be_published_is_published_in_order(gathers):
+    async with Bench() as bench:
+        bench.ledger.gathers = gathers
+        bench.agent.script(Play((b"\n", 0.5, opening, said("Hel"), said("lo"), 5.0, complete())))
+        bench.publisher.close_room()
+        delivery = bench.deliver()
+        await asyncio.sleep(1)
+        bench.publisher.open_room()
+        await bench.until(lambda: delivery.acked, "it is settled")
+        assert [message.headers["sequence"] for message in bench.out()] == [1, 2, 3, 4]
+        assert bench.dead() == []
 
 
 @pytest.mark.parametrize("label", DEATHS)

@@ -146,3 +146,21 @@ async def test_what_comes_by_then_is_added_and_what_fails_is_told_in_its_turn():
     assert await reading.with_more(b"", stillness()) == b"d"
     with pytest.raises(Lost):
         await reading.chunk()
+
+
+async def test_what_was_read_ahead_comes_before_what_comes_by_then():
+    server, room, now = Server(), asyncio.Event(), asyncio.get_running_loop().create_future()
+    now.set_result(None)
+    stream = server.stream()
+    reading = Reading(stream)
+    server.say(b"a", b"b", b"c")
+    held_up = asyncio.create_task(reading.on_until(room.wait()))
+    await stillness()
+    room.set()
+    await held_up
+    for expected in (b"a", b"b", b"c"):
+        chunk = await reading.chunk()
+        assert chunk is not None
+        server.say(b"later")
+        assert await reading.with_more(chunk, now) == expected
+    assert stream.holds == 0

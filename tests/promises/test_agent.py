@@ -1,5 +1,6 @@
 """The agent port: the fake of the flow's tests, and our client against the sandbox."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -48,6 +49,17 @@ async def test_a_stream_begins_with_the_conversation_and_ends_with_the_answer(ag
     assert said[0]["type"] == "conversation-created"
     assert said[-1]["type"] == "interaction-complete"
     assert {"message_id", "interaction_id", "full_message", "conversation_completed"} <= said[-1].keys()
+
+
+async def test_what_is_gathered_of_a_stream_is_part_of_it(agent: Agent) -> None:
+    async with agent.create(routed()) as stream:
+        body = await anext(stream)
+        for _ in range(3):
+            body += await stream.gathered(asyncio.sleep(0.05))
+        body += b"".join([piece async for piece in stream])
+        assert await stream.gathered(asyncio.sleep(0)) == b""
+    first, *between, last = [orjson.loads(line)["type"] for line in body.splitlines()]
+    assert (first, set(between), last) == ("conversation-created", {"new-message"}, "interaction-complete")
 
 
 async def test_a_conversation_is_listed_with_its_tags_until_and_after_it_is_finished(agent: Agent) -> None:

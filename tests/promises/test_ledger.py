@@ -1,10 +1,7 @@
 """The ledger port: what it was told it knows, whoever asks and whatever process is gone."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,10 +9,9 @@ from bridge.core.ending import DeadLetter
 from bridge.core.ledger import FINAL, Claim, Entry, Holder, State
 from bridge.core.record import Record, Request
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
-from tests.edges.logbook import Logbook
 from tests.system.waiting import until
 
-from .ledgers import FakeWorld, Tellable, World, postgresql_world, sqlite_world
+from .ledgers import Tellable, World
 
 DIGEST = bytes(range(32))
 ODD_IDS = [
@@ -41,24 +37,6 @@ ODD_IDS = [
     "x" * 199 + "y",
     "\n\t\r\x7f",
 ]
-
-
-@pytest.fixture(params=["fake", "sqlite", "postgresql"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path, log: Logbook) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        match request.param:
-            case "fake":
-                yield FakeWorld()
-            case "sqlite":
-                yield await stack.enter_async_context(sqlite_world(tmp_path / "ledger.db", log))
-            case "postgresql":
-                server = request.getfixturevalue("postgres")
-                yield await stack.enter_async_context(postgresql_world(server, log))
-
-
-@pytest.fixture
-async def ledger(world: World) -> Tellable:
-    return await world.process()
 
 
 # Of several processes at once there is none with a file.
@@ -398,3 +376,14 @@ async def test_of_many_processes_that_claim_at_once_exactly_one_gets_each_event(
     for event_id, claim in zip((event_id for order in orders for event_id in order), claims, strict=True):
         holders[event_id].append(claim.holder)
     assert {tuple(sorted(each)) for each in holders.values()} == {(*[Holder.ANOTHER] * 5, Holder.NOBODY)}
+
+
+async def test_whoever_waits_while_calls_are_gathered_is_told_before_long(ledger: Tellable) -> None:
+    await asyncio.gather(*(ledger.write(full(f"e{number}")) for number in range(100)))
+    for _ in range(100):
+        told = ledger.gathering()
+        if told is not None:
+            async with asyncio.timeout(5):
+                await told
+        await asyncio.sleep(0)
+    await ledger.write(full("e1"))

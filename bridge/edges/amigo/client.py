@@ -25,8 +25,10 @@ CONTROL_S = 30.0
 KEEPALIVE_S = 10.0
 MOST_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
-ARRIVAL_S = 0.001
-"""How long what has come by then takes from the operating system to us."""
+ARRIVAL_S = 0.005
+"""How long what the operating system has may take to us."""
+BROKEN = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError)
+"""What reading a stream raises that is cut."""
 ERROR_S = 2.0
 """How long the words of an error may take to come; the status is enough."""
 JSON = {"Content-Type": "application/json"}
@@ -189,7 +191,7 @@ class Chunks:
         self._let_go()
         try:
             chunk = await self._content.readany()
-        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError) as error:
+        except BROKEN as error:
             raise _translated(self._call, error, sent=True) from None
         if not chunk:
             raise StopAsyncIteration
@@ -208,8 +210,11 @@ class Chunks:
         self.hold()
         await until
         self._let_go()
-        await asyncio.sleep(ARRIVAL_S)
-        return self._content.read_nowait() if self._content.exception() is None else b""
+        try:
+            async with asyncio.timeout(ARRIVAL_S):
+                return await self._content.readany()
+        except (*BROKEN, TimeoutError):
+            return b""
 
     def _let_go(self) -> None:
         if self._held is not None:

@@ -19,7 +19,7 @@ SHORTEST_S, LONGEST_S = 0.1, 5.0
 """Waits before the database is tried again."""
 PROCESS = ""
 """Stands for an event's id where a call is about the process."""
-TURN_S = 0.01
+IN_TIME_S = 0.01
 """Of a pause, what is left for calls by who has waited for its end."""
 COMPLETE_S, MOST_COMPLETE = 0.5, 1_000
 """Completed events go together: so long after the first of them, or as many."""
@@ -73,8 +73,8 @@ class Asks:
         self._wake = asyncio.Event()
         self._complete: dict[str, Entry] = {}
         self._complete_by_s = inf
-        self._turns: list[asyncio.Future[None]] | None = None
-        """Who waits for the end of a pause; None where there is none."""
+        self._gathering: list[asyncio.Future[None]] | None = None
+        """Who waits for the end of a pause; None where it is over."""
 
     def put(self, kind: Kind, event_id: str, value: Any = None) -> asyncio.Future[Any]:
         """Where the answer will be. Raises LedgerUnavailable while there is trouble."""
@@ -186,27 +186,29 @@ class Asks:
         self._wake.set()
 
     async def pause(self, pause_s: float) -> None:
-        """Let calls gather for so long, and tell who waits for that, in time for another call."""
-        if pause_s > TURN_S:
-            self._turns = []
-            await asyncio.sleep(pause_s - TURN_S)
-            self._give_turns()
-            pause_s = TURN_S
+        """Let calls gather for so long, and tell who waits for that, in time for one more call."""
+        if pause_s > IN_TIME_S:
+            self._gathering = []
+            try:
+                await asyncio.sleep(pause_s - IN_TIME_S)
+            finally:
+                self._tell_gathering()
+            pause_s = IN_TIME_S
         await asyncio.sleep(pause_s)
 
-    def turn(self) -> asyncio.Future[None] | None:
-        """Done shortly before the end of the pause; None where there is none."""
-        if self._turns is None:
+    def gathering(self) -> asyncio.Future[None] | None:
+        """See the port."""
+        if self._gathering is None:
             return None
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns.append(turn)
-        return turn
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gathering.append(told)
+        return told
 
-    def _give_turns(self) -> None:
-        turns, self._turns = self._turns, None
-        for turn in turns or ():
-            if not turn.done():
-                turn.set_result(None)
+    def _tell_gathering(self) -> None:
+        waiting, self._gathering = self._gathering, None
+        for told in waiting or ():
+            if not told.done():
+                told.set_result(None)
 
     async def back_off(self, dice: float) -> None:
         """Wait before the next try, unless it is to end."""
@@ -222,7 +224,6 @@ class Asks:
         self.in_hand = []
         self._waiting.clear()
         self._complete, self._complete_by_s = {}, inf
-        self._give_turns()
         self.tried.set()
 
 
@@ -266,9 +267,9 @@ class AskedLedger(ABC):
         """Remember it, before long; see the port."""
         self._asks.put_soon(Kind.WRITE, entry.event_id, row_of(entry))
 
-    def turn(self) -> asyncio.Future[None] | None:
+    def gathering(self) -> asyncio.Future[None] | None:
         """See the port."""
-        return self._asks.turn()
+        return self._asks.gathering()
 
     def complete_soon(self, answered: Entry) -> None:
         """See the port."""

@@ -59,23 +59,26 @@ class SeverableConnection(aio_pika.Connection):
         return in_order
 
 
-async def connection_to(url: str, name: str) -> SeverableConnection:
+async def connection_to(url: str, name: str, heartbeat_s: int = HEARTBEAT_S) -> SeverableConnection:
     """Connect; the URL's own query wins over the bridge's. Raises BrokerTrouble.
 
-    The limit is ours: aio-pika's own is `asyncio.wait_for`, which up to Python 3.11 may swallow a cancellation.
+    What fails, is late or is cancelled is cut: aiormq would take its time to close it in good order (TLS, 30 s), and
+    what was connected in the same instant would stay open.
     """
     target = URL(url)
-    query = {"heartbeat": str(HEARTBEAT_S), "name": name, **target.query}
+    query = {"heartbeat": str(heartbeat_s), "name": name, **target.query}
     connection = SeverableConnection(target.with_query(query))
     what = f"connecting to {target.host}:{target.port}"
+    connecting = asyncio.ensure_future(limited(connection.connect(), what, None))
     try:
-        await limited(connection.connect(), what, CONNECT_S)
-    except BrokerTrouble as trouble:
-        if "Connection.OpenOk" not in str(trouble):
+        await limited(asyncio.wait((connecting,)), what, CONNECT_S)
+        await connecting
+    except BaseException as error:
+        connection.cut()
+        connecting.cancel()
+        await asyncio.wait((asyncio.gather(connecting, return_exceptions=True),), timeout=CLOSE_S)
+        if "Connection.OpenOk" not in str(error):
             raise  # of a virtual host that is refused (530) aiormq says only that it got another frame than it expected
         why = "the broker refuses the virtual host: does it exist, and may the user use it?"
         raise BrokerTrouble(f"{what}: {why}", permanent=True) from None
-    except asyncio.CancelledError:
-        connection.cut()
-        raise
     return connection

@@ -15,12 +15,14 @@ from bridge.edges.rabbitmq.generation import BrokerTrouble, describe, limited
 from bridge.edges.rabbitmq.properties import of_outbound
 
 BUFFER = 1000
+HEARTBEAT_S = 60
+"""Long: whoever looks through what `tail` prints stops it."""
 
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
     """A connection. Raises BrokerTrouble."""
-    connection = await connection_to(url, "amigo-bridge at a desk")
+    connection = await connection_to(url, "amigo-bridge at a desk", HEARTBEAT_S)
     try:
         yield connection
     finally:
