@@ -120,13 +120,13 @@ async def limited(call: Awaitable[T], what: str, seconds: float | None = RPC_LIM
     task = asyncio.current_task()
     asked_before = task.cancelling() if task is not None else 0
     try:
-        return await _said(call, what, seconds)
+        return await _translated(call, what, seconds)
     finally:
         if task is not None and task.cancelling() > asked_before:
             raise asyncio.CancelledError
 
 
-async def _said(call: Awaitable[T], what: str, seconds: float | None) -> T:
+async def _translated(call: Awaitable[T], what: str, seconds: float | None) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await call
