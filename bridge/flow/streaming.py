@@ -16,6 +16,7 @@ from bridge.core.ndjson import LineSplitter
 from bridge.core.outbound import Stamp, ending_id
 from bridge.core.reconcile import Finding
 from bridge.core.record import Request
+from bridge.core.trials import Trials
 from bridge.flow import steps
 from bridge.flow.book import Book
 from bridge.flow.ports import Publisher, Stream
@@ -45,6 +46,8 @@ class Streaming:
         self._stamp = stamp
         self._limits = limits
         self._new_stream = new_stream
+        self._whole = Trials()
+        """Whether to wait for whole answers before the ledger writes: where they take their time, that only costs."""
 
     def foresee(self, work: Work, request: Request) -> None:
         """This will be the event's first request: its stream gets its id before the claim, so that one write does."""
@@ -126,7 +129,8 @@ class Streaming:
         splitter = LineSplitter(self._limits.max_line_bytes)
         lingering = False
         while (chunk := await reading.chunk()) is not None:
-            if conversation.sequence == 0 and (gathering := self._book.gathering(work)) is not None:
+            gathering = self._book.gathering(work) if conversation.sequence == 0 and self._whole.due() else None
+            if gathering is not None:
                 chunk = await reading.with_more(chunk, gathering)  # of a whole answer the ledger has one write less
             try:
                 lines = splitter.feed(chunk)
@@ -136,6 +140,8 @@ class Streaming:
             if conversation.sequence == 0:
                 reading.hold()  # the ledger comes first
             await self._publish(work, conversation, lines)
+            if gathering is not None:
+                self._whole.ended(paid=conversation.complete)
             if not conversation.listening:
                 return
             if conversation.complete and not lingering:

@@ -23,6 +23,8 @@ class FakeLedger:
         self._life: list[int] = [0, 0] if beside is None else beside._life
         """Deaths, and whether somebody has begun."""
         self._dead = False
+        self.waited = 0
+        """How often somebody waited while calls were gathered."""
         self.gathers = False
         """Whether calls that come often are gathered."""
         self._open = asyncio.Event()
@@ -44,6 +46,7 @@ class FakeLedger:
     def gathering(self) -> Awaitable[None] | None:
         if not self.gathers:
             return None
+        self.waited += 1
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(told.set_result, None)
         return told

@@ -133,6 +133,20 @@ async def test_an_answer_that_takes_its_time_is_written_and_published_as_it_come
         assert [entry.state for entry in bench.ledger.written] == [State.OPEN, State.ANSWERED, State.COMPLETE]
 
 
+async def test_where_answers_take_their_time_only_a_few_are_waited_for():
+    async with Bench() as bench:
+        bench.ledger.gathers = True
+        slow = Play((opening, said("Hel"), 5.0, complete()))
+        bench.agent.script(*[slow] * 40)
+        waited = []
+        for number in range(200):
+            delivery = bench.deliver(id=f"e{number}")
+            await bench.until(lambda delivery=delivery: delivery.acked, "it is settled")
+            waited.append(bench.ledger.waited)
+        assert waited[39] == 5, "for the 1st, 3rd, 7th, 15th and 31st"
+        assert waited[199] - waited[149] == 50, "answers that come at once are waited for again"
+
+
 @pytest.mark.parametrize("gathers", [False, True])
 async def test_an_answer_that_begins_while_nothing_can_be_published_is_published_in_order(gathers):
     async with Bench() as bench:

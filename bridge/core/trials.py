@@ -1,0 +1,21 @@
+"""Whether to try again what pays only under some circumstances, that change."""
+
+LONGEST = 64
+
+
+class Trials:
+    """After n trials in vain in a row only every 2**n-th occasion is due, at most LONGEST apart; a success ends it."""
+
+    def __init__(self) -> None:
+        self._every = 1
+        self._passed = 0
+
+    def due(self) -> bool:
+        """An occasion has come; whether to try."""
+        self._passed += 1
+        return self._passed >= self._every
+
+    def ended(self, *, paid: bool) -> None:
+        """It was tried."""
+        self._passed = 0
+        self._every = 1 if paid else min(2 * self._every, LONGEST)

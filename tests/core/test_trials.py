@@ -1,0 +1,43 @@
+"""What pays only at times is tried seldom while it does not, and always while it does."""
+
+import pytest
+
+from bridge.core.trials import LONGEST, Trials
+
+
+def occasions_until_due(trials: Trials) -> int:
+    number = 1
+    while not trials.due():
+        number += 1
+    return number
+
+
+def test_what_pays_is_due_on_every_occasion():
+    trials = Trials()
+    for _ in range(10):
+        assert occasions_until_due(trials) == 1
+        trials.ended(paid=True)
+
+
+def test_the_oftener_in_vain_the_seldomer_but_never_given_up():
+    trials, waits = Trials(), []
+    for _ in range(9):
+        waits.append(occasions_until_due(trials))
+        trials.ended(paid=False)
+    assert waits == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST, LONGEST]
+
+
+@pytest.mark.parametrize("in_vain", [1, 3, 20])
+def test_one_success_makes_every_occasion_due_again(in_vain: int):
+    trials = Trials()
+    for _ in range(in_vain):
+        trials.ended(paid=False)
+    occasions_until_due(trials)
+    trials.ended(paid=True)
+    assert occasions_until_due(trials) == 1
+
+
+def test_an_occasion_that_could_not_be_used_is_due_the_next_time_again():
+    trials = Trials()
+    assert trials.due()
+    assert trials.due()
