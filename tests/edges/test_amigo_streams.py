@@ -193,24 +193,6 @@ async def test_while_a_stream_is_held_nothing_is_taken_from_it_and_then_all_of_i
             assert await read(stream) == b"1\n2\n3\n4\n5\n"
 
 
-async def test_a_cut_while_a_stream_is_held_is_told_afterwards(serve: Serve) -> None:
-    held = asyncio.Event()
-
-    async def cut(talk: Talk) -> None:
-        await talk.send(CHUNKED + chunk(b"1\n"))
-        await held.wait()
-        talk.reset()
-
-    server = await serve(signing_in(cut))
-    async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
-        assert await anext(stream) == b"1\n"
-        stream.hold()
-        held.set()
-        await until(lambda: not server.links, "the connection is gone")
-        with pytest.raises(Lost):
-            await anext(stream)
-
-
 async def all_of(reading: Reading, pieces: list[bytes]) -> None:
     while (piece := await reading.chunk()) is not None:
         pieces.append(piece)

@@ -1,6 +1,5 @@
 """What the ledger is for: whatever the moment at which a process dies, the agent hears once and there is one ending."""
 
-import asyncio
 import itertools
 from collections.abc import Iterator
 
@@ -55,6 +54,13 @@ async def live_through(bench: Bench, death: Death) -> None:
     await bench.quiet()
 
 
+def assert_answered_once(bench: Bench) -> None:
+    assert bench.agent.heard("Tell e1") == 1
+    assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
+    assert bench.dead() == []
+    assert bench.ledger.entries["e1"].state is State.COMPLETE
+
+
 @pytest.mark.parametrize(
     ("joins", "expected"),
     [(False, [State.OPEN, State.ANSWERED]), (True, [State.REQUESTED, State.OPEN, State.ANSWERED])],
@@ -86,10 +92,7 @@ async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(label, 
         death = Death(label, times)
         bench.deliver()
         await live_through(bench, death)
-        assert bench.agent.heard("Tell e1") == 1
-        assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
-        assert bench.dead() == []
-        assert bench.ledger.entries["e1"].state is State.COMPLETE
+        assert_answered_once(bench)
 
 
 @pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
@@ -101,10 +104,7 @@ async def test_the_same_where_the_whole_answer_comes_before_the_ledger_writes(la
         death = Death(label)
         bench.deliver()
         await live_through(bench, death)
-        assert bench.agent.heard("Tell e1") == 1
-        assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
-        assert bench.dead() == []
-        assert bench.ledger.entries["e1"].state is State.COMPLETE
+        assert_answered_once(bench)
 
 
 @pytest.mark.parametrize("gathers", [False, True])
@@ -149,13 +149,17 @@ async def test_where_answers_take_their_time_only_a_few_are_waited_for():
 
 @pytest.mark.parametrize("gathers", [False, True])
 async def test_an_answer_that_begins_while_nothing_can_be_published_is_published_in_order(gathers):
+    """Blank lines first: what follows them is read ahead, and keeps its place."""
     async with Bench() as bench:
         bench.ledger.gathers = gathers
-        bench.agent.script(Play((b"\n", 0.5, opening, said("Hel"), said("lo"), 5.0, complete())))
+        gate = Gate()
+        bench.agent.script(Play((b"\n", 0.5, b"\n", opening, said("Hel"), said("lo"), gate, complete())))
         bench.publisher.close_room()
         delivery = bench.deliver()
-        await asyncio.sleep(1)
+        await gate.reached.wait()
         bench.publisher.open_room()
+        await bench.until(lambda: len(bench.out()) == 3, "what was read ahead is published")
+        gate.open()
         await bench.until(lambda: delivery.acked, "it is settled")
         assert [message.headers["sequence"] for message in bench.out()] == [1, 2, 3, 4]
         assert bench.dead() == []

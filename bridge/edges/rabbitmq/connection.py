@@ -77,8 +77,9 @@ async def connection_to(url: str, name: str, heartbeat_s: int = HEARTBEAT_S) -> 
         connection.cut()
         connecting.cancel()
         await asyncio.wait((asyncio.gather(connecting, return_exceptions=True),), timeout=CLOSE_S)
-        if "Connection.OpenOk" not in str(error):
-            raise  # of a virtual host that is refused (530) aiormq says only that it got another frame than it expected
-        why = "the broker refuses the virtual host: does it exist, and may the user use it?"
-        raise BrokerTrouble(f"{what}: {why}", permanent=True) from None
+        if isinstance(error, BrokerTrouble) and "Connection.OpenOk" in str(error):
+            # Of a virtual host that is refused (530) aiormq says only that it got another frame than it expected.
+            why = "the broker refuses the virtual host: does it exist, and may the user use it?"
+            raise BrokerTrouble(f"{what}: {why}", permanent=True) from None
+        raise
     return connection
