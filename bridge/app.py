@@ -71,13 +71,14 @@ class Bridge:
         self._log = log
         self._settings = settings
         inbounds, outbounds = inbounds_of(settings.amqp), outbounds_of(settings.amqp)
-        policy = RetryPolicy(settings.retry.attempts, settings.retry.first, settings.retry.longest)
+        retry = settings.retry
+        policy = RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for)
         dice = random.random
         stamp = Stamp(outbounds, time.time)
 
         self.consumer = Consumer(inbounds, log)
         self.publisher = BatchingPublisher(outbounds)
-        copier = BrokerCopier(lambda: self.publisher.blocked)
+        copier = BrokerCopier()
         entrance = BrokerEntrance(lambda: self.publisher.blocked)
         self.intake = self._intake(entrance, inbounds[0], stamp)
         exchanges = tuple(outbound.exchange for outbound in outbounds)

@@ -152,6 +152,7 @@ class RetrySettings(Section):
     attempts: Annotated[int, Field(ge=1, le=1000)] = 6
     first: Duration = 1.0
     longest: Duration = 600.0
+    publish_for: Duration = 300.0
 
 
 class LaneSettings(Section):

@@ -7,11 +7,15 @@ DELAY_LEVELS_S = (1, 2, 5, 10, 30, 60, 300, 600)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`attempts` in all; the first wait `first_s`, doubling, never above `longest_s` (seconds)."""
+    """`attempts` in all; the first wait `first_s`, doubling, never above `longest_s` (seconds).
+
+    A message that the broker refuses is published again for `publish_for_s` seconds.
+    """
 
     attempts: int = 6
     first_s: float = 1.0
     longest_s: float = 600.0
+    publish_for_s: float = 300.0
 
 
 def backoff(attempt: int, policy: RetryPolicy, dice: float) -> float | None:
@@ -31,6 +35,15 @@ def backoff(attempt: int, policy: RetryPolicy, dice: float) -> float | None:
 def pause(times: int, policy: RetryPolicy, dice: float, *, longest_s: float = 60.0) -> float:
     """Seconds of the wait number `times` (1, 2, 3 …) for something that is not the event's fault; never used up."""
     return _doubled(times, policy.first_s, min(policy.longest_s, longest_s), dice)
+
+
+def republish(times: int, refused_for_s: float, policy: RetryPolicy, dice: float) -> float | None:
+    """Seconds before a message that was refused `times` times, since `refused_for_s`, is published again.
+
+    None where that would be later than `publish_for_s` after the first refusal.
+    """
+    wait_s = pause(times, policy, dice)
+    return wait_s if refused_for_s + wait_s <= policy.publish_for_s else None
 
 
 def delay_level(wait_s: float) -> int:

@@ -1,7 +1,7 @@
 """Copies of inbound messages: dead letters and delayed ones. What would act again by itself is left out of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.core.incoming import ATTEMPT, COPIES, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY, PAUSES, RECORD, Incoming
@@ -10,18 +10,27 @@ from bridge.core.incoming import ATTEMPT, COPIES, ORIGIN_EXCHANGE, ORIGIN_ROUTIN
 ACTING_HEADERS = frozenset({"x-delivery-count", "x-death", "CC", "BCC"})
 ACTING_PREFIX = "x-first-death-"
 ACTING_PROPERTIES = frozenset({"expiration", "user_id"})
-LONGEST_ERROR = 1_000
+LONGEST_ERROR_BYTES = 1_000
+LONGEST_ORIGIN_BYTES = 255
+TRUNCATED = "x-bridge-truncated"
+"""On a dead letter that is not whole: `headers` or `body`, whichever was cut last."""
+CUT_BODY_BYTES = 65_536
+"""What is left of a body that the broker does not take as it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Copy:
-    """A message that the bridge publishes in place of one which it holds; always persistent, always mandatory."""
+    """A message that the bridge publishes in place of one which it holds; always persistent, always mandatory.
+
+    `foreign` names the headers that may be left out where they are too much: a dead letter's that are not the bridge's.
+    """
 
     exchange: str
     routing_key: str
     body: bytes
     properties: Mapping[str, Any]
     headers: Mapping[str, Any]
+    foreign: frozenset[str] = frozenset()
 
 
 def dead(
@@ -38,10 +47,10 @@ def dead(
 
     `failed_at` is a time in ISO 8601, UTC.
     """
-    from_exchange, from_key = incoming.origin
+    from_exchange, from_key = (_cut(name, LONGEST_ORIGIN_BYTES) for name in incoming.origin)
     told = {
         "x-bridge-reason": reason,
-        "x-bridge-error": error[:LONGEST_ERROR],
+        "x-bridge-error": _cut(error, LONGEST_ERROR_BYTES),
         "x-bridge-attempts": attempts,
         "x-bridge-failed-at": failed_at,
         ORIGIN_EXCHANGE: from_exchange,
@@ -49,8 +58,23 @@ def dead(
         "x-bridge-conversation-id": conversation_id,
     }
     kept = {name: value for name, value in _kept(incoming).items() if name not in (ATTEMPT, PAUSES, COPIES, RECORD)}
-    headers = {**kept, **{name: value for name, value in told.items() if value is not None}}
-    return Copy(exchange, reason, incoming.body, _properties(incoming), headers)
+    said = {name: value for name, value in told.items() if value is not None}
+    foreign = frozenset(kept.keys() - said.keys())
+    return Copy(exchange, reason, incoming.body, _properties(incoming), {**kept, **said}, foreign)
+
+
+def reduced(letter: Copy) -> Copy | None:
+    """A dead letter that the broker has refused, with less in it: no foreign headers, then a cut body, then none.
+
+    None where nothing more can be left out.
+    """
+    if letter.foreign:
+        own = {name: value for name, value in letter.headers.items() if name not in letter.foreign}
+        return replace(letter, headers={**own, TRUNCATED: "headers"}, foreign=frozenset())
+    if not letter.body:
+        return None
+    most = CUT_BODY_BYTES if len(letter.body) > CUT_BODY_BYTES else 0
+    return replace(letter, body=letter.body[:most], headers={**letter.headers, TRUNCATED: "body"})
 
 
 def delayed(incoming: Incoming, level_s: int, *, attempt: int, pauses: int, record: str | None) -> Copy:
@@ -58,7 +82,7 @@ def delayed(incoming: Incoming, level_s: int, *, attempt: int, pauses: int, reco
 
     `record` is what is known of requests already made for the event, for the delivery that will come.
     """
-    from_exchange, from_key = incoming.origin
+    from_exchange, from_key = (_cut(name, LONGEST_ORIGIN_BYTES) for name in incoming.origin)
     headers = {
         **{name: value for name, value in _kept(incoming).items() if name != RECORD},
         ATTEMPT: attempt,
@@ -75,6 +99,10 @@ def delayed(incoming: Incoming, level_s: int, *, attempt: int, pauses: int, reco
 def delay_queue(queue: str, level_s: int) -> str:
     """The name of the queue in which messages of `queue` wait `level_s` seconds."""
     return f"{queue}.delay.{level_s}"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
 
 
 def _kept(incoming: Incoming) -> dict[str, Any]:

@@ -98,6 +98,11 @@ def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> Outboun
     return OutboundMessage(to, webhook.body, webhook.id, int(now_s), Letterhead(webhook.id), headers)
 
 
+def may_be_left_out(headers: Mapping[str, Any]) -> list[str]:
+    """The headers of a message that are its sender's, and not the bridge's: where they are too much they can go."""
+    return [name for name in headers if name != SOURCE]
+
+
 def platform_stamp(stamp: Stamp) -> Stamp:
     """The stamp for platform events: every outbound, under `platform.<type>`."""
     return replace(stamp, outbounds=tuple(replace(outbound, key=PLATFORM_KEY) for outbound in stamp.outbounds))

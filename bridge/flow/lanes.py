@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from bridge.core.backoff import delay_level
 from bridge.core.ending import Acknowledge, Again, DeadLetter, Settlement
+from bridge.core.ledger import UNDELIVERABLE
 from bridge.flow.gate import Gate
 from bridge.flow.order import LATE_S, Key, Order
 from bridge.flow.ports import Log
@@ -21,6 +22,8 @@ from bridge.flow.work import Work
 IN_MEMORY_S = 1.0
 CLOSED_WAIT_S = 30.0
 """The delay of events that are parked because the gate is closed; they come back to a queue that is not consumed."""
+HELD_AT_MOST_S = 600.0
+"""How long an event of which no copy can be made may be held unacknowledged; then it is dead-lettered."""
 BEHIND_WAIT_S = 10.0
 """The delay of events that are parked because the one before them takes long."""
 SWEEP_S = 1.0
@@ -161,11 +164,24 @@ class Lanes:
         in_memory_s = self._park_after_s - held_s if again.pauses else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
-        else:
-            await self._park(list(lane.works), lane, again.after_s)
+            return
+        await self._park(list(lane.works), lane, again.after_s)
+        if work.unparkable and not await self._buried(lane, work, again.after_s):
+            await self._stopped_within(again.after_s)
+
+    async def _buried(self, lane: Lane, work: Work, after_s: float) -> bool:
+        """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
+        if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
+            return False
+        error = "it has to wait, and a delay queue does not take it"
+        await self._settling.bury(work, DeadLetter(UNDELIVERABLE, error, work.attempt))
+        self._drop(lane, work)
+        return True
 
     async def _park(self, works: list[Work], lane: Lane, after_s: float) -> None:
         """Give these events of the lane to a delay queue, in order; those that stay behind wait for them."""
+        works = [work for work in works if not work.unparkable]
+        running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
             lane.works.remove(work)
         left = deque(works)
@@ -173,7 +189,9 @@ class Lanes:
         try:
             while left:
                 work = left[0]
-                await self._settling.park(work, after_s)
+                if not await self._settling.park(work, after_s):
+                    work.unparkable = True
+                    break
                 away[work.event.id].back_s = _now() + delay_level(after_s) + LATE_S
                 self._gone(left.popleft(), away=True)
         except Exception:
@@ -181,6 +199,16 @@ class Lanes:
             raise
         finally:
             lane.changed.set()
+        if left:
+            self._put_back(lane, left, running)
+
+    def _put_back(self, lane: Lane, works: deque[Work], running: Work | None) -> None:
+        """These could not be parked: they take their old places, behind the one that is running."""
+        for work in works:
+            self._order.stays(work)
+        rest = [work for work in (*works, *lane.works) if work is not running]
+        first = [running] if running is not None and running in lane.works else []
+        lane.works = deque([*first, *sorted(rest, key=self._order.number)])
 
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)
@@ -207,6 +235,8 @@ class Lanes:
             stops.cancel()
         if not self._gate.is_open and not self._stopping.is_set():
             await self._park(list(lane.works), lane, CLOSED_WAIT_S)
+            for work in [work for work in lane.works if work.unparkable]:
+                await self._buried(lane, work, CLOSED_WAIT_S)
 
     async def _changed_before(self, lane: Lane, until_s: float) -> None:
         """Wait for the events that come before the first of the lane, or until they are overdue."""

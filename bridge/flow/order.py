@@ -47,6 +47,10 @@ class Order:
         self._away.setdefault(work.event.lane, {})[work.event.id] = away
         return away
 
+    def stays(self, work: Work) -> None:
+        """The event did not get into a delay queue: it is in hand as before."""
+        self._away.get(work.event.lane, {}).pop(work.event.id, None)
+
     def gone(self, work: Work, *, away: bool = False) -> None:
         """The event is no longer in hand; unless it is away, it does not come back as the same either."""
         self._numbers.pop(work.event.id, None)

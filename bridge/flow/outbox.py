@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from bridge.core.backoff import RetryPolicy, backoff
+from bridge.core.backoff import RetryPolicy, republish
 from bridge.core.conversation import COMPLETE
 from bridge.core.outbound import OutboundMessage
+from bridge.core.refusal import PublishRefusal
 from bridge.flow.ports import Dice, Log, Publisher
 
 
 class Undeliverable(Exception):
-    """The broker refused a message until patience was out."""
+    """The broker refused a message until patience was out, or will never take it."""
 
 
 @dataclass(slots=True)
@@ -21,6 +23,14 @@ class Counts:
     published: int = 0
     refused: int = 0
     lost: int = 0
+
+
+@dataclass(slots=True)
+class Refusals:
+    """How often a message was refused, and when for the first time (event loop time)."""
+
+    since_s: float
+    times: int = 0
 
 
 class Outbox:
@@ -37,7 +47,7 @@ class Outbox:
         self._policy = policy
         self._dice = dice
         self._log = log
-        self._tries: dict[OutboundMessage, int] = {}
+        self._tries: dict[OutboundMessage, Refusals] = {}
         self._unconfirmed = 0
         self._error: str | None = None
         self._changed: asyncio.Event | None = None
@@ -77,21 +87,33 @@ class Outbox:
         if not self._unconfirmed and self._changed is not None:
             self._changed.set()
 
-    def refused(self, message: OutboundMessage, error: str) -> None:
+    def refused(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
         self.counts.refused += 1
-        tries = self._tries[message] = self._tries.get(message, 0) + 1
-        wait_s = backoff(tries, self._policy, self._dice())
+        wait_s = self._wait_s(message) if refusal.kind.passes else None
         self._log.warning(
-            "publish.refused", message_id=message.message_id, exchange=message.exchange, error=error, again_in_s=wait_s
+            "publish.refused",
+            message_id=message.message_id,
+            exchange=message.exchange,
+            kind=refusal.kind,
+            error=refusal.error,
+            again_in_s=wait_s,
         )
         if wait_s is None:
-            del self._tries[message]
-            self._error = f"{message.exchange} refused {message.routing_key}: {error}"
+            self._tries.pop(message, None)
+            self._error = f"{message.exchange} refused {message.routing_key}: {refusal.error}"
             self._unconfirmed -= 1
             if self._changed is not None:
                 self._changed.set()
         else:
-            asyncio.get_running_loop().call_later(wait_s, self._publisher.publish, (message,), self)
+            again = partial(self._publisher.publish, (message,), self, alone=refusal.kind.closes)
+            asyncio.get_running_loop().call_later(wait_s, again)
 
     def lost(self, message: OutboundMessage) -> None:
         self.counts.lost += 1
+
+    def _wait_s(self, message: OutboundMessage) -> float | None:
+        """How long a message that was refused waits; None once it has been for too long."""
+        now_s = asyncio.get_running_loop().time()
+        tries = self._tries.setdefault(message, Refusals(now_s))
+        tries.times += 1
+        return republish(tries.times, now_s - tries.since_s, self._policy, self._dice())

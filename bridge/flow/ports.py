@@ -13,6 +13,7 @@ from bridge.core.outbound import OutboundMessage
 from bridge.core.problem import Answer, Refusal
 from bridge.core.reconcile import Finish
 from bridge.core.record import Record
+from bridge.core.refusal import PublishRefusal
 from bridge.core.route import Rendered, Route, RoutedEvent
 from bridge.core.signature import Request, Source
 
@@ -40,8 +41,8 @@ class Receipt(Protocol):
     def confirmed(self, messages: Sequence[OutboundMessage]) -> None:
         """The broker has them, in every queue that wants them."""
 
-    def refused(self, message: OutboundMessage, error: str) -> None:
-        """A nack, or a required message that nobody would have got. Some queues may have it all the same."""
+    def refused(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
+        """The broker does not take it. Some queues may have it all the same."""
 
     def lost(self, message: OutboundMessage) -> None:
         """The connection went before the confirm: outcome unknown. The publisher sends it again by itself."""
@@ -50,8 +51,11 @@ class Receipt(Protocol):
 class Publisher(Protocol):
     """Takes outbound messages and sees each one to its confirm, in order for each outbound, across reconnects."""
 
-    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt) -> None:
-        """Hand over without waiting. Nothing is forgotten: without a connection messages wait for the next one."""
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt, *, alone: bool = False) -> None:
+        """Hand over without waiting. Nothing is forgotten: without a connection messages wait for the next one.
+
+        `alone`: they may close the channel again; nobody else's may wait for them, and their order is given up.
+        """
 
     @property
     def full(self) -> bool:
@@ -64,12 +68,19 @@ class Publisher(Protocol):
 class Copier(Protocol):
     """Publishes dead letters and delayed copies."""
 
-    async def copy(self, copy: Copy) -> None:
-        """Return when the broker has confirmed the copy. Waits through reconnects; raises CopyRefused otherwise."""
+    async def copy(self, copy: Copy, *, alone: bool = False) -> None:
+        """Return when the broker has confirmed the copy. Waits through reconnects; raises CopyRefused otherwise.
+
+        `alone`: as with a Publisher.
+        """
 
 
 class CopyRefused(Exception):
     """The broker refused a copy, or there is no queue for it: somebody must look at the topology."""
+
+    def __init__(self, refusal: PublishRefusal) -> None:
+        super().__init__(refusal.error)
+        self.refusal = refusal
 
 
 class Entrance(Protocol):

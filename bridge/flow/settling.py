@@ -11,6 +11,7 @@ from bridge.core.backoff import RetryPolicy, delay_level, pause
 from bridge.core.dead_letter import Copy
 from bridge.core.ending import DeadLetter
 from bridge.core.outbound import Stamp, Subject, ending_id
+from bridge.core.refusal import PublishRefusal, RefusalKind
 from bridge.core.tally import Tally
 from bridge.flow import steps
 from bridge.flow.book import Book
@@ -19,6 +20,8 @@ from bridge.flow.ports import Clock, Copier, CopyRefused, Delivery, Dice, Log
 from bridge.flow.work import Work, digest
 
 MOST_REMEMBERED = 10_000
+LATER = 32
+"""As if it had been refused so often: the longest pause."""
 COMPLETE = "ack"
 REPEAT = "repeat"
 
@@ -88,18 +91,22 @@ class Settling:
         steps.reached("before-ack", work.event.id)
         self.acknowledge(work)
 
-    async def park(self, work: Work, after_s: float) -> None:
-        """Hand the event to a delay queue, with what is known of it, and ack."""
+    async def park(self, work: Work, after_s: float) -> bool:
+        """Hand the event to a delay queue, with what is known of it, and ack. False where it can only wait here."""
         level_s = delay_level(after_s)
         await self._book.waiting(work)
         steps.reached("parking", work.event.id)
         copy = dead_letter.delayed(
             work.incoming, level_s, attempt=work.attempt, pauses=work.pauses, record=work.record.dump()
         )
-        await self._copied(copy)
+        refusal = await self._copied(copy)
+        if refusal is not None:
+            self._log.warning("delivery.unparkable", event_id=work.event.id, error=refusal.error)
+            return False
         steps.reached("parked", work.event.id)
         await self._book.let_go((work.event.id,))
         self.acknowledge(work, "parked", delay_s=level_s)
+        return True
 
     async def bury(self, work: Work, letter: DeadLetter) -> None:
         """Dead-letter the event, say `bridge-failed`, and ack, each after the other's confirm.
@@ -108,7 +115,7 @@ class Settling:
         """
         await self._book.failed(work, letter)
         steps.reached("dead-lettering", work.event.id)
-        await self._copied(self._dead(work.delivery, letter, work.conversation_id))
+        await self._copied_as_can_be(self._dead(work.delivery, letter, work.conversation_id))
         steps.reached("dead-lettered", work.event.id)
         if not work.answered:
             await self._say_failed(work.subject, work.outbox, letter, work.replay)
@@ -117,7 +124,7 @@ class Settling:
 
     async def refuse(self, delivery: Delivery, subject: Subject | None, outbox: Outbox, letter: DeadLetter) -> None:
         """The same for a message that never became work; `subject` is None where not even its id is known."""
-        await self._copied(self._dead(delivery, letter, None))
+        await self._copied_as_can_be(self._dead(delivery, letter, None))
         if subject is not None:
             await self._say_failed(subject, outbox, letter, delivery.incoming.replay)
         delivery.ack()
@@ -146,12 +153,27 @@ class Settling:
             conversation_id=conversation_id,
         )
 
-    async def _copied(self, copy: Copy) -> None:
+    async def _copied_as_can_be(self, letter: Copy) -> None:
+        """See a dead letter to its confirm: whole, or with as much of it as the broker takes."""
+        while (refusal := await self._copied(letter)) is not None:
+            smaller = dead_letter.reduced(letter)
+            self._log.error("copy.reduced", exchange=letter.exchange, error=refusal.error, in_vain=smaller is None)
+            if smaller is None:
+                await asyncio.sleep(pause(LATER, self._policy, self._dice()))
+            else:
+                letter = smaller
+
+    async def _copied(self, copy: Copy) -> PublishRefusal | None:
+        """See a copy to its confirm, however long that takes; gives why where the broker will never take it so."""
+        alone = False
         for tries in count(1):
             try:
-                await self._copier.copy(copy)
+                await self._copier.copy(copy, alone=alone)
                 break
             except CopyRefused as error:
+                if error.refusal.kind is RefusalKind.IMPOSSIBLE:
+                    return error.refusal
+                alone = error.refusal.kind.closes
                 wait_s = pause(tries, self._policy, self._dice())
                 self._log.error(
                     "copy.refused",
@@ -161,6 +183,7 @@ class Settling:
                     again_in_s=wait_s,
                 )
                 await asyncio.sleep(wait_s)
+        return None
 
     async def _say_failed(self, subject: Subject, outbox: Outbox, letter: DeadLetter, replay: int) -> None:
         """Publish the ending on every outbound but those that may have the other one already.

@@ -19,6 +19,7 @@ class Work:
     `started_s` is the time of the delivery on the event loop's clock. `entry` is what the ledger has of it, None where
     it could not be claimed; `planned` says that it was claimed, or that this was tried. `replay` is the number of the
     replay that started it over, 0 without one. `foreseen` is the first request, where that is plain before the claim.
+    `unparkable`: no copy of it can be made, so that it can only wait in hand.
     """
 
     event: RoutedEvent
@@ -38,6 +39,7 @@ class Work:
     planned: bool = False
     replay: int = 0
     foreseen: Record | None = None
+    unparkable: bool = False
     repeats: list[Delivery] = field(default_factory=list)
     digest: bytes = field(init=False)
     """What tells this body from another."""

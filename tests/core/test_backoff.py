@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.backoff import DELAY_LEVELS_S, RetryPolicy, backoff, delay_level, pause
+from bridge.core.backoff import DELAY_LEVELS_S, RetryPolicy, backoff, delay_level, pause, republish
 
 POLICY = RetryPolicy()
 
@@ -79,3 +79,10 @@ def test_the_delay_queues_are_those_of_the_design() -> None:
 )
 def test_a_wait_is_parked_where_it_is_not_too_early(wait_s: float, level_s: int) -> None:
     assert delay_level(wait_s) == level_s
+
+
+def test_what_is_refused_is_published_again_for_the_time_that_is_given() -> None:
+    policy = RetryPolicy(publish_for_s=10.0)
+    assert [republish(times, since_s, policy, 0.0) for times, since_s in ((1, 0.0), (2, 1.0), (3, 3.0))] == [1, 2, 4]
+    assert republish(4, 7.0, policy, 0.0) is None
+    assert republish(1, 0.0, RetryPolicy(publish_for_s=0.0), 0.0) is None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.core.outbound import Address, Letterhead, Outbound, OutboundMessage, RoutingKey
+from bridge.core.refusal import PublishRefusal
 from bridge.core.topology import Inbound, Topology, topology
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
@@ -63,7 +64,7 @@ class Receipts:
     """What became of each message, in the order in which it was told."""
 
     confirmations: list[str] = field(default_factory=list)
-    refusals: list[tuple[str, str]] = field(default_factory=list)
+    refusals: list[tuple[str, PublishRefusal]] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     told: list[OutboundMessage] = field(default_factory=list)
 
@@ -71,8 +72,8 @@ class Receipts:
         self.confirmations += [message.message_id for message in messages]
         self.told += messages
 
-    def refused(self, message: OutboundMessage, error: str) -> None:
-        self.refusals.append((message.message_id, error))
+    def refused(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
+        self.refusals.append((message.message_id, refusal))
         self.told.append(message)
 
     def lost(self, message: OutboundMessage) -> None:
@@ -110,7 +111,7 @@ class Rig:
         self.consumer = Consumer(tuple(inbounds), log)
         self.consumer.receive = self.deliveries.append
         self.publisher = PUBLISHERS[publisher](tuple(outbounds))
-        self.copier = BrokerCopier(lambda: self.publisher.blocked)
+        self.copier = BrokerCopier()
         self.entrance = BrokerEntrance(lambda: self.publisher.blocked)
         whole = topology(tuple(inbounds), tuple(outbound.exchange for outbound in outbounds), DEAD, DEAD)
         self.ledger = FakeLedger()

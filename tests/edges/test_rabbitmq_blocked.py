@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.dead_letter import Copy
-from bridge.edges.rabbitmq import copier, entrance, watch
+from bridge.edges.rabbitmq import entrance, watch
 from tests.system.broker import Broker
 from tests.system.rabbit import DEAD, EVENTS, QUORUM, Outgoing
 from tests.system.waiting import stays, until
@@ -76,7 +76,6 @@ async def test_an_alarm_that_lasts_ends_no_generation(
     build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is held would be delivered again with each new generation, and the broker counts: after 100 it is poison."""
-    monkeypatch.setattr(copier, "CONFIRM_S", 3.0)
     monkeypatch.setattr(watch, "SLOWEST_CONFIRM_S", 3.0)
     monkeypatch.setattr(watch, "EVERY_S", 0.2)
     rig = await build().start()

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import decode, encode
 
-from bridge.edges.rabbitmq.properties import MOST_HEADER_BYTES, of_copy, of_outbound, writable
+from bridge.core.dead_letter import Copy
+from bridge.edges.rabbitmq.properties import lightened, of_copy, of_outbound, without_largest, writable
 
 from .rig import outgoing
 
@@ -74,16 +75,23 @@ def test_long_names_are_cut_and_stay_different() -> None:
     assert all(len(name.encode()) <= 128 for name in found)
 
 
-def test_the_largest_are_left_out_and_named() -> None:
-    found = written({"a": "x" * 60_000, "b": "y" * 60_000, "c": "z" * 80_000, "x-bridge-reason": "r", "small": 1})
-    assert set(found) == {"a", "x-bridge-reason", "small", "x-bridge-headers-left-out"} or "b" in found
-    assert "c" in found["x-bridge-headers-left-out"]
-    assert len(encode.field_table(found)) <= MOST_HEADER_BYTES + 1_100
+def test_the_largest_foreign_ones_are_left_out_until_enough_is_gone() -> None:
+    headers = {"a": "x" * 600, "b": "y" * 500, "c": "z" * 800, "x-bridge-reason": "r" * 900, "small": 1}
+    kept, left_out = without_largest(headers, {"a", "b", "c", "small"}, 1000)
+    assert (left_out, set(kept)) == (["c", "a"], {"b", "x-bridge-reason", "small"})
+    assert without_largest(headers, {"small"}, 1000)[0].keys() == headers.keys() - {"small"}
 
 
-def test_no_foreign_name_makes_headers_unwritable() -> None:
-    found = written({"x-bridge-foreign": "x" * 120_000, "x-bridge-reason": "r"})
-    assert found["x-bridge-reason"] == "r"
+def test_a_copy_is_lightened_by_what_may_be_left_out_and_says_so() -> None:
+    copy = Copy("e", "k", b"{}", {}, {"own": "o", "x-bridge-foreign": "x" * 120_000}, frozenset({"x-bridge-foreign"}))
+    lighter = lightened(copy, 1)
+    assert lighter is not None
+    assert lighter.headers == {
+        "own": "o",
+        "x-bridge-truncated": "headers",
+        "x-bridge-headers-left-out": "x-bridge-foreign",
+    }
+    assert lightened(lighter, 1) is None
 
 
 VALUES = st.recursive(
@@ -122,4 +130,5 @@ def test_an_outbound_message_has_no_priority_and_lives_on_disk() -> None:
 
 
 def test_a_copy_is_always_persistent() -> None:
-    assert of_copy({"delivery_mode": 1, "message_id": "m", "unknown": 5}, {}).delivery_mode == 2
+    copy = Copy("e", "k", b"{}", {"delivery_mode": 1, "message_id": "m", "unknown": 5}, {})
+    assert of_copy(copy).delivery_mode == 2

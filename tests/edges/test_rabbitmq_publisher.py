@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from bridge.edges.rabbitmq import session
 from bridge.edges.rabbitmq.batching import MOST_UNCONFIRMED
 from tests.system.rabbit import AGENT, QUORUM
 from tests.system.waiting import until
@@ -81,21 +80,6 @@ async def test_what_cannot_be_written_is_refused_and_costs_nobody_else_anything(
     assert rig.generation == 1
 
 
-async def test_an_exchange_that_is_gone_ends_the_generation_and_is_said(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """404 closes the channel and everything on it; the messages wait until the exchange is there again."""
-    monkeypatch.setattr(session, "LONGEST_PERMANENT_S", 0.4)
-    receipts = Receipts()
-    await rig.rabbit.delete_exchange("deaf")
-    rig.publisher.publish([outgoing("lost for now", outbound=1, exchange="deaf", mandatory=False)], receipts)
-    rig.publisher.publish([outgoing("m")], receipts)
-    await until(lambda: "missing at the broker: exchange deaf" in str(rig.session.trouble), "it is said")
-    await rig.rabbit.make_queue("deaf", QUORUM, "#", exchange="deaf")
-    await receipts.all_told(2)
-    assert sorted(receipts.confirmations) == ["lost for now", "m"]
-
-
 async def test_what_is_in_flight_is_bounded(rig: Rig) -> None:
     receipts = Receipts()
     for number in range(MOST_UNCONFIRMED + 1):
@@ -130,7 +114,7 @@ async def test_a_receipt_that_publishes_again_at_once_does_so_in_order(rig: Rig)
     refused: list[str] = []
 
     class Again(Receipts):
-        def refused(self, message: Any, error: str) -> None:
+        def refused(self, message: Any, refusal: Any) -> None:
             refused.append(message.message_id)
             if len(refused) < 3:
                 rig.publisher.publish([message], self)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge.core.dead_letter import Copy
 from bridge.core.incoming import Incoming
+from bridge.core.refusal import UNROUTED, PublishRefusal
 from bridge.flow.ports import CopyRefused
 
 Trace = list[tuple[str, Any]]
@@ -71,12 +72,12 @@ class FakeCopier:
         self.arrived: Callable[[Copy], None] = lambda copy: None
         self._trace = trace if trace is not None else []
         self.broken: list[Exception] = []
-        self._refusals: list[str] = []
+        self._refusals: list[PublishRefusal] = []
         self._twice = 0
         self._connected = asyncio.Event()
         self._connected.set()
 
-    async def copy(self, copy: Copy) -> None:
+    async def copy(self, copy: Copy, *, alone: bool = False) -> None:
         await self._connected.wait()
         await asyncio.sleep(0)
         if self.broken:
@@ -91,9 +92,9 @@ class FakeCopier:
             self.copies.append(copy)
             self.arrived(copy)
 
-    def refuse(self, times: int = 1, error: str = "no queue takes it") -> None:
+    def refuse(self, times: int = 1, refusal: PublishRefusal = UNROUTED) -> None:
         """Refuse the next copies."""
-        self._refusals += [error] * times
+        self._refusals += [refusal] * times
 
     def twice(self, times: int = 1) -> None:
         """The confirm of the next copies gets lost, so each is published, and arrives, twice."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.core.outbound import OutboundMessage
+from bridge.core.refusal import NACKED, PublishRefusal
 from bridge.flow.ports import Receipt
 
 from .broker import Trace
@@ -28,20 +29,21 @@ class Pipe:
 @dataclass
 class Refusal:
     times: int
-    error: str
+    refusal: PublishRefusal
     concerns: Concerns
 
 
 class FakePublisher:
     """The publisher port. `sent` is what went over the wire, repeats included, in order.
 
-    `confirmed` is what the broker has, `refused` what it would not take.
+    `confirmed` is what the broker has, `refused` what it would not take, `alone` what came on a channel of its own.
     """
 
     def __init__(self, trace: Trace | None = None) -> None:
         self.sent: list[OutboundMessage] = []
         self.confirmed: list[OutboundMessage] = []
         self.refused: list[OutboundMessage] = []
+        self.alone: list[OutboundMessage] = []
         self.connected = True
         self._confirms = True
         self._trace = trace if trace is not None else []
@@ -50,7 +52,9 @@ class FakePublisher:
         self._room = asyncio.Event()
         self._room.set()
 
-    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt) -> None:
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt, *, alone: bool = False) -> None:
+        if alone:
+            self.alone += messages
         for message in messages:
             self._trace.append(("handed", message))
             self._pipes.setdefault(message.to.outbound, Pipe()).waiting.append(Handed(message, receipt))
@@ -85,9 +89,11 @@ class FakePublisher:
             for handed in pipe.flying[:times]:
                 self._tell(pipe, handed)
 
-    def refuse(self, times: int = 1, error: str = "nack", concerns: Concerns = lambda message: True) -> None:
+    def refuse(
+        self, times: int = 1, refusal: PublishRefusal = NACKED, concerns: Concerns = lambda message: True
+    ) -> None:
         """Refuse so many of the messages that it concerns, as the next ones come to be told."""
-        self._refusals.append(Refusal(times, error, concerns))
+        self._refusals.append(Refusal(times, refusal, concerns))
 
     def lose(self) -> None:
         """The connection goes: what is in flight is lost to it, and waits at the front for the next one."""
@@ -136,6 +142,7 @@ class FakePublisher:
         else:
             refusal.times -= 1
             self.refused.append(handed.message)
-            self._trace.append(("refused", handed.message))
-            handed.receipt.refused(handed.message, refusal.error)
+            passes = refusal.refusal.kind.passes
+            self._trace.append(("refused" if passes else "refused for good", handed.message))
+            handed.receipt.refused(handed.message, refusal.refusal)
         self._pump()

@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Self
 
 import orjson
 
-from bridge.core.backoff import RetryPolicy
+from bridge.core.backoff import RetryPolicy, republish
 from bridge.core.dead_letter import Copy
 from bridge.core.incoming import Incoming
 from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey, Stamp
@@ -289,6 +290,7 @@ class Bench:
         """Nothing is acked while a message of its event is unconfirmed, unless it was given up."""
         unconfirmed: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
         refusals: Counter[tuple[int, str]] = Counter()
+        patience = self._tries()
         for what, it in self.trace:
             if what == "acked":
                 left = sorted(unconfirmed[event_id_of(it.incoming.body)])
@@ -296,9 +298,19 @@ class Bench:
             elif what != "copied":
                 name = (it.to.outbound, it.message_id)
                 refusals[name] += what == "refused"
-                given_up = refusals[name] >= self.policy.attempts
+                given_up = what == "refused for good" or refusals[name] >= patience
                 known = unconfirmed[it.correlation_id]
                 known.discard(name) if what == "confirmed" or given_up else known.add(name)
+
+    def _tries(self) -> int:
+        """How often a message is published before it is given up."""
+        elapsed_s = 0.0
+        for times in count(1):
+            wait_s = republish(times, elapsed_s, self.policy, self._dice)
+            if wait_s is None:
+                return times
+            elapsed_s += wait_s
+        raise AssertionError("patience never ends")
 
     def _check_heard(self) -> None:
         """One external event, one interaction."""

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import InvalidEvent, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser
+from bridge.core.refusal import NACKED, UNROUTED
 from bridge.core.route import Route
 from bridge.flow.streaming import Limits
 from tests.fakes import Fate, Play, answered, complete, error, opening, refused, said
@@ -312,7 +313,7 @@ async def test_an_error_after_the_ending_is_acked_and_finished_only_where_the_co
 
 async def test_a_refused_publish_is_repeated_with_the_same_id_and_then_acked():
     async with Bench() as bench:
-        bench.publisher.refuse(2, "nack", lambda message: message.type == "new-message")
+        bench.publisher.refuse(2, NACKED, lambda message: message.type == "new-message")
         bench.deliver()
         await bench.quiet()
         assert len(bench.publisher.refused) == 2
@@ -322,8 +323,8 @@ async def test_a_refused_publish_is_repeated_with_the_same_id_and_then_acked():
 
 
 async def test_a_publish_that_is_refused_until_patience_is_out_is_undeliverable():
-    async with Bench(policy=RetryPolicy(attempts=3)) as bench:
-        bench.publisher.refuse(3, "no queue takes it", lambda message: message.type == "interaction-complete")
+    async with Bench(policy=RetryPolicy(publish_for_s=4.0)) as bench:
+        bench.publisher.refuse(3, UNROUTED, lambda message: message.type == "interaction-complete")
         bench.deliver()
         await bench.quiet()
         assert bench.order() == ["conversation-created", "new-message", "copy:undeliverable", "ack"]

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import Lost
+from bridge.core.refusal import UNROUTED
 from bridge.flow.streaming import Limits
 from tests.fakes import Fate, Play, Step, complete, error, opening, said
 
@@ -103,10 +104,10 @@ async def test_the_same_holds_where_the_api_makes_up_its_mind_later(end, fate, b
 @pytest.mark.parametrize(("stage", "end"), list(itertools.product(STAGES, ENDS)))
 async def test_a_publish_that_is_refused_for_good_ends_in_one_dead_letter(stage, end, broker):
     types = {"refuses the ending": ["interaction-complete"], "refuses a piece": ["new-message"], "refuses all": []}
-    async with Bench(limits=LIMITS, policy=RetryPolicy(attempts=2)) as bench:
+    async with Bench(limits=LIMITS, policy=RetryPolicy(attempts=2, publish_for_s=2.0)) as bench:
         bench.publisher.refuse(
             10_000,
-            "no queue takes it",
+            UNROUTED,
             lambda each: each.type != "bridge-failed" and each.type in (types[broker] or [each.type]),
         )
         bench.agent.script(play(stage, end, Fate.ROLLED_BACK))

@@ -12,6 +12,7 @@ from bridge.core.failure import Lost, NoRoute, Refused
 from bridge.core.incoming import Incoming
 from bridge.core.outbound import Address, Letterhead, OutboundMessage
 from bridge.core.reconcile import Finish
+from bridge.core.refusal import NACKED, PublishRefusal
 from bridge.core.route import OnBusy, RoutedEvent
 from bridge.flow.ports import CopyRefused
 from tests.fakes import (
@@ -56,8 +57,8 @@ class Told:
     def confirmed(self, messages: Sequence[OutboundMessage]) -> None:
         self.what += [("confirmed", message.message_id) for message in messages]
 
-    def refused(self, message: OutboundMessage, error: str) -> None:
-        self.what.append((error, message.message_id))
+    def refused(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
+        self.what.append((refusal.kind, message.message_id))
 
     def lost(self, message: OutboundMessage) -> None:
         self.what.append(("lost", message.message_id))
@@ -131,11 +132,11 @@ async def test_a_confirm_that_was_under_way_when_the_connection_went_is_not_told
 
 async def test_a_refusal_is_told_once_and_not_repeated():
     publisher, told = FakePublisher(), Told()
-    publisher.refuse(1, "nack", lambda each: each.message_id == "b")
+    publisher.refuse(1, NACKED, lambda each: each.message_id == "b")
     for name in "abc":
         publisher.publish([message(name)], told)
     await asyncio.sleep(0.001)
-    assert told.what == [("confirmed", "a"), ("nack", "b"), ("confirmed", "c")]
+    assert told.what == [("confirmed", "a"), ("nacked", "b"), ("confirmed", "c")]
     assert publisher.unconfirmed == []
 
 

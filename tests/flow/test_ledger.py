@@ -8,6 +8,7 @@ import pytest
 from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import TooEarly
 from bridge.core.ledger import State
+from bridge.core.refusal import UNROUTED
 from bridge.flow import steps
 from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 
@@ -246,8 +247,8 @@ async def test_a_replay_that_fails_again_says_so_under_an_id_of_its_own():
 
 
 async def test_a_replay_of_what_could_not_be_delivered_only_publishes():
-    async with Bench(policy=RetryPolicy(attempts=2)) as bench:
-        bench.publisher.refuse(2, "no queue takes it", lambda each: each.type == "interaction-complete")
+    async with Bench(policy=RetryPolicy(publish_for_s=2.0)) as bench:
+        bench.publisher.refuse(2, UNROUTED, lambda each: each.type == "interaction-complete")
         bench.deliver()
         await bench.quiet()
         assert bench.dead() == ["undeliverable"]

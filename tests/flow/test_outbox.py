@@ -6,12 +6,13 @@ import pytest
 
 from bridge.core.backoff import RetryPolicy
 from bridge.core.outbound import Address, Letterhead, Outbound, OutboundMessage
+from bridge.core.refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
 from bridge.flow.outbox import Outbox, Undeliverable
 from tests.fakes import FakeLog, FakePublisher, Gate, answered, complete, said
 
 from .bench import AGENT_EVENTS, KEY, Bench
 
-POLICY = RetryPolicy(attempts=3)
+POLICY = RetryPolicy(publish_for_s=3.5)
 
 
 def message(message_id: str) -> OutboundMessage:
@@ -69,7 +70,7 @@ async def test_others_do_not_wait_for_the_one_that_was_refused():
 
 async def test_patience_that_is_out_is_undeliverable_and_says_what_and_why():
     publisher = FakePublisher()
-    publisher.refuse(3, "no queue takes it")
+    publisher.refuse(3, UNROUTED)
     box = outbox(publisher)
     box.put([message("a")])
     with pytest.raises(Undeliverable, match=r"agent\.events refused a\.b\.c: no queue takes it"):
@@ -77,11 +78,33 @@ async def test_patience_that_is_out_is_undeliverable_and_says_what_and_why():
     assert box.unconfirmed == 0
 
 
+@pytest.mark.parametrize("kind", [RefusalKind.IMPOSSIBLE, RefusalKind.MISSING])
+async def test_what_will_never_be_taken_is_undeliverable_at_once(kind: RefusalKind):
+    publisher = FakePublisher()
+    publisher.refuse(1, PublishRefusal(kind, "the broker refused it (406): too large"))
+    box = outbox(publisher)
+    box.put([message("a")])
+    with pytest.raises(Undeliverable, match="too large"):
+        await box.all_confirmed()
+    assert len(publisher.sent) == 1
+
+
+async def test_what_may_close_the_channel_again_is_published_again_alone():
+    publisher = FakePublisher()
+    publisher.refuse(2, PublishRefusal(RefusalKind.FORBIDDEN, "403"), lambda each: each.message_id == "a")
+    publisher.refuse(1, NACKED, lambda each: each.message_id == "b")
+    box = outbox(publisher)
+    box.put([message("a"), message("b")])
+    await box.all_confirmed()
+    assert [each.message_id for each in publisher.alone] == ["a", "a"]
+    assert sorted(told(publisher)) == ["a", "b"]
+
+
 async def test_undeliverable_is_raised_without_waiting_for_the_others():
     publisher = FakePublisher()
     publisher.hold()
     publisher.refuse(1, concerns=lambda each: each.message_id == "a")
-    box = outbox(publisher, RetryPolicy(attempts=1))
+    box = outbox(publisher, RetryPolicy(publish_for_s=0.0))
     box.put([message("a"), message("b")])
     publisher.confirm(1)
     with pytest.raises(Undeliverable):
@@ -92,7 +115,7 @@ async def test_undeliverable_is_raised_without_waiting_for_the_others():
 async def test_after_forgiving_only_the_rest_is_waited_for():
     publisher = FakePublisher()
     publisher.refuse(1)
-    box = outbox(publisher, RetryPolicy(attempts=1))
+    box = outbox(publisher, RetryPolicy(publish_for_s=0.0))
     box.put([message("a"), message("b")])
     with pytest.raises(Undeliverable):
         await box.all_confirmed()
@@ -171,9 +194,7 @@ REQUIRED = Outbound("audit", KEY, required=True)
 async def test_one_outbound_that_refuses_for_good_makes_the_event_undeliverable():
     pieces = Outbound("agent.events", KEY, types=("new-message",))
     async with Bench(policy=POLICY, outbounds=(pieces, REQUIRED)) as bench:
-        bench.publisher.refuse(
-            9, "no queue takes it", lambda each: each.to.outbound == 1 and each.type != "bridge-failed"
-        )
+        bench.publisher.refuse(9, UNROUTED, lambda each: each.to.outbound == 1 and each.type != "bridge-failed")
         bench.deliver()
         await bench.quiet()
         assert bench.dead() == ["undeliverable"]
@@ -184,7 +205,7 @@ async def test_one_outbound_that_refuses_for_good_makes_the_event_undeliverable(
 async def test_an_outbound_that_has_the_ending_gets_no_second_one_when_another_outbound_refuses_it():
     """ "Subscribers see exactly one ending": what was told to be complete is not told to have failed."""
     async with Bench(policy=POLICY, outbounds=(AGENT_EVENTS, REQUIRED)) as bench:
-        bench.publisher.refuse(3, "nack", lambda each: each.to.outbound == 1 and each.type == "interaction-complete")
+        bench.publisher.refuse(3, NACKED, lambda each: each.to.outbound == 1 and each.type == "interaction-complete")
         bench.deliver()
         await bench.quiet()
         assert bench.dead() == ["undeliverable"]
@@ -193,8 +214,8 @@ async def test_an_outbound_that_has_the_ending_gets_no_second_one_when_another_o
 
 
 async def test_a_failure_is_announced_before_the_ack_however_often_it_is_refused_at_first():
-    async with Bench(policy=RetryPolicy(attempts=8)) as bench:
-        bench.publisher.refuse(7, "nack", lambda each: each.type == "bridge-failed")
+    async with Bench(policy=RetryPolicy(publish_for_s=230.0)) as bench:
+        bench.publisher.refuse(7, NACKED, lambda each: each.type == "bridge-failed")
         delivery = bench.deliver(channel="fax")
         await bench.wait(1)
         assert delivery.acked == 0
@@ -204,8 +225,8 @@ async def test_a_failure_is_announced_before_the_ack_however_often_it_is_refused
 
 async def test_a_failure_that_cannot_be_announced_is_left_to_its_dead_letter_once_patience_is_out():
     """Held for ever it would cost a slot, and after half an hour the broker's patience with the whole channel."""
-    async with Bench(policy=RetryPolicy(attempts=2)) as bench:
-        bench.publisher.refuse(10_000, "nack", lambda each: each.type == "bridge-failed")
+    async with Bench(policy=RetryPolicy(publish_for_s=2.0)) as bench:
+        bench.publisher.refuse(10_000, NACKED, lambda each: each.type == "bridge-failed")
         bench.deliver(channel="fax")
         await bench.quiet()
         assert bench.order() == ["copy:invalid-event", "ack"]

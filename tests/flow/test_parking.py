@@ -4,6 +4,7 @@ import pytest
 
 from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import Lost, NotSent, Refused, TooEarly
+from bridge.core.refusal import PublishRefusal, RefusalKind
 from bridge.core.route import Route
 from tests.fakes import FakeRoutes, Fate, Gate, answered, complete, error, refused, said
 
@@ -230,3 +231,47 @@ async def test_a_retry_after_a_refusal_waits_at_least_as_long_as_the_api_asks():
         bench.deliver()
         await bench.quiet()
         assert levels(bench) == ["bridge.events.delay.60"]
+
+
+IMPOSSIBLE = PublishRefusal(RefusalKind.IMPOSSIBLE, "its properties and headers take 5000 bytes, a frame 4088")
+
+
+async def test_an_event_of_which_no_copy_can_be_made_waits_in_hand_and_goes_on():
+    async with Bench() as bench:
+        bench.agent.script_for("Tell e0", VOID)
+        bench.copier.refuse(1, IMPOSSIBLE)
+        first = bench.deliver("e0")
+        for number in range(1, 4):
+            bench.deliver(f"e{number}")
+        await bench.until(lambda: bench.copier.refused, "the copy is refused")
+        assert (first.acked, bench.copier.delayed) == (0, [])
+        await bench.quiet()
+        assert len(bench.copier.refused) == 1, "it is not tried again"
+        assert ended(bench) == [f"e{number}" for number in range(4)]
+
+
+async def test_an_event_behind_that_cannot_be_parked_keeps_its_place():
+    async with Bench() as bench:
+        bench.agent.script_for("Tell e0", VOID)
+        refusing = iter([None, IMPOSSIBLE])
+
+        def concerns() -> None:
+            refusal = next(refusing, None)
+            if refusal is not None:
+                bench.copier.refuse(1, refusal)
+
+        concerns()
+        bench.copier.arrived = lambda copy, arrived=bench.copier.arrived: (arrived(copy), concerns())[0]
+        for number in range(4):
+            bench.deliver(f"e{number}")
+        await bench.quiet()
+        assert ended(bench) == [f"e{number}" for number in range(4)]
+
+
+async def test_an_event_that_would_be_held_too_long_is_undeliverable():
+    async with Bench(park_after_s=30.0) as bench:
+        bench.agent.fail("create", TooEarly("429", 3_000.0))
+        bench.copier.refuse(1, IMPOSSIBLE)
+        bench.deliver()
+        await bench.quiet()
+        assert bench.order() == ["copy:undeliverable", "bridge-failed", "ack"]

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.core.ending import DeadLetter
 from bridge.core.incoming import Incoming
+from bridge.core.refusal import UNROUTED, PublishRefusal, RefusalKind
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work
 from tests.fakes import FakeDelivery
@@ -24,7 +25,7 @@ def work(bench: Bench, event_id: str = "e1", **headers: object) -> Work:
 
 async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever_and_loudly():
     bench = Bench(dice=0.0, copies_return=False)
-    bench.copier.refuse(12, "no queue takes it")
+    bench.copier.refuse(12, UNROUTED)
     settling = asyncio.create_task(bench.settling.bury(work(bench), DeadLetter("rejected", "No.", 1)))
     times = []
     while not settling.done():
@@ -75,3 +76,27 @@ async def test_what_is_settled_is_counted_once_with_all_that_went_out():
         tally = bench.tally
         assert (tally.lines, tally.published, tally.refused, tally.lost) == (3, 3, 1, 0)
         assert dict(tally.settled) == {"ack": 1}
+
+
+async def test_a_dead_letter_that_the_broker_never_takes_whole_is_reduced_step_by_step():
+    bench = Bench(dice=0.0, copies_return=False)
+    bench.copier.refuse(2, PublishRefusal(RefusalKind.IMPOSSIBLE, "too large"))
+    body = b"x" * 200_000
+    incoming = Incoming(body, QUEUE, "bridge.events", "some.key", headers={"foreign": 1})
+    event = work(bench)
+    event.delivery = FakeDelivery(incoming, trace=bench.trace)
+    await bench.settling.bury(event, DeadLetter("rejected", "No.", 1))
+    whole, bare = bench.copier.refused
+    (cut,) = bench.copier.copies
+    assert [len(copy.body) for copy in (whole, bare, cut)] == [200_000, 200_000, 65_536]
+    assert [copy.headers.get("x-bridge-truncated") for copy in (whole, bare, cut)] == [None, "headers", "body"]
+    assert [copy.headers.get("foreign") for copy in (whole, bare, cut)] == [1, None, None]
+    assert cut.headers["x-bridge-reason"] == "rejected"
+
+
+async def test_a_copy_whose_exchange_is_gone_waits_for_it_whole():
+    bench = Bench(dice=0.0, copies_return=False)
+    bench.copier.refuse(3, PublishRefusal(RefusalKind.MISSING, "404"))
+    await bench.settling.bury(work(bench, foreign=1), DeadLetter("rejected", "No.", 1))
+    (copy,) = bench.copier.copies
+    assert (copy.headers["foreign"], copy.headers.get("x-bridge-truncated")) == (1, None)

@@ -15,6 +15,7 @@ from aiormq import Channel as Underlay
 from aiormq.exceptions import DeliveryError, PublishError
 
 from bridge.core.outbound import Outbound, OutboundMessage
+from bridge.core.refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
 from bridge.edges.rabbitmq.batching import MOST_UNCONFIRMED, MOST_UNCONFIRMED_BYTES
 from bridge.edges.rabbitmq.generation import Generation, describe, open_channel
 from bridge.edges.rabbitmq.properties import of_outbound
@@ -62,7 +63,7 @@ class PlainPublisher:
         """Messages handed over whose fate is open."""
         return self._unconfirmed
 
-    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt) -> None:
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt, *, alone: bool = False) -> None:
         """Hand over; see the port."""
         for message in messages:
             self._count(1, message)
@@ -141,17 +142,17 @@ class PlainPublisher:
                 wait=False,
             )
         except PublishError:
-            self._told(pipe, handed, generation, "no queue takes it")
-        except DeliveryError as error:
-            self._told(pipe, handed, generation, f"the broker refused it: {describe(error)}")
+            self._told(pipe, handed, generation, UNROUTED)
+        except DeliveryError:
+            self._told(pipe, handed, generation, NACKED)
         except (TypeError, ValueError, OverflowError, struct.error) as error:
-            self._told(pipe, handed, generation, f"it cannot be written as AMQP: {error}")
+            self._told(pipe, handed, generation, PublishRefusal(RefusalKind.IMPOSSIBLE, f"as AMQP: {error}"))
         except (Exception, asyncio.CancelledError) as error:
             generation.end(f"publishing failed: {describe(error)}")  # unknown: it flies on until `detach`
         else:
             self._told(pipe, handed, generation, None)
 
-    def _told(self, pipe: Pipe, handed: Handed, generation: Generation, refusal: str | None) -> None:
+    def _told(self, pipe: Pipe, handed: Handed, generation: Generation, refusal: PublishRefusal | None) -> None:
         if generation is not self._generation:
             return  # already back in its pipe, to be published again
         del pipe.flying[handed.message.message_id]

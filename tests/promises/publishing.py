@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Protocol
 
 from bridge.core.outbound import OutboundMessage
+from bridge.core.refusal import NACKED, UNROUTED
 from bridge.flow.ports import Publisher
 from tests.edges.proxy import Proxy
 from tests.edges.rig import Rig, outbound, outgoing
@@ -40,10 +41,8 @@ class FakeWorld:
     def __init__(self) -> None:
         self.publisher = FakePublisher()
         self.publisher.connected = False
-        self.publisher.refuse(
-            ALWAYS, "no queue takes it", lambda message: message.to.outbound == DEAF and message.mandatory
-        )
-        self.publisher.refuse(ALWAYS, "nack", lambda message: message.to.outbound == FULL)
+        self.publisher.refuse(ALWAYS, UNROUTED, lambda message: message.to.outbound == DEAF and message.mandatory)
+        self.publisher.refuse(ALWAYS, NACKED, lambda message: message.to.outbound == FULL)
         self._seen = 0
 
     async def start(self) -> None:

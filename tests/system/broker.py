@@ -7,6 +7,8 @@ keep most of a core busy.
 import itertools
 import json
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from deploy.local.node import RabbitNode
 
@@ -75,6 +77,19 @@ class Broker:
         columns = ("source_name", "routing_key")
         rows = json.loads(self.node.ctl("list_bindings", "--vhost", vhost, "--formatter", "json", *columns))
         return [row["routing_key"] for row in rows if row["source_name"] == exchange]
+
+    @contextmanager
+    def limited(self, name: str, value: int) -> Iterator[None]:
+        """One of the node's limits (`max_message_size`, `frame_max`) for what is opened in here; then as it was."""
+        before = self.node.ctl("eval", f"application:get_env(rabbit, {name}, 0).").strip()
+        self._set_limit(name, str(value))
+        try:
+            yield
+        finally:
+            self._set_limit(name, before)
+
+    def _set_limit(self, name: str, value: str) -> None:
+        self.node.ctl("eval", f"application:set_env(rabbit, {name}, {value}), persistent_term:put({name}, {value}).")
 
     def cut_connections(self, vhost: str) -> None:
         """Closes every connection of the vhost by force, the subscriber's too."""

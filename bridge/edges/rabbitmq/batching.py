@@ -13,100 +13,51 @@ there. A multiple confirm settles all up to its tag. A return names its message 
 confirm; two messages of one id never fly at once. When the generation ends, what has no confirm goes back to the front,
 in order. The promise suite runs the same tests against a publisher of plain library calls and this one, property tests
 compare the frames with pamqp's, and the versions of aio-pika, aiormq and pamqp are locked: a new one meets both first.
+
+**One message that the broker will not have** closes the channel, and others flew beside it: `pipe.py` says how it is
+found. What may be taken later (403) is published again on a channel of its own, where nobody waits for it.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from typing import ClassVar
 
 import aio_pika
 
 from bridge.core.outbound import Outbound, OutboundMessage
-from bridge.edges.rabbitmq.confirms import PublishChannel, open_publish_channel
-from bridge.edges.rabbitmq.frames import UNWRITABLE, FrameEncoder, Piece
-from bridge.edges.rabbitmq.generation import Generation
+from bridge.core.refusal import UNROUTED, PublishRefusal
+from bridge.edges.rabbitmq.confirms import open_publish_channel
+from bridge.edges.rabbitmq.frames import FrameEncoder
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
+from bridge.edges.rabbitmq.pipe import Handed, Pipe
 from bridge.flow.ports import Receipt
 
-WINDOW = 4_096
-WINDOW_BYTES = 16 * 1024 * 1024
-"""What flies on one channel at the most."""
-BATCH_BYTES = 256 * 1024
 MOST_UNCONFIRMED = 20_000
 MOST_UNCONFIRMED_BYTES = 32 * 1024 * 1024
 """What may be handed over and unconfirmed before `room` makes the streams wait."""
-NACKED = "the broker refused it (basic.nack)"
-UNROUTED = "no queue takes it"
-
-
-Handed = tuple[OutboundMessage, Receipt, int]
-"""A message, whom to tell, and the bytes of its body."""
+ALONE_INDEX = 800
+"""The channel for what may close it again, beyond those of the outbounds, which count from 0."""
+BEHIND_S = 0.005
 WHOM = itemgetter(1)
-
-
-@dataclass(slots=True, eq=False)
-class Pipe:
-    """One outbound: what waits, and what flies, oldest first. The first that flies has delivery tag `first_tag`.
-
-    None stands for one whose fate was known before that of an earlier one. `ids` are those of the messages that fly,
-    `unrouted` those of them that came back; `batches` are, for each write, the tag after its last and when it was
-    (event loop time).
-    """
-
-    owner: "BatchingPublisher"
-    index: int
-    waiting: deque[Handed] = field(default_factory=deque)
-    flying: deque[Handed | None] = field(default_factory=deque)
-    ids: set[str] = field(default_factory=set)
-    unrouted: set[str] = field(default_factory=set)
-    batches: deque[tuple[int, float]] = field(default_factory=deque)
-    first_tag: int = 1
-    flying_bytes: int = 0
-    scheduled: bool = False
-    writing: bool = False
-    channel: PublishChannel | None = None
-    encoder: FrameEncoder | None = None
-
-    def told(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
-        """A confirm of the broker; see Teller."""
-        flying = self.flying
-        last = delivery_tag - self.first_tag if delivery_tag else len(flying) - 1
-        if not 0 <= last < len(flying):
-            self.owner.miscounted(delivery_tag)
-            return
-        if multiple:
-            found = [flying.popleft() for _ in range(last + 1)]
-            self.first_tag += last + 1
-        else:
-            found = [flying[last]]
-            flying[last] = None
-        while flying and flying[0] is None:
-            flying.popleft()
-            self.first_tag += 1
-        while self.batches and self.batches[0][0] <= self.first_tag:
-            self.batches.popleft()
-        over = [handed for handed in found if handed is not None]
-        self.ids.difference_update([message.message_id for message, _, _ in over])
-        self.flying_bytes -= sum([size for _, _, size in over])
-        self.owner.settled(over, None if acked else NACKED, self.unrouted)
-        self.owner.pump(self)
-
-    def returned(self, message_id: str | None) -> None:
-        """A return of the broker; see Teller."""
-        if message_id is not None and message_id in self.ids:
-            self.unrouted.add(message_id)
 
 
 class BatchingPublisher:
     """The publisher port; see the module."""
 
+    new_encoder: ClassVar[type[FrameEncoder]] = FrameEncoder
+
     def __init__(self, outbounds: tuple[Outbound, ...]) -> None:
         self.blocked = False
         self._pipes = [Pipe(self, index) for index in range(len(outbounds))]
+        self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
+        self._connection: aio_pika.abc.AbstractConnection
         self._generation: Generation | None = None
         self._loop: asyncio.AbstractEventLoop
+        self._openings: set[asyncio.Task[None]] = set()
+        self._in_turns = False
+        """Whether the connection itself was closed over a message: then suspects of one pipe at a time."""
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0
         self._roomy = asyncio.Event()
@@ -119,7 +70,7 @@ class BatchingPublisher:
         """Messages handed over whose fate is open."""
         return self._unconfirmed
 
-    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt) -> None:
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt, *, alone: bool = False) -> None:
         """Hand over; see the port."""
         if not messages:
             return
@@ -127,8 +78,16 @@ class BatchingPublisher:
         for message in messages:
             size = len(message.body)
             total += size
-            pipes[message.to.outbound].waiting.append((message, receipt, size))
+            pipe = self._alone if alone else pipes[message.to.outbound]
+            pipe.waiting.append((message, receipt, size))
         self._handed(len(messages), total)
+
+    def withdraw(self, message: OutboundMessage) -> None:
+        """Forget a message of which nobody wants to hear any more, if it has not been written yet."""
+        for pipe in self._all:
+            size = pipe.withdraw(message)
+            if size is not None:
+                self._forget(1, size)
 
     @property
     def full(self) -> bool:
@@ -146,36 +105,40 @@ class BatchingPublisher:
     async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Publish through this connection from now on, beginning with what is unconfirmed."""
         self._loop = asyncio.get_running_loop()  # a system call each time in Python 3.11
+        self._connection = connection
         for pipe in self._pipes:
-            channel = await open_publish_channel(connection, generation, pipe.index, pipe)
-            pipe.channel, pipe.encoder, pipe.first_tag = channel, FrameEncoder(channel.number, channel.frame_max), 1
+            await self._open(pipe, generation)
         self._generation = generation
         self.resume()
 
     def detach(self) -> None:
         """The generation has ended: what flies is lost to it, and waits for the next one."""
         self._generation = None
-        for pipe in self._pipes:
-            lost = [handed for handed in pipe.flying if handed is not None]
-            pipe.waiting.extendleft(reversed(lost))
-            pipe.flying.clear()
-            pipe.ids.clear()
-            pipe.unrouted.clear()
-            pipe.batches.clear()
+        for opening in self._openings:
+            opening.cancel()
+        self._in_turns = False
+        for pipe in self._all:
             if pipe.channel is not None:
                 pipe.channel.silence()
-            pipe.channel, pipe.encoder, pipe.flying_bytes, pipe.writing = None, None, 0, False
-            for message, receipt, _ in lost:
-                receipt.lost(message)
+            alone, lost = pipe.one_by_one, pipe.take_back()
+            refusal, pipe.blame = pipe.blame, None
+            if refusal is None:
+                self._keep(pipe, lost)
+            elif alone and lost:
+                pipe.suspects = max(0, pipe.suspects - 1)
+                self.settled(lost, refusal, set())
+            else:
+                pipe.suspect(lost)
+            self._in_turns |= refusal is not None
 
     def resume(self) -> None:
         """Go on with what waits."""
-        for pipe in self._pipes:
+        for pipe in self._all:
             self.pump(pipe)
 
     def oldest_s(self) -> float | None:
         """Since when (event loop time) the message that has flown longest waits for its confirm; None for none."""
-        return min((pipe.batches[0][1] for pipe in self._pipes if pipe.batches), default=None)
+        return min((pipe.batches[0][1] for pipe in self._all if pipe.batches), default=None)
 
     def pump(self, pipe: Pipe) -> None:
         """Write what waits at the end of this turn of the loop, together with what else comes by then."""
@@ -183,14 +146,9 @@ class BatchingPublisher:
             pipe.scheduled = True
             self._loop.call_soon(self._write, pipe)
 
-    def settled(self, over: list[Handed], refusal: str | None, unrouted: set[str]) -> None:
-        """The fate of these is known: refused, all of them or those that came back, or else confirmed."""
-        self._unconfirmed -= len(over)
-        self._unconfirmed_bytes -= sum([size for _, _, size in over])
-        if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
-            self._roomy.set()
-        if not self._unconfirmed:
-            self._empty.set()
+    def settled(self, over: list[Handed], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
+        """See PipeOwner."""
+        self._forget(len(over), sum([size for _, _, size in over]))
         if refusal is None and not unrouted:
             for receipt, handed in groupby(over, WHOM):
                 receipt.confirmed([message for message, _, _ in handed])
@@ -204,6 +162,31 @@ class BatchingPublisher:
             else:
                 receipt.refused(message, refusal)
 
+    def cleared(self) -> None:
+        """See PipeOwner."""
+        if self._in_turns:
+            self._in_turns = any(pipe.suspects for pipe in self._all)
+            self.resume()
+
+    def channel_closed(self, pipe: Pipe, reason: str) -> None:
+        """See PipeOwner."""
+        self.pump(pipe)
+
+    def broken(self, reason: str) -> None:
+        """See PipeOwner."""
+        if self._generation is not None:
+            self._generation.end(reason)
+
+    @property
+    def _all(self) -> list[Pipe]:
+        return [*self._pipes, self._alone]
+
+    def _keep(self, pipe: Pipe, lost: list[Handed]) -> None:
+        """Publish again, in order, what a lost connection has left open."""
+        pipe.waiting.extendleft(reversed(lost))
+        for message, receipt, _ in lost:
+            receipt.lost(message)
+
     def _handed(self, count: int, size: int) -> None:
         """So many more messages wait, of so many bytes together."""
         if not self._unconfirmed:
@@ -214,53 +197,68 @@ class BatchingPublisher:
             self._roomy.clear()
         self.resume()
 
-    def miscounted(self, delivery_tag: int) -> None:
-        """A confirm of something that is not on its way: all counting is in doubt, and so is the generation."""
-        if self._generation is not None:
-            self._generation.end(f"the broker confirmed delivery tag {delivery_tag}, which was not outstanding")
+    def _forget(self, count: int, size: int) -> None:
+        """So many fewer are unconfirmed, of so many bytes together."""
+        self._unconfirmed -= count
+        self._unconfirmed_bytes -= size
+        if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
+            self._roomy.set()
+        if not self._unconfirmed:
+            self._empty.set()
 
     def _write(self, pipe: Pipe) -> None:
         pipe.scheduled = False
-        generation = self._generation
-        if generation is None or not generation.alive or pipe.writing or self.blocked:
+        generation, channel = self._generation, pipe.channel
+        if generation is None or not generation.alive or pipe.writing or self.blocked or self._waits_its_turn(pipe):
             return
-        if pipe.channel is None or pipe.encoder is None:
+        if channel is None:
+            self._open_soon(pipe, generation)
             return
-        payload = self._batch(pipe, pipe.encoder)
+        if channel.behind:
+            self._loop.call_later(BEHIND_S, self.pump, pipe)
+            return
+        payload = pipe.batch(self._loop.time(), self._unwritable)
         if not payload:
             return
         try:
-            written = pipe.channel.send(payload)
+            written = channel.send(payload)
         except (asyncio.QueueFull, RuntimeError) as error:
             generation.end(f"publishing failed: {type(error).__name__}: {error}")
             return
         pipe.writing = True
-        written.add_done_callback(lambda _: self._written(pipe, generation))
+        written.add_done_callback(lambda _: self._written(pipe, channel))
 
-    def _written(self, pipe: Pipe, generation: Generation) -> None:
+    def _written(self, pipe: Pipe, channel: object) -> None:
         """The socket has taken the last batch. Until then the next one grows: that is what makes batches."""
-        if generation is self._generation:
+        if channel is pipe.channel:
             pipe.writing = False
             self.pump(pipe)
 
-    def _batch(self, pipe: Pipe, encoder: FrameEncoder) -> bytes:
-        waiting, flying, ids = pipe.waiting, pipe.flying, pipe.ids
-        room, room_bytes, batch_bytes = WINDOW - len(flying), WINDOW_BYTES - pipe.flying_bytes, BATCH_BYTES
-        parts: list[Piece] = []
-        while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:
-            message, _, size = handed = waiting.popleft()
-            if message.message_id in ids:
-                waiting.appendleft(handed)
-                break  # returns go by id: the other one of this id must have been told of first
-            try:
-                written = encoder.publish(message, parts)
-            except UNWRITABLE as error:
-                self._loop.call_soon(self.settled, [handed], f"it cannot be written as AMQP: {error}", set())
-                continue
-            flying.append(handed)
-            ids.add(message.message_id)
-            room, room_bytes, batch_bytes = room - 1, room_bytes - size, batch_bytes - written
-        if parts:
-            pipe.batches.append((pipe.first_tag + len(flying), self._loop.time()))
-        pipe.flying_bytes = WINDOW_BYTES - room_bytes
-        return b"".join(parts)
+    def _unwritable(self, handed: Handed, refusal: PublishRefusal) -> None:
+        self._loop.call_soon(self.settled, [handed], refusal, set())
+
+    def _waits_its_turn(self, pipe: Pipe) -> bool:
+        """Whether another pipe is one by one, so that the next connection that is closed names its culprit."""
+        if not self._in_turns or not pipe.one_by_one:
+            return False
+        return any(other.suspects and other is not pipe for other in self._all[: self._all.index(pipe)])
+
+    def _open_soon(self, pipe: Pipe, generation: Generation) -> None:
+        """Open another channel for what waits."""
+        if not pipe.opening:
+            pipe.opening = True
+            opening = self._loop.create_task(self._open_again(pipe, generation))
+            self._openings.add(opening)
+            opening.add_done_callback(self._openings.discard)
+
+    async def _open_again(self, pipe: Pipe, generation: Generation) -> None:
+        try:
+            await self._open(pipe, generation)
+        except BrokerTrouble as trouble:
+            generation.end(str(trouble))
+            return
+        self.pump(pipe)
+
+    async def _open(self, pipe: Pipe, generation: Generation) -> None:
+        channel = await open_publish_channel(self._connection, generation, pipe.index, pipe)
+        pipe.opened(channel, self.new_encoder(channel.number, channel.frame_max))

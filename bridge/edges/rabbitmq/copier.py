@@ -1,118 +1,106 @@
-"""Dead letters and delayed copies: published mandatory, on a channel of their own, and confirmed one by one."""
+"""Dead letters and delayed copies: published mandatory, on a channel of their own, and each seen to its confirm."""
 
 import asyncio
-import struct
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
-
-import aio_pika
-from aiormq import Channel as Underlay
-from aiormq.exceptions import DeliveryError, PublishError
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from bridge.core.dead_letter import Copy
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, describe, open_channel, patiently
-from bridge.edges.rabbitmq.properties import of_copy
+from bridge.core.outbound import Address, Letterhead, OutboundMessage
+from bridge.core.refusal import PublishRefusal
+from bridge.edges.rabbitmq.batching import BatchingPublisher
+from bridge.edges.rabbitmq.frames import FrameEncoder, FrameTooLarge, Piece
+from bridge.edges.rabbitmq.pipe import Pipe
+from bridge.edges.rabbitmq.properties import lightened, of_copy
 from bridge.flow.ports import CopyRefused
 
-CONFIRM_S = 30.0
+CHANNEL_INDEX = 850
+"""Beyond those of the outbounds, which count from 0."""
+ALONE_INDEX = 851
 PROBE_KEY = "amigo-bridge.probe"
+NO_LETTERHEAD = Letterhead("")
+NO_COPY = Copy("", "", b"", {}, {})
 
 
 @dataclass(slots=True, eq=False)
-class Turn:
-    """Whose turn it is among the copies of one message id, and how many there are."""
+class CopyMessage(OutboundMessage):
+    """A copy, as the publisher takes it."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    copies: int = 0
+    copy: Copy = NO_COPY
+
+    @classmethod
+    def of(cls, copy: Copy, *, mandatory: bool = True) -> "CopyMessage":
+        to = Address(0, copy.exchange, copy.routing_key, "", mandatory=mandatory)
+        message_id = str(copy.properties.get("message_id") or "")
+        return cls(to, copy.body, message_id, 0, NO_LETTERHEAD, copy=copy)
 
 
-class BrokerCopier:
+class CopyEncoder(FrameEncoder):
+    """Encodes copies; a dead letter whose headers are too much for a frame goes without the largest foreign ones."""
+
+    def publish(self, message: OutboundMessage, pieces: list[Piece]) -> int:
+        if not isinstance(message, CopyMessage):
+            raise TypeError(f"{type(message).__name__} is no copy")
+        try:
+            return self.publish_with(message.to, of_copy(message.copy), message.body, pieces)
+        except FrameTooLarge as error:
+            lighter = lightened(message.copy, error.excess)
+            if lighter is None:
+                raise
+            return self.publish_with(message.to, of_copy(lighter), message.body, pieces)
+
+
+class Told:
+    """The receipt of one copy: a future."""
+
+    __slots__ = ("fate",)
+
+    def __init__(self) -> None:
+        self.fate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def confirmed(self, _: Sequence[OutboundMessage]) -> None:
+        if not self.fate.done():
+            self.fate.set_result(None)
+
+    def refused(self, _: OutboundMessage, refusal: PublishRefusal) -> None:
+        if not self.fate.done():
+            self.fate.set_exception(CopyRefused(refusal))
+
+    def lost(self, _: OutboundMessage) -> None:
+        """Published again by the next generation."""
+
+
+class Unheeded:
+    """The receipt of a probe: only that there is a confirm matters, and the watchers see to that."""
+
+    def confirmed(self, _: Sequence[OutboundMessage]) -> None: ...
+    def refused(self, _: OutboundMessage, refusal: PublishRefusal) -> None: ...
+    def lost(self, _: OutboundMessage) -> None: ...
+
+
+class BrokerCopier(BatchingPublisher):
     """The copier port. What a lost connection leaves open is published again: a copy may arrive twice, never not."""
 
-    def __init__(self, blocked: Callable[[], bool]) -> None:
-        """`blocked` tells whether the broker has said that it takes nothing for now."""
-        self._blocked = blocked
-        self._channel: Underlay | None = None
-        self._generation: Generation | None = None
-        self._attached = asyncio.Event()
-        self._detached = asyncio.Event()
-        self._turns: dict[str, Turn] = {}
+    new_encoder: ClassVar[type[FrameEncoder]] = CopyEncoder
 
-    async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
-        """Publish through this connection from now on."""
-        _, self._channel, _ = await open_channel(connection, generation, "copying channel")
-        self._generation = generation
-        self._detached.clear()
-        self._attached.set()
+    def __init__(self) -> None:
+        super().__init__(())
+        self._pipe = Pipe(self, CHANNEL_INDEX)
+        self._pipes = [self._pipe]
+        self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
 
-    def detach(self) -> None:
-        """The generation has ended."""
-        self._attached.clear()
-        self._detached.set()
-        self._channel = self._generation = None
-
-    async def copy(self, copy: Copy) -> None:
-        """Return when the copy is confirmed; see the port. Copies of one message id go one after the other."""
-        message_id = str(copy.properties.get("message_id") or "")
-        if not message_id:
-            return await self._until_told(copy)
-        async with self._turn(message_id):
-            return await self._until_told(copy)
-
-    @asynccontextmanager
-    async def _turn(self, message_id: str) -> AsyncIterator[None]:
-        turn = self._turns.setdefault(message_id, Turn())
-        turn.copies += 1
+    async def copy(self, copy: Copy, *, alone: bool = False) -> None:
+        """Return when the copy is confirmed; see the port."""
+        told, message = Told(), CopyMessage.of(copy)
+        self.publish([message], told, alone=alone)
         try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.copies -= 1
-            if not turn.copies:
-                del self._turns[message_id]
+            await told.fate
+        except asyncio.CancelledError:
+            self.withdraw(message)
+            raise
 
     async def probe(self) -> None:
         """A publish that reaches no queue: it is confirmed if the broker still takes anything from this connection."""
-        if self._channel is not None:
-            await self._confirmed(self._channel.basic_publish(b"", routing_key=PROBE_KEY, mandatory=False), "probing")
-
-    async def _confirmed(self, published: Coroutine[Any, Any, object], what: str) -> None:
-        """Wait for a confirm, for CONFIRM_S at the most, not counting any time in which the broker is blocked."""
-        await patiently(published, what, CONFIRM_S, self._blocked)
-
-    async def _until_told(self, copy: Copy) -> None:
-        while True:
-            await self._attached.wait()
-            channel, generation = self._channel, self._generation
-            if channel is None or generation is None:
-                continue
-            try:
-                return await self._publish(channel, copy)
-            except BrokerTrouble as trouble:
-                generation.end(str(trouble))
-                while self._generation is generation:
-                    await self._detached.wait()
-
-    async def _publish(self, channel: Underlay, copy: Copy) -> None:
-        try:
-            published = channel.basic_publish(
-                copy.body,
-                exchange=copy.exchange,
-                routing_key=copy.routing_key,
-                properties=of_copy(copy.properties, copy.headers),
-                mandatory=True,
-            )
-            await self._confirmed(self._told(published), f"copying to {copy.exchange or copy.routing_key}")
-        except (TypeError, ValueError, OverflowError, struct.error) as error:
-            raise CopyRefused(f"it cannot be written as AMQP: {error}") from None
-
-    @staticmethod
-    async def _told(published: Coroutine[Any, Any, object]) -> None:
-        try:
-            await published
-        except PublishError as error:
-            raise CopyRefused("no queue takes it") from error
-        except DeliveryError as error:
-            raise CopyRefused(f"the broker refused it: {describe(error)}") from error
+        if not self.unconfirmed:
+            void = CopyMessage.of(Copy("", PROBE_KEY, b"", {}, {}), mandatory=False)
+            self.publish([void], Unheeded())

@@ -6,17 +6,25 @@ What flies when the connection goes is refused, not published again: its sender 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 import aio_pika
 
 from bridge.core.outbound import OutboundMessage
-from bridge.edges.rabbitmq.batching import UNROUTED, BatchingPublisher, Pipe
+from bridge.core.refusal import LOST, PublishRefusal, RefusalKind
+from bridge.core.webhook import may_be_left_out
+from bridge.edges.rabbitmq.batching import BatchingPublisher
+from bridge.edges.rabbitmq.frames import FrameEncoder, FrameTooLarge, Piece
 from bridge.edges.rabbitmq.generation import Generation
+from bridge.edges.rabbitmq.pipe import Pipe
+from bridge.edges.rabbitmq.properties import without_largest
 from bridge.flow.ports import NotTaken
 
 CONFIRM_S = 10.0
 CHANNEL_INDEX = 900
 """Beyond those of the outbounds, which count from 0; RabbitMQ allows 2047 channels a connection."""
+ALONE_INDEX = 901
 
 
 class Waiter:
@@ -31,22 +39,37 @@ class Waiter:
         if not self.told.done():
             self.told.set_result(None)
 
-    def refused(self, _: OutboundMessage, error: str) -> None:
+    def refused(self, _: OutboundMessage, refusal: PublishRefusal) -> None:
         if not self.told.done():
-            self.told.set_exception(NotTaken(error, unrouted=error == UNROUTED))
+            self.told.set_exception(NotTaken(refusal.error, unrouted=refusal.kind is RefusalKind.UNROUTED))
 
     def lost(self, _: OutboundMessage) -> None:
         """Told by `refused` in the same moment."""
 
 
+class WebhookEncoder(FrameEncoder):
+    """Encodes webhooks; one whose headers are too much for a frame goes without the largest of its sender's."""
+
+    def publish(self, message: OutboundMessage, pieces: list[Piece]) -> int:
+        try:
+            return super().publish(message, pieces)
+        except FrameTooLarge as error:
+            headers = message.own_headers
+            kept, _ = without_largest(headers, may_be_left_out(headers), error.excess)
+            return super().publish(replace(message, own_headers=kept), pieces)
+
+
 class BrokerEntrance(BatchingPublisher):
     """The entrance port, on a channel of its own; mandatory messages that no queue takes are refused."""
+
+    new_encoder: ClassVar[type[FrameEncoder]] = WebhookEncoder
 
     def __init__(self, blocked: Callable[[], bool]) -> None:
         """`blocked` tells whether the broker has said that it takes nothing for now."""
         super().__init__(())
         self._pipe = Pipe(self, CHANNEL_INDEX)
         self._pipes = [self._pipe]
+        self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
         self._is_blocked = blocked
         self._attached = False
         self._expected: deque[tuple[float, asyncio.Future[None]]] = deque()
@@ -63,7 +86,8 @@ class BrokerEntrance(BatchingPublisher):
         super().detach()
         waiting = list(self._pipe.waiting)
         self._pipe.waiting.clear()
-        self.settled(waiting, "the connection to the broker was lost", set())
+        self._pipe.suspects = 0
+        self.settled(waiting, LOST, set())
 
     async def enqueue(self, message: OutboundMessage) -> None:
         """See the port."""

@@ -4,6 +4,9 @@
     header (properties)             what a stream's messages share is encoded once; the rest is appended
     body                            as it is, split where it is larger than a frame
 
+Method and header are one frame each, whatever the broker's `frame_max` (4096 bytes at the least): what does not fit is
+not written at all, since the broker would close the whole connection over it (501).
+
 pamqp's encoding is the reference: a property test decodes these frames with it and compares. (AMQP 0-9-1, 2.3.5, 4.2.6)
 """
 
@@ -13,6 +16,8 @@ from functools import lru_cache
 from typing import Any
 
 from pamqp import encode
+from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 
 from bridge.core.outbound import Address, Letterhead, OutboundMessage
 
@@ -39,6 +44,14 @@ _SHORT = struct.Struct("B")
 Piece = bytes | memoryview
 
 
+class FrameTooLarge(ValueError):
+    """The properties of a message do not fit into a frame; it is one of UNWRITABLE."""
+
+    def __init__(self, length: int, most: int) -> None:
+        super().__init__(f"its properties and headers take {length} bytes, a frame of this connection {most}")
+        self.excess = length - most
+
+
 class FrameEncoder:
     """Encodes for one channel. `frame_max` is the negotiated size of a frame in bytes, framing included."""
 
@@ -62,6 +75,8 @@ class FrameEncoder:
         message_id = message.message_id.encode()
         table += len(own)
         length += shared_length + len(own) + len(message_id)
+        if length > self._most_content:
+            raise FrameTooLarge(length, self._most_content)
         pieces += (
             method,
             _HEADER.pack(2, channel, length, 60, 0, size, FLAGS, _CONTENT_TYPE, table),
@@ -79,6 +94,16 @@ class FrameEncoder:
         elif size:
             pieces += self._split(body)
         return length + size
+
+    def publish_with(self, to: Address, properties: Basic.Properties, body: bytes, pieces: list[Piece]) -> int:
+        """The same for any properties, encoded by pamqp: for what is published seldom."""
+        method, *_ = self._addresses.get(to) or self._address(to)
+        header = ContentHeader(body_size=len(body), properties=properties).marshal()
+        if len(header) > self._most_content:
+            raise FrameTooLarge(len(header), self._most_content)
+        pieces += (method, _FRAME.pack(2, self._channel, len(header)), header, END)
+        pieces += self._split(body)
+        return len(header) + len(body)
 
     def _split(self, body: bytes) -> Iterator[Piece]:
         view, most = memoryview(body), self._most_content

@@ -7,7 +7,8 @@ writes floats in 32 bits, cuts long names, and knows no bytes; the rest becomes 
 import hashlib
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +16,16 @@ from aiormq.abc import DeliveredMessage
 from pamqp import encode
 from pamqp.commands import Basic
 
+from bridge.core.dead_letter import TRUNCATED, Copy
 from bridge.core.incoming import Incoming
 from bridge.core.outbound import APP_ID, JSON, OutboundMessage
 from bridge.edges.rabbitmq.tolerance import Unreadable
 
 PERSISTENT = 2
-MOST_HEADER_BYTES = 100_000
-"""A content header must fit into one frame of 131,072 bytes, or the broker closes the connection (501)."""
+MOST_LEFT_OUT_BYTES = 200
+"""Bytes of the header that names what was left out."""
+MARKS_BYTES = 300
+"""Bytes at the most of both headers that say that something was left out."""
 
 _NAMES = {
     "content_type": "content_type",
@@ -71,37 +75,50 @@ def of_outbound(message: OutboundMessage) -> Basic.Properties:
     )
 
 
-def of_copy(properties: Mapping[str, Any], headers: Mapping[str, Any]) -> Basic.Properties:
+def of_copy(copy: Copy) -> Basic.Properties:
     """The properties of a copy: the original's, persistent, with headers that can be written."""
-    named = {_NAMES[name]: _text(value) for name, value in properties.items() if name in _NAMES}
+    named = {_NAMES[name]: _text(value) for name, value in copy.properties.items() if name in _NAMES}
     if not isinstance(named.get("timestamp"), datetime):
         named.pop("timestamp", None)
-    return Basic.Properties(**{**named, "headers": writable(headers), "delivery_mode": PERSISTENT})
+    return Basic.Properties(**{**named, "headers": writable(copy.headers), "delivery_mode": PERSISTENT})
 
 
 def writable(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Headers that the broker takes: the largest foreign ones are left out, and named, where all are too many."""
-    kept = {_name(name): _header(value) for name, value in headers.items()}
-    sizes = {name: _size({name: value}) for name, value in kept.items()}
-    too_many, left_out = sum(sizes.values()) - MOST_HEADER_BYTES, []
-    for name in sorted(kept, key=lambda name: (name.startswith("x-bridge-"), -sizes[name])):
-        if too_many <= 0:
+    """Headers that AMQP and pamqp can say: long names cut, odd values as text."""
+    return {_name(name): _header(value) for name, value in headers.items()}
+
+
+def lightened(copy: Copy, excess: int) -> Copy | None:
+    """The copy without its largest foreign headers, `excess` bytes lighter where they are so much; they are named.
+
+    None where it has none that may be left out.
+    """
+    if not copy.foreign:
+        return None
+    kept, left_out = without_largest(copy.headers, copy.foreign, excess + MARKS_BYTES)
+    named = ", ".join(left_out).encode()[:MOST_LEFT_OUT_BYTES].decode("utf-8", "ignore")
+    marks = {TRUNCATED: "headers", "x-bridge-headers-left-out": named}
+    return replace(copy, headers={**kept, **marks}, foreign=copy.foreign & kept.keys())
+
+
+def without_largest(
+    headers: Mapping[str, Any], foreign: Collection[str], excess: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Headers without the largest of the foreign ones, `excess` bytes of them at the least; and the names of those."""
+    kept, left_out = dict(headers), []
+    sizes = {name: len(encode.field_table(writable({name: headers[name]}))) - 4 for name in foreign}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        if excess <= 0:
             break
-        too_many -= sizes[name]
+        excess -= sizes[name]
         left_out.append(name)
         del kept[name]
-    if left_out:
-        kept["x-bridge-headers-left-out"] = ", ".join(left_out)[:1000]
-    return kept
+    return kept, left_out
 
 
 def _text(value: Any) -> Any:
     """A property's value; a mark for unreadable bytes is longer than they were, so cut to a short string's length."""
     return value.encode()[:255].decode("utf-8", "ignore") if isinstance(value, Unreadable) else value
-
-
-def _size(headers: Mapping[str, Any]) -> int:
-    return len(encode.field_table(dict(headers)))
 
 
 def _name(name: str) -> str:

@@ -61,7 +61,8 @@ class Watch:
         oldest_s, waited_s = None, 0.0
         while waited_s < SLOWEST_CONFIRM_S:
             await asyncio.sleep(TICK_S)
-            before_s, oldest_s = oldest_s, self._publisher.oldest_s()
+            both_s = (self._publisher.oldest_s(), self._copier.oldest_s())
+            before_s, oldest_s = oldest_s, min([since_s for since_s in both_s if since_s is not None], default=None)
             still = oldest_s is not None and oldest_s == before_s and not self._publisher.blocked
             waited_s = waited_s + TICK_S if still else 0.0
         self._generation.end(f"no confirm for {SLOWEST_CONFIRM_S:g} s")
