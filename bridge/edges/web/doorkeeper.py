@@ -55,6 +55,7 @@ class Doorkeeper:
         if connection in self._silent_since_s:
             self._silent_since_s[connection] = None
             self._silent_since_s.move_to_end(connection)
+        connection.heard(payload)
         return self._make_request(message, payload, connection, *more)
 
     def _admitted(self) -> asyncio.Protocol:
