@@ -40,7 +40,7 @@ def _structured(envelope: Any) -> CloudEvent:
         raise InvalidEvent("a structured CloudEvent is a JSON object")
     event_id = _id(envelope)
     if "data_base64" in envelope:
-        return CloudEvent(event_id, _json(_decoded(envelope["data_base64"], event_id), event_id))
+        return CloudEvent(event_id, _json(decoded(envelope["data_base64"], event_id), event_id))
     return CloudEvent(event_id, envelope.get("data"))
 
 
@@ -64,7 +64,8 @@ def _attributes(headers: Headers) -> dict[str, Any]:
     }
 
 
-def _decoded(text: Any, event_id: str | None) -> bytes:
+def decoded(text: Any, event_id: str | None) -> bytes:
+    """The bytes of a `data_base64`. Raises InvalidEvent."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError):

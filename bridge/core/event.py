@@ -15,7 +15,7 @@ import orjson
 from bridge.core import cloudevents, tags
 from bridge.core.channel import CHANNELS
 from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import SOURCE, Incoming
+from bridge.core.incoming import PLAIN_ENCODINGS, SOURCE, Incoming
 
 HEX24 = re.compile(r"[a-f0-9]{24}")
 VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -70,7 +70,7 @@ def read_event(incoming: Incoming, max_bytes: int) -> Event:
             f"the body has {len(incoming.body)} bytes, at most {max_bytes} are taken", usable_id(incoming.message_id)
         )
     encoding = incoming.properties.get("content_encoding")
-    if encoding and str(encoding).lower() not in ("utf-8", "utf8", "identity"):
+    if encoding and str(encoding).strip().lower() not in PLAIN_ENCODINGS:
         raise InvalidEvent(
             f"content encoding {encoding!r:.40} is not understood: send plain UTF-8", usable_id(incoming.message_id)
         )

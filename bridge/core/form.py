@@ -1,5 +1,6 @@
 """Bodies of the type `application/x-www-form-urlencoded` (url.spec.whatwg.org, section 5.1)."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -19,17 +20,37 @@ def fields(body: bytes) -> list[tuple[str, str]]:
     return [(_decoded(name), _decoded(value)) for name, _, value in (pair.partition(b"=") for pair in pairs)]
 
 
-def value(body: bytes) -> Any:
-    """The form as a JSON value: an object of its fields; a lone `payload` that is JSON is taken for the whole."""
+def as_json(body: bytes) -> tuple[bytes, Any]:
+    """The form as JSON, in bytes and as a value: an object of its fields.
+
+    A lone `payload` that is JSON is taken for the whole, as it was written. Raises ValueError as `fields` does, and for
+    a payload that is meant as JSON and cannot be read.
+    """
     found: dict[str, list[str]] = {}
     for name, text in fields(body):
         found.setdefault(name, []).append(text)
-    if found.keys() == {"payload"} and len(found["payload"]) == 1:
+    payload = found["payload"][0] if found.keys() == {"payload"} and len(found["payload"]) == 1 else None
+    if payload is not None:
         try:
-            return orjson.loads(found["payload"][0])
+            return payload.encode(), orjson.loads(payload)
         except orjson.JSONDecodeError:
-            pass
-    return {name: _one_or_all(texts) for name, texts in found.items()}
+            if _is_meant_as_json(payload):
+                raise
+    value = {name: _one_or_all(texts) for name, texts in found.items()}
+    return orjson.dumps(value), value
+
+
+def _is_meant_as_json(text: str) -> bool:
+    """A text that begins as an object does, or that only a stricter reader refuses: half a surrogate pair, NaN."""
+    if text.lstrip().startswith("{"):
+        return True
+    try:
+        json.loads(text, parse_int=str)
+    except ValueError:
+        return False
+    except RecursionError:
+        pass
+    return True
 
 
 def _one_or_all(texts: Sequence[str]) -> Any:

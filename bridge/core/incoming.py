@@ -19,6 +19,9 @@ REPLAY = "x-bridge-replay"
 # The webhook's name, on what came in by one.
 SOURCE = "x-bridge-source"
 
+PLAIN_ENCODINGS = frozenset({"", "identity", "utf-8", "utf8"})
+"""Content encodings that change nothing. UTF-8 is none, but some senders say it there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:

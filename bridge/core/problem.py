@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import orjson
 
 CONTENT_TYPE = "application/problem+json"
+JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 RETRY_S = 5
 TITLES = {
     400: "Bad Request",
@@ -57,16 +58,21 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a webhook is answered that is not refused."""
+    """What a webhook is answered that is not refused; `content_type` is the body's."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = JSON
 
 
-def taken(event_id: str) -> Answer:
+TAKEN = {"twilio": Answer(200, b"<Response/>", content_type="text/xml"), "slack": Answer(200, b"", content_type=TEXT)}
+"""Senders that act upon an answer: Twilio takes it for instructions (TwiML), Slack for a message to whoever asked."""
+
+
+def taken(scheme: str, event_id: str) -> Answer:
     """The broker has it, or had it before."""
-    return Answer(202, orjson.dumps({"id": event_id}))
+    return TAKEN.get(scheme) or Answer(202, orjson.dumps({"id": event_id}))
 
 
 def malformed(*, too_long: bool) -> Refusal:
@@ -104,19 +110,23 @@ def broken_off() -> Refusal:
     return Refusal(400, "broken-off", "The body did not arrive as a whole.")
 
 
-def not_verified(needs: str, kind: str) -> Refusal:
-    """The same words whatever was wrong: `kind` is not among them."""
+def not_verified(needs: str, kind: str, challenge: str) -> Refusal:
+    """The same words whatever was wrong: `kind` is not among them. `challenge` as in RFC 9110, section 11.6.1."""
     return Refusal(
         401,
         kind,
         f"The request does not verify. Needed: {needs}; made over the bytes as they are sent, "
         "with a secret that is active here, and at a time close to this server's.",
-        {"WWW-Authenticate": 'Webhook realm="webhooks"'},
+        {"WWW-Authenticate": challenge},
     )
 
 
 def not_json(error: str) -> Refusal:
     return Refusal(400, "not-json", f"The body is not JSON in UTF-8: {error}")
+
+
+def not_text(error: str) -> Refusal:
+    return Refusal(400, "not-text", f"Not understood: {error}.")
 
 
 def not_an_event(error: str) -> Refusal:

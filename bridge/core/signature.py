@@ -1,6 +1,7 @@
 """What every webhook scheme is made of: headers as bytes, a time window, and comparisons in constant time.
 
-Whatever is missing, there twice, or not of its form fails closed. Nothing here looks into the body.
+Whatever is missing, there twice, or not of its form fails closed. Nothing here looks into the body. Hexadecimal digits
+may be of either case, since both say the same: who compares them lowers what was given.
 """
 
 import base64
@@ -129,13 +130,21 @@ def in_base64(digest: bytes) -> bytes:
 def check_signature(
     keys: Keys, algorithm: str, signed: bytes, form: Callable[[bytes], bytes], candidates: Iterable[bytes]
 ) -> None:
-    """Refuse unless a candidate is the signature by one of the keys. Every pair is compared, whatever came before."""
+    """Refuse unless a candidate is the signature by one of the keys."""
+    check_signatures(keys, algorithm, (signed,), form, candidates)
+
+
+def check_signatures(
+    keys: Keys, algorithm: str, signed: Sequence[bytes], form: Callable[[bytes], bytes], candidates: Iterable[bytes]
+) -> None:
+    """Refuse unless a candidate is the signature of one of the texts. All are compared, whatever came before."""
     given = list(candidates)[:MOST_CANDIDATES]
     found = False
     for key in keys:
-        expected = form(hmac.digest(key, signed, algorithm))
-        for candidate in given:
-            found |= hmac.compare_digest(expected, candidate)
+        for text in signed:
+            expected = form(hmac.digest(key, text, algorithm))
+            for candidate in given:
+                found |= hmac.compare_digest(expected, candidate)
     if not found:
         raise Unverified(Reason.MISMATCH)
 

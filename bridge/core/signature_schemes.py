@@ -1,7 +1,7 @@
 """The webhook schemes, as a table: how a request is verified, how one is signed, and what is known of the sender.
 
     scheme              signs                          by                          time    own id
-    standard-webhooks   {id}.{time}.{body}             HMAC-SHA256, base64         yes     webhook-id (signed)
+    standard-webhooks   {id}.{time}.{body}             HMAC-SHA256, base64         yes     webhook-id, svix-id (signed)
     amigo               v1:{time in ms}:{body}         HMAC-SHA256, hex            yes     x-amigo-idempotent-key
     github              {body}                         HMAC-SHA256, hex            no      x-github-delivery
     stripe              {time}.{body}                  HMAC-SHA256, hex            yes     `id` of the body
@@ -14,7 +14,8 @@
 
 Sources: standardwebhooks.com (spec, 1.0.0); amigo API contract, section 5; docs.github.com ("Validating webhook
 deliveries"); docs.stripe.com/webhooks ("Verify manually"); shopify.dev ("Validate the origin"); docs.slack.dev
-("Verifying requests from Slack"); twilio.com/docs/usage/webhooks/webhooks-security.
+("Verifying requests from Slack"); twilio.com/docs/usage/webhooks/webhooks-security; docs.svix.com ("Verify manually").
+Where a scheme has no id of its own, a CloudEvent's is it.
 """
 
 import base64
@@ -24,6 +25,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bridge.core import form
 from bridge.core.signature import (
@@ -35,6 +37,7 @@ from bridge.core.signature import (
     Unverified,
     check_secret,
     check_signature,
+    check_signatures,
     check_time,
     in_base64,
     in_hex,
@@ -47,6 +50,10 @@ AMIGO_KEY, AMIGO_STAMP, AMIGO_SIGNATURE = (
     "x-amigo-request-timestamp",
     "x-amigo-request-signature",
 )
+STANDARD_NAMES = ("webhook-id", "webhook-timestamp", "webhook-signature")
+SVIX_NAMES = ("svix-id", "svix-timestamp", "svix-signature")
+PORTS = {"http": 80, "https": 443}
+_ADDRESS = re.compile(r"(?P<host>(?P<scheme>https?)://[^/?#]*?)(?::(?P<port>[0-9]*))?(?P<path>[/?#].*)?", re.IGNORECASE)
 _HEX64 = re.compile(rb"[0-9a-f]{64}")
 _BETWEEN = re.compile(rb"[,; ]+")
 _PLACES = re.compile(r"(\{body\}|\{timestamp\}|\{id\})")
@@ -72,18 +79,19 @@ Sign = Callable[[Source, Signing], dict[str, str]]
 class Scheme:
     """`verify` raises Unverified, and returns the signed time where there is one.
 
-    `id_header` and `id_field` (of the JSON body) are where the sender's own id is; `id_signed` says that it is signed.
-    `needs` is told to those who fail.
+    `id_headers` (the first that is there) and `id_field` (of the JSON body) are where the sender's own id is;
+    `id_signed` says that it is signed. `needs` is told to those who fail, and `challenge` is their WWW-Authenticate.
     """
 
     verify: Verify
     sign: Sign
     needs: str
-    id_header: str | None = None
+    id_headers: tuple[str, ...] = ()
     id_field: str | None = None
     id_signed: bool = False
     forms: bool = False
     keyed: bool = True
+    challenge: str = 'Webhook realm="webhooks"'
 
 
 def verify(source: Source, keys: Keys, request: Request, now_s: float) -> str | None:
@@ -100,7 +108,10 @@ def verify(source: Source, keys: Keys, request: Request, now_s: float) -> str | 
 
 
 def _signs_id(source: Source) -> bool:
-    """Where another header is configured for the id, the signature does not cover it."""
+    """Where another header is configured for the id, the signature does not cover it.
+
+    Nor is it sure to cover an id in the body: where the body has none, an unsigned header of a CloudEvent is it.
+    """
     return source.id_header is None and (SCHEMES[source.scheme].id_signed or "{id}" in source.hmac.payload)
 
 
@@ -123,8 +134,10 @@ def key_of(scheme: str, secret: str) -> bytes:
 
 
 def _standard(source: Source, keys: Keys, request: Request, now_s: float) -> str:
-    id_, stamp = one(request, "webhook-id"), one(request, "webhook-timestamp")
-    given = one(request, "webhook-signature").split(b" ")
+    """Svix's own names are read only where none of the standard's is there: two sets are never mixed."""
+    names = STANDARD_NAMES if any(name in request.headers for name in STANDARD_NAMES) else SVIX_NAMES
+    id_, stamp, signature = (one(request, name) for name in names)
+    given = signature.split(b" ")
     if b"." in id_:
         raise Unverified(Reason.MALFORMED)  # the dots are what keeps the three parts apart
     check_time(stamp, 1, source.tolerance_s, now_s)
@@ -148,7 +161,7 @@ def _amigo(source: Source, keys: Keys, request: Request, now_s: float) -> str:
     if not any(given):
         raise Unverified(Reason.MISSING)
     check_time(stamp, UNITS["ms"], source.tolerance_s, now_s)
-    parts = (part.removeprefix(b"v1=") for value in given for part in _BETWEEN.split(raw(value)))
+    parts = (part.removeprefix(b"v1=") for value in given for part in _BETWEEN.split(raw(value).lower()))
     candidates = (part for part in parts if _HEX64.fullmatch(part))
     check_signature(keys, "sha256", b"v1:%b:%b" % (stamp, request.body), in_hex, candidates)
     return stamp.decode()
@@ -161,7 +174,7 @@ def _sign_amigo(_: Source, told: Signing) -> dict[str, str]:
 
 
 def _github(_: Source, keys: Keys, request: Request, __: float) -> None:
-    given = one(request, "x-hub-signature-256")
+    given = one(request, "x-hub-signature-256").lower()
     check_signature(keys, "sha256", request.body, lambda digest: b"sha256=" + in_hex(digest), (given,))
 
 
@@ -176,7 +189,7 @@ def _stripe(source: Source, keys: Keys, request: Request, now_s: float) -> str:
     if len(stamps) != 1:
         raise Unverified(Reason.REPEATED if stamps else Reason.MISSING)
     check_time(stamps[0], 1, source.tolerance_s, now_s)
-    candidates = (value for name, _, value in items if name == b"v1")
+    candidates = (value.lower() for name, _, value in items if name == b"v1")
     check_signature(keys, "sha256", stamps[0] + b"." + request.body, in_hex, candidates)
     return stamps[0].decode()
 
@@ -196,7 +209,7 @@ def _sign_shopify(_: Source, told: Signing) -> dict[str, str]:
 
 
 def _slack(source: Source, keys: Keys, request: Request, now_s: float) -> str:
-    stamp, given = one(request, "x-slack-request-timestamp"), one(request, "x-slack-signature")
+    stamp, given = one(request, "x-slack-request-timestamp"), one(request, "x-slack-signature").lower()
     check_time(stamp, 1, source.tolerance_s, now_s)
     signed = b"v0:%b:%b" % (stamp, request.body)
     check_signature(keys, "sha256", signed, lambda digest: b"v0=" + in_hex(digest), (given,))
@@ -211,16 +224,28 @@ def _sign_slack(_: Source, told: Signing) -> dict[str, str]:
 def _twilio(source: Source, keys: Keys, request: Request, _: float) -> None:
     """A form is signed field by field; any other body by its SHA-256 in the query of the signed address."""
     given = one(request, "x-twilio-signature")
-    address = f"{source.url}?{request.query}" if request.query else str(source.url)
     digest = dict(item.partition("=")[::2] for item in request.query.split("&")).get("bodySHA256")
-    if digest is not None and not hmac.compare_digest(raw(digest), in_hex(hashlib.sha256(request.body).digest())):
-        raise Unverified(Reason.MISMATCH)
-    signed = raw(address)
+    if digest is not None:
+        expected = in_hex(hashlib.sha256(request.body).digest())
+        if not hmac.compare_digest(raw(digest).lower(), expected):
+            raise Unverified(Reason.MISMATCH)
+    after = raw(f"?{request.query}" if request.query else "")
     if request.content_type == form.CONTENT_TYPE:
-        signed += _twilio_fields(request.body)
+        after += _twilio_fields(request.body)
     elif digest is None:
         raise Unverified(Reason.MISSING)
-    check_signature(keys, "sha1", signed, in_base64, (given,))
+    signed = [raw(address) + after for address in _twilio_addresses(str(source.url))]
+    check_signatures(keys, "sha1", signed, in_base64, (given,))
+
+
+@lru_cache
+def _twilio_addresses(url: str) -> tuple[str, str]:
+    """The address without a port and with one: either may be signed (Twilio's own libraries try both)."""
+    found = _ADDRESS.fullmatch(url)
+    if found is None:
+        raise ValueError(f"not an address: {url}")
+    host, path, port = found["host"], found["path"] or "", found["port"] or PORTS[found["scheme"].lower()]
+    return f"{host}{path}", f"{host}:{port}{path}"
 
 
 def _twilio_fields(body: bytes) -> bytes:
@@ -240,12 +265,14 @@ def _sign_twilio(source: Source, told: Signing) -> dict[str, str]:
 
 def _hmac(source: Source, keys: Keys, request: Request, now_s: float) -> str | None:
     own = source.hmac
-    given = one(request, own.header.lower())
+    given, prefix = one(request, own.header.lower()), own.prefix.encode()
+    if own.encoding == "hex":
+        given, prefix = given.lower(), prefix.lower()
     stamp = one(request, own.timestamp_header.lower()) if own.timestamp_header else b""
     id_ = one(request, own.id_header.lower()) if own.id_header else b""
     if own.timestamp_header:
         check_time(stamp, UNITS[own.timestamp_unit], source.tolerance_s, now_s)
-    prefix, encoded = own.prefix.encode(), _FORMS[own.encoding]
+    encoded = _FORMS[own.encoding]
     signed = _filled(own, request.body, stamp, id_)
     check_signature(keys, own.algorithm, signed, lambda digest: prefix + encoded(digest), (given,))
     return stamp.decode() if stamp else None
@@ -304,25 +331,32 @@ SCHEMES: Mapping[str, Scheme] = {
     "standard-webhooks": Scheme(
         _standard,
         _sign_standard,
-        "webhook-id, webhook-timestamp and webhook-signature",
-        id_header="webhook-id",
+        f"{', '.join(STANDARD_NAMES)}, or {', '.join(SVIX_NAMES)}",
+        id_headers=(STANDARD_NAMES[0], SVIX_NAMES[0]),
         id_signed=True,
     ),
-    "amigo": Scheme(_amigo, _sign_amigo, f"{AMIGO_KEY}, {AMIGO_STAMP} and {AMIGO_SIGNATURE}", id_header=AMIGO_KEY),
-    "github": Scheme(_github, _sign_github, "X-Hub-Signature-256", id_header="x-github-delivery", forms=True),
-    "stripe": Scheme(_stripe, _sign_stripe, "Stripe-Signature", id_field="id", id_signed=True),
-    "shopify": Scheme(_shopify, _sign_shopify, "X-Shopify-Hmac-Sha256", id_header="x-shopify-webhook-id"),
+    "amigo": Scheme(_amigo, _sign_amigo, f"{AMIGO_KEY}, {AMIGO_STAMP} and {AMIGO_SIGNATURE}", id_headers=(AMIGO_KEY,)),
+    "github": Scheme(_github, _sign_github, "X-Hub-Signature-256", id_headers=("x-github-delivery",), forms=True),
+    "stripe": Scheme(_stripe, _sign_stripe, "Stripe-Signature", id_field="id"),
+    "shopify": Scheme(_shopify, _sign_shopify, "X-Shopify-Hmac-Sha256", id_headers=("x-shopify-webhook-id",)),
     "slack": Scheme(
         _slack,
         _sign_slack,
         "X-Slack-Request-Timestamp and X-Slack-Signature",
         id_field="event_id",
-        id_signed=True,
         forms=True,
     ),
-    "twilio": Scheme(_twilio, _sign_twilio, "X-Twilio-Signature", id_header="i-twilio-idempotency-token", forms=True),
+    "twilio": Scheme(
+        _twilio, _sign_twilio, "X-Twilio-Signature", id_headers=("i-twilio-idempotency-token",), forms=True
+    ),
     "hmac": Scheme(_hmac, _sign_hmac, "the configured headers", forms=True),
-    "bearer": Scheme(_bearer, _sign_bearer, "Authorization: Bearer", forms=True),
-    "basic": Scheme(_basic, _sign_basic, "Authorization: Basic", forms=True),
+    "bearer": Scheme(_bearer, _sign_bearer, "Authorization: Bearer", forms=True, challenge='Bearer realm="webhooks"'),
+    "basic": Scheme(
+        _basic,
+        _sign_basic,
+        "Authorization: Basic",
+        forms=True,
+        challenge='Basic realm="webhooks", charset="UTF-8"',
+    ),
     "none": Scheme(_none, _own_id, "nothing", forms=True, keyed=False),
 }

@@ -1,34 +1,38 @@
 """What a verified webhook becomes: an event for the inbound exchange, a platform event, or the answer to a handshake.
 
-Event id: `{name}:{the sender's own id, else the body's SHA-256}`, at most 200 bytes.
+Event id: `{name}:{the sender's own id, else the body's SHA-256}`, or its own SHA-256 if that has more than 200 bytes.
+A CloudEvent is taken out of its envelope here: what goes to the queue is its data, with its attributes as headers.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from bridge.core import form, problem
-from bridge.core.event import check_hooked
+from bridge.core import cloudevents_http, form, problem
+from bridge.core.cloudevents import STRUCTURED
+from bridge.core.cloudevents_http import HttpCloudEvent
+from bridge.core.event import LONGEST_ID, check_hooked
 from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import SOURCE
+from bridge.core.incoming import PLAIN_ENCODINGS, SOURCE
 from bridge.core.outbound import JSON, Address, Letterhead, OutboundMessage, RoutingKey, Stamp, Subject
 from bridge.core.problem import Answer
 from bridge.core.signature import Request, Source
 from bridge.core.signature_schemes import SCHEMES
 from bridge.core.topology import Inbound
 
-OWN_ID = re.compile(r"[\x21-\x7e]{1,128}")
 PLATFORM_TYPE = re.compile(r"[\x21-\x7e]{1,100}")
 PLATFORM_KEY = RoutingKey("platform.{type}")
 HEX24 = re.compile(r"[a-f0-9]{24}")
 MOST_HEADERS = 64
-LONGEST_HEADER = 1024
-LONGEST_NAME = 128
+LONGEST_HEADER_BYTES = 1024
+LONGEST_NAME_BYTES = 128
+MOST_HEADER_BYTES = 32 * 1024
+"""Of all that routes see, names and values."""
 HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "connection", "content-length"})
 HIDDEN_PARTS = ("signature", "hmac", "secret", "token")
 ACTING_PREFIXES = ("x-bridge-", "x-death", "x-delivery-", "x-first-death-", "x-delay", "x-forwarded-")
@@ -36,7 +40,10 @@ ACTING_PREFIXES = ("x-bridge-", "x-death", "x-delivery-", "x-first-death-", "x-d
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A verified webhook. A repeat of it has one of the `keys`; `body` is JSON in bytes, `data` its value."""
+    """A verified webhook. A repeat of it has one of the `keys`; `body` is JSON in bytes, `data` its value.
+
+    `time_s` is when it happened, in Unix seconds, where its sender says so.
+    """
 
     id: str
     source: str
@@ -44,6 +51,7 @@ class Webhook:
     data: Any
     headers: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
+    time_s: float | None = None
 
     @property
     def conversation_id(self) -> str | None:
@@ -54,24 +62,33 @@ class Webhook:
 
 def check_type(source: Source, request: Request) -> None:
     """Raises Refusal (415) for a body that would not be understood; asked before the body is read."""
-    if (request.header("content-encoding") or "identity").strip().lower() != "identity":
+    encodings = ",".join(request.headers.get("content-encoding", ())).lower().split(",")
+    if not {encoding.strip() for encoding in encodings} <= PLAIN_ENCODINGS:
         raise problem.not_understood("Compressed bodies are not taken: send them as they are signed.")
     forms = SCHEMES[source.scheme].forms
     kind = request.content_type
+    if kind.startswith(cloudevents_http.FAMILY) and not cloudevents_http.is_structured(request):
+        raise problem.not_understood(f"Send each CloudEvent by itself, as {STRUCTURED} or {JSON}.")
     if kind == JSON or kind.endswith("+json") or (forms and kind == form.CONTENT_TYPE):
         return
+    if not kind and cloudevents_http.is_binary(request):
+        return  # a CloudEvent need not have data
     raise problem.not_understood(f"Send {JSON}{f' or {form.CONTENT_TYPE}' if forms else ''}.")
 
 
 def read(source: Source, request: Request, stamp: str | None) -> Webhook:
-    """The webhook in a request that was verified; `stamp` is what the verification returned. Raises Refusal (400)."""
-    body, data = _json(request)
-    id_ = _own_id(source, request, data) or hashlib.sha256(request.body).hexdigest()
-    event_id = f"{source.name}:{id_}"
-    keys: tuple[str, ...] = (event_id,)
-    if stamp is not None:
-        keys = (event_id, f"{source.name}:{stamp}:{hashlib.sha256(request.body).hexdigest()}")
-    return Webhook(event_id, source.name, body, data, _shown(source, request), keys)
+    """The webhook in a request that was verified; `stamp` is what the verification returned.
+
+    Raises Refusal: 400 for what is no JSON or no text, 422 for a broken CloudEvent.
+    """
+    cloud = _cloud_event(source, request)
+    body, data = (cloud.body, cloud.data) if cloud is not None else _json(request)
+    digest = hashlib.sha256(request.body).hexdigest()
+    own = _own_id(source, request, None if cloudevents_http.is_structured(request) else data)
+    event_id = _event_id(source.name, own or (cloud and cloud.id) or digest)
+    keys = (event_id,) if stamp is None else (event_id, f"{source.name}:{stamp}:{digest}")
+    headers = _shown(source, request, cloud)
+    return Webhook(event_id, source.name, body, data, headers, keys, cloud.time_s if cloud is not None else None)
 
 
 def handshake(source: Source, request: Request, data: Any) -> Answer | None:
@@ -79,13 +96,18 @@ def handshake(source: Source, request: Request, data: Any) -> Answer | None:
     said = data if isinstance(data, dict) else {}
     if source.scheme == "slack" and said.get("type") == "url_verification" and isinstance(said.get("challenge"), str):
         return Answer(200, orjson.dumps({"challenge": said["challenge"]}))
+    if source.scheme == "slack" and said.get("ssl_check") == "1":
+        return Answer(200, b"", content_type=problem.TEXT)
     if source.scheme == "github" and request.header("x-github-event") == "ping":
         return Answer(200, orjson.dumps({"pong": True}))
     return None
 
 
 def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> OutboundMessage:
-    """The message for the inbound queue. Raises Refusal (422) where its reader could make nothing of it."""
+    """The message for the inbound queue. Raises Refusal (422) where its reader could make nothing of it.
+
+    Its time is when the event happened, if that is known and not in the future.
+    """
     if len(webhook.body) > inbound.max_bytes:
         raise problem.not_an_event(f"the event has {len(webhook.body)} bytes, at most {inbound.max_bytes} are taken")
     try:
@@ -95,7 +117,8 @@ def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> Outboun
     key = f"webhook.{webhook.source}" if inbound.exchange else inbound.queue
     headers = {**webhook.headers, SOURCE: webhook.source}
     to = _address(inbound.exchange, key)
-    return OutboundMessage(to, webhook.body, webhook.id, int(now_s), Letterhead(webhook.id), headers)
+    time_s = webhook.time_s if webhook.time_s is not None and 0 <= webhook.time_s < now_s else now_s
+    return OutboundMessage(to, webhook.body, webhook.id, int(time_s), Letterhead(webhook.id), headers)
 
 
 def may_be_left_out(headers: Mapping[str, Any]) -> list[str]:
@@ -110,7 +133,7 @@ def platform_stamp(stamp: Stamp) -> Stamp:
 
 def of_delivery(source: str, delivery_id: str, content: Mapping[str, Any]) -> Webhook:
     """The webhook of a row in the platform's delivery log, whose id is the idempotency key that was sent."""
-    return Webhook(f"{source}:{delivery_id}", source, orjson.dumps(content), content)
+    return Webhook(_event_id(source, delivery_id), source, orjson.dumps(content), content)
 
 
 def platform_messages(webhook: Webhook, stamp: Stamp, *, recovered: bool = False) -> list[OutboundMessage]:
@@ -139,42 +162,78 @@ def _json(request: Request) -> tuple[bytes, Any]:
     """The body as JSON, in bytes and as a value."""
     try:
         if request.content_type == form.CONTENT_TYPE:
-            data = form.value(request.body)
-            return orjson.dumps(data), data
+            return form.as_json(request.body)
         return request.body, orjson.loads(request.body)
     except (ValueError, RecursionError) as error:  # orjson's errors are ValueErrors, and so are those of UTF-8
         raise problem.not_json(str(error)) from None
 
 
+def _cloud_event(source: Source, request: Request) -> HttpCloudEvent | None:
+    """The CloudEvent in it; what the platform sends is passed on as it is."""
+    if is_platform(source):
+        return None
+    try:
+        return cloudevents_http.unwrap(request)
+    except InvalidEvent as error:
+        raise problem.not_an_event(str(error)) from None
+    except cloudevents_http.NotText as error:
+        raise problem.not_text(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise problem.not_json(str(error)) from None
+
+
+def _event_id(name: str, own: str) -> str:
+    """The id of a webhook's event. What is not printable, or no text at all, is in it by its digest."""
+    if not own.isprintable():
+        own = hashlib.sha256(own.encode("utf-8", "surrogatepass")).hexdigest()
+    whole = f"{name}:{own}".encode()
+    return whole.decode() if len(whole) <= LONGEST_ID else f"sha256:{hashlib.sha256(whole).hexdigest()}"
+
+
 def _own_id(source: Source, request: Request, data: Any) -> str | None:
-    """The sender's own id; one of odd characters or great length by its digest."""
+    """The sender's own id in a header, or in the body, where the scheme has one."""
     scheme = SCHEMES[source.scheme]
-    named = source.id_header or source.hmac.id_header or scheme.id_header
-    found = request.header(named.lower()) if named else None
+    named = source.id_header or source.hmac.id_header
+    found = next(filter(None, map(request.header, (named.lower(),) if named else scheme.id_headers)), None)
     if found is None and scheme.id_field and isinstance(data, dict):
         inner = data.get(scheme.id_field)
         found = inner if isinstance(inner, str) else None
-    if not found:
-        return None
-    if OWN_ID.fullmatch(found):
-        return found
-    return hashlib.sha256(found.encode("utf-8", "replace")).hexdigest()
+    return found
 
 
-def _shown(source: Source, request: Request) -> dict[str, str]:
-    """The headers that routes see: nothing secret, nothing that would act at the broker or in the bridge."""
+def _shown(source: Source, request: Request, cloud: HttpCloudEvent | None) -> dict[str, str]:
+    """The headers that routes see: nothing secret, nothing that would act at the broker or in the bridge.
+
+    Where there are too many bytes in all, the largest are left out; of those of one size the later name.
+    """
     found: dict[str, str] = {}
     signature = source.hmac.header.lower()
-    for name, values in request.headers.items():
+    for name, text in _texts(request, cloud):
         if not _may_be_shown(name) or name == signature or len(found) >= MOST_HEADERS:
             continue
-        text = values[0] if len(values) == 1 else ", ".join(values)
-        if len(text) <= LONGEST_HEADER:
-            found[name] = text if text.isascii() else text.encode("utf-8", "replace").decode()
+        shown = text if text.isascii() else text.encode("utf-8", "replace").decode()
+        if len(shown.encode()) <= LONGEST_HEADER_BYTES:
+            found[name] = shown
+    sizes = {name: len(name.encode()) + len(text.encode()) for name, text in found.items()}
+    too_many = sum(sizes.values()) - MOST_HEADER_BYTES
+    for name in sorted(sizes, key=lambda name: (sizes[name], name), reverse=True):
+        if too_many <= 0:
+            break
+        too_many -= sizes[name]
+        del found[name]
     return found
+
+
+def _texts(request: Request, cloud: HttpCloudEvent | None) -> Iterator[tuple[str, str]]:
+    """The headers as text, by lower-case name. A CloudEvent's attributes come first, and from nowhere else."""
+    own = cloud.headers if cloud is not None else {}
+    yield from own.items()
+    for name, values in request.headers.items():
+        if name not in own and not (cloud is not None and name.startswith(cloudevents_http.PREFIX)):
+            yield name, values[0] if len(values) == 1 else ", ".join(values)
 
 
 @lru_cache(maxsize=1000)
 def _may_be_shown(name: str) -> bool:
     hidden = name in HIDDEN or any(part in name for part in HIDDEN_PARTS)
-    return not hidden and not name.startswith(ACTING_PREFIXES) and len(name) <= LONGEST_NAME and name.isascii()
+    return not hidden and not name.startswith(ACTING_PREFIXES) and len(name) <= LONGEST_NAME_BYTES and name.isascii()

@@ -1,6 +1,7 @@
 """Webhooks in: verified, recognised, put on the queue, and answered 202 only once the broker has confirmed.
 
 admit (name, method, type) ▸ body ▸ verify ▸ parse ▸ rate ▸ handshake? repeat? ▸ publish ▸ confirm ▸ remember ▸ 202
+(or what the scheme's sender takes for it)
 """
 
 import asyncio
@@ -81,7 +82,8 @@ class Intake:
         try:
             stamp = verify(source, self._keyring.keys(source.name), request, now_s)
         except Unverified as error:
-            raise problem.not_verified(SCHEMES[source.scheme].needs, error.reason) from None
+            scheme = SCHEMES[source.scheme]
+            raise problem.not_verified(scheme.needs, error.reason, scheme.challenge) from None
         found = webhook.read(source, request, stamp)
         wait_s = self._buckets[source.name].take(now_s)
         if wait_s:
@@ -93,7 +95,7 @@ class Intake:
         known = self._repeats.find(found.keys, now_s) or await self._being_taken(found)
         event_id = known or await self._put(source, found)
         self._tally.webhooks[source.name, "repeat" if known else "taken"] += 1
-        return problem.taken(event_id)
+        return problem.taken(source.scheme, event_id)
 
     def refused(self, name: str, refusal: Refusal, client: str) -> None:
         """See the port."""

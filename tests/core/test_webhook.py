@@ -1,7 +1,9 @@
 """What a verified webhook becomes: ids, headers, bodies, platform events; and the small rules around it."""
 
+import hashlib
 import json
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -51,12 +53,31 @@ def test_the_senders_own_id_is_it(source: Source, asked: Request, expected: str)
     assert webhook.read(source, asked, None).id == expected
 
 
-@pytest.mark.parametrize("own", ["", "x" * 129, "a b", "é", "\udcff", "tab\t"])
-def test_an_odd_id_becomes_a_digest_and_none_the_bodys(own: str) -> None:
+@pytest.mark.parametrize("own", ["", "\udcff", "tab\t", "\x1b[31m"])
+def test_an_id_that_is_no_text_to_be_read_becomes_a_digest_and_none_the_bodys(own: str) -> None:
     found = webhook.read(GITHUB, request({"a": 1}, x_github_delivery=own), None)
     assert len(found.id) == len("git:") + 64
     without = webhook.read(GITHUB, request({"a": 1}), None)
     assert (found.id == without.id) is (own == "")
+
+
+def test_ids_that_differ_in_bytes_that_are_no_text_are_different() -> None:
+    first, second = (webhook.read(GITHUB, request({}, x_github_delivery=f"é{odd}"), None).id for odd in "\udcfe\udcff")
+    assert first != second
+
+
+@pytest.mark.parametrize("own", ["x" * 196, "é" * 98, "a b", "urn:uuid:1/2?3"])
+def test_an_id_is_taken_as_it_is_up_to_200_bytes_with_the_name(own: str) -> None:
+    assert webhook.read(GITHUB, request({}, x_github_delivery=own), None).id == f"git:{own}"
+
+
+@pytest.mark.parametrize("own", ["x" * 197, "é" * 98 + "x", "x" * 8000])
+def test_an_event_id_of_more_than_200_bytes_is_its_digest(own: str) -> None:
+    whole = f"git:{own}"
+    expected = f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"
+    assert webhook.read(GITHUB, request({}, x_github_delivery=own), None).id == expected
+    assert webhook.of_delivery("git", own, {}).id == expected
+    webhook.inbound_message(webhook.read(GITHUB, request({}, x_github_delivery=own), None), INBOUND, 0.0)
 
 
 def test_an_id_that_is_no_text_is_none() -> None:
@@ -111,11 +132,25 @@ def test_routes_see_headers_but_nothing_secret_and_nothing_that_acts() -> None:
     secret = ("authorization", "cookie", "x_api_key", "x_hub_signature_256", "x_shopify_hmac_sha256", "x_seal")
     acting = ("x_bridge_source", "x_bridge_attempt", "x_death", "x_delivery_count", "x_first_death_queue")
     hidden = dict.fromkeys((*secret, *acting, "x_gitlab_token", "x_forwarded_for"), "x")
-    asked = request({"a": 1}, x_shown="yes", x_odd="\udcffé", x_long="x" * 1025, **hidden)
+    long = {"x_long": "x" * 1025, "x_wide": "é" * 513, "x_" + "n" * 127: "x"}
+    asked = request({"a": 1}, x_shown="yes", x_odd="\udcffé", **long, **hidden)
     found = webhook.read(own, asked, None)
     assert found.headers == {"content-type": "application/json", "x-shown": "yes", "x-odd": "?é"}
     many = Request({f"x-{number}": ("v",) for number in range(1000)}, b"{}")
     assert len(webhook.read(own, many, None).headers) == webhook.MOST_HEADERS
+
+
+def test_what_routes_see_of_headers_is_counted_in_bytes_and_the_largest_go_first() -> None:
+    emoji = {f"x-{number:02}": ("😀" * 256,) for number in range(60)}
+    asked = Request({"content-type": JSON, "x-event": ("push",), **emoji}, b"{}")
+    found = webhook.read(GITHUB, asked, None).headers
+    assert sum(len(name) + len(text.encode()) for name, text in found.items()) <= webhook.MOST_HEADER_BYTES
+    assert found["x-event"] == "push"
+    assert list(found) == ["content-type", "x-event", *(f"x-{number:02}" for number in range(len(found) - 2))]
+    assert len(found) == 33
+    sizes = Request({"a": ("x" * 1000,), **{f"b{n:02}": ("x" * 990,) for n in range(33)}, "c": ("x" * 800,)}, b"{}")
+    assert "a" not in webhook.read(GITHUB, sizes, None).headers
+    assert "c" in webhook.read(GITHUB, sizes, None).headers
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"NaN", b'"\\ud800"', b"{} {}"])
@@ -187,11 +222,76 @@ def test_json_has_many_names_and_forms_are_not_for_all() -> None:
         (b"a&=b&c=%C3%A9%zz", {"a": "", "": "b", "c": "é%zz"}),
         (b"payload=%7B%22a%22%3A1%7D", {"a": 1}),
         (b"payload=nonsense", {"payload": "nonsense"}),
+        (b"payload=[urgent] call", {"payload": "[urgent] call"}),
         (b"payload=1&other=2", {"payload": "1", "other": "2"}),
+        (b"payload=%22%5Cud800%22&other=2", {"payload": '"\\ud800"', "other": "2"}),
     ],
 )
 def test_a_form_is_an_object(body: bytes, expected: Any) -> None:
-    assert form.value(body) == expected
+    written, value = form.as_json(body)
+    assert value == expected
+    assert orjson.loads(written) == expected
+
+
+def test_a_payload_keeps_its_bytes() -> None:
+    """Its digits above all: a number of any size reaches the agent as it was written."""
+    payload = b'{"n":  123456789012345678901234567890, "d": 1.10}'
+    assert form.as_json(b"payload=" + quote(payload).encode())[0] == payload
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"a": "\\ud800"}',
+        '"\\ud800"',
+        '["\\udc00"]',
+        '{"a": "\\ud83d \\ude00"}',
+        '{"\\udfff": 1}',
+        '{"a": NaN}',
+        '{"a": ',
+        " {broken",
+        "[" * 3000 + "]" * 3000,
+        '{"a": "\x00"}',
+    ],
+)
+def test_a_payload_that_is_meant_as_json_and_cannot_be_read_is_400(payload: str) -> None:
+    asked = Request({"content-type": (form.CONTENT_TYPE,)}, b"payload=" + quote(payload).encode())
+    with pytest.raises(Refusal) as caught:
+        webhook.read(GITHUB, asked, None)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("body", [b"a=%ff", b"a=%ed%a0%80", b"%ed%b0%80=a", b"payload=%ed%a0%80", b"a=\xff"])
+def test_a_form_that_is_no_text_is_400(body: bytes) -> None:
+    with pytest.raises(Refusal) as caught:
+        webhook.read(GITHUB, Request({"content-type": (form.CONTENT_TYPE,)}, body), None)
+    assert caught.value.status == 400
+
+
+def test_bodies_that_are_not_compressed_may_say_so_in_many_ways() -> None:
+    for said in (("utf-8",), ("UTF-8",), ("utf8",), ("Identity",), ("",), ("identity, utf-8",), ("identity", "utf-8")):
+        webhook.check_type(GITHUB, Request({"content-type": JSON, "content-encoding": said}, b""))
+    for said in (("gzip",), ("identity", "gzip"), ("utf-8, br",), ("x-utf-8",), ("utf-16",)):
+        with pytest.raises(Refusal) as caught:
+            webhook.check_type(GITHUB, Request({"content-type": JSON, "content-encoding": said}, b""))
+        assert caught.value.status == 415
+
+
+def test_slacks_look_at_the_certificate_starts_nothing() -> None:
+    slack = Source("s", "slack")
+    found = webhook.handshake(slack, request({}), {"ssl_check": "1", "token": "t"})
+    assert found is not None
+    assert (found.status, found.body) == (200, b"")
+    for other in ({"ssl_check": "0"}, {"ssl_check": ["1", "0"]}, {"text": "ssl_check=1"}, ["ssl_check"]):
+        assert webhook.handshake(slack, request({}), other) is None
+    assert webhook.handshake(GITHUB, request({}), {"ssl_check": "1"}) is None
+
+
+def test_an_answer_is_what_the_sender_takes_for_one() -> None:
+    twilio, slack, other = (problem.taken(scheme, "s:1") for scheme in ("twilio", "slack", "github"))
+    assert (twilio.status, twilio.body, twilio.content_type) == (200, b"<Response/>", "text/xml")
+    assert (slack.status, slack.body) == (200, b"")
+    assert (other.status, other.body, other.content_type) == (202, b'{"id":"s:1"}', "application/json")
 
 
 def test_no_handshake_for_others() -> None:
@@ -239,6 +339,22 @@ TRUSTED = networks(("10.0.0.0/8", "::1"))
         ("::ffff:10.0.0.1", ["2001:db8::1"], "2001:db8::1"),
         ("::1", ["10.0.0.3"], "10.0.0.3"),
         ("", ["1.1.1.1"], ""),
+        ("10.0.0.1", ["1.1.1.1:55000"], "1.1.1.1"),
+        ("10.0.0.1", ["6.6.6.6:1, 1.1.1.1:55000, 10.0.0.2:443"], "1.1.1.1"),
+        ("10.0.0.1", ["[2001:db8::1]"], "2001:db8::1"),
+        ("10.0.0.1", ["[2001:db8::1]:443, [::1]:80, ::1"], "2001:db8::1"),
+        ("10.0.0.1", ['"[2001:db8::1]:443"'], "2001:db8::1"),
+        ("10.0.0.1", ["2001:db8::1:443"], "2001:db8::1:443"),
+        ("10.0.0.1", ["[::ffff:1.1.1.1]:9, [::ffff:10.0.0.2]:9"], "::ffff:1.1.1.1"),
+        ("10.0.0.1", ["1.1.1.1,, ,10.0.0.2"], "1.1.1.1"),
+        ("10.0.0.1", ["1.1.1.1:_port"], "1.1.1.1"),
+        ("10.0.0.1", ["[fe80::1%eth0]:5"], "fe80::1%eth0"),
+        ("10.0.0.1", ["6.6.6.6, unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["6.6.6.6, _hidden:80, 10.0.0.2:80"], "10.0.0.2"),
+        ("10.0.0.1", ["[fe80::1%\x1b[31m]"], "10.0.0.1"),
+        ("10.0.0.1", ["[2001:db8::1"], "10.0.0.1"),
+        ("10.0.0.1", ["1.1.1.1:http"], "10.0.0.1"),
+        ("10.0.0.1:80", ["1.1.1.1"], "10.0.0.1:80"),
     ],
 )
 def test_only_trusted_proxies_are_believed(peer: str, forwarded: list[str], expected: str) -> None:
@@ -253,7 +369,8 @@ def test_problems_are_documents() -> None:
         problem.too_large(1),
         problem.too_slow(1),
         problem.broken_off(),
-        problem.not_verified("n", "mismatch"),
+        problem.not_verified("n", "mismatch", "c"),
+        problem.not_text("e"),
         problem.not_json("e"),
         problem.not_an_event("e"),
         problem.too_many(0.01),
@@ -269,4 +386,4 @@ def test_problems_are_documents() -> None:
         assert document["status"] == refusal.status
     assert {refusal.status for refusal in refusals} == set(problem.TITLES)
     assert json.loads(problem.of_status(418).document)["title"] == "Error"
-    assert problem.not_verified("n", "a").document == problem.not_verified("n", "b").document
+    assert problem.not_verified("n", "a", "c").document == problem.not_verified("n", "b", "c").document

@@ -4,7 +4,7 @@ aiohttp answers what its parser refuses, and what a handler raises, in words of 
 piece of the request. `handle_error` is where it does so, and here each is answered with a problem document.
 
 aiohttp closes a connection whose sender has ended its own direction, answered or not. Ending one direction is no
-disconnect (RFC 9112, section 9.6): here the sender is answered all that it has asked, and then the connection is closed.
+disconnect (RFC 9112, section 9.6): here the sender is answered all that it has asked, and then it is closed.
 
 aiohttp documents neither, so that tests/edges/test_malformed_http.py and tests/edges/test_half_closed.py must notice
 if that changes.

@@ -8,7 +8,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.core import problem
 from bridge.core.client_address import Network, client_address
-from bridge.core.outbound import JSON
 from bridge.core.problem import Answer, Refusal
 from bridge.core.signature import Request
 from bridge.edges.web.connection import document, response
@@ -111,7 +110,7 @@ async def _body(request: web.BaseRequest, most: int, held: _Held) -> bytes:
 
 
 def _answered(answer: Answer) -> web.Response:
-    return response(answer.body, JSON, answer.status, answer.headers)
+    return response(answer.body, answer.content_type, answer.status, answer.headers)
 
 
 def _refused(refusal: Refusal, *, unread: bool) -> web.Response:
