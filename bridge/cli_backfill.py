@@ -10,16 +10,19 @@ from typing import BinaryIO
 
 import click
 
-from bridge.app import keyring_of, outbounds_of
+from bridge.app import inbounds_of, keyring_of, outbounds_of
 from bridge.cli_webhooks import KEPT, after_of, api_of, attempt, begun, hook_of, name_option
 from bridge.core import form, webhook
 from bridge.core.outbound import JSON, Stamp
 from bridge.core.problem import Refusal
+from bridge.core.signature import Request, Source, Unverified
 from bridge.core.signature_schemes import SCHEMES, Signing
 from bridge.edges.rabbitmq import desk
 from bridge.invocation import config_option, json_option
+from bridge.settings import Settings
 
-EXAMPLE, FORM_EXAMPLE = b'{"message": "Hello from a test"}', b"From=%2B14158675309&Body=Hello"
+EXAMPLE = b'{"message": "Hello from a test"}'
+EXAMPLES = {"twilio": b"From=%2B14158675309&Body=Hello", "amigo": b'{"type": "hello", "message": "Hello from a test"}'}
 
 
 @click.command()
@@ -86,20 +89,43 @@ def backfill(
 @click.option("--body", "body_file", type=click.File("rb"), help="A file with the body; - for standard input.")
 @click.argument("name")
 def sign(config: Path | None, url: str | None, id_: str | None, body_file: BinaryIO | None, name: str) -> None:
-    """Print a curl command with a request that NAME takes. It is signed now, and soon too old."""
+    """Print a curl command with a request that NAME takes. It is signed now, and soon too old.
+
+    A body that would be refused all the same is signed too, and standard error says why.
+    """
     screen, settings = begun(config, as_json=False)
     hook = hook_of(settings, name)
     keys = keyring_of(settings).keys(hook.name)
     if SCHEMES[hook.scheme].keyed and not keys:
         raise click.UsageError(f"{name} has no secret yet: is its secrets_file there?")
-    is_form = hook.scheme == "twilio"
-    body = body_file.read() if body_file is not None else FORM_EXAMPLE if is_form else EXAMPLE
+    body = body_file.read() if body_file is not None else EXAMPLES.get(hook.scheme, EXAMPLE)
     told = Signing(keys[0] if keys else b"", body, id_ or dice.token_hex(8), int(time.time()))
-    headers = {"Content-Type": form.CONTENT_TYPE if is_form else JSON}
-    headers |= SCHEMES[hook.scheme].sign(hook.source(), told)
+    headers = {"Content-Type": form.CONTENT_TYPE if hook.scheme == "twilio" else JSON}
+    try:
+        headers |= SCHEMES[hook.scheme].sign(hook.source(), told)
+        text = body.decode()
+    except (Unverified, UnicodeDecodeError):
+        raise click.UsageError("--body: not text in UTF-8, or nothing that the scheme could sign") from None
+    fault = _fault(settings, hook.source(), Request({name.lower(): (headers[name],) for name in headers}, body))
+    if fault is not None:
+        screen.note(f"it will be refused: {fault}")
     target = url or f"http://{settings.http.host}:{settings.http.port}/webhooks/{hook.name}"
     words = [part for header, value in headers.items() for part in ("-H", f"{header}: {value}")]
-    screen.say(shlex.join(["curl", "-i", target, *words, "--data-binary", body.decode("utf-8", "surrogateescape")]))
+    screen.say(shlex.join(["curl", "-i", target, *words, "--data-binary", text]))
+
+
+def _fault(settings: Settings, source: Source, request: Request) -> str | None:
+    """Why the bridge will not take a request that verifies; None where it will."""
+    stamp = webhook.platform_stamp(Stamp(outbounds_of(settings.amqp), time.time))
+    try:
+        found = webhook.read(source, request, None)
+        if webhook.is_platform(source):
+            webhook.platform_messages(found, stamp)
+        else:
+            webhook.inbound_message(found, inbounds_of(settings.amqp)[0], time.time())
+    except Refusal as refusal:
+        return str(refusal)
+    return None
 
 
 def _note_down(path: Path, id_: str) -> None:

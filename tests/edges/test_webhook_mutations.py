@@ -44,7 +44,7 @@ async def test_no_mutated_request_is_taken_over_http(name: str) -> None:
             asked = (status_of(hooks, sample, request) for request in requests[first : first + AT_ONCE])
             assert set(await asyncio.gather(*asked)) == {401}
         assert entrance.messages == []
-        assert await status_of(hooks, sample, sample.request) == 202
+        assert await status_of(hooks, sample, sample.request) == (200 if source.scheme in ("slack", "twilio") else 202)
 
 
 def damaged(good: bytes, number: int) -> bytes:

@@ -1,6 +1,7 @@
 """`amigo-bridge webhooks …` against the sandbox: a destination's life, and webhooks all the way to a subscriber."""
 
 import asyncio
+import base64
 import json
 import re
 import subprocess
@@ -133,7 +134,7 @@ async def test_the_curl_that_sign_prints_is_taken(platform: Platform) -> None:
     platform.bridge.start()
     await platform.bridge.ready()
     (platform.folder / "hook.json").write_text('{"type": "something-new"}')
-    for name, more in (("platform", ["--body", "hook.json"]), ("mine", [])):
+    for name, more in (("platform", ["--body", "hook.json"]), ("platform", []), ("mine", [])):
         arguments = command("webhooks", "sign", name, *more, "--config", str(platform.bridge.file))
         printed = await asyncio.to_thread(
             subprocess.run,
@@ -149,6 +150,53 @@ async def test_the_curl_that_sign_prints_is_taken(platform: Platform) -> None:
         assert (status, json.loads(body)["id"].partition(":")[0]) == ("HTTP/1.1 202 Accepted", name)
     found = await platform.world.dead(1)
     assert found[0].routing_key == "no-route"
+
+
+SCHEMES: list[dict[str, Any]] = [
+    {"scheme": "standard-webhooks", "secrets": ["whsec_" + base64.b64encode(b"the key of the test").decode()]},
+    {"scheme": "twilio", "url": "https://hooks.example.com:8443/webhooks/twilio"},
+    {"scheme": "basic", "secrets": ["user:password"]},
+    {"scheme": "none", "secrets": [], "insecure": True},
+    {"scheme": "hmac", "hmac": {"header": "X-Seal", "id_header": "X-Id"}},
+    *({"scheme": scheme} for scheme in ("amigo", "github", "stripe", "shopify", "slack", "bearer")),
+]
+
+
+async def test_the_curl_that_sign_prints_is_taken_whatever_the_scheme(world: World) -> None:
+    hooks = [{"name": hook["scheme"], "secrets": ["secret"], **hook} for hook in SCHEMES]
+    bridge = world.bridge(amigo={"base_url": "http://127.0.0.1:9"}, webhooks=hooks)
+    bridge.start()
+
+    async def takes_webhooks() -> bool:
+        found = await bridge.readiness()
+        return found is not None and any(row["name"] == "broker" and row["ok"] for row in found[1]["components"])
+
+    await until(takes_webhooks, "it is connected to the broker", 30)
+    for hook in hooks:
+        printed = await run_command(world.folder, "webhooks", "sign", hook["name"], "--config", str(bridge.file))
+        assert printed.status == 0, printed.all
+        assert "refused" not in printed.all
+        ((status, body),) = answers(await shell(printed.out))
+        expected = {"slack": ("200 OK", ""), "twilio": ("200 OK", "<Response/>")}.get(hook["name"])
+        assert status.removeprefix("HTTP/1.1 ") == (expected[0] if expected else "202 Accepted"), hook
+        assert body == expected[1] if expected else json.loads(body)["id"].startswith(f"{hook['name']}:")
+
+
+async def test_sign_says_what_will_be_refused_all_the_same(platform: Platform) -> None:
+    config = str(platform.bridge.file)
+    platform.secrets.write_text("whsec_of_the_test\n")
+    for body, said in ((b'{"message": "m"}', "type"), (b"{", "not JSON")):
+        (platform.folder / "hook.json").write_bytes(body)
+        found = await run_command(
+            platform.folder, "webhooks", "sign", "platform", "--body", "hook.json", "--config", config
+        )
+        assert (found.status, "it will be refused" in found.all, said in found.all) == (0, True, True), found.all
+        assert found.out.startswith("curl -i ")
+    (platform.folder / "hook.json").write_bytes(b"\xff")
+    found = await run_command(
+        platform.folder, "webhooks", "sign", "platform", "--body", "hook.json", "--config", config
+    )
+    assert (found.status, "Traceback" in found.all, "UTF-8" in found.all) == (2, False, True), found.all
 
 
 async def test_a_command_that_cannot_work_says_why(platform: Platform) -> None:

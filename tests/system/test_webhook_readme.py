@@ -44,11 +44,14 @@ async def test_every_curl_of_the_readme_is_taken(world: World) -> None:
     await until(takes_webhooks, "it is connected to the broker", 30)
     env = {"url": f"http://127.0.0.1:{bridge.port}/webhooks", "BILLING_SECRET": WHSEC}
     found = list(answers(await shell(script(), env)))
-    assert [status for status, _ in found] == ["HTTP/1.1 202 Accepted"] * len(HOOKS)
-    ids = {json.loads(body)["id"] for _, body in found}
-    assert {id_.partition(":")[0] for id_ in ids} == {hook["name"] for hook in HOOKS}
+    others = {"slack": "", "twilio": "<Response/>"}
+    assert len(found) == len(HOOKS)
+    assert sorted(body.strip() for status, body in found if status == "HTTP/1.1 200 OK") == sorted(others.values())
+    ids = {json.loads(body)["id"] for status, body in found if status == "HTTP/1.1 202 Accepted"}
+    assert {id_.partition(":")[0] for id_ in ids} == {hook["name"] for hook in HOOKS if hook["scheme"] not in others}
     assert {hook["scheme"] for hook in HOOKS} == set(SCHEMES)
     queued = {record.message_id for record in await world.rabbit.take(EVENTS)}
-    assert queued == {id_ for id_ in ids if not id_.startswith("platform:")}
+    assert {id_.partition(":")[0] for id_ in queued} == {hook["name"] for hook in HOOKS} - {"platform"}
+    assert queued >= {id_ for id_ in ids if not id_.startswith("platform:")}
     await until(lambda: world.records, "the platform's goes out")
     assert [(one.routing_key, one.message_id) for one in world.records] == [("platform.hello", "platform:1")]

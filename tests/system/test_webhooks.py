@@ -5,9 +5,11 @@ import hashlib
 import hmac
 import json
 import random
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -116,6 +118,57 @@ async def test_a_webhook_starts_a_conversation_once(world: World) -> None:
     found = await world.bridges[0].get("/metrics")
     assert found is not None
     assert 'bridge_webhooks_total{outcome="repeat",source="git"} 2.0' in found[1]
+
+
+async def test_a_cloudevent_starts_a_conversation_once_and_a_route_sees_its_attributes(world: World) -> None:
+    route = {
+        **ROUTE,
+        "when": "source == 'cloud' and headers['ce-type'] == 'pushed'",
+        "message": "{{ headers['ce-subject'] }}: {{ data.who }}",
+    }
+    bridge = await world.launch(webhooks=[{"name": "cloud", "scheme": "bearer", "secrets": [SECRET]}], routes=[route])
+    url, by = f"http://127.0.0.1:{bridge.port}/webhooks/cloud", {"Authorization": f"Bearer {SECRET}"}
+    attributes = {"specversion": "1.0", "id": "e-1", "source": "/s", "type": "pushed", "subject": "Größe"}
+    in_headers = {f"ce-{name}": quote(value) for name, value in attributes.items()}
+    async with aiohttp.ClientSession(headers=by) as session:
+        for body, headers in (
+            ({**attributes, "data": {"who": "w1"}}, {"Content-Type": "application/cloudevents+json"}),
+            ({**attributes, "time": "2026-01-01T00:00:00Z"}, {"Content-Type": "application/cloudevents+json"}),
+            ({"who": "w1"}, {"Content-Type": "application/json", **in_headers}),
+        ):
+            async with session.post(url, data=json.dumps(body), headers=headers) as response:
+                assert (response.status, await response.json()) == (202, {"id": "cloud:e-1"})
+    told = await world.ending("cloud:e-1")
+    assert told.ending.type == "interaction-complete"
+    (call,) = world.fake.truth.calls_of("create")
+    assert (call.user, call.text) == ("u-w1", "Größe: w1")
+
+
+async def test_a_sender_that_ends_its_direction_is_answered(world: World) -> None:
+    """On uvloop, on which the service runs; tests/edges/test_half_closed.py has the variants."""
+    bridge = world.bridge(**NO_API)
+    bridge.start()
+    await listening(bridge)
+    requests = []
+    for number in range(3):
+        body, headers = request_of(number)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"POST /webhooks/git HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        requests.append(head.encode() + body)
+    for sent, statuses in (
+        (requests[0], [b"202"]),
+        (b"".join(requests), [b"202"] * 3),
+        (requests[0] + requests[1][:-1], [b"202", b"400"]),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", [b"200"]),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+        writer.write(sent)
+        writer.write_eof()
+        async with asyncio.timeout(20):
+            assert re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", await reader.read()) == statuses
+        writer.close()
+    assert await queued(world) == {f"git:d-{number}" for number in range(3)}
+    assert not [line for line in bridge.log_lines() if line.get("logger", "").startswith("aiohttp")]
 
 
 async def test_the_same_webhook_after_a_restart_starts_no_second_conversation(world: World) -> None:
