@@ -34,7 +34,7 @@ class HmacSettings(Section):
 
 
 class WebhookSettings(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     scheme: Scheme
     secrets: tuple[Secret, ...] = ()
     secrets_file: Path | None = None

@@ -207,20 +207,20 @@ def _shown(source: Source, request: Request, cloud: HttpCloudEvent | None) -> di
     Where there are too many bytes in all, the largest are left out; of those of one size the later name.
     """
     found: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     signature = source.hmac.header.lower()
     for name, text in _texts(request, cloud):
         if not _may_be_shown(name) or name == signature or len(found) >= MOST_HEADERS:
             continue
-        shown = text if text.isascii() else text.encode("utf-8", "replace").decode()
-        if len(shown.encode()) <= LONGEST_HEADER_BYTES:
-            found[name] = shown
-    sizes = {name: len(name.encode()) + len(text.encode()) for name, text in found.items()}
+        sent = text.encode("utf-8", "replace")
+        if len(sent) <= LONGEST_HEADER_BYTES:
+            found[name] = sent.decode()
+            sizes[name] = len(name) + len(sent)
     too_many = sum(sizes.values()) - MOST_HEADER_BYTES
-    for name in sorted(sizes, key=lambda name: (sizes[name], name), reverse=True):
-        if too_many <= 0:
-            break
-        too_many -= sizes[name]
-        del found[name]
+    while too_many > 0:
+        largest = max(sizes, key=lambda name: (sizes[name], name))
+        too_many -= sizes.pop(largest)
+        del found[largest]
     return found
 
 

@@ -152,3 +152,5 @@ def test_what_the_standards_library_signs_verifies() -> None:
     headers = {"webhook-id": ("msg_2",), "webhook-timestamp": (str(NOW_S),), "webhook-signature": (signature,)}
     assert checked("standard-webhooks", [WHSEC], Request(headers, BODY), NOW_S)
     assert checked("standard-webhooks", [WHSEC.removeprefix("whsec_")], Request(headers, BODY), NOW_S)
+    by_svix = {name.replace("webhook-", "svix-"): values for name, values in headers.items()}
+    assert checked("standard-webhooks", [WHSEC], Request(by_svix, BODY), NOW_S)

@@ -224,6 +224,7 @@ def test_settings_cannot_be_changed_once_they_are_read() -> None:
 HOOKS: list[tuple[str, str]] = [
     ("{scheme: github, secrets: [s]}", "webhooks.0.name"),
     ("{name: a b, scheme: github, secrets: [s]}", "webhooks.0.name"),
+    (f"{{name: {'a' * 41}, scheme: github, secrets: [s]}}", "webhooks.0.name"),
     ("{name: a, scheme: morse, secrets: [s]}", "webhooks.0.scheme"),
     ("{name: a, scheme: github}", "secrets or secrets_file is needed"),
     ("{name: a, scheme: github, secrets: ['']}", "webhooks.0.secrets.0"),

@@ -18,7 +18,7 @@ from deploy.local.node import free_port
 
 from .curl import answers, shell
 from .process import command, environment, run_command
-from .rabbit import Record
+from .rabbit import EVENTS, Record
 from .waiting import stays, until
 from .world import World
 
@@ -180,6 +180,8 @@ async def test_the_curl_that_sign_prints_is_taken_whatever_the_scheme(world: Wor
         expected = {"slack": ("200 OK", ""), "twilio": ("200 OK", "<Response/>")}.get(hook["name"])
         assert status.removeprefix("HTTP/1.1 ") == (expected[0] if expected else "202 Accepted"), hook
         assert body == expected[1] if expected else json.loads(body)["id"].startswith(f"{hook['name']}:")
+    queued = {record.message_id.partition(":")[0] for record in await world.rabbit.take(EVENTS)}
+    assert queued == {hook["name"] for hook in hooks} - {"amigo"}
 
 
 async def test_sign_says_what_will_be_refused_all_the_same(platform: Platform) -> None:
