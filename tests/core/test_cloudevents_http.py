@@ -3,10 +3,11 @@
 import base64
 import json
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.core import webhook
 from bridge.core.event import read_event
@@ -14,7 +15,8 @@ from bridge.core.problem import Refusal
 from bridge.core.signature import HmacForm, Request, Source
 from bridge.core.topology import Inbound
 from bridge.core.webhook import Webhook
-from tests.core.making import MIB, incoming
+from tests.core.making import MIB, incoming, thrown
+from tests.core.webhooks import percent
 
 DOOR = Source("door", "bearer")
 INBOUND = Inbound("bridge.events", "bridge.events", ("#",), 1, MIB)
@@ -78,7 +80,7 @@ def as_queued(found: Webhook) -> Any:
 
 def test_both_modes_are_the_same_event() -> None:
     in_envelope = read(structured(ENVELOPE))
-    texts = {name.removeprefix("ce-"): quote(text) for name, text in SHOWN.items() if name != "content-type"}
+    texts = {name.removeprefix("ce-"): percent(text.encode()) for name, text in SHOWN.items() if name != "content-type"}
     in_headers = read(binary(b'{"severity":"high"}', **texts))
     for found in (in_envelope, in_headers):
         assert (found.id, found.keys) == ("door:A234-1234-1234", ("door:A234-1234-1234",))
@@ -111,6 +113,26 @@ def test_data_keeps_its_bytes() -> None:
     assert read(binary(data)).body == data
     twice = b'{"data": 1, "data": {"a": 2}, "d\\u0061ta": [3], "specversion": "1.0", "id": "1"}'
     assert (read(structured(twice)).body, read(structured(twice)).data) == (b"[3]", [3])
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('ab"\\{},:', max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@thrown(300)
+@given(VALUES, st.permutations(["data", *ENVELOPE]), st.sampled_from([None, 1, 3]), st.booleans())
+def test_whatever_the_data_is_its_own_bytes_are_taken(
+    data: Any, order: list[str], indent: int | None, ascii_only: bool
+) -> None:
+    envelope = {**ENVELOPE, "data": data}
+    written = json.dumps({name: envelope[name] for name in order}, indent=indent, ensure_ascii=ascii_only)
+    found = read(structured(written.encode()))
+    assert json.loads(found.body) == data == found.data
+    assert found.body in written.encode()
+    assert found.headers == SHOWN
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 import pytest
@@ -19,7 +18,7 @@ from bridge.core.repeats import Repeats
 from bridge.core.signature import HmacForm, Request, Source
 from bridge.core.topology import Inbound
 from tests.core.making import MIB, incoming
-from tests.core.webhooks import samples
+from tests.core.webhooks import percent, samples
 
 GITHUB = Source("git", "github")
 AMIGO = Source("platform", "amigo")
@@ -236,7 +235,7 @@ def test_a_form_is_an_object(body: bytes, expected: Any) -> None:
 def test_a_payload_keeps_its_bytes() -> None:
     """Its digits above all: a number of any size reaches the agent as it was written."""
     payload = b'{"n":  123456789012345678901234567890, "d": 1.10}'
-    assert form.as_json(b"payload=" + quote(payload).encode())[0] == payload
+    assert form.as_json(b"payload=" + percent(payload).encode())[0] == payload
 
 
 @pytest.mark.parametrize(
@@ -255,7 +254,7 @@ def test_a_payload_keeps_its_bytes() -> None:
     ],
 )
 def test_a_payload_that_is_meant_as_json_and_cannot_be_read_is_400(payload: str) -> None:
-    asked = Request({"content-type": (form.CONTENT_TYPE,)}, b"payload=" + quote(payload).encode())
+    asked = Request({"content-type": (form.CONTENT_TYPE,)}, b"payload=" + percent(payload.encode()).encode())
     with pytest.raises(Refusal) as caught:
         webhook.read(GITHUB, asked, None)
     assert caught.value.status == 400

@@ -23,6 +23,11 @@ def based(secret: bytes, signed: bytes, algorithm: str = "sha256") -> str:
     return base64.b64encode(hmac.new(secret, signed, algorithm).digest()).decode()
 
 
+def percent(text: bytes) -> str:
+    """All of its bytes percent-encoded, also those that need not be."""
+    return "".join(f"%{byte:02X}" for byte in text)
+
+
 @dataclass(frozen=True)
 class Sample:
     """A source and a request that verifies with `secret` at NOW_S; `guarded` are the headers that may not change."""
