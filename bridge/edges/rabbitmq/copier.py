@@ -18,6 +18,7 @@ CHANNEL_INDEX = 850
 """Beyond those of the outbounds, which count from 0."""
 ALONE_INDEX = 851
 PROBE_KEY = "amigo-bridge.probe"
+"""No queue is bound with it."""
 NO_LETTERHEAD = Letterhead("")
 NO_COPY = Copy("", "", b"", {}, {})
 
@@ -99,8 +100,8 @@ class BrokerCopier(BatchingPublisher):
             self.withdraw(message)
             raise
 
-    async def probe(self) -> None:
+    async def probe(self, exchange: str) -> None:
         """A publish that reaches no queue: it is confirmed if the broker still takes anything from this connection."""
         if not self.unconfirmed:
-            void = CopyMessage.of(Copy("", PROBE_KEY, b"", {}, {}), mandatory=False)
+            void = CopyMessage.of(Copy(exchange, PROBE_KEY, b"", {}, {}), mandatory=False)
             self.publish([void], Unheeded())
