@@ -91,9 +91,7 @@ def reduced(letter: Copy) -> Copy | None:
     return replace(letter, body=letter.body[:most], headers={**letter.headers, TRUNCATED: "body"})
 
 
-def delayed(
-    incoming: Incoming, exchange: str, level_s: int, *, attempt: int, pauses: int, record: str | None
-) -> Copy:
+def delayed(incoming: Incoming, exchange: str, level_s: int, *, attempt: int, pauses: int, record: str | None) -> Copy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
 
     `exchange` leads to the delay queues by their names. `record` is what is known of requests already made for the

@@ -22,12 +22,15 @@ class Addresses:
 
     async def connected(self, host: str, port: int) -> socket.socket:
         """A socket that is connected to one address of the host. Raises OSError where none takes a connection."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await self.resolved(host, port)
         silent = [info for info in found if _address(info) in self._silent]
         others = [info for info in found if info not in silent]
         infos = [*_by_turns(others), *silent]
         return await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=STAGGER_S, interleave=0)
+
+    async def resolved(self, host: str, port: int) -> list[AddrInfoType]:
+        """The addresses in the order in which this machine prefers them. Raises OSError."""
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
     def spoke(self, address: Address) -> None:
         """A broker answered there."""

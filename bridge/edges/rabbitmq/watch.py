@@ -28,6 +28,8 @@ STUCK_S = 8.0
 """How long a consumer with room may get nothing although messages are ready."""
 SILENT_S = 12.0
 """After how long without any delivery a consumer is renewed, to be sure that it still is one."""
+SINGLE_SILENT_S = 40.0
+"""The same where that may pass the queue on to the one that stands by."""
 SLOWEST_CONFIRM_S = 15.0
 
 
@@ -49,8 +51,6 @@ class Watch:
         self._delay_exchange = delay_exchange
         self._generation = generation
         self._log = log
-        self._renewed: set[str] = set()
-        """Queues whose consumer was started because the one before it got none of the messages that were ready."""
 
     async def blocked(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Keep `publisher.blocked` true to what the broker says of the publishing connection (a resource alarm)."""
@@ -117,29 +117,24 @@ class Watch:
             return None
         return seen.message_count or 0, seen.consumer_count or 0
 
-    async def _judge(
-        self, connection: aio_pika.abc.AbstractConnection, feed: Feed, ready: int, consumers: int
-    ) -> None:
-        queue, idle_s = feed.inbound.queue, _now() - feed.heard_s
-        if feed.served:
-            self._renewed.discard(queue)
+    async def _judge(self, connection: aio_pika.abc.AbstractConnection, feed: Feed, ready: int, consumers: int) -> None:
+        queue, single_active = feed.inbound.queue, feed.inbound.single_active
+        idle_s = _now() - feed.heard_s
         found = verdict(
             ready=ready,
             consumers=consumers,
-            room=feed.held < feed.prefetch,
+            held=feed.held,
+            prefetch=feed.prefetch,
             overdue=idle_s > STUCK_S,
-            silent=idle_s > SILENT_S,
-            single_active=feed.inbound.single_active,
+            silent=idle_s > (SINGLE_SILENT_S if single_active else SILENT_S),
+            single_active=single_active,
             served=feed.served,
-            renewed=queue in self._renewed,
         )
         if found is Verdict.LOST:
             self._generation.end(f"{queue} has lost its consumer")
         elif found is Verdict.STUCK:
             self._generation.end(f"{queue} has {ready} messages, none was delivered for {idle_s:.0f} s")
         elif found is Verdict.RENEW:
-            if ready:
-                self._renewed.add(queue)
             await self._consumer.renew(connection, self._generation, feed)
 
 
