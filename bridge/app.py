@@ -179,10 +179,10 @@ class Bridge:
         self._log.info("bridge.stopping", in_hand=self.dispatcher.in_hand, grace_s=grace_s)
         self.consumer.pause("stopping")
         left = await self.dispatcher.stop(grace_s)
-        for waiting in (self.publisher.drained(), self.consumer.acks_sent()):
+        for done in (self.publisher.drained, self.consumer.acks_sent):
             try:
                 async with asyncio.timeout(CONFIRMS_S):
-                    await waiting
+                    await done()
             except TimeoutError:
                 self._log.warning("bridge.unconfirmed", messages=self.publisher.unconfirmed)
         self._log.info("bridge.drained", left_to_the_next_instance=left)

@@ -8,7 +8,7 @@ MOST = 16
 
 
 class BlackHole:
-    """A port whose queue of connections is full, so that Linux drops what asks for another. Use as a context manager."""
+    """A port whose queue of connections is full, so that Linux drops what asks for another. A context manager."""
 
     def __init__(self, host: str = "127.0.0.2", port: int = 0) -> None:
         self._listener = socket.create_server((host, port), backlog=0)

@@ -1,6 +1,7 @@
 """The connection to the broker, lost in every way there is: noticed in time, and made again (RELIABILITY B1 to B8)."""
 
 import asyncio
+import gc
 import os
 from typing import Any
 
@@ -242,3 +243,21 @@ async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(bui
     await receipts.all_told(2000)
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "all events are taken")
     assert before == during == channels() <= 6
+
+
+async def test_a_generation_that_ends_at_its_beginning_leaves_nothing_unawaited(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was to do has not begun then; Python's warning of it, an error here, would be its only trace."""
+    rig = build()
+    attach = rig.publisher.attach
+
+    async def attach_in_vain(opened: Any, living: generation.Generation) -> None:
+        await attach(opened, living)
+        if living.number < 4:
+            living.end("over at once")
+
+    monkeypatch.setattr(rig.publisher, "attach", attach_in_vain)
+    await rig.start()
+    gc.collect()
+    assert [fields["error"] for fields in rig.log.of("broker.lost")] == ["over at once"] * 3

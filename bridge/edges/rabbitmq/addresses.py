@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from itertools import chain, zip_longest
 
 import aiohappyeyeballs
@@ -28,7 +29,7 @@ class Addresses:
         infos = [*_by_turns(others), *silent]
         return await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=STAGGER_S, interleave=0)
 
-    async def resolved(self, host: str, port: int) -> list[AddrInfoType]:
+    async def resolved(self, host: str, port: int) -> Sequence[AddrInfoType]:
         """The addresses in the order in which this machine prefers them. Raises OSError."""
         return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 

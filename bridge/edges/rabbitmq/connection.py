@@ -1,7 +1,7 @@
 """A connection to the broker that can be cut: closing in good order waits for a peer that may read no more.
 
-What aiormq leaves out of opening one is here as well: the broker's own words where it refuses, a name's other addresses,
-and a virtual host whose name is decoded once.
+What aiormq leaves out of opening one is here as well: the broker's own words where it refuses, a name's other
+addresses, and a virtual host whose name is decoded once.
 """
 
 import asyncio
@@ -150,7 +150,7 @@ async def connection_to(
     """Connect; the URL's own query wins over the bridge's. Raises BrokerTrouble.
 
     What fails, is late or is cancelled is cut: aiormq would take its time to close it in good order (TLS, 30 s), and
-    what was connected in the same instant would stay open. `addresses` remembers for the next time which one was silent.
+    what was connected in the same instant would stay open. `addresses` remembers, for the next time, which was silent.
     """
     target, addresses = URL(url), addresses or Addresses()
     query = {"heartbeat": str(heartbeat_s), "name": name, **target.query}

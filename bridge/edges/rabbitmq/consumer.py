@@ -29,8 +29,8 @@ class Feed:
     """One consumer of one inbound, on a channel of its own, from its start until it is cancelled; then it is retired.
 
     `held` counts its unacked deliveries, at most `prefetch`; `heard_s` is when the broker last could and did speak
-    (event loop time); `served` whether it has had any. `unwatch` lets the channel close without ending the generation. Until `cancelled`, the broker may
-    still deliver.
+    (event loop time), `served` whether there was any delivery. `unwatch` lets the channel close without ending the
+    generation. Until `cancelled`, the broker may still deliver.
     """
 
     inbound: Inbound

@@ -82,7 +82,8 @@ class Generation:
         """End with a connection or channel of aio-pika, as soon as it closes. Gives a function that ends the watch."""
 
         def closed(_: object, error: object = None) -> None:
-            self.end(f"{name} closed: {describe(error)}", REFUSALS.get(type(error)))
+            refusal = REFUSALS.get(type(error)) if isinstance(error, BaseException) else None
+            self.end(f"{name} closed: {describe(error)}", refusal)
 
         thing.close_callbacks.add(closed)
         return lambda: thing.close_callbacks.discard(closed)

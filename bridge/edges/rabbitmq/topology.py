@@ -1,12 +1,12 @@
 """Declaring or verifying what must exist at the broker, on channels that are thrown away afterwards."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import UnderlayChannel
+from aiormq.abc import AbstractChannel
 
-from bridge.core.topology import Queue, Topology
+from bridge.core.topology import Exchange, Queue, Topology
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Refusal, limited
 
 
@@ -17,28 +17,18 @@ async def declare(connection: aio_pika.abc.AbstractConnection, topology: Topolog
     """
     declaring = Declaring(connection)
     for exchange in topology.exchanges:
-        await declaring.do(
-            lambda channel, it=exchange: channel.exchange_declare(it.name, exchange_type=it.type, durable=True),
-            f"declaring exchange {exchange.name}",
-        )
+        await declaring.exchange(exchange)
     as_found = [queue.name for queue in topology.queues if not await _declared(declaring, queue)]
     for queue in topology.queues:
-        for exchange_name, key in queue.bindings:
-            await declaring.do(
-                lambda channel, to=queue.name, by=exchange_name, key=key: channel.queue_bind(to, by, routing_key=key),
-                f"binding queue {queue.name} to {exchange_name}",
-            )
+        await declaring.bindings(queue)
     await declaring.close()
     return as_found
 
 
 async def _declared(declaring: "Declaring", queue: Queue) -> bool:
     """Whether the queue is as it should be now; False where it is another that may be used."""
-    what = f"declaring queue {queue.name}"
     try:
-        await declaring.do(
-            lambda channel: channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments)), what
-        )
+        await declaring.queue(queue)
     except BrokerTrouble as trouble:
         if trouble.refusal is not Refusal.OTHERWISE or not queue.as_found:
             raise
@@ -49,26 +39,44 @@ async def _declared(declaring: "Declaring", queue: Queue) -> bool:
 
 
 class Declaring:
-    """One channel after the other: the broker closes the one on which it refuses something."""
+    """One channel after the other: the broker closes the one on which it refuses something. Raises BrokerTrouble."""
 
     def __init__(self, connection: aio_pika.abc.AbstractConnection) -> None:
         self.connection = connection
         self._channel: aio_pika.abc.AbstractChannel | None = None
 
-    async def do(self, call: Callable[[UnderlayChannel], Awaitable[Any]], what: str) -> None:
-        """Raises BrokerTrouble."""
-        if self._channel is None:
-            self._channel = self.connection.channel()
-            await limited(self._channel.initialize(), "opening a channel to declare the topology")
-        try:
-            await limited(call(await self._channel.get_underlay_channel()), what)
-        except BrokerTrouble:
-            self._channel = None
-            raise
+    async def exchange(self, exchange: Exchange) -> None:
+        channel = await self._open()
+        made = channel.exchange_declare(exchange.name, exchange_type=exchange.type, durable=True)
+        await self._done(made, f"declaring exchange {exchange.name}")
+
+    async def queue(self, queue: Queue) -> None:
+        channel = await self._open()
+        made = channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+        await self._done(made, f"declaring queue {queue.name}")
+
+    async def bindings(self, queue: Queue) -> None:
+        channel = await self._open()
+        for exchange, key in queue.bindings:
+            bound = channel.queue_bind(queue.name, exchange, routing_key=key)
+            await self._done(bound, f"binding queue {queue.name} to {exchange}")
 
     async def close(self) -> None:
         if self._channel is not None:
             await limited(self._channel.close(), "closing the channel that declared the topology")
+
+    async def _open(self) -> AbstractChannel:
+        if self._channel is None:
+            self._channel = self.connection.channel()
+            await limited(self._channel.initialize(), "opening a channel to declare the topology")
+        return await self._channel.get_underlay_channel()
+
+    async def _done(self, call: Awaitable[Any], what: str) -> None:
+        try:
+            await limited(call, what)
+        except BrokerTrouble:
+            self._channel = None
+            raise
 
 
 async def verify(connection: aio_pika.abc.AbstractConnection, topology: Topology) -> list[str]:

@@ -88,8 +88,8 @@ class Watch:
     async def publishing(self) -> None:
         """Publish into the void now and then: only a connection that publishes is told that it is blocked."""
         while True:
-            await asyncio.sleep(EVERY_S)
             await self._copier.probe(self._delay_exchange)
+            await asyncio.sleep(EVERY_S)
 
     async def consuming(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Compare what the broker says of each queue with what arrives here."""
