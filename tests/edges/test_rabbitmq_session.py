@@ -6,8 +6,10 @@ import os
 from typing import Any
 
 import pytest
+from aio_pika.abc import AbstractConnection
 
 from bridge.edges.rabbitmq import connection, copier, generation, watch
+from bridge.edges.rabbitmq.batching import BatchingPublisher
 from deploy.local.node import free_port
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, Outgoing
@@ -15,7 +17,7 @@ from tests.system.waiting import until
 
 from .conftest import Build
 from .proxy import Proxy
-from .rig import Receipts, Rig, outgoing
+from .rig import Receipts, Rig, outbound, outgoing
 
 
 @pytest.fixture
@@ -245,19 +247,19 @@ async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(bui
     assert before == during == channels() <= 6
 
 
-async def test_a_generation_that_ends_at_its_beginning_leaves_nothing_unawaited(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever it was to do has not begun then; Python's warning of it, an error here, would be its only trace."""
-    rig = build()
-    attach = rig.publisher.attach
+class Fleeting(BatchingPublisher):
+    """Its first generations end as they begin."""
 
-    async def attach_in_vain(opened: Any, living: generation.Generation) -> None:
-        await attach(opened, living)
+    async def attach(self, opened: AbstractConnection, living: generation.Generation) -> None:
+        await super().attach(opened, living)
         if living.number < 4:
             living.end("over at once")
 
-    monkeypatch.setattr(rig.publisher, "attach", attach_in_vain)
+
+async def test_a_generation_that_ends_at_its_beginning_leaves_nothing_unawaited(build: Build) -> None:
+    """Whatever it was to do has not begun then; Python's warning of it, an error here, would be its only trace."""
+    rig = build()
+    rig.publisher = rig.session._publisher = Fleeting((outbound(),))
     await rig.start()
     gc.collect()
     assert [fields["error"] for fields in rig.log.of("broker.lost")] == ["over at once"] * 3

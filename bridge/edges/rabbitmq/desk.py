@@ -17,7 +17,7 @@ from bridge.edges.rabbitmq.properties import of_outbound
 
 BUFFER = 1000
 TAIL = "bridge.tail"
-"""How the names of `tail`'s queues begin: of the bridge's own, so that no right on the broker's `amq.gen-…` is needed."""
+"""How the names of `tail`'s queues begin: so that no right on the broker's own `amq.gen-…` is needed."""
 HEARTBEAT_S = 60
 """Long: whoever looks through what `tail` prints stops it."""
 
