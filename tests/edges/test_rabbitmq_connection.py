@@ -12,7 +12,7 @@ from aiohappyeyeballs import AddrInfoType
 from bridge.edges.rabbitmq import connection, session
 from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import connection_to, virtual_host_of
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, Refusal, open_channel
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, TroubleKind, open_channel
 from deploy.local.node import HOST, RabbitNode, free_port
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, Outgoing
@@ -215,7 +215,7 @@ async def test_a_wrong_password_an_unknown_user_and_a_missing_virtual_host_have_
     said = await refusal(f"amqp://guest:guest@{place}/nowhere%25")
     assert "vhost nowhere% not found" in str(said)
     assert place in str(said)
-    assert (said.permanent, said.refusal) == (True, Refusal.CONNECTION)
+    assert (said.permanent, said.kind) == (True, TroubleKind.CONNECTION)
 
 
 async def test_a_user_without_rights_in_the_virtual_host_is_told_so(broker: Broker) -> None:

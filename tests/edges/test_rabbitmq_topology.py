@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.core.dead_letter import delayed
-from bridge.edges.rabbitmq import session
+from bridge.edges.rabbitmq import session, watch
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, DELAY, EVENTS, EVENTS_ARGUMENTS, Outgoing
 from tests.system.waiting import stays, until
@@ -151,6 +151,19 @@ async def test_single_active_is_declared_and_is_another_queue_to_the_broker(buil
     other = build()
     other.run()
     await until(lambda: "x-single-active-consumer" in str(other.session.trouble), "the difference is said")
+
+
+@pytest.mark.usefixtures("soon")
+async def test_an_exchange_for_delays_that_is_deleted_is_said_before_anything_has_to_wait(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.2)
+    rig = await build().start()
+    await rig.rabbit.delete_exchange(DELAY)
+    await until(lambda: f"missing at the broker: exchange {DELAY}" in str(rig.session.trouble), "it is said")
+    assert not await rig.rabbit.exchange_exists(DELAY)
+    await rig.rabbit.declare()
+    await rig.connected(generation=2)
 
 
 # --- delay queues of an earlier version

@@ -21,7 +21,7 @@ RPC_LIMIT_S = 15.0
 TICK_S = 1.0
 
 
-class Refusal(Enum):
+class TroubleKind(Enum):
     """What the broker will not do for us until somebody changes something."""
 
     CONNECTION = auto()
@@ -37,21 +37,21 @@ class Refusal(Enum):
 class BrokerTrouble(Exception):
     """The broker cannot be used as things are. `permanent`: until somebody changes something, as after a refusal."""
 
-    def __init__(self, error: str, *, permanent: bool = False, refusal: Refusal | None = None) -> None:
+    def __init__(self, error: str, *, permanent: bool = False, kind: TroubleKind | None = None) -> None:
         super().__init__(error)
-        self.permanent = permanent or refusal is not None
-        self.refusal = refusal
+        self.permanent = permanent or kind is not None
+        self.kind = kind
 
 
-REFUSALS: dict[type[BaseException], Refusal] = {
-    aiormq.exceptions.ChannelPreconditionFailed: Refusal.OTHERWISE,
-    aiormq.exceptions.ChannelAccessRefused: Refusal.ACCESS,
-    aiormq.exceptions.ChannelNotFoundEntity: Refusal.NOT_FOUND,
-    aiormq.exceptions.ConnectionNotAllowed: Refusal.CONNECTION,
-    aiormq.exceptions.AuthenticationError: Refusal.CONNECTION,
-    aiormq.exceptions.ProbableAuthenticationError: Refusal.CONNECTION,
+KINDS: dict[type[BaseException], TroubleKind] = {
+    aiormq.exceptions.ChannelPreconditionFailed: TroubleKind.OTHERWISE,
+    aiormq.exceptions.ChannelAccessRefused: TroubleKind.ACCESS,
+    aiormq.exceptions.ChannelNotFoundEntity: TroubleKind.NOT_FOUND,
+    aiormq.exceptions.ConnectionNotAllowed: TroubleKind.CONNECTION,
+    aiormq.exceptions.AuthenticationError: TroubleKind.CONNECTION,
+    aiormq.exceptions.ProbableAuthenticationError: TroubleKind.CONNECTION,
 }
-LASTING = frozenset({Refusal.CONNECTION, Refusal.ACCESS})
+LASTING = frozenset({TroubleKind.CONNECTION, TroubleKind.ACCESS})
 """Refusals that a generation ends with and the next one will meet too."""
 
 
@@ -68,10 +68,10 @@ class Generation:
     def alive(self) -> bool:
         return not self._over.done()
 
-    def end(self, reason: str, refusal: Refusal | None = None) -> None:
+    def end(self, reason: str, kind: TroubleKind | None = None) -> None:
         """End it; the first reason stands."""
         if not self._over.done():
-            self.refused = refusal in LASTING
+            self.refused = kind in LASTING
             self._over.set_result(reason)
 
     async def over(self) -> str:
@@ -82,8 +82,8 @@ class Generation:
         """End with a connection or channel of aio-pika, as soon as it closes. Gives a function that ends the watch."""
 
         def closed(_: object, error: object = None) -> None:
-            refusal = REFUSALS.get(type(error)) if isinstance(error, BaseException) else None
-            self.end(f"{name} closed: {describe(error)}", refusal)
+            kind = KINDS.get(type(error)) if isinstance(error, BaseException) else None
+            self.end(f"{name} closed: {describe(error)}", kind)
 
         thing.close_callbacks.add(closed)
         return lambda: thing.close_callbacks.discard(closed)
@@ -156,10 +156,10 @@ async def _translated(call: Awaitable[T], what: str, seconds: float | None) -> T
         raise BrokerTrouble(f"{what}: no answer {within}") from None
     except asyncio.CancelledError:
         raise BrokerTrouble(f"{what}: the connection was lost") from None
-    except tuple(REFUSALS) as error:
-        refusal = next(kind for known, kind in REFUSALS.items() if isinstance(error, known))
-        said = f"the broker refuses it: {_words(error)}" if refusal is Refusal.CONNECTION else describe(error)
-        raise BrokerTrouble(f"{what}: {said}", refusal=refusal) from None
+    except tuple(KINDS) as error:
+        kind = next(kind for known, kind in KINDS.items() if isinstance(error, known))
+        said = f"the broker refuses it: {_words(error)}" if kind is TroubleKind.CONNECTION else describe(error)
+        raise BrokerTrouble(f"{what}: {said}", kind=kind) from None
     except (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, RuntimeError) as error:
         raise BrokerTrouble(f"{what}: {describe(error)}") from None
 

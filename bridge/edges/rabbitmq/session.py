@@ -156,7 +156,7 @@ class Session:
         try:
             await part
         except BrokerTrouble as trouble:
-            generation.end(str(trouble), trouble.refusal)
+            generation.end(str(trouble), trouble.kind)
         except asyncio.CancelledError:
             generation.end("the connection was lost")
             raise

@@ -7,7 +7,7 @@ import aio_pika
 from aiormq.abc import AbstractChannel
 
 from bridge.core.topology import Exchange, Queue, Topology
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Refusal, limited
+from bridge.edges.rabbitmq.generation import BrokerTrouble, TroubleKind, limited
 
 
 async def declare(connection: aio_pika.abc.AbstractConnection, topology: Topology) -> list[str]:
@@ -30,7 +30,7 @@ async def _declared(declaring: "Declaring", queue: Queue) -> bool:
     try:
         await declaring.queue(queue)
     except BrokerTrouble as trouble:
-        if trouble.refusal is not Refusal.OTHERWISE or not queue.as_found:
+        if trouble.kind is not TroubleKind.OTHERWISE or not queue.as_found:
             raise
         if not await _exists(declaring.connection, queue=queue.name):
             raise  # a limit of queues, say
@@ -99,8 +99,8 @@ async def _exists(
         if queue is not None:
             await limited(underlay.queue_declare(queue, passive=True), f"looking for queue {queue}")
     except BrokerTrouble as trouble:
-        if trouble.refusal is None:
+        if trouble.kind is None:
             raise
-        return trouble.refusal is not Refusal.NOT_FOUND
+        return trouble.kind is not TroubleKind.NOT_FOUND
     await limited(channel.close(), "closing the channel that verified the topology")
     return True

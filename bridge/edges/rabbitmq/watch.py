@@ -9,6 +9,7 @@ import aio_pika
 import aiormq
 
 from bridge.core.idleness import Verdict, verdict
+from bridge.core.refusal import RefusalKind
 from bridge.edges.rabbitmq.consumer import Consumer, Feed
 from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.generation import (
@@ -16,7 +17,7 @@ from bridge.edges.rabbitmq.generation import (
     BrokerPublisher,
     BrokerTrouble,
     Generation,
-    Refusal,
+    TroubleKind,
     limited,
     patiently,
 )
@@ -31,6 +32,7 @@ SILENT_S = 12.0
 SINGLE_SILENT_S = 40.0
 """The same where that may pass the queue on to the one that stands by."""
 SLOWEST_CONFIRM_S = 15.0
+REFUSED_FOR = {RefusalKind.FORBIDDEN: TroubleKind.ACCESS, RefusalKind.MISSING: TroubleKind.NOT_FOUND}
 
 
 class Watch:
@@ -86,9 +88,15 @@ class Watch:
         self._generation.end(f"no confirm for {SLOWEST_CONFIRM_S:g} s")
 
     async def publishing(self) -> None:
-        """Publish into the void now and then: only a connection that publishes is told that it is blocked."""
+        """Publish into the void now and then: only a connection that publishes is told that it is blocked.
+
+        It is also the first that is refused where the exchange for delays is missing, or not for this role to write to.
+        """
         while True:
-            await self._copier.probe(self._delay_exchange)
+            refusal = await self._copier.probe(self._delay_exchange)
+            kind = REFUSED_FOR.get(refusal.kind) if refusal is not None else None
+            if kind is not None:
+                self._generation.end(f"publishing to {self._delay_exchange}: {refusal}", kind)
             await asyncio.sleep(EVERY_S)
 
     async def consuming(self, connection: aio_pika.abc.AbstractConnection) -> None:
@@ -110,7 +118,7 @@ class Watch:
         try:
             seen = await patiently(channel.queue_declare(queue, passive=True), f"looking at {queue}", ANSWER_S)
         except BrokerTrouble as trouble:
-            if trouble.refusal is Refusal.ACCESS:
+            if trouble.kind is TroubleKind.ACCESS:
                 self._log.warning("watch.refused", queue=queue, error=str(trouble))
             else:
                 self._generation.end(str(trouble))
