@@ -82,10 +82,10 @@ class Bridge:
         entrance = BrokerEntrance(lambda: self.publisher.blocked)
         self.intake = self._intake(entrance, inbounds[0], stamp)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
-        dead = settings.amqp.dead_letter
+        dead, delay = settings.amqp.dead_letter, settings.amqp.delay.exchange
         self.session = Session(
             tuple(url.get_secret_value() for url in settings.amqp.url),
-            topology(inbounds, exchanges, dead.exchange, dead.queue),
+            topology(inbounds, exchanges, dead_exchange=dead.exchange, dead=dead.queue, delay_exchange=delay),
             may_declare=settings.amqp.declare,
             consumer=self.consumer,
             publisher=self.publisher,
@@ -107,7 +107,7 @@ class Bridge:
             defaults=defaults_of(settings),
             max_bytes={inbound.queue: inbound.max_bytes for inbound in inbounds},
             interaction=Interaction(agent, streaming, self.reconciliation, log),
-            settling=Settling(copier, self.book, stamp, dead.exchange, policy, time.time, dice, self.tally, log),
+            settling=Settling(copier, self.book, stamp, dead.exchange, delay, policy, time.time, dice, self.tally, log),
             book=self.book,
             gate=self.gate,
             new_outbox=lambda: Outbox(self.publisher, policy, dice, log),
@@ -179,10 +179,10 @@ class Bridge:
         self._log.info("bridge.stopping", in_hand=self.dispatcher.in_hand, grace_s=grace_s)
         self.consumer.pause("stopping")
         left = await self.dispatcher.stop(grace_s)
-        for waiting in (self.publisher.drained(), self.consumer.acks_sent()):
+        for done in (self.publisher.drained, self.consumer.acks_sent):
             try:
                 async with asyncio.timeout(CONFIRMS_S):
-                    await waiting
+                    await done()
             except TimeoutError:
                 self._log.warning("bridge.unconfirmed", messages=self.publisher.unconfirmed)
         self._log.info("bridge.drained", left_to_the_next_instance=left)

@@ -67,6 +67,7 @@ class InboundSettings(Section):
     bindings: tuple[str, ...] = ("#",)
     prefetch: Annotated[int, Field(ge=1, le=65_535)] = 500
     max_bytes: Annotated[int, Field(ge=1, le=128 * 1024 * 1024)] = 1024 * 1024
+    single_active: bool = False
 
 
 class OutboundSettings(Section):
@@ -82,6 +83,10 @@ class DeadLetterSettings(Section):
     queue: Annotated[Name, Field(min_length=1)] = "bridge.dead"
 
 
+class DelaySettings(Section):
+    exchange: Annotated[Name, Field(min_length=1)] = "bridge.delay"
+
+
 class AmqpSettings(Section):
     insecure: bool = False
     url: Annotated[tuple[BrokerUrl, ...], OneOrMany, Field(min_length=1)] = (
@@ -91,6 +96,7 @@ class AmqpSettings(Section):
     inbound: Annotated[tuple[InboundSettings, ...], OneOrMany, Field(min_length=1)] = (InboundSettings(),)
     outbound: Annotated[tuple[OutboundSettings, ...], OneOrMany, Field(min_length=1)] = (OutboundSettings(),)
     dead_letter: DeadLetterSettings = DeadLetterSettings()
+    delay: DelaySettings = DelaySettings()
     consumer_timeout: Duration = 1800.0
 
     @model_validator(mode="after")
@@ -102,6 +108,8 @@ class AmqpSettings(Section):
         looped = targets & {inbound.exchange for inbound in self.inbound}
         if looped:
             raise ValueError(f"what goes out would come in again: {', '.join(sorted(looped))} is on both sides")
+        if self.delay.exchange in targets | {inbound.exchange for inbound in self.inbound}:
+            raise ValueError(f"delay.exchange: {self.delay.exchange} is used for something else already")
         own = {self.dead_letter.queue, *(delay_queue(queue, level) for queue in queues for level in DELAY_LEVELS_S)}
         if own & set(queues):
             raise ValueError(

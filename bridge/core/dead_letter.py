@@ -4,12 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.core.incoming import ATTEMPT, COPIES, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY, PAUSES, RECORD, Incoming
+from bridge.core.incoming import (
+    ATTEMPT,
+    COPIES,
+    ORIGIN_EXCHANGE,
+    ORIGIN_PRIORITY,
+    ORIGIN_ROUTING_KEY,
+    PAUSES,
+    RECORD,
+    Incoming,
+)
 
-# Read by the broker (routes, expiry, death counts) or checked by it (user_id), so never carried over.
-ACTING_HEADERS = frozenset({"x-delivery-count", "x-death", "CC", "BCC"})
-ACTING_PREFIX = "x-first-death-"
+# Read by the broker (routes, expiry, counts of deaths and deliveries) or checked by it (user_id): never carried over.
+ACTING_HEADERS = frozenset({"x-delivery-count", "x-acquired-count", "x-death", "CC", "BCC"})
+ACTING_PREFIXES = ("x-first-death-", "x-last-death-")
 ACTING_PROPERTIES = frozenset({"expiration", "user_id"})
+OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, RECORD, ORIGIN_PRIORITY})
+"""Headers of delayed copies, which tell a reader of dead letters nothing."""
 LONGEST_ERROR_BYTES = 1_000
 LONGEST_ORIGIN_BYTES = 255
 TRUNCATED = "x-bridge-truncated"
@@ -57,10 +68,13 @@ def dead(
         ORIGIN_ROUTING_KEY: from_key,
         "x-bridge-conversation-id": conversation_id,
     }
-    kept = {name: value for name, value in _kept(incoming).items() if name not in (ATTEMPT, PAUSES, COPIES, RECORD)}
+    kept = {name: value for name, value in _kept(incoming).items() if name not in OF_DELAYS}
     said = {name: value for name, value in told.items() if value is not None}
     foreign = frozenset(kept.keys() - said.keys())
-    return Copy(exchange, reason, incoming.body, _properties(incoming), {**kept, **said}, foreign)
+    properties = _properties(incoming)
+    if incoming.priority is not None:
+        properties["priority"] = incoming.priority
+    return Copy(exchange, reason, incoming.body, properties, {**kept, **said}, foreign)
 
 
 def reduced(letter: Copy) -> Copy | None:
@@ -77,23 +91,28 @@ def reduced(letter: Copy) -> Copy | None:
     return replace(letter, body=letter.body[:most], headers={**letter.headers, TRUNCATED: "body"})
 
 
-def delayed(incoming: Incoming, level_s: int, *, attempt: int, pauses: int, record: str | None) -> Copy:
+def delayed(incoming: Incoming, exchange: str, level_s: int, *, attempt: int, pauses: int, record: str | None) -> Copy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
 
-    `record` is what is known of requests already made for the event, for the delivery that will come.
+    `exchange` leads to the delay queues by their names. `record` is what is known of requests already made for the
+    event, for the delivery that will come. The copy has no priority: in a quorum queue of RabbitMQ 4 it would stand in
+    front of the others, whose time to live counts only at the head.
     """
     from_exchange, from_key = (_cut(name, LONGEST_ORIGIN_BYTES) for name in incoming.origin)
     headers = {
-        **{name: value for name, value in _kept(incoming).items() if name != RECORD},
+        **{name: value for name, value in _kept(incoming).items() if name not in (RECORD, ORIGIN_PRIORITY)},
         ATTEMPT: attempt,
         PAUSES: pauses,
         COPIES: incoming.copies + 1,
         ORIGIN_EXCHANGE: from_exchange,
         ORIGIN_ROUTING_KEY: from_key,
     }
+    if incoming.priority is not None:
+        headers[ORIGIN_PRIORITY] = incoming.priority
     if record is not None:
         headers[RECORD] = record
-    return Copy("", delay_queue(incoming.queue, level_s), incoming.body, _properties(incoming), headers)
+    properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
+    return Copy(exchange, delay_queue(incoming.queue, level_s), incoming.body, properties, headers)
 
 
 def delay_queue(queue: str, level_s: int) -> str:
@@ -109,7 +128,7 @@ def _kept(incoming: Incoming) -> dict[str, Any]:
     return {
         name: value
         for name, value in incoming.headers.items()
-        if name not in ACTING_HEADERS and not name.startswith(ACTING_PREFIX)
+        if name not in ACTING_HEADERS and not name.startswith(ACTING_PREFIXES)
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 Headers = Mapping[str, Any]
 NO_HEADERS: Headers = MappingProxyType({})
+HIGHEST_PRIORITY = 255
 
 # Headers that the bridge writes on the copies which it makes of an inbound message.
 ATTEMPT = "x-bridge-attempt"
@@ -15,6 +16,7 @@ PAUSES = "x-bridge-pauses"
 COPIES = "x-bridge-copies"
 ORIGIN_EXCHANGE = "x-bridge-exchange"
 ORIGIN_ROUTING_KEY = "x-bridge-routing-key"
+ORIGIN_PRIORITY = "x-bridge-priority"
 REPLAY = "x-bridge-replay"
 # The webhook's name, on what came in by one.
 SOURCE = "x-bridge-source"
@@ -85,6 +87,13 @@ class Incoming:
             str(self.headers.get(ORIGIN_EXCHANGE, self.exchange)),
             str(self.headers.get(ORIGIN_ROUTING_KEY, self.routing_key)),
         )
+
+    @property
+    def priority(self) -> int | None:
+        """The priority of the first publish, also for a copy that came back from a delay queue without one."""
+        value = self.properties.get("priority", self.headers.get(ORIGIN_PRIORITY))
+        known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST_PRIORITY
+        return value if known else None
 
     def _count(self, header: str) -> int:
         value = self.headers.get(header, 0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bridge.core.backoff import DELAY_LEVELS_S
 from bridge.core.dead_letter import delay_queue
@@ -12,34 +12,51 @@ DEAD_DELIVERY_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange without arguments."""
+
+    name: str
+    type: Literal["topic", "direct"] = "topic"
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable quorum queue, and the bindings (exchange, key) that feed it."""
+    """A durable quorum queue, and the bindings (exchange, key) that feed it.
+
+    `as_found`: one that exists with other arguments is used as it is.
+    """
 
     name: str
     arguments: Mapping[str, Any]
     bindings: tuple[tuple[str, str], ...] = ()
+    as_found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Durable topic exchanges without arguments, and the queues."""
+    """The exchanges and queues. `delay_exchange` leads to delay queues and back; no other key has a queue there."""
 
-    exchanges: tuple[str, ...]
+    exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
+    delay_exchange: str
 
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One inbound: its exchange, its queue, the binding keys between them, and how many deliveries are held at once."""
+    """One inbound: its exchange, its queue, the binding keys between them, and how many deliveries are held at once.
+
+    `single_active`: of several consumers of the queue one gets everything, and another only when that one has gone.
+    """
 
     exchange: str
     queue: str
     bindings: tuple[str, ...]
     prefetch: int
     max_bytes: int
+    single_active: bool = False
 
 
-def inbound_queue(inbound: Inbound, dead_exchange: str) -> Queue:
+def inbound_queue(inbound: Inbound, dead_exchange: str, delay_exchange: str) -> Queue:
     """The queue from which events are taken."""
     arguments = {
         "x-queue-type": "quorum",
@@ -49,14 +66,18 @@ def inbound_queue(inbound: Inbound, dead_exchange: str) -> Queue:
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
+    if inbound.single_active:
+        arguments["x-single-active-consumer"] = True
     keys = inbound.bindings if inbound.exchange else ()  # the default exchange reaches every queue by its name
-    return Queue(inbound.queue, arguments, tuple((inbound.exchange, key) for key in keys))
+    fed_by = tuple((inbound.exchange, key) for key in keys)
+    return Queue(inbound.queue, arguments, (*fed_by, (delay_exchange, inbound.queue)))
 
 
-def delay_queues(queue: str) -> list[Queue]:
+def delay_queues(queue: str, delay_exchange: str) -> list[Queue]:
     """One queue a delay: a message waits there for the queue's time to live and is then dead-lettered back.
 
-    Time to live is enforced at the head of a queue only, hence one queue for each delay (rabbitmq.com, TTL).
+    Time to live is enforced at the head of a queue only, hence one queue for each delay (rabbitmq.com, TTL). There and
+    back go through an exchange of the bridge's own, so that it needs no right on the default exchange.
     """
     return [
         Queue(
@@ -64,11 +85,13 @@ def delay_queues(queue: str) -> list[Queue]:
             {
                 "x-queue-type": "quorum",
                 "x-message-ttl": level * 1000,
-                "x-dead-letter-exchange": "",
+                "x-dead-letter-exchange": delay_exchange,
                 "x-dead-letter-routing-key": queue,
                 "x-dead-letter-strategy": "at-least-once",
                 "x-overflow": "reject-publish",
             },
+            ((delay_exchange, delay_queue(queue, level)),),
+            as_found=True,
         )
         for level in DELAY_LEVELS_S
     ]
@@ -81,11 +104,20 @@ def dead_queue(name: str, exchange: str) -> Queue:
 
 
 def topology(
-    inbounds: tuple[Inbound, ...], outbound_exchanges: tuple[str, ...], dead_exchange: str, dead: str
+    inbounds: tuple[Inbound, ...],
+    outbound_exchanges: tuple[str, ...],
+    *,
+    dead_exchange: str,
+    dead: str,
+    delay_exchange: str,
 ) -> Topology:
-    """Everything that the bridge publishes to or takes from."""
-    exchanges = dict.fromkeys((dead_exchange, *(inbound.exchange for inbound in inbounds), *outbound_exchanges))
+    """Everything that the bridge publishes to or takes from; `dead` is the dead letters' queue."""
+    topics = dict.fromkeys((dead_exchange, *(inbound.exchange for inbound in inbounds), *outbound_exchanges))
     queues = [dead_queue(dead, dead_exchange)]
     for inbound in inbounds:
-        queues += [inbound_queue(inbound, dead_exchange), *delay_queues(inbound.queue)]
-    return Topology(tuple(name for name in exchanges if name), tuple(queues))
+        queues += [
+            inbound_queue(inbound, dead_exchange, delay_exchange),
+            *delay_queues(inbound.queue, delay_exchange),
+        ]
+    exchanges = (*(Exchange(name) for name in topics if name), Exchange(delay_exchange, "direct"))
+    return Topology(exchanges, tuple(queues), delay_exchange)

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo
 from yarl import URL
@@ -67,6 +68,10 @@ def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
     heartbeat = url.query.get("heartbeat", "10")
     if not heartbeat.isdecimal() or not 5 <= int(heartbeat) <= 60:
         raise ValueError("heartbeat is not a whole number from 5 to 60")
+    try:
+        unquote(urlsplit(value.get_secret_value()).path, errors="strict")
+    except ValueError:
+        raise ValueError("the name of the virtual host is not UTF-8 in percent signs and hex") from None
     far = url.host not in LOOPBACK
     if far and info.data.get("insecure") is False and (url.scheme == "amqp" or url.user in (None, "guest")):
         raise ValueError(

@@ -37,6 +37,7 @@ class Settling:
         book: Book,
         stamp: Stamp,
         dead_exchange: str,
+        delay_exchange: str,
         policy: RetryPolicy,
         clock: Clock,
         dice: Dice,
@@ -47,6 +48,7 @@ class Settling:
         self._book = book
         self._stamp = stamp
         self._dead_exchange = dead_exchange
+        self._delay_exchange = delay_exchange
         self._policy = policy
         self._clock = clock
         self._dice = dice
@@ -97,7 +99,12 @@ class Settling:
         await self._book.waiting(work)
         steps.reached("parking", work.event.id)
         copy = dead_letter.delayed(
-            work.incoming, level_s, attempt=work.attempt, pauses=work.pauses, record=work.record.dump()
+            work.incoming,
+            self._delay_exchange,
+            level_s,
+            attempt=work.attempt,
+            pauses=work.pauses,
+            record=work.record.dump(),
         )
         refusal = await self._copied(copy)
         if refusal is not None:

@@ -150,10 +150,10 @@ class Link:
         self._send(method, CHANNEL)
         return self._await(answer)
 
-    def exchange(self, name: str) -> None:
-        """Declare a durable topic exchange."""
+    def exchange(self, name: str, kind: str = "topic") -> None:
+        """Declare a durable exchange."""
         self.call(
-            commands.Exchange.Declare(exchange=name, exchange_type="topic", durable=True), commands.Exchange.DeclareOk
+            commands.Exchange.Declare(exchange=name, exchange_type=kind, durable=True), commands.Exchange.DeclareOk
         )
 
     def queue(self, name: str, arguments: Mapping[str, Any]) -> None:

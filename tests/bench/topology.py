@@ -14,6 +14,7 @@ from tests.bench.amqp import Link
 INBOUND = "bridge.events"
 OUTBOUND = "agent.events"
 DEAD = "bridge.dead"
+DELAY = "bridge.delay"
 SUBSCRIBER = "bench.subscriber"
 QUEUE_KINDS = ("quorum", "classic")
 KIND_OF = {
@@ -32,7 +33,8 @@ def declare(link: Link, kind: str) -> None:
     """Everything that the contestants need, and an empty durable queue on the outbound exchange."""
     for exchange in (INBOUND, OUTBOUND, DEAD):
         link.exchange(exchange)
-    inbound = inbound_queue(Inbound(INBOUND, INBOUND, ("#",), prefetch=1, max_bytes=1), DEAD)
+    link.exchange(DELAY, "direct")
+    inbound = inbound_queue(Inbound(INBOUND, INBOUND, ("#",), prefetch=1, max_bytes=1), DEAD, DELAY)
     link.queue(inbound.name, inbound.arguments)
     for exchange, key in inbound.bindings:
         link.bind(inbound.name, exchange, key)

@@ -172,7 +172,7 @@ def _can_be_copied(seen: Incoming) -> None:
     assert min(seen.attempt, seen.pauses, seen.copies) >= 0
     assert all(isinstance(part, str) for part in seen.origin)
     assert isinstance(load(seen.headers.get("x-bridge-record")), Record)
-    back = delayed(seen, 5, attempt=1, pauses=0, record=None)
+    back = delayed(seen, "bridge.delay", 5, attempt=1, pauses=0, record=None)
     letter = dead(
         seen, "bridge.dead", reason="r", error="e", attempts=1, failed_at="2026-01-01T00:00:00Z", conversation_id=None
     )

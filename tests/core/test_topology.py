@@ -1,13 +1,20 @@
 """What must exist at the broker, down to the exact arguments of sections 2 and 4.3 of the design."""
 
-from bridge.core.topology import Inbound, Queue, dead_queue, delay_queues, inbound_queue, topology
+from dataclasses import replace
+
+from bridge.core.topology import Exchange, Inbound, Queue, Topology, dead_queue, delay_queues, inbound_queue, topology
 
 EVENTS = Inbound("bridge.events", "bridge.events", ("#",), 500, 1024)
 OTHER = Inbound("bridge.events", "other", ("billing.*", "crm.#"), 10, 1024)
+DELAY = "bridge.delay"
+
+
+def whole(*inbounds: Inbound, outbounds: tuple[str, ...] = ("agent.events",), dead: str = "bridge.dead") -> Topology:
+    return topology(inbounds, outbounds, dead_exchange="bridge.dead", dead=dead, delay_exchange=DELAY)
 
 
 def test_the_inbound_queue_has_exactly_the_fixed_arguments() -> None:
-    assert inbound_queue(EVENTS, "bridge.dead") == Queue(
+    assert inbound_queue(EVENTS, "bridge.dead", DELAY) == Queue(
         "bridge.events",
         {
             "x-queue-type": "quorum",
@@ -17,12 +24,20 @@ def test_the_inbound_queue_has_exactly_the_fixed_arguments() -> None:
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         },
-        (("bridge.events", "#"),),
+        (("bridge.events", "#"), (DELAY, "bridge.events")),
     )
 
 
+def test_single_active_is_one_argument_more() -> None:
+    alone = inbound_queue(replace(EVENTS, single_active=True), "bridge.dead", DELAY)
+    usual = inbound_queue(EVENTS, "bridge.dead", DELAY)
+    assert alone.arguments == {**usual.arguments, "x-single-active-consumer": True}
+    assert alone.bindings == usual.bindings
+
+
 def test_every_binding_key_binds_the_queue() -> None:
-    assert inbound_queue(OTHER, "d").bindings == (("bridge.events", "billing.*"), ("bridge.events", "crm.#"))
+    bindings = inbound_queue(OTHER, "d", DELAY).bindings
+    assert bindings == (("bridge.events", "billing.*"), ("bridge.events", "crm.#"), (DELAY, "other"))
 
 
 def test_the_dead_letter_queue_survives_being_looked_at() -> None:
@@ -31,45 +46,57 @@ def test_the_dead_letter_queue_survives_being_looked_at() -> None:
 
 
 def test_there_is_one_delay_queue_a_level_and_each_leads_back() -> None:
-    queues = delay_queues("bridge.events")
+    queues = delay_queues("bridge.events", DELAY)
     assert [queue.name for queue in queues] == [
         f"bridge.events.delay.{seconds}" for seconds in (1, 2, 5, 10, 30, 60, 300, 600)
     ]
     for queue, seconds in zip(queues, (1, 2, 5, 10, 30, 60, 300, 600), strict=True):
         assert queue.arguments["x-queue-type"] == "quorum"
         assert queue.arguments["x-message-ttl"] == seconds * 1000
-        assert queue.arguments["x-dead-letter-exchange"] == ""
+        assert queue.arguments["x-dead-letter-exchange"] == DELAY
         assert queue.arguments["x-dead-letter-routing-key"] == "bridge.events"
         assert queue.arguments["x-dead-letter-strategy"] == "at-least-once"
         assert queue.arguments["x-overflow"] == "reject-publish"
         assert len(queue.arguments) == 6
-        assert queue.bindings == ()
+        assert queue.bindings == ((DELAY, queue.name),)
+        assert queue.as_found
 
 
 def test_dead_lettering_at_least_once_is_never_without_reject_publish() -> None:
     """The broker falls back to at-most-once otherwise (rabbitmq.com, quorum queues)."""
-    for queue in topology((EVENTS, OTHER), ("agent.events",), "bridge.dead", "bridge.dead").queues:
+    for queue in whole(EVENTS, OTHER).queues:
         if "x-dead-letter-strategy" in queue.arguments:
             assert queue.arguments["x-overflow"] == "reject-publish"
 
 
 def test_the_whole_topology_names_each_thing_once() -> None:
-    whole = topology((EVENTS, OTHER), ("agent.events", "agent.events", "bridge.events"), "bridge.dead", "dead")
-    assert whole.exchanges == ("bridge.dead", "bridge.events", "agent.events")
-    names = [queue.name for queue in whole.queues]
+    found = whole(EVENTS, OTHER, outbounds=("agent.events", "agent.events", "bridge.events"), dead="dead")
+    topics = ("bridge.dead", "bridge.events", "agent.events")
+    assert found.exchanges == (*(Exchange(name, "topic") for name in topics), Exchange(DELAY, "direct"))
+    assert found.delay_exchange == DELAY
+    names = [queue.name for queue in found.queues]
     assert len(names) == len(set(names)) == 1 + 2 * 9
     assert {"dead", "bridge.events", "other", "other.delay.600"} <= set(names)
 
 
-def test_what_feeds_a_queue_exists() -> None:
-    whole = topology((EVENTS, OTHER), ("agent.events",), "bridge.dead", "bridge.dead")
-    for queue in whole.queues:
-        assert all(exchange in whole.exchanges for exchange, _ in queue.bindings)
-        assert queue.arguments.get("x-dead-letter-exchange", "") in (*whole.exchanges, "")
+def test_what_feeds_a_queue_and_takes_its_dead_letters_exists() -> None:
+    found = whole(EVENTS, OTHER)
+    names = {exchange.name for exchange in found.exchanges}
+    for queue in found.queues:
+        assert {exchange for exchange, _ in queue.bindings} <= names
+        assert queue.arguments.get("x-dead-letter-exchange", DELAY) in names
 
 
-def test_an_inbound_on_the_default_exchange_binds_nothing() -> None:
-    """Every queue is bound to it by its name, and the broker refuses any other binding."""
-    whole = topology((Inbound("", "direct", ("#",), 1, 1),), (), "bridge.dead", "bridge.dead")
-    assert "" not in whole.exchanges
-    assert next(queue for queue in whole.queues if queue.name == "direct").bindings == ()
+def test_what_has_waited_is_led_back_to_the_queue_that_it_came_from() -> None:
+    bound = {binding: queue.name for queue in whole(EVENTS, OTHER).queues for binding in queue.bindings}
+    for queue in whole(EVENTS, OTHER).queues:
+        if queue.as_found:
+            back = (queue.arguments["x-dead-letter-exchange"], queue.arguments["x-dead-letter-routing-key"])
+            assert bound[back] == queue.name.partition(".delay.")[0]
+
+
+def test_an_inbound_on_the_default_exchange_is_bound_for_what_has_waited_alone() -> None:
+    """Every queue is bound to that one by its name, and the broker refuses any other binding."""
+    found = whole(Inbound("", "direct", ("#",), 1, 1))
+    assert Exchange("") not in found.exchanges
+    assert next(queue for queue in found.queues if queue.name == "direct").bindings == ((DELAY, "direct"),)

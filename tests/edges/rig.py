@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.core.outbound import Address, Letterhead, Outbound, OutboundMessage, RoutingKey
 from bridge.core.refusal import PublishRefusal
-from bridge.core.topology import Inbound, Topology, topology
+from bridge.core.topology import Inbound, topology
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
@@ -17,7 +17,7 @@ from bridge.flow.ports import Delivery
 from tests.fakes import FakeLedger
 from tests.promises.plain_publisher import PlainPublisher
 from tests.system.broker import Broker
-from tests.system.rabbit import AGENT, DEAD, EVENTS, Rabbit
+from tests.system.rabbit import AGENT, DEAD, DELAY, EVENTS, Rabbit
 from tests.system.waiting import until
 
 from .logbook import Logbook
@@ -113,13 +113,12 @@ class Rig:
         self.publisher = PUBLISHERS[publisher](tuple(outbounds))
         self.copier = BrokerCopier()
         self.entrance = BrokerEntrance(lambda: self.publisher.blocked)
-        whole = topology(tuple(inbounds), tuple(outbound.exchange for outbound in outbounds), DEAD, DEAD)
+        exchanges = tuple(outbound.exchange for outbound in outbounds)
+        whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
         self.ledger = FakeLedger()
         self.session = Session(
             tuple(urls) or (self.rabbit.url,),
-            Topology(
-                whole.exchanges, tuple(queue for queue in whole.queues if not lean or ".delay." not in queue.name)
-            ),
+            replace(whole, queues=tuple(queue for queue in whole.queues if not lean or not queue.as_found)),
             may_declare=may_declare,
             consumer=self.consumer,
             publisher=self.publisher,

@@ -15,7 +15,7 @@ from bridge.edges.rabbitmq.generation import Generation
 from bridge.flow.ports import CopyRefused
 from deploy.local.node import RabbitNode
 from tests.system.broker import Broker
-from tests.system.rabbit import DEAD, EVENTS, Outgoing, Record
+from tests.system.rabbit import DEAD, DELAY, EVENTS, Outgoing, Record
 from tests.system.waiting import until
 from tests.system.wire import every_type, scalar, table, with_headers
 
@@ -45,8 +45,9 @@ async def copied(rig: Rig, *sent: Outgoing) -> list[Record]:
 
 
 def headers_of(record: Record) -> dict[str, Any]:
-    """Without the broker's own."""
-    return {name: value for name, value in record.headers.items() if name != "x-delivery-count"}
+    """Without the broker's own counts of this very delivery."""
+    counts = ("x-delivery-count", "x-acquired-count")
+    return {name: value for name, value in record.headers.items() if name not in counts}
 
 
 async def test_a_dead_letter_has_the_originals_body_and_properties_and_the_reasons_headers(build: Build) -> None:
@@ -101,10 +102,11 @@ async def test_headers_of_every_type_survive_a_copy(build: Build) -> None:
 async def test_what_would_act_again_is_left_out(build: Build) -> None:
     rig = await build().start()
     await rig.rabbit.make_queue("carbon", {"x-queue-type": "classic"}, "carbon", exchange=DEAD)
-    headers = {"CC": ["carbon"], "BCC": ["carbon"], "x-death": [{"count": 5}], "x-first-death-queue": "q", "fine": 1}
+    counted = {"x-delivery-count": 3, "x-acquired-count": 4, "x-first-death-queue": "q", "x-last-death-queue": "q"}
+    headers = {"CC": ["carbon"], "BCC": ["carbon"], "x-death": [{"count": 5}], **counted, "fine": 1}
     properties = BasicProperties(headers=headers, expiration="60000", user_id="guest", message_id="m")
     (found,) = await copied(rig, Outgoing(b"{}", properties))
-    assert set(found.headers) & set(headers) == {"fine"}
+    assert set(headers_of(found)) & set(headers) == {"fine"}
     assert (found.properties.expiration, found.properties.user_id) == (None, None)
     assert await rig.rabbit.ready_count("carbon") == 0
 
@@ -113,13 +115,41 @@ async def test_a_delayed_copy_comes_back_where_it_was_taken_from(build: Build) -
     rig = await build(lean=False).start()
     await rig.rabbit.publish(Outgoing(b"{}", BasicProperties(message_id="m", headers={"own": 1}), "some.key"))
     (first,) = await rig.delivered(1)
-    await rig.copier.copy(dead_letter.delayed(first.incoming, 1, attempt=2, pauses=1, record='{"a": 1}'))
+    await rig.copier.copy(dead_letter.delayed(first.incoming, DELAY, 1, attempt=2, pauses=1, record='{"a": 1}'))
     assert first.ack()
     _, second = await rig.delivered(2)
     again = second.incoming
     assert (again.attempt, again.pauses, again.copies, again.origin) == (2, 1, 1, (EVENTS, "some.key"))
     assert (again.headers["own"], again.headers["x-bridge-record"], again.message_id) == (1, '{"a": 1}', "m")
     assert not again.redelivered
+
+
+async def test_what_has_waited_brings_no_count_of_deaths_into_its_next_copy(build: Build) -> None:
+    """The broker adds more of them in each version; the copies are looked at where they wait and where they end."""
+    rig = await build(lean=False).start()
+    await rig.rabbit.publish(Outgoing(b"{}", BasicProperties(message_id="m", headers={"own": 1}, priority=5)))
+    (first,) = await rig.delivered(1)
+    await rig.copier.copy(dead_letter.delayed(first.incoming, DELAY, 1, attempt=1, pauses=0, record=None))
+    _, second = await rig.delivered(2)
+    assert any("death" in name for name in second.incoming.headers)
+    await rig.copier.copy(letter(rig, 1))
+    await rig.copier.copy(dead_letter.delayed(second.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
+    (dead,), (waiting,) = await rig.rabbit.take(DEAD), await rig.rabbit.take(f"{EVENTS}.delay.600")
+    for record in (dead, waiting):
+        foreign = {name for name in headers_of(record) if not name.startswith("x-bridge-")}
+        assert foreign == {"own"}
+    assert (dead.properties.priority, waiting.properties.priority) == (5, None)
+
+
+async def test_a_delayed_copy_of_high_priority_stands_in_front_of_nobody(build: Build) -> None:
+    """Time to live counts at the head of a queue, so one that overtakes would hold up those behind it (RabbitMQ 4)."""
+    rig = await build(lean=False).start()
+    high = [BasicProperties(message_id=f"m{number}", priority=9 * (number % 2)) for number in range(6)]
+    await rig.rabbit.publish(*[Outgoing(b"%d" % number, one) for number, one in enumerate(high)])
+    for delivery in await rig.delivered(6):
+        await rig.copier.copy(dead_letter.delayed(delivery.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
+    order = [delivery.incoming.message_id for delivery in rig.deliveries]
+    assert [record.message_id for record in await rig.rabbit.take(f"{EVENTS}.delay.600")] == order
 
 
 async def test_many_and_large_headers_leave_the_copy_possible(build: Build) -> None:

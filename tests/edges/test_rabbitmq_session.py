@@ -1,12 +1,15 @@
 """The connection to the broker, lost in every way there is: noticed in time, and made again (RELIABILITY B1 to B8)."""
 
 import asyncio
+import gc
 import os
 from typing import Any
 
 import pytest
+from aio_pika.abc import AbstractConnection
 
 from bridge.edges.rabbitmq import connection, copier, generation, watch
+from bridge.edges.rabbitmq.batching import BatchingPublisher
 from deploy.local.node import free_port
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, Outgoing
@@ -14,7 +17,7 @@ from tests.system.waiting import until
 
 from .conftest import Build
 from .proxy import Proxy
-from .rig import Receipts, Rig, outgoing
+from .rig import Receipts, Rig, outbound, outgoing
 
 
 @pytest.fixture
@@ -242,3 +245,21 @@ async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(bui
     await receipts.all_told(2000)
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "all events are taken")
     assert before == during == channels() <= 6
+
+
+class Fleeting(BatchingPublisher):
+    """Its first generations end as they begin."""
+
+    async def attach(self, opened: AbstractConnection, living: generation.Generation) -> None:
+        await super().attach(opened, living)
+        if living.number < 4:
+            living.end("over at once")
+
+
+async def test_a_generation_that_ends_at_its_beginning_leaves_nothing_unawaited(build: Build) -> None:
+    """Whatever it was to do has not begun then; Python's warning of it, an error here, would be its only trace."""
+    rig = build()
+    rig.publisher = rig.session._publisher = Fleeting((outbound(),))
+    await rig.start()
+    gc.collect()
+    assert [fields["error"] for fields in rig.log.of("broker.lost")] == ["over at once"] * 3

@@ -1,13 +1,15 @@
 """What the bridge declares, when, and never else (DESIGN, section 2; RELIABILITY B8, B9)."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from bridge.edges.rabbitmq import session
+from bridge.core.dead_letter import delayed
+from bridge.edges.rabbitmq import session, watch
 from tests.system.broker import Broker
-from tests.system.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, EVENTS, EVENTS_ARGUMENTS, Outgoing
+from tests.system.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, DELAY, EVENTS, EVENTS_ARGUMENTS, Outgoing
 from tests.system.waiting import stays, until
 
 from .conftest import Build
@@ -37,7 +39,7 @@ def delay_arguments(queue: str, seconds: int) -> dict[str, Any]:
     return {
         "x-queue-type": "quorum",
         "x-message-ttl": seconds * 1000,
-        "x-dead-letter-exchange": "",
+        "x-dead-letter-exchange": DELAY,
         "x-dead-letter-routing-key": queue,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
@@ -56,12 +58,15 @@ async def test_exactly_the_topology_of_the_design_is_declared(build: Build, brok
     exchanges = listed(broker, rig.vhost, "list_exchanges", "name", "type", "durable", "auto_delete", "arguments")
     own = [row for row in exchanges if row["name"] and not row["name"].startswith("amq.")]
     assert {(row["name"], row["type"], row["durable"], row["auto_delete"], len(row["arguments"])) for row in own} == {
-        (name, "topic", True, False, 0) for name in (EVENTS, AGENT, DEAD)
+        *((name, "topic", True, False, 0) for name in (EVENTS, AGENT, DEAD)),
+        (DELAY, "direct", True, False, 0),
     }
     bindings = listed(broker, rig.vhost, "list_bindings", "source_name", "destination_name", "routing_key")
     assert {tuple(row.values()) for row in bindings if row["source_name"]} == {
         (EVENTS, EVENTS, "#"),
         (DEAD, DEAD, "#"),
+        (DELAY, EVENTS, EVENTS),
+        *((DELAY, queue, queue) for queue in (f"{EVENTS}.delay.{seconds}" for seconds in DELAYS)),
     }
 
 
@@ -106,7 +111,13 @@ async def test_what_may_not_be_declared_is_only_verified(build: Build) -> None:
     rig = build(may_declare=False, lean=False)
     rig.run()
     await until(lambda: "missing" in (rig.session.trouble or ""), "what is missing is said")
-    for name in (f"exchange {AGENT}", f"queue {EVENTS}", f"queue {EVENTS}.delay.600", f"queue {DEAD}"):
+    for name in (
+        f"exchange {AGENT}",
+        f"exchange {DELAY}",
+        f"queue {EVENTS}",
+        f"queue {EVENTS}.delay.600",
+        f"queue {DEAD}",
+    ):
         assert name in str(rig.session.trouble)
     assert await rig.rabbit.depth(EVENTS) is None
     assert not await rig.rabbit.exchange_exists(AGENT)
@@ -130,6 +141,77 @@ async def test_other_arguments_are_a_permanent_trouble_that_is_said_loudly_and_n
     assert await rig.rabbit.depth(EVENTS) == (1, 0)
 
 
+async def test_single_active_is_declared_and_is_another_queue_to_the_broker(build: Build, broker: Broker) -> None:
+    alone = (inbound(single_active=True),)
+    rig = await build(inbounds=alone).start()
+    (found,) = [row for row in listed(broker, rig.vhost, "list_queues", "name", "arguments") if row["name"] == EVENTS]
+    assert arguments(found) == {**EVENTS_ARGUMENTS, "x-single-active-consumer": True}
+    again = await build(inbounds=alone).start()
+    await again.stop()
+    other = build()
+    other.run()
+    await until(lambda: "x-single-active-consumer" in str(other.session.trouble), "the difference is said")
+
+
+@pytest.mark.usefixtures("soon")
+async def test_an_exchange_for_delays_that_is_deleted_is_said_before_anything_has_to_wait(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.2)
+    rig = await build().start()
+    await rig.rabbit.delete_exchange(DELAY)
+    await until(lambda: f"missing at the broker: exchange {DELAY}" in str(rig.session.trouble), "it is said")
+    assert not await rig.rabbit.exchange_exists(DELAY)
+    await rig.rabbit.declare()
+    await rig.connected(generation=2)
+
+
+# --- delay queues of an earlier version
+
+
+async def test_delay_queues_of_an_earlier_version_are_used_as_they_are_and_it_is_said_once(build: Build) -> None:
+    """They dead-letter through the default exchange; the broker refuses to declare them anew, and messages may wait."""
+    rig = build(lean=False)
+    await rig.rabbit.declare()
+    await asyncio.to_thread(rig.rabbit.declare_delays_now, "")
+    await rig.rabbit.put(f"{EVENTS}.delay.1", b"waited all along")
+    await rig.start()
+    (delivery,) = await rig.delivered(1)
+    assert delivery.incoming.body == b"waited all along"
+    (said,) = rig.log.of("topology.as_found")
+    assert said["queues"] == [f"{EVENTS}.delay.{seconds}" for seconds in DELAYS]
+    await rig.copier.copy(
+        delayed(delivery.incoming, DELAY, 1, attempt=1, pauses=0, record=None),
+    )
+    _, again = await rig.delivered(2)
+    assert again.incoming.body == b"waited all along"
+    assert rig.log.of("broker.lost") == []
+
+
+async def test_one_delay_queue_of_another_kind_among_new_ones_is_used_too(build: Build) -> None:
+    rig = build(lean=False)
+    await rig.rabbit.declare()
+    await rig.rabbit.make_queue(f"{EVENTS}.delay.5", {"x-queue-type": "classic"})
+    await rig.start()
+    assert rig.log.of("topology.as_found")[0]["queues"] == [f"{EVENTS}.delay.5"]
+
+
+async def test_a_limit_of_queues_is_no_queue_of_an_earlier_version(build: Build, broker: Broker) -> None:
+    rig = build(lean=False)
+    limit = ("set_vhost_limits", "-p", rig.vhost, '{"max-queues": 4}')
+    await asyncio.to_thread(broker.node.ctl, *limit)
+    rig.run()
+    await until(lambda: "queue limit" in str(rig.session.trouble), "the limit is said")
+    assert rig.log.of("topology.as_found") == []
+
+
+async def test_a_delay_exchange_of_another_type_is_said(build: Build) -> None:
+    rig = build()
+    await rig.rabbit.make_queue("any", {"x-queue-type": "classic"}, "#", exchange=DELAY)
+    rig.run()
+    await until(lambda: f"declaring exchange {DELAY}" in str(rig.session.trouble), "the difference is said")
+
+
 @pytest.mark.parametrize(("user", "vhost"), [("guest:canary-password", None), ("guest:guest", "nowhere")])
 async def test_an_unknown_user_or_vhost_is_permanent_and_no_password_is_said(
     build: Build, broker: Broker, user: str, vhost: str | None
@@ -149,13 +231,8 @@ async def test_a_role_that_may_neither_configure_nor_look_suffices_where_nothing
 ) -> None:
     owner = await build().start()
     await owner.stop()
-    broker.node.ctl(
-        "eval",
-        'rabbit_auth_backend_internal:add_user(<<"meek">>, <<"meek">>, <<"tests">>), '
-        f'rabbit_auth_backend_internal:set_permissions(<<"meek">>, <<"{owner.vhost}">>, <<"^$">>, '
-        '<<"^(agent.events|bridge.dead|amq.default)$">>, <<"^bridge.events$">>, <<"tests">>).',
-    )
-    url = f"amqp://meek:meek@127.0.0.1:{broker.node.port}/{owner.vhost}"
+    rights = ("^$", "^(agent.events|bridge.dead|bridge.delay)$", "^bridge.events$")
+    url = await asyncio.to_thread(broker.add_user, owner.vhost, "meek", "meek", *rights)
     rig = await build(urls=(url,), may_declare=False).start()
     await rig.rabbit.publish(Outgoing(b"event"))
     (delivery,) = await rig.delivered(1)

@@ -1,7 +1,7 @@
 """Plain fakes of the flow's ports. They keep the promises of `bridge/flow/ports.py`, and the tests hold them to it."""
 
 from .agent import Call, FakeAgent, HotLoop
-from .broker import FakeCopier, FakeDelivery, FakeInbox, Trace
+from .broker import DELAY, FakeCopier, FakeDelivery, FakeInbox, Trace
 from .clock import Stuck, VirtualTimeLoop
 from .ledger import FakeLedger
 from .log import FakeLog
@@ -10,6 +10,7 @@ from .publisher import FakePublisher
 from .routes import FakeRoutes
 
 __all__ = [
+    "DELAY",
     "Call",
     "FakeAgent",
     "FakeCopier",

@@ -10,6 +10,8 @@ from bridge.core.incoming import Incoming
 from bridge.core.refusal import UNROUTED, PublishRefusal
 from bridge.flow.ports import CopyRefused
 
+DELAY = "bridge.delay"
+
 Trace = list[tuple[str, Any]]
 """What happened at the fakes that share it, in order: `handed`, `confirmed`, `refused`, `copied`, `acked`."""
 
@@ -108,9 +110,9 @@ class FakeCopier:
 
     def dead(self, reason: str | None = None) -> list[Copy]:
         """The dead letters that were confirmed."""
-        return [copy for copy in self.copies if copy.exchange and reason in (None, copy.routing_key)]
+        return [copy for copy in self.copies if copy.exchange != DELAY and reason in (None, copy.routing_key)]
 
     @property
     def delayed(self) -> list[Copy]:
         """The copies that went to a delay queue."""
-        return [copy for copy in self.copies if not copy.exchange]
+        return [copy for copy in self.copies if copy.exchange == DELAY]

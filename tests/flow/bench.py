@@ -23,6 +23,7 @@ from bridge.flow.reconciliation import Reconciliation
 from bridge.flow.settling import Settling
 from bridge.flow.streaming import Limits, Streaming
 from tests.fakes import (
+    DELAY,
     FakeAgent,
     FakeCopier,
     FakeDelivery,
@@ -97,6 +98,7 @@ class Bench:
             self.book,
             stamp,
             "bridge.dead",
+            DELAY,
             self.policy,
             lambda: 1_700_000_000.0,
             roll,
@@ -189,7 +191,7 @@ class Bench:
         )
 
     def _delayed(self, copy: Copy) -> None:
-        if copy.exchange:
+        if copy.exchange != DELAY:
             return
         self.on_the_way += 1
         queue = self._delay_queues[copy.routing_key]
@@ -200,7 +202,7 @@ class Bench:
     def _back(self, queue: deque[Copy]) -> None:
         """First in, first out, also for those that come back at the same moment."""
         copy = queue.popleft()
-        incoming = Incoming(copy.body, QUEUE, "", QUEUE, False, copy.properties, copy.headers)
+        incoming = Incoming(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers)
         self._waiting.append(incoming)
         if self.inbox.consuming:
             self._resumed()

@@ -6,7 +6,7 @@ from bridge.core.backoff import RetryPolicy
 from bridge.core.failure import Lost, NotSent, Refused, TooEarly
 from bridge.core.refusal import PublishRefusal, RefusalKind
 from bridge.core.route import Route
-from tests.fakes import FakeRoutes, Fate, Gate, answered, complete, error, refused, said
+from tests.fakes import DELAY, FakeRoutes, Fate, Gate, answered, complete, error, refused, said
 
 from .bench import SERVICE, USER, Bench
 from .test_lanes import ended
@@ -53,7 +53,7 @@ async def test_a_parked_event_brings_attempts_pauses_origin_and_record_and_leave
         bench.deliver(headers={"mine": 1, "x-death": [], "x-delivery-count": 0, "CC": []})
         await bench.quiet()
         copy = bench.copier.delayed[0]
-        assert copy.exchange == ""
+        assert copy.exchange == DELAY
         assert copy.headers.pop("x-bridge-record").startswith('{"request":"create"')
         assert copy.headers == {
             "mine": 1,

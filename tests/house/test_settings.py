@@ -94,6 +94,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (outbound.exchange, outbound.routing_key) == ("agent.events", "{channel_type}.{channel}.{type}")
     assert (outbound.types, outbound.required, outbound.format) == (("*",), False, "raw")
     assert (made.amqp.dead_letter.exchange, made.amqp.dead_letter.queue) == ("bridge.dead", "bridge.dead")
+    assert (made.amqp.delay.exchange, inbound.single_active) == ("bridge.delay", False)
     assert (made.amqp.declare, made.amqp.consumer_timeout) == (True, 1800.0)
     assert (made.amigo.base_url, made.amigo.longest, made.amigo.settle) == ("https://api.amigo.ai", 900.0, 2.0)
     assert made.amigo.max_line == 4 * 1024 * 1024

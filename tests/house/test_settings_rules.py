@@ -76,6 +76,7 @@ def test_a_good_address_is_taken(url: str) -> None:
         ("http://127.0.0.1/", "not of the form"),
         ("amqp:///vhost", "not of the form"),
         ("amqp://127.0.0.1:port/", "port"),
+        ("amqp://127.0.0.1/%FF", "UTF-8"),
         ("amqp://127.0.0.1/?ca_certs=x", "unknown query keys: ca_certs"),
         ("amqps://u:p@far/?no_verify_ssl=1", "unknown query keys: no_verify_ssl"),
         ("amqp://127.0.0.1/?heartbeat=ten", "heartbeat"),

@@ -9,12 +9,14 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
-from deploy.local.node import RabbitNode
+from deploy.local.node import HOST, RabbitNode
 
 # Quorum queues report their counts to the operator's tools at every tick; 5 s by default.
 TICK_MS = 200
 POOL = 8
+BY = '<<"tests">>'
 
 
 class Broker:
@@ -41,14 +43,17 @@ class Broker:
     def vhost(self) -> str:
         """The name of a vhost that nobody has used."""
         if not self._fresh:
-            self._add([f"t{next(self._numbers)}" for _ in range(POOL)])
+            names = [f"t{next(self._numbers)}" for _ in range(POOL)]
+            self.add_vhosts(names)
+            self._fresh.extend(names)
         return self._fresh.popleft()
 
     def give_back(self, vhost: str) -> None:
         """Nobody needs it any more: it goes when new ones are made."""
         self._used.append(vhost)
 
-    def _add(self, names: list[str]) -> None:
+    def add_vhosts(self, names: list[str]) -> None:
+        """Make these, which guest may use; those that were given back go."""
         used, self._used = self._used, []
         self.node.ctl(
             "eval",
@@ -58,7 +63,26 @@ class Broker:
             'ok = rabbit_auth_backend_internal:set_permissions(<<"guest">>, Name, All, All, All, By) end '
             f"|| Name <- [{_listed(names)}]].",
         )
-        self._fresh.extend(names)
+
+    def add_user(
+        self,
+        vhost: str,
+        name: str,
+        password: str = "secret",
+        configure: str = ".*",
+        write: str = ".*",
+        read: str = ".*",
+    ) -> str:
+        """A new user with these rights in the vhost; the URL in their name."""
+        who, where = _text(name), _text(vhost)
+        rights = ", ".join(_text(right) for right in (configure, write, read))
+        self.node.ctl(
+            "eval",
+            f"ok = rabbit_auth_backend_internal:add_user({who}, {_text(password)}, {BY}), "
+            f"ok = rabbit_auth_backend_internal:set_permissions({who}, {where}, {rights}, {BY}).",
+        )
+        credentials = f"{quote(name, safe='')}:{quote(password, safe='')}"
+        return f"amqp://{credentials}@{HOST}:{self.node.port}/{quote(vhost, safe='')}"
 
     def url(self, vhost: str) -> str:
         return self.node.url + vhost
@@ -97,4 +121,10 @@ class Broker:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(f'<<"{name}">>' for name in names)
+    return ", ".join(_text(name) for name in names)
+
+
+def _text(text: str) -> str:
+    """As Erlang writes it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'<<"{escaped}"/utf8>>'

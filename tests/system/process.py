@@ -19,13 +19,18 @@ from .waiting import until
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "canary-"
 # What a Python service prints when something was forgotten.
-FORGOTTEN = re.compile(r"Traceback \(most|never retrieved|never awaited|Unclosed |was destroyed but it is pending")
+FORGOTTEN = re.compile(
+    r"Traceback \(most|never retrieved|never awaited|Unclosed |was destroyed but it is pending|[A-Z][A-Za-z]*Warning\b"
+)
 
 
 def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """Of the caller's environment only what finds programs: no AMIGO_ or BRIDGE_ variable comes through."""
+    """Of the caller's environment only what finds programs: no AMIGO_ or BRIDGE_ variable comes through.
+
+    Python's warnings are errors; where nobody can be told of one, it is printed, and FORGOTTEN finds it.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT), **(extra or {})}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **(extra or {})}
 
 
 def command(*arguments: str) -> list[str]:
@@ -58,6 +63,7 @@ async def run_command(
         timeout=bound_s,
     )
     assert CANARY not in done.stdout + done.stderr, f"a secret was printed:\n{done.stdout}{done.stderr}"
+    assert not FORGOTTEN.search(done.stderr), done.stderr
     return Output(done.returncode, done.stdout, done.stderr)
 
 

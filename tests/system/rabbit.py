@@ -18,6 +18,7 @@ from .broker import Broker
 EVENTS = "bridge.events"
 AGENT = "agent.events"
 DEAD = "bridge.dead"
+DELAY = "bridge.delay"
 # The queues' arguments as the design fixes them.
 EVENTS_ARGUMENTS = {
     "x-queue-type": "quorum",
@@ -30,6 +31,7 @@ EVENTS_ARGUMENTS = {
 DEAD_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 1000000}
 DELAYS_S = (1, 2, 5, 10, 30, 60, 300, 600)
 QUORUM = {"x-queue-type": "quorum"}
+AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
 
 @dataclass
@@ -141,16 +143,20 @@ class Rabbit:
                 channel.exchange_declare(exchange, "topic", durable=True)
             channel.queue_declare(EVENTS, durable=True, arguments=inbound_arguments or EVENTS_ARGUMENTS)
             channel.queue_bind(EVENTS, EVENTS, "#")
+            channel.exchange_declare(DELAY, "direct", durable=True)
+            channel.queue_bind(EVENTS, DELAY, EVENTS)
             channel.queue_declare(DEAD, durable=True, arguments=DEAD_ARGUMENTS)
             channel.queue_bind(DEAD, DEAD, "#")
 
-    def declare_delays_now(self) -> None:
-        """The delay queues, as section 4.3 has them: quorum, TTL, dead-lettered back."""
-        back = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": EVENTS}
+    def declare_delays_now(self, back_through: str = DELAY) -> None:
+        """The delay queues, as section 4.3 has them: quorum, TTL, dead-lettered back; earlier versions: through ""."""
+        back = {"x-dead-letter-exchange": back_through, "x-dead-letter-routing-key": EVENTS, **AT_LEAST_ONCE}
         with self.channel() as channel:
             for seconds in DELAYS_S:
-                arguments = {**QUORUM, **back, "x-message-ttl": seconds * 1000}
-                channel.queue_declare(f"{EVENTS}.delay.{seconds}", durable=True, arguments=arguments)
+                name, arguments = f"{EVENTS}.delay.{seconds}", {**QUORUM, **back, "x-message-ttl": seconds * 1000}
+                channel.queue_declare(name, durable=True, arguments=arguments)
+                if back_through:
+                    channel.queue_bind(name, back_through, name)
 
     async def declare(self, inbound_arguments: dict[str, Any] | None = None) -> None:
         await asyncio.to_thread(self.declare_now, inbound_arguments)

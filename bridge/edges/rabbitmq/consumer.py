@@ -29,8 +29,8 @@ class Feed:
     """One consumer of one inbound, on a channel of its own, from its start until it is cancelled; then it is retired.
 
     `held` counts its unacked deliveries, at most `prefetch`; `heard_s` is when the broker last could and did speak
-    (event loop time). `unwatch` lets the channel close without ending the generation. Until `cancelled`, the broker may
-    still deliver.
+    (event loop time), `served` whether there was any delivery. `unwatch` lets the channel close without ending the
+    generation. Until `cancelled`, the broker may still deliver.
     """
 
     inbound: Inbound
@@ -41,6 +41,7 @@ class Feed:
     heard_s: float
     acks: Acks = field(init=False)
     held: int = 0
+    served: bool = False
     cancelled: bool = False
 
 
@@ -266,6 +267,7 @@ class Consumer:
     async def _deliver(self, feed: Feed, generation: Generation, message: DeliveredMessage) -> None:
         feed.heard_s = _now()
         feed.held += 1
+        feed.served = True
         if self.receive is None or message.delivery_tag is None:
             generation.end("a delivery came before anybody could take it")
             return

@@ -18,6 +18,7 @@ CHANNEL_INDEX = 850
 """Beyond those of the outbounds, which count from 0."""
 ALONE_INDEX = 851
 PROBE_KEY = "amigo-bridge.probe"
+"""No queue is bound with it."""
 NO_LETTERHEAD = Letterhead("")
 NO_COPY = Copy("", "", b"", {}, {})
 
@@ -70,14 +71,6 @@ class Told:
         """Published again by the next generation."""
 
 
-class Unheeded:
-    """The receipt of a probe: only that there is a confirm matters, and the watchers see to that."""
-
-    def confirmed(self, _: Sequence[OutboundMessage]) -> None: ...
-    def refused(self, _: OutboundMessage, refusal: PublishRefusal) -> None: ...
-    def lost(self, _: OutboundMessage) -> None: ...
-
-
 class BrokerCopier(BatchingPublisher):
     """The copier port. What a lost connection leaves open is published again: a copy may arrive twice, never not."""
 
@@ -91,16 +84,26 @@ class BrokerCopier(BatchingPublisher):
 
     async def copy(self, copy: Copy, *, alone: bool = False) -> None:
         """Return when the copy is confirmed; see the port."""
-        told, message = Told(), CopyMessage.of(copy)
+        await self._confirmed(CopyMessage.of(copy), alone=alone)
+
+    async def probe(self, exchange: str) -> PublishRefusal | None:
+        """A publish that reaches no queue: confirmed if the broker still takes anything from this connection.
+
+        Gives the broker's refusal, if it is one; None also where something is unconfirmed, which tells as much.
+        """
+        if self.unconfirmed:
+            return None
+        try:
+            await self._confirmed(CopyMessage.of(Copy(exchange, PROBE_KEY, b"", {}, {}), mandatory=False))
+        except CopyRefused as error:
+            return error.refusal
+        return None
+
+    async def _confirmed(self, message: CopyMessage, *, alone: bool = False) -> None:
+        told = Told()
         self.publish([message], told, alone=alone)
         try:
             await told.fate
         except asyncio.CancelledError:
             self.withdraw(message)
             raise
-
-    async def probe(self) -> None:
-        """A publish that reaches no queue: it is confirmed if the broker still takes anything from this connection."""
-        if not self.unconfirmed:
-            void = CopyMessage.of(Copy("", PROBE_KEY, b"", {}, {}), mandatory=False)
-            self.publish([void], Unheeded())

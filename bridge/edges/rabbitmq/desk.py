@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
@@ -15,6 +16,8 @@ from bridge.edges.rabbitmq.generation import BrokerTrouble, describe, limited
 from bridge.edges.rabbitmq.properties import of_outbound
 
 BUFFER = 1000
+TAIL = "bridge.tail"
+"""How the names of `tail`'s queues begin: so that no right on the broker's own `amq.gen-…` is needed."""
 HEARTBEAT_S = 60
 """Long: whoever looks through what `tail` prints stops it."""
 
@@ -80,7 +83,8 @@ async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> Async
         channel = connection.channel()
         await limited(channel.initialize(), "opening a channel")
         await limited(channel.set_qos(prefetch_count=BUFFER), "setting the prefetch")
-        queue = await limited(channel.declare_queue(exclusive=True, auto_delete=True), "declaring a queue")
+        name = f"{TAIL}.{uuid4().hex[:12]}"
+        queue = await limited(channel.declare_queue(name, exclusive=True, auto_delete=True), "declaring a queue")
         for exchange in exchanges:
             for key in keys:
                 await limited(queue.bind(exchange, key), f"binding to {exchange}")

@@ -7,6 +7,7 @@ closes a connection (aio-pika 10.2.1).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
 import aio_pika
@@ -20,22 +21,38 @@ RPC_LIMIT_S = 15.0
 TICK_S = 1.0
 
 
+class TroubleKind(Enum):
+    """What the broker will not do for us until somebody changes something."""
+
+    CONNECTION = auto()
+    """The user, the virtual host, or one connection or channel more than a limit allows."""
+    ACCESS = auto()
+    """The user may not do this (403)."""
+    NOT_FOUND = auto()
+    """There is no such thing (404)."""
+    OTHERWISE = auto()
+    """It exists with other arguments, or another limit is reached (406)."""
+
+
 class BrokerTrouble(Exception):
-    """The broker cannot be used as things are. `permanent`: until somebody changes something."""
+    """The broker cannot be used as things are. `permanent`: until somebody changes something, as after a refusal."""
 
-    def __init__(self, error: str, *, permanent: bool = False) -> None:
+    def __init__(self, error: str, *, permanent: bool = False, kind: TroubleKind | None = None) -> None:
         super().__init__(error)
-        self.permanent = permanent
+        self.permanent = permanent or kind is not None
+        self.kind = kind
 
 
-PERMANENT = (
-    aiormq.exceptions.ChannelPreconditionFailed,
-    aiormq.exceptions.ChannelAccessRefused,
-    aiormq.exceptions.ChannelNotFoundEntity,
-    aiormq.exceptions.ConnectionNotAllowed,
-    aiormq.exceptions.AuthenticationError,
-    aiormq.exceptions.ProbableAuthenticationError,
-)
+KINDS: dict[type[BaseException], TroubleKind] = {
+    aiormq.exceptions.ChannelPreconditionFailed: TroubleKind.OTHERWISE,
+    aiormq.exceptions.ChannelAccessRefused: TroubleKind.ACCESS,
+    aiormq.exceptions.ChannelNotFoundEntity: TroubleKind.NOT_FOUND,
+    aiormq.exceptions.ConnectionNotAllowed: TroubleKind.CONNECTION,
+    aiormq.exceptions.AuthenticationError: TroubleKind.CONNECTION,
+    aiormq.exceptions.ProbableAuthenticationError: TroubleKind.CONNECTION,
+}
+LASTING = frozenset({TroubleKind.CONNECTION, TroubleKind.ACCESS})
+"""Refusals that a generation ends with and the next one will meet too."""
 
 
 class Generation:
@@ -43,15 +60,18 @@ class Generation:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.refused = False
+        """Whether it ended with a refusal which will last."""
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
     def alive(self) -> bool:
         return not self._over.done()
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, kind: TroubleKind | None = None) -> None:
         """End it; the first reason stands."""
         if not self._over.done():
+            self.refused = kind in LASTING
             self._over.set_result(reason)
 
     async def over(self) -> str:
@@ -62,7 +82,8 @@ class Generation:
         """End with a connection or channel of aio-pika, as soon as it closes. Gives a function that ends the watch."""
 
         def closed(_: object, error: object = None) -> None:
-            self.end(f"{name} closed: {describe(error)}")
+            kind = KINDS.get(type(error)) if isinstance(error, BaseException) else None
+            self.end(f"{name} closed: {describe(error)}", kind)
 
         thing.close_callbacks.add(closed)
         return lambda: thing.close_callbacks.discard(closed)
@@ -135,8 +156,10 @@ async def _translated(call: Awaitable[T], what: str, seconds: float | None) -> T
         raise BrokerTrouble(f"{what}: no answer {within}") from None
     except asyncio.CancelledError:
         raise BrokerTrouble(f"{what}: the connection was lost") from None
-    except PERMANENT as error:
-        raise BrokerTrouble(f"{what}: {describe(error)}", permanent=True) from None
+    except tuple(KINDS) as error:
+        kind = next(kind for known, kind in KINDS.items() if isinstance(error, known))
+        said = f"the broker refuses it: {_words(error)}" if kind is TroubleKind.CONNECTION else describe(error)
+        raise BrokerTrouble(f"{what}: {said}", kind=kind) from None
     except (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, RuntimeError) as error:
         raise BrokerTrouble(f"{what}: {describe(error)}") from None
 
@@ -164,6 +187,9 @@ def describe(error: object) -> str:
     if isinstance(error, asyncio.CancelledError):
         return "the connection was lost"
     if isinstance(error, BaseException):
-        text = " ".join(str(part) for part in error.args if isinstance(part, str)) or str(error)
-        return f"{type(error).__name__}: {text}".strip(": ")[:300]
+        return f"{type(error).__name__}: {_words(error)}".strip(": ")[:300]
     return str(error)[:300]
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(part) for part in error.args if isinstance(part, str)) or str(error)

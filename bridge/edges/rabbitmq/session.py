@@ -14,6 +14,7 @@ from yarl import URL
 from bridge.core.caution import QUICK_S, cautious_after
 from bridge.core.topology import Topology
 from bridge.edges.rabbitmq import tolerance
+from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
@@ -49,6 +50,7 @@ class Session:
         self.deaths = 0
         """How many connections and processes in a row ended right after they had begun to consume."""
         self._urls = urls
+        self._addresses = Addresses()
         self._topology = topology
         self._to_declare = may_declare
         self._consumer = consumer
@@ -67,8 +69,10 @@ class Session:
         failures = 0
         for number in count(1):
             url, permanent, started_s = self._urls[(number - 1) % len(self._urls)], False, loop.time()
+            generation = Generation(number)
             try:
-                self.trouble = await self._live(Generation(number), url)
+                self.trouble = await self._live(generation, url)
+                permanent = generation.refused
             except BrokerTrouble as trouble:
                 self.trouble, permanent = str(trouble), trouble.permanent
             failures = 1 if loop.time() - started_s > HEALTHY_S else failures + 1
@@ -97,7 +101,8 @@ class Session:
                 stack.callback(self._entrance.detach)
                 await self._entrance.attach(publishing, generation)
             stack.callback(self._consumer.detach)
-            watch = Watch(self._consumer, self._publisher, self._copier, generation, self._log)
+            delay_exchange = self._topology.delay_exchange
+            watch = Watch(self._consumer, self._publisher, self._copier, delay_exchange, generation, self._log)
             self.generations += 1
             self.trouble = None
             if self.generations == 1:
@@ -143,13 +148,15 @@ class Session:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for part in parts:
+                part.close()  # one whose task was cancelled before it began was never awaited
             self._publisher.blocked = False
 
     async def _part(self, generation: Generation, part: Coroutine[None, None, None]) -> None:
         try:
             await part
         except BrokerTrouble as trouble:
-            generation.end(str(trouble))
+            generation.end(str(trouble), trouble.kind)
         except asyncio.CancelledError:
             generation.end("the connection was lost")
             raise
@@ -160,7 +167,7 @@ class Session:
     async def _connect(
         self, stack: AsyncExitStack, generation: Generation, url: str, what: str
     ) -> aio_pika.abc.AbstractConnection:
-        connection = await connection_to(url, f"amigo-bridge {what}")
+        connection = await connection_to(url, f"amigo-bridge {what}", addresses=self._addresses)
         generation.watch(connection, f"the {what} connection")
         stack.push_async_callback(self._close, connection)
         return connection
@@ -172,8 +179,11 @@ class Session:
     async def _see_to_topology(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Declare once in the life of the process, if at all; from then on only verify."""
         if self._to_declare:
-            await declare(connection, self._topology)
+            as_found = await declare(connection, self._topology)
             self._to_declare = False
+            if as_found:
+                error = "they have other arguments, as an earlier version declared them, and are used as they are"
+                self._log.warning("topology.as_found", queues=as_found, error=error)
             return
         missing = await verify(connection, self._topology)
         if missing:

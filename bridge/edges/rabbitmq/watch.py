@@ -8,9 +8,19 @@ import asyncio
 import aio_pika
 import aiormq
 
+from bridge.core.idleness import Verdict, verdict
+from bridge.core.refusal import RefusalKind
 from bridge.edges.rabbitmq.consumer import Consumer, Feed
 from bridge.edges.rabbitmq.copier import BrokerCopier
-from bridge.edges.rabbitmq.generation import TICK_S, BrokerPublisher, BrokerTrouble, Generation, limited, patiently
+from bridge.edges.rabbitmq.generation import (
+    TICK_S,
+    BrokerPublisher,
+    BrokerTrouble,
+    Generation,
+    TroubleKind,
+    limited,
+    patiently,
+)
 from bridge.flow.ports import Log
 
 EVERY_S = 4.0
@@ -18,19 +28,29 @@ ANSWER_S = 8.0
 STUCK_S = 8.0
 """How long a consumer with room may get nothing although messages are ready."""
 SILENT_S = 12.0
-"""After how long without any delivery the consumer is renewed, to be sure that it still is one."""
+"""After how long without any delivery a consumer is renewed, to be sure that it still is one."""
+SINGLE_SILENT_S = 40.0
+"""The same where that may pass the queue on to the one that stands by."""
 SLOWEST_CONFIRM_S = 15.0
+REFUSED_FOR = {RefusalKind.FORBIDDEN: TroubleKind.ACCESS, RefusalKind.MISSING: TroubleKind.NOT_FOUND}
 
 
 class Watch:
     """Ends a generation that looks alive and is not. Uses a channel of its own: a time-out closes the channel."""
 
     def __init__(
-        self, consumer: Consumer, publisher: BrokerPublisher, copier: BrokerCopier, generation: Generation, log: Log
+        self,
+        consumer: Consumer,
+        publisher: BrokerPublisher,
+        copier: BrokerCopier,
+        delay_exchange: str,
+        generation: Generation,
+        log: Log,
     ) -> None:
         self._consumer = consumer
         self._publisher = publisher
         self._copier = copier
+        self._delay_exchange = delay_exchange
         self._generation = generation
         self._log = log
 
@@ -68,10 +88,16 @@ class Watch:
         self._generation.end(f"no confirm for {SLOWEST_CONFIRM_S:g} s")
 
     async def publishing(self) -> None:
-        """Publish into the void now and then: only a connection that publishes is told that it is blocked."""
+        """Publish into the void now and then: only a connection that publishes is told that it is blocked.
+
+        It is also the first that is refused where the exchange for delays is missing, or not for this role to write to.
+        """
         while True:
+            refusal = await self._copier.probe(self._delay_exchange)
+            kind = REFUSED_FOR.get(refusal.kind) if refusal is not None else None
+            if kind is not None:
+                self._generation.end(f"publishing to {self._delay_exchange}: {refusal}", kind)
             await asyncio.sleep(EVERY_S)
-            await self._copier.probe()
 
     async def consuming(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Compare what the broker says of each queue with what arrives here."""
@@ -81,30 +107,43 @@ class Watch:
         while True:
             await asyncio.sleep(EVERY_S)
             for feed in self._consumer.feeds:
-                if not await self._looks_alive(underlay, feed):
+                seen = await self._look(underlay, feed.inbound.queue)
+                if seen is None:
                     return
-                if _now() - feed.heard_s > SILENT_S:
-                    await self._consumer.renew(connection, self._generation, feed)
+                if feed in self._consumer.feeds:  # neither paused nor renewed meanwhile
+                    await self._judge(connection, feed, *seen)
 
-    async def _looks_alive(self, channel: aiormq.abc.AbstractChannel, feed: Feed) -> bool:
-        """False where the role may not look: then only the broker's own messages tell."""
-        queue = feed.inbound.queue
+    async def _look(self, channel: aiormq.abc.AbstractChannel, queue: str) -> tuple[int, int] | None:
+        """Ready messages and consumers; None where the role may not look: then only the broker's messages tell."""
         try:
             seen = await patiently(channel.queue_declare(queue, passive=True), f"looking at {queue}", ANSWER_S)
         except BrokerTrouble as trouble:
-            if "ChannelAccessRefused" in str(trouble):
+            if trouble.kind is TroubleKind.ACCESS:
                 self._log.warning("watch.refused", queue=queue, error=str(trouble))
-                return False
-            self._generation.end(str(trouble))
-            return False
-        if feed not in self._consumer.feeds:
-            return True  # paused or renewed meanwhile
-        if not seen.consumer_count:
-            self._generation.end(f"{queue} has lost its consumer")
+            else:
+                self._generation.end(str(trouble))
+            return None
+        return seen.message_count or 0, seen.consumer_count or 0
+
+    async def _judge(self, connection: aio_pika.abc.AbstractConnection, feed: Feed, ready: int, consumers: int) -> None:
+        queue, single_active = feed.inbound.queue, feed.inbound.single_active
         idle_s = _now() - feed.heard_s
-        if seen.message_count and feed.held < feed.prefetch and idle_s > STUCK_S:
-            self._generation.end(f"{queue} has {seen.message_count} messages, none was delivered for {idle_s:.0f} s")
-        return True
+        found = verdict(
+            ready=ready,
+            consumers=consumers,
+            held=feed.held,
+            prefetch=feed.prefetch,
+            overdue=idle_s > STUCK_S,
+            silent=idle_s > (SINGLE_SILENT_S if single_active else SILENT_S),
+            single_active=single_active,
+            served=feed.served,
+        )
+        if found is Verdict.LOST:
+            self._generation.end(f"{queue} has lost its consumer")
+        elif found is Verdict.STUCK:
+            self._generation.end(f"{queue} has {ready} messages, none was delivered for {idle_s:.0f} s")
+        elif found is Verdict.RENEW:
+            await self._consumer.renew(connection, self._generation, feed)
 
 
 def _now() -> float:
