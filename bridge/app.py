@@ -102,10 +102,11 @@ class Bridge:
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
         streaming = Streaming(self.publisher, self.book, stamp, limits, lambda: f"{random.getrandbits(48):012x}")
+        max_bytes = {inbound.queue: inbound.max_bytes for inbound in inbounds}
         self.dispatcher = Dispatcher(
-            routes=JinjaRoutes([route.route() for route in settings.routes]),
+            routes=JinjaRoutes([route.route() for route in settings.routes], max_bytes),
             defaults=defaults_of(settings),
-            max_bytes={inbound.queue: inbound.max_bytes for inbound in inbounds},
+            max_bytes=max_bytes,
             interaction=Interaction(agent, streaming, self.reconciliation, log),
             settling=Settling(copier, self.book, stamp, dead.exchange, delay, policy, time.time, dice, self.tally, log),
             book=self.book,

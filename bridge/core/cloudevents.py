@@ -5,8 +5,7 @@ import binascii
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from bridge.core import numbers
 from bridge.core.failure import InvalidEvent
 from bridge.core.incoming import Headers, Incoming
 
@@ -74,6 +73,6 @@ def decoded(text: Any, event_id: str | None) -> bytes:
 
 def _json(body: bytes, event_id: str | None = None) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        return numbers.loads(body)
+    except ValueError as error:
         raise InvalidEvent(f"the data of the CloudEvent is not JSON in UTF-8: {error}", event_id) from None

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import orjson
-
-from bridge.core import cloudevents, tags
+from bridge.core import cloudevents, numbers, tags
 from bridge.core.channel import CHANNELS
 from bridge.core.failure import InvalidEvent
 from bridge.core.incoming import PLAIN_ENCODINGS, SOURCE, Incoming
@@ -94,8 +92,8 @@ def check_hooked(data: Any, event_id: str) -> None:
 
 def _value(incoming: Incoming) -> Any:
     try:
-        return orjson.loads(incoming.body)
-    except orjson.JSONDecodeError as error:
+        return numbers.loads(incoming.body)
+    except ValueError as error:
         raise InvalidEvent(f"the body is not JSON in UTF-8: {error}", usable_id(incoming.message_id)) from None
 
 
@@ -176,7 +174,7 @@ def _wrong_together(body: Mapping[str, Any]) -> list[str]:
 
 def _message_text(message: Any) -> str | None:
     """What the agent is told: a string as it is, an object as compact JSON, None where there is none."""
-    return orjson.dumps(message).decode() if isinstance(message, dict) else message
+    return numbers.dumps(message).decode() if isinstance(message, dict) else message
 
 
 def _shown(value: Any) -> str:
@@ -210,8 +208,8 @@ def _check_message(value: Any) -> str | None:
 
 def _check_object(value: dict[str, Any]) -> str | None:
     try:
-        orjson.dumps(value)
-    except orjson.JSONEncodeError as error:
+        numbers.dumps(value)
+    except ValueError as error:
         return f"message cannot be written as JSON: {error}"
     return None
 

@@ -1,23 +1,24 @@
-"""Routes with their Jinja templates: compiled once, sandboxed, an undefined name is an error.
+"""Routes with their templates: compiled once, an undefined name is an error, and so is what goes beyond the budget.
 
 In `when` an error means that the route does not take the event; in `message`, `user_id` and the tags it makes the
-event invalid.
+event invalid. `user_id` and tags are made of text and numbers alone.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import TemplateError
 from jinja2.environment import Template, TemplateExpression
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from bridge.core.budget import MIB
 from bridge.core.event import Event
 from bridge.core.failure import InvalidEvent, NoRoute
-from bridge.core.incoming import Incoming
+from bridge.core.incoming import NO_HEADERS, Incoming
 from bridge.core.route import Rendered, Route
+from bridge.edges.templates.environment import Environment
 
-_JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+LONGEST_ERROR = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Compiled:
 def check_expression(text: str) -> str:
     """The text itself, if it is a Jinja expression. Raises ValueError."""
     try:
-        _expression(text)
+        Environment().expression(text)
     except TemplateError as error:
         raise ValueError(f"not a Jinja expression: {error}") from None
     return text
@@ -43,63 +44,79 @@ def check_expression(text: str) -> str:
 def check_template(text: str) -> str:
     """The text itself, if it is a Jinja template. Raises ValueError."""
     try:
-        _JINJA.from_string(text)
+        Environment().template(text)
     except TemplateError as error:
         raise ValueError(f"not a Jinja template: {error}") from None
     return text
 
 
-def _compiled(route: Route) -> Compiled:
+def _compiled(route: Route, jinja: Environment) -> Compiled:
     return Compiled(
         route,
-        _expression(route.when) if route.when is not None else None,
-        _JINJA.from_string(route.message) if route.message is not None else None,
-        _JINJA.from_string(route.user_id) if route.user_id is not None else None,
-        {name: _JINJA.from_string(text) for name, text in route.tags.items()},
+        jinja.expression(route.when) if route.when is not None else None,
+        jinja.template(route.message) if route.message is not None else None,
+        jinja.template(route.user_id) if route.user_id is not None else None,
+        {name: jinja.template(text) for name, text in route.tags.items()},
     )
 
 
 class JinjaRoutes:
-    """The routes port. Templates see `data`, `headers`, `routing_key` and `source` (the webhook's name, if any)."""
+    """The routes port. Templates see `data`, `headers`, `routing_key` and `source` (the webhook's name, if any).
 
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._routes = [_compiled(route) for route in routes]
+    `max_bytes` of an inbound's queue bounds what a template makes of its events; 1 MiB where it is not named.
+    """
+
+    def __init__(self, routes: Sequence[Route], max_bytes: Mapping[str, int] = NO_HEADERS) -> None:
+        self._jinja = Environment()
+        self._max_bytes = max_bytes
+        self._routes = [_compiled(route, self._jinja) for route in routes]
         self._compiled = {compiled.route.name: compiled for compiled in self._routes}
 
     def match(self, event: Event, incoming: Incoming) -> Route | None:
         """The first route whose `when` holds. Raises NoRoute where none does and the event names no service itself."""
-        seen = _seen(event, incoming)
+        seen, longest = _seen(event, incoming), self._longest(incoming)
         errors = []
         for compiled in self._routes:
+            self._jinja.budget.begin(longest)
             try:
                 if compiled.when is None or compiled.when(**seen):
                     return compiled.route
             except Exception as error:  # whatever an expression can raise over foreign data
                 errors.append(f"{compiled.route.name}: {error}")
         if event.service_id is None:
-            tried = f" ({'; '.join(errors)[:300]})" if errors else ""
+            tried = f" ({'; '.join(errors)[:LONGEST_ERROR]})" if errors else ""
             raise NoRoute(f"no route took the event and it names no service_id{tried}", event.id, event.channel)
         return None
 
     def render(self, route: Route, event: Event, incoming: Incoming) -> Rendered:
         """Fill in a route's templates. Raises InvalidEvent that names the template."""
-        compiled, seen = self._compiled[route.name], _seen(event, incoming)
-        where = f"route {route.name}"
+        compiled, seen, longest = self._compiled[route.name], _seen(event, incoming), self._longest(incoming)
         channel = event.channel or route.channel
 
-        def fill(name: str, template: Template | None) -> str | None:
+        def fill(name: str, template: Template | None, *, strict: bool = True) -> str | None:
             if template is None:
                 return None
             try:
-                return template.render(seen)
+                return self._filled(template, seen, longest, strict=strict)
             except Exception as error:  # as above
-                raise InvalidEvent(f"{where}: template {name}: {error}", event.id, channel) from None
+                said = str(error)[:LONGEST_ERROR] or type(error).__name__
+                raise InvalidEvent(f"route {route.name}: template {name}: {said}", event.id, channel) from None
 
         return Rendered(
-            message=fill("message", compiled.message if event.message is None else None),
+            message=fill("message", compiled.message if event.message is None else None, strict=False),
             user_id=fill("user_id", compiled.user_id if event.user_id is None else None),
             tags={name: fill(f"tags.{name}", template) or "" for name, template in compiled.tags.items()},
         )
+
+    def _filled(self, template: Template, seen: dict[str, Any], longest: int, *, strict: bool) -> str:
+        budget = self._jinja.budget
+        budget.begin(longest, strict=strict)
+        text = template.render(seen)
+        budget.within(len(text) if 4 * len(text) <= longest else len(text.encode()))
+        return text
+
+    def _longest(self, incoming: Incoming) -> int:
+        return self._max_bytes.get(incoming.queue, MIB)
 
 
 def _seen(event: Event, incoming: Incoming) -> dict[str, Any]:
@@ -109,7 +126,3 @@ def _seen(event: Event, incoming: Incoming) -> dict[str, Any]:
         "routing_key": incoming.origin[1],
         "source": incoming.headers.get("x-bridge-source", ""),
     }
-
-
-def _expression(text: str) -> TemplateExpression:
-    return _JINJA.compile_expression(text, undefined_to_none=False)

@@ -1,0 +1,182 @@
+"""Values in words: as a template prints them, and printf's `%` over them.
+
+null, true, false, objects and lists are told as JSON has them; where only a name or an id belongs (`strict`) they are
+refused.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+from bridge.core import numbers
+from bridge.core.budget import Budget, TooMuch
+
+CONVERSION = 500
+"""Units for one value in a format."""
+ITEM = 250
+"""Units for one value in an object or a list."""
+MOST_WIDTH = 1000
+MOST_MAGNITUDE = 5000
+SPEC = re.compile(
+    r"%(?:\((?P<key>[^()]*)\))?(?P<flags>[#0\- +]*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d*))?[hlL]?(?P<kind>.)",
+    re.DOTALL,
+)
+
+
+class NotText(Exception):
+    """A value came where a name or an id belongs, and is neither text nor a number."""
+
+
+def plain(value: Any, budget: Budget) -> str:
+    """A value as text. Raises NotText, TooMuch, ValueError, TypeError."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, bool):
+        return _json_word(value, budget)
+    if isinstance(value, int):
+        return _digits(value)
+    if isinstance(value, Decimal):
+        return numbers.written(value) if value.is_finite() else _no_number()
+    if isinstance(value, float):
+        return repr(value) if Decimal(value).is_finite() else _no_number()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8")
+    if isinstance(value, dict | Iterable) and not callable(value):
+        return _compact(value, budget)
+    str(value)  # an undefined name says what it is
+    raise TypeError(f"a {type(value).__name__} cannot be told: where a method is meant, call it")
+
+
+def measure(value: Any, budget: Budget) -> None:
+    """Pay for a value with all that is in it, each time that it is there. Raises TooMuch."""
+    left, length = [value], 0
+    for one in left:
+        budget.spend(ITEM)
+        if isinstance(one, dict):
+            left.extend(chain(one, one.values()))
+        elif isinstance(one, list | tuple):
+            left.extend(one)
+        length += len(one) if isinstance(one, str | dict | list | tuple) else 1
+        if length > budget.longest:
+            budget.make(length)
+    budget.spend(length)
+
+
+def percent(text: str, values: Any, budget: Budget) -> str:
+    """`text % values`. Raises TooMuch, and what Python raises."""
+    positional = iter(values if isinstance(values, tuple) else (values,))
+    made: list[str] = []
+    length = at = 0
+    keyed = False
+    for found in SPEC.finditer(text):
+        budget.spend(CONVERSION)
+        piece = _literal(text[at : found.start()]) + _converted(found, values, positional, budget)
+        keyed, at, length = keyed or found["key"] is not None, found.end(), length + len(piece)
+        budget.within(length)
+        budget.spend(len(piece))
+        made.append(piece)
+    made.append(_literal(text[at:]))
+    if not keyed and not isinstance(values, Mapping) and next(positional, None) is not None:
+        raise TypeError("not all arguments converted during string formatting")
+    budget.within(length + len(made[-1]))
+    return "".join(made)
+
+
+def formatted(value: Any, spec: str, budget: Budget) -> str:
+    """`format(value, spec)`. Raises TooMuch, and what Python raises."""
+    budget.spend(CONVERSION)
+    if any(int(number) > MOST_WIDTH for number in re.findall(r"\d{1,9}", spec)):
+        raise TooMuch(f"a width of more than {MOST_WIDTH}")
+    if not spec or not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+        value = value if isinstance(value, date) and spec else plain(value, budget)
+    elif isinstance(value, Decimal):
+        _within_reach(value)
+    made = format(value, spec)
+    budget.make(len(made))
+    return made
+
+
+def _converted(found: re.Match[str], values: Any, positional: Iterator[Any], budget: Budget) -> str:
+    key, flags, kind = found["key"], found["flags"], found["kind"]
+    width = _size(found["width"], positional)
+    precision = "" if found["precision"] is None else f".{_size(found['precision'], positional)}"
+    if kind == "%":
+        return "%"
+    value = values[key] if key is not None else _next(positional)
+    if kind in "sra":
+        value, kind = plain(value, budget), "s"
+    elif isinstance(value, Decimal) or (kind in "fFeEgG" and isinstance(value, int) and abs(value) > 2**53):
+        value = Decimal(value)
+        _within_reach(value)
+        if kind in "fFeEgG":
+            return formatted(value, _as_format(flags, width, precision or ".6") + kind, budget)
+        value = int(value)
+    return f"%{flags}{width}{precision}{kind}" % (value,)
+
+
+def _as_format(flags: str, width: str, precision: str) -> str:
+    """printf's flags in the language of `format`."""
+    align = "<" if "-" in flags else "0=" if "0" in flags else ">"
+    sign = "+" if "+" in flags else " " if " " in flags else ""
+    return f"{align}{sign}{'#' if '#' in flags else ''}{width}{precision}"
+
+
+def _size(text: str | None, positional: Iterator[Any]) -> str:
+    """A width or a precision; `*` takes it from the values."""
+    number = _next(positional) if text == "*" else int((text or "0")[:9])
+    if not isinstance(number, int) or not 0 <= number <= MOST_WIDTH:
+        raise TooMuch(f"a width beyond 0 to {MOST_WIDTH}")
+    return text if text != "*" and text is not None else "" if text is None else str(number)
+
+
+def _next(positional: Iterator[Any]) -> Any:
+    for value in positional:
+        return value
+    raise TypeError("not enough arguments for format string")
+
+
+def _literal(text: str) -> str:
+    if "%" in text:
+        raise ValueError("incomplete format")
+    return text
+
+
+def _within_reach(value: Decimal) -> None:
+    if not value.is_finite():
+        _no_number()
+    if value.adjusted() > MOST_MAGNITUDE:
+        raise TooMuch(f"a number of more than {MOST_MAGNITUDE} digits")
+
+
+def _json_word(value: bool | None, budget: Budget) -> str:
+    word = "null" if value is None else "true" if value else "false"
+    if budget.strict:
+        raise NotText(f"{word} came where a text or a number belongs")
+    return word
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        raise TooMuch("a whole number of more digits than can be written") from None
+
+
+def _compact(value: Any, budget: Budget) -> str:
+    if budget.strict:
+        kind = "an object" if isinstance(value, dict) else "a list"
+        raise NotText(f"{kind} came where a text or a number belongs")
+    whole = value if isinstance(value, dict) else list(value)
+    measure(whole, budget)
+    text = numbers.dumps(whole).decode()
+    budget.make(len(text))
+    return text
+
+
+def _no_number() -> Any:
+    raise ValueError("it comes to no finite number")
