@@ -1,4 +1,4 @@
-"""The folder that RabbitMQ's programs come from: this machine's own /, or the root of another Debian made by debootstrap.
+"""The folder that RabbitMQ's programs come from: this machine's own /, or a root of another Debian by debootstrap.
 
 BRIDGE_TEST_BROKER_ROOT=/path/of/root names it, for tests against another version of RabbitMQ. Entering a root takes the
 rights of root. The program sees the root, and its node's folder under the path that it has outside. All mounts belong

@@ -297,4 +297,3 @@ def _frames(link: socket.socket) -> Iterator[object]:
             consumed, _, method = frame.unmarshal(received)
             received = received[consumed:]
             yield method
-
