@@ -13,7 +13,7 @@ from bridge.core.refusal import RefusalKind
 from bridge.edges.rabbitmq.frames import FrameEncoder
 from bridge.flow.ports import CopyRefused, NotTaken
 from tests.system.broker import Broker
-from tests.system.rabbit import AGENT, DEAD, EVENTS, QUORUM
+from tests.system.rabbit import AGENT, DEAD, DELAY, EVENTS, QUORUM
 from tests.system.waiting import until
 
 from .conftest import Build
@@ -269,6 +269,6 @@ async def test_a_delayed_copy_is_never_cut(build: Build) -> None:
     rig = await build(lean=False).start()
     incoming = Incoming(b"{}", queue=EVENTS, headers={"own": "h" * 5000})
     with pytest.raises(CopyRefused) as refused:
-        await rig.copier.copy(dead_letter.delayed(incoming, 1, attempt=0, pauses=0, record=None))
+        await rig.copier.copy(dead_letter.delayed(incoming, DELAY, 1, attempt=0, pauses=0, record=None))
     assert refused.value.refusal.kind is RefusalKind.IMPOSSIBLE
     assert rig.generation == 1

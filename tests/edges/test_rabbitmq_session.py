@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from bridge.edges.rabbitmq import connection, copier, generation, watch
+from bridge.edges.rabbitmq import connection, generation, watch
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from deploy.local.node import free_port
 from tests.system.broker import Broker
@@ -28,7 +28,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         (watch, "ANSWER_S"),
         (connection, "CONNECT_S"),
         (connection, "CLOSE_S"),
-        (copier, "CONFIRM_S"),
         (watch, "SLOWEST_CONFIRM_S"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name) / 10)
