@@ -52,4 +52,7 @@ async def stepped(field: Field, times: int) -> None:
 
 
 def _set(folder: Path, offset: str) -> None:
-    (folder / FILE).write_text(f"{offset}\n", encoding="ascii")
+    """In one step: libfaketime ends the process that finds the file empty, as it is between opening and writing."""
+    part = folder / f"{FILE}.part"
+    part.write_text(f"{offset}\n", encoding="ascii")
+    part.replace(folder / FILE)

@@ -126,19 +126,28 @@ class Field:
             self.verdict.found("early_acks", f"{queued} messages are left for {len(open_)} open events: {open_[:9]}")
 
     async def settle(self, bound_s: float = 90.0) -> None:
-        """Returns when every event has come to rest, or when the bound is over; then the records are compared."""
+        """Returns when every event has come to rest, or nothing happened for so long; then the records are compared.
+
+        A slow machine may take its time, as long as it gets on: endings are counted, which cannot come for ever.
+        """
         deadline = time.monotonic() + bound_s
-        calm = 0
+        calm, ended = 0, len(self.ended)
         while calm < 2 and time.monotonic() < deadline:
             await asyncio.sleep(POLL_S)
             calm = calm + 1 if await self._at_rest() else 0
+            if len(self.ended) > ended:
+                deadline, ended = time.monotonic() + bound_s, len(self.ended)
         await self._drained()
         await self._collect_letters()
         heard = await self.api.heard()
         told = [told_of(record) for record in list(self._subscriber.records) if record.type != MARK]
         self.verdict.add(compare(self.sent, heard, told, self.letters))
         if calm < 2:
-            self.verdict.findings.append(f"not at rest after {bound_s:g} s: {await self.queued()} messages are queued")
+            self.verdict.findings.append(f"no ending for {bound_s:g} s: {await self.queued()} messages are queued")
+        for replica in self.replicas:
+            if replica.fallen is not None:
+                said = f"{replica.name} ended by itself with status {replica.fallen}: see {replica.log}"
+                self.verdict.findings.append(said)
         self.recoveries_s += [s for s in map(self._recovery_s, self._struck) if s is not None]
 
     # --- what can be seen

@@ -15,6 +15,8 @@ from tests.system.process import command, environment
 from tests.system.world import merged
 
 STEP_S = 0.02
+EXPECTED = (0, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)
+"""Exit statuses of a process that was told to end, or killed; the latter also by itself, at a labelled step."""
 
 
 class Ended(Exception):
@@ -37,6 +39,12 @@ class Replica:
     @property
     def running(self) -> bool:
         return self._child is not None and self._child.exit_status is None
+
+    @property
+    def fallen(self) -> int | None:
+        """The exit status where it has ended by itself: neither killed nor told to stop."""
+        status = None if self._child is None else self._child.exit_status
+        return None if status in EXPECTED else status
 
     def change(self, over: dict[str, Any]) -> None:
         """Lay this over the configuration, from the next start on."""

@@ -65,6 +65,21 @@ async def test_a_deleted_ledger_costs_nothing(place: Field) -> None:
     await survived(place, "deleted", ledgers.file_deleted, 1)
 
 
+async def test_a_process_that_ended_by_itself_is_named(place: Field) -> None:
+    place.begin("fallen", random.Random(SEED))
+    (replica,) = place.replicas
+    await replica.stop()
+    replica.change({"http": {"port": "no port"}})
+    replica.start()
+    try:
+        assert await replica.ended(30) not in (0, None)
+        await place.settle()
+    finally:
+        replica.change({"http": {"port": replica.port}})
+    (said,) = place.verdict.findings
+    assert said.startswith("bridge1 ended by itself with status ")
+
+
 async def test_an_event_that_left_the_queue_without_an_ending_is_seen(place: Field) -> None:
     """A doctored record: nobody works, and somebody takes an event out of the queue."""
     place.begin("doctored", random.Random(SEED))
