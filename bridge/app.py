@@ -44,6 +44,7 @@ from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.gate import Gate
 from bridge.flow.intake import Intake
 from bridge.flow.interaction import Interaction
+from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports import Ledger, Log
 from bridge.flow.reconciliation import Reconciliation
@@ -98,7 +99,10 @@ class Bridge:
 
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice))
         self.gate = Gate(agent, self.consumer, policy, dice, log)
-        self.book = Book(ledger, log)
+        self.book = Book(ledger, log, holds=settings.ledger.when_lost == "hold")
+        self.ledger_watch = LedgerWatch(
+            ledger, self.book, self.consumer, settings.ledger.patience, self.session.begin, log
+        )
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
         streaming = Streaming(self.publisher, self.book, stamp, limits, lambda: f"{random.getrandbits(48):012x}")
@@ -150,7 +154,7 @@ class Bridge:
         }
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),
-            Component("ledger", self.book.trouble is None, self.book.trouble, needed=False),
+            Component("ledger", self.book.trouble is None, self.book.trouble, needed=self.ledger_watch.holding),
         ]
 
     def gauges(self) -> Gauges:
@@ -253,6 +257,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "session": bridge.session.run(),
         "gate": bridge.gate.run(),
         "lanes": bridge.dispatcher.run(),
+        "ledger watch": bridge.ledger_watch.run(),
         "lag": bridge.measure_lag(),
     }
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]

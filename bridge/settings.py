@@ -170,6 +170,8 @@ class LaneSettings(Section):
 class LedgerSettings(Section):
     url: LedgerUrl = SecretStr("sqlite:///bridge.db")
     keep: Duration = 7 * 86400.0
+    when_lost: Literal["hold", "ask"] = "hold"
+    patience: Duration = 10.0
 
 
 class HttpSettings(Section):

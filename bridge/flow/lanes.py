@@ -6,13 +6,15 @@ longer than `park_after` over it; anything longer, and every counted retry, in a
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bridge.core.backoff import delay_level
 from bridge.core.ending import Acknowledge, Again, DeadLetter, Settlement
 from bridge.core.ledger import UNDELIVERABLE
+from bridge.flow.book import Book
 from bridge.flow.gate import Gate
 from bridge.flow.order import LATE_S, Key, Order
 from bridge.flow.ports import Log
@@ -21,7 +23,7 @@ from bridge.flow.work import Work
 
 IN_MEMORY_S = 1.0
 CLOSED_WAIT_S = 30.0
-"""The delay of events that are parked because the gate is closed; they come back to a queue that is not consumed."""
+"""The delay of events that are parked because the gate is closed or the ledger away: their queue is not consumed."""
 HELD_AT_MOST_S = 600.0
 """How long an event of which no copy can be made may be held unacknowledged; then it is dead-lettered."""
 BEHIND_WAIT_S = 10.0
@@ -34,6 +36,9 @@ class Handler(Protocol):
 
     async def handle(self, work: Work) -> Settlement:
         """One attempt, and what follows from it. Never raises."""
+
+    async def given_up(self, work: Work, letter: DeadLetter) -> bool:
+        """The ledger has it that the event failed. False where that has to wait."""
 
     def left(self, work: Work) -> None:
         """The event is in hand no more."""
@@ -57,10 +62,13 @@ class Lane:
 class Lanes:
     """Owns every event that is in hand, and the tasks that work on them."""
 
-    def __init__(self, handler: Handler, settling: Settling, gate: Gate, park_after_s: float, log: Log) -> None:
+    def __init__(
+        self, handler: Handler, settling: Settling, gate: Gate, book: Book, park_after_s: float, log: Log
+    ) -> None:
         self._handler = handler
         self._settling = settling
         self._gate = gate
+        self._book = book
         self._park_after_s = park_after_s
         self._log = log
         self._order = Order()
@@ -132,7 +140,9 @@ class Lanes:
         try:
             while lane.works and not self._stopping.is_set():
                 if not self._gate.is_open:
-                    await self._wait_for_gate(lane)
+                    await self._wait_or_park(lane, self._gate.wait(self._park_after_s), lambda: self._gate.is_open)
+                elif lane.works[0].held and self._book.trouble is not None:
+                    await self._wait_for_ledger(lane)
                 elif (until_s := self._order.wait_until(lane.works[0])) > _now():
                     await self._changed_before(lane, until_s)
                 else:
@@ -173,8 +183,10 @@ class Lanes:
         """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
         if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
             return False
-        error = "it has to wait, and a delay queue does not take it"
-        await self._settling.bury(work, DeadLetter(UNDELIVERABLE, error, work.attempt))
+        letter = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
+        if not await self._handler.given_up(work, letter):
+            return False
+        await self._settling.bury(work, letter)
         self._drop(lane, work)
         return True
 
@@ -224,16 +236,25 @@ class Lanes:
         self._in_hand.pop(work.event.id, None)
         self._handler.left(work)
 
-    async def _wait_for_gate(self, lane: Lane) -> None:
-        """Wait for the gate as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
-        opens = asyncio.ensure_future(self._gate.wait(self._park_after_s))
+    async def _wait_for_ledger(self, lane: Lane) -> None:
+        left_s = max(0.0, lane.works[0].started_s + self._park_after_s - _now())
+        await self._wait_or_park(lane, self._ledger_within(left_s), lambda: self._book.trouble is None)
+
+    async def _ledger_within(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._book.available()
+
+    async def _wait_or_park(self, lane: Lane, wait: Coroutine[Any, Any, object], is_over: Callable[[], bool]) -> None:
+        """Wait as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
+        waits = asyncio.ensure_future(wait)
         stops = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait((opens, stops), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waits, stops), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            opens.cancel()
+            waits.cancel()
             stops.cancel()
-        if not self._gate.is_open and not self._stopping.is_set():
+        if not is_over() and not self._stopping.is_set():
             await self._park(list(lane.works), lane, CLOSED_WAIT_S)
             for work in [work for work in lane.works if work.unparkable]:
                 await self._buried(lane, work, CLOSED_WAIT_S)
