@@ -39,6 +39,7 @@ from bridge.edges.templates import JinjaRoutes
 from bridge.edges.web.health import Component, HealthServer
 from bridge.edges.web.webhooks import WebhookDoor
 from bridge.flow import steps
+from bridge.flow.absence import BrokerAbsence
 from bridge.flow.book import Book
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.gate import Gate
@@ -123,6 +124,7 @@ class Bridge:
             log=log,
         )
         self.consumer.receive = self.dispatcher.receive
+        self.absence = BrokerAbsence(lambda: self.session.trouble is None, self.dispatcher.let_go)
 
     def _intake(self, entrance: BrokerEntrance, inbound: Inbound, stamp: Stamp) -> Intake:
         return Intake(
@@ -258,6 +260,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "gate": bridge.gate.run(),
         "lanes": bridge.dispatcher.run(),
         "ledger watch": bridge.ledger_watch.run(),
+        "absence": bridge.absence.run(),
         "lag": bridge.measure_lag(),
     }
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]

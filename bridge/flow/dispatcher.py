@@ -186,6 +186,7 @@ class Dispatcher:
         conflict = entry.digest != work.digest
         started_over = entry.state is State.FAILED and plan_ is not Plan.RESUME_FAILURE
         work.record = requests_of(entry, plan_)
+        work.recorded = plan_ in (Plan.REPUBLISH, Plan.RESUME_FAILURE)
         work.replay = work.incoming.replay if started_over else entry.replay
         if started_over:
             work.entry = replace(entry, deaths=0)
@@ -252,6 +253,13 @@ class Dispatcher:
             task.cancel()
         await self._book.let_go(self._lanes.in_hand)
         return left
+
+    async def let_go(self) -> None:
+        """The broker has been away for too long: another process may have what is not started, or known to the end."""
+        for work in await self._lanes.let_go():
+            self._log.info("event.let_go", event_id=work.event.id, answered=work.answered)
+            work.outbox.forget()
+            await self._book.released(work)
 
     def _routed(self, delivery: Delivery) -> RoutedEvent:
         incoming = delivery.incoming

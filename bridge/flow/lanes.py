@@ -46,13 +46,20 @@ class Handler(Protocol):
 
 @dataclass(slots=True)
 class Lane:
-    """The events of one (user, service) that are in hand. `running`: the first of them is being handled."""
+    """The events of one (user, service) that are in hand. `running`: the first of them is being handled.
+
+    `handled` is that one, also while it is on its way to a delay queue. `parking` are all that are, `parkers` the tasks
+    that park some beside the lane's own.
+    """
 
     key: Key
     works: deque[Work] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
     running: bool = False
+    handled: Work | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    parking: list[Work] = field(default_factory=list)
+    parkers: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def waiting(self) -> list[Work]:
@@ -112,7 +119,10 @@ class Lanes:
             self._order.forget(now_s)
             for lane in list(self._lanes.values()):
                 if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
-                    await self._park(lane.waiting, lane, BEHIND_WAIT_S)
+                    parker = self._start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
+                    lane.parkers.add(parker)
+                    parker.add_done_callback(lane.parkers.discard)
+                    await asyncio.wait({parker})
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
@@ -124,6 +134,50 @@ class Lanes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         return len(self._in_hand)
+
+    async def let_go(self) -> list[Work]:
+        """Let go of the events that another process may as well take, where the broker has them again; gives them."""
+        gone: list[Work] = []
+        for lane in list(self._lanes.values()):
+            free = [work for work in (*lane.works, *lane.parking) if self._may_go(work, lane)]
+            if free:
+                gone += await self._let_go_of(lane, free)
+        return gone
+
+    def _may_go(self, work: Work, lane: Lane) -> bool:
+        """Whether nothing is asked for it just now, and nothing of what was is known here alone."""
+        if work.delivery.alive or work.streaming:
+            return False
+        written = work.recorded and self._book.shared  # with nobody to take it, its lines wait here for the broker
+        return written or work in lane.parking or not work.record.needs_proof
+
+    async def _let_go_of(self, lane: Lane, free: list[Work]) -> list[Work]:
+        """End what works on these events; what is left of the lane, or has been delivered anew meanwhile, goes on."""
+        busy = lane.handled is not None and lane.handled not in free
+        tasks = {*lane.parkers, *(() if busy or lane.task is None else (lane.task,))}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        gone = [work for work in free if not work.delivery.alive]
+        rest = [work for work in dict.fromkeys((*lane.works, *free)) if work not in gone]
+        for work in gone:
+            self._gone(work)
+        lane.works = deque(work for work in lane.works if work not in gone)
+        if rest:
+            self._go_on(rest)
+        return gone
+
+    def _go_on(self, works: list[Work]) -> None:
+        """These take their places in their lane, which may be another one by now."""
+        lane = self._lanes.setdefault(works[0].event.lane, Lane(works[0].event.lane))
+        for work in works:
+            self._order.stays(work)
+        first = [lane.works[0]] if lane.running and lane.works else []
+        others = [work for work in dict.fromkeys((*works, *lane.works)) if work not in first]
+        lane.works = deque([*first, *sorted(others, key=self._order.number)])
+        if lane.task is None:
+            lane.task = self._start(self._run(lane), f"lane {lane.key}")
 
     def _start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
@@ -146,9 +200,9 @@ class Lanes:
                 elif (until_s := self._order.wait_until(lane.works[0])) > _now():
                     await self._changed_before(lane, until_s)
                 else:
-                    lane.running = True
-                    await self._turn(lane, lane.works[0])
-                    lane.running = False
+                    lane.running, lane.handled = True, lane.works[0]
+                    await self._turn(lane, lane.handled)
+                    lane.running, lane.handled = False, None
         except Exception:
             self._release(lane.works)
             raise
@@ -196,6 +250,7 @@ class Lanes:
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
             lane.works.remove(work)
+        lane.parking += works
         left = deque(works)
         away = {work.event.id: self._order.leaves(work) for work in works}
         try:
@@ -210,6 +265,7 @@ class Lanes:
             self._release(left)
             raise
         finally:
+            lane.parking = [work for work in lane.parking if work not in works]
             lane.changed.set()
         if left:
             self._put_back(lane, left, running)
@@ -237,7 +293,8 @@ class Lanes:
         self._handler.left(work)
 
     async def _wait_for_ledger(self, lane: Lane) -> None:
-        left_s = max(0.0, lane.works[0].started_s + self._park_after_s - _now())
+        first = lane.works[0]
+        left_s = CLOSED_WAIT_S if first.unparkable else max(0.0, first.started_s + self._park_after_s - _now())
         await self._wait_or_park(lane, self._ledger_within(left_s), lambda: self._book.trouble is None)
 
     async def _ledger_within(self, seconds: float) -> None:

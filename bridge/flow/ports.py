@@ -57,6 +57,9 @@ class Publisher(Protocol):
         `alone`: they may close the channel again; nobody else's may wait for them, and their order is given up.
         """
 
+    def forget(self, receipt: Receipt) -> None:
+        """Publish no more of what waits for the next connection with this receipt, which is told nothing of it."""
+
     @property
     def full(self) -> bool:
         """Whether too much is unconfirmed: streams are not to be published from until there is room."""

@@ -14,6 +14,7 @@ from bridge.core.incoming import Incoming
 from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey, Stamp
 from bridge.core.route import Defaults
 from bridge.core.tally import Tally
+from bridge.flow.absence import BrokerAbsence
 from bridge.flow.book import Book
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.gate import Gate
@@ -112,6 +113,7 @@ class Bench:
             self.log,
         )
         self.gate = Gate(self.agent, self.inbox, self.policy, roll, self.log)
+        self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
         self.dispatcher = Dispatcher(
             routes=self.routes,
             defaults=self._defaults,
@@ -147,7 +149,7 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        parts = (self.gate, self.dispatcher, self.ledger_watch)
+        parts = (self.gate, self.dispatcher, self.ledger_watch, self.absence)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     async def restart(self) -> None:
@@ -167,6 +169,9 @@ class Bench:
 
     async def _begins(self) -> None:
         self.begun += 1
+
+    async def _let_go(self) -> None:
+        await self.dispatcher.let_go()
 
     async def stop(self, grace_s: float) -> int:
         self.stopped = True
@@ -313,7 +318,7 @@ class Bench:
                 refusals[name] += what == "refused"
                 given_up = what == "refused for good" or refusals[name] >= patience
                 known = unconfirmed[it.correlation_id]
-                known.discard(name) if what == "confirmed" or given_up else known.add(name)
+                known.discard(name) if what in ("confirmed", "forgotten") or given_up else known.add(name)
 
     def _tries(self) -> int:
         """How often a message is published before it is given up."""
