@@ -101,9 +101,7 @@ class Bridge:
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice))
         self.gate = Gate(agent, self.consumer, policy, dice, log)
         self.book = Book(ledger, log, holds=settings.ledger.when_lost == "hold")
-        self.ledger_watch = LedgerWatch(
-            ledger, self.book, self.consumer, settings.ledger.patience, self.session.begin, log
-        )
+        self.ledger_watch = self._ledger_watch(ledger)
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
         streaming = Streaming(self.publisher, self.book, stamp, limits, lambda: f"{random.getrandbits(48):012x}")
@@ -125,6 +123,10 @@ class Bridge:
         )
         self.consumer.receive = self.dispatcher.receive
         self.absence = BrokerAbsence(lambda: self.session.trouble is None, self.dispatcher.let_go)
+
+    def _ledger_watch(self, ledger: Ledger) -> LedgerWatch:
+        patience_s = self._settings.ledger.patience
+        return LedgerWatch(ledger, self.book, self.consumer, patience_s, self.session.begin, self._log)
 
     def _intake(self, entrance: BrokerEntrance, inbound: Inbound, stamp: Stamp) -> Intake:
         return Intake(
