@@ -39,11 +39,13 @@ from bridge.edges.templates import JinjaRoutes
 from bridge.edges.web.health import Component, HealthServer
 from bridge.edges.web.webhooks import WebhookDoor
 from bridge.flow import steps
+from bridge.flow.absence import BrokerAbsence
 from bridge.flow.book import Book
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.gate import Gate
 from bridge.flow.intake import Intake
 from bridge.flow.interaction import Interaction
+from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports import Ledger, Log
 from bridge.flow.reconciliation import Reconciliation
@@ -98,7 +100,8 @@ class Bridge:
 
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice))
         self.gate = Gate(agent, self.consumer, policy, dice, log)
-        self.book = Book(ledger, log)
+        self.book = Book(ledger, log, holds=settings.ledger.when_lost == "hold")
+        self.ledger_watch = self._ledger_watch(ledger)
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
         streaming = Streaming(self.publisher, self.book, stamp, limits, lambda: f"{random.getrandbits(48):012x}")
@@ -119,6 +122,11 @@ class Bridge:
             log=log,
         )
         self.consumer.receive = self.dispatcher.receive
+        self.absence = BrokerAbsence(lambda: self.session.trouble is None, self.dispatcher.let_go)
+
+    def _ledger_watch(self, ledger: Ledger) -> LedgerWatch:
+        patience_s = self._settings.ledger.patience
+        return LedgerWatch(ledger, self.book, self.consumer, patience_s, self.session.begin, self._log)
 
     def _intake(self, entrance: BrokerEntrance, inbound: Inbound, stamp: Stamp) -> Intake:
         return Intake(
@@ -150,7 +158,7 @@ class Bridge:
         }
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),
-            Component("ledger", self.book.trouble is None, self.book.trouble, needed=False),
+            Component("ledger", self.book.trouble is None, self.book.trouble, needed=self.ledger_watch.holding),
         ]
 
     def gauges(self) -> Gauges:
@@ -253,6 +261,8 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "session": bridge.session.run(),
         "gate": bridge.gate.run(),
         "lanes": bridge.dispatcher.run(),
+        "ledger watch": bridge.ledger_watch.run(),
+        "absence": bridge.absence.run(),
         "lag": bridge.measure_lag(),
     }
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]

@@ -5,6 +5,7 @@ Exit statuses: 0 done, 1 failed or problems found, 2 usage, 78 the configuration
 
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,7 @@ from bridge.invocation import loaded as _loaded
 from bridge.invocation import run as _run
 from bridge.sandbox.options import SandboxOptions
 from bridge.sandbox.server import run as run_sandbox
-from bridge.settings import AmqpSettings, Settings, load, load_amqp
+from bridge.settings import DEFAULT_FILE, AmqpSettings, Settings, load, load_amqp
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,6 +55,8 @@ def run(config: Path | None) -> None:
     log = configure(settings.log.level, settings.log.format, _secrets(settings))
     for key in _not_yet(settings):
         log.warning("setting.unused", key=key, error="this version reads it and does nothing with it")
+    if config is None:
+        _make_folder(settings)
     sys.exit(_run(serve(settings, log)))
 
 
@@ -227,6 +230,14 @@ def _attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
         sys.exit(FAILED)
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(0)
+
+
+def _make_folder(settings: Settings) -> None:
+    """The environment alone is enough: the ledger's folder is made where no file is, but would be by default."""
+    folder = DEFAULT_FILE.absolute().parent
+    if settings.ledger.url.get_secret_value() == f"sqlite:///{folder / 'bridge.db'}":
+        with suppress(OSError):  # the ledger says what is wrong
+            folder.mkdir(exist_ok=True)
 
 
 def _secrets(settings: Settings) -> list[str]:

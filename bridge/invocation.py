@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 import click
 
 from bridge.edges.telemetry.screen import Screen
-from bridge.settings import SettingsError
+from bridge.settings import DEFAULT_FILE, SettingsError
 
 S = TypeVar("S")
 T = TypeVar("T")
 FAILED, UNUSABLE = 1, 78
-DEFAULT_CONFIG = Path("config/bridge.yaml")
 
 config_option = click.option(
     "--config",
@@ -27,7 +26,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 def loaded(loader: Callable[[Path | None], S], config: Path | None, screen: Screen) -> S:
     """The configuration; where it cannot be used, every error is shown and the command ends with 78."""
-    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     try:
         return loader(path)
     except SettingsError as error:

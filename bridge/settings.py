@@ -45,6 +45,8 @@ from bridge.edges.templates import check_expression, check_template
 from bridge.webhook_settings import WebhookSettings
 
 MARGIN_S = 120.0
+DEFAULT_FILE = Path("config/bridge.yaml")
+SQLITE, LEDGER = "sqlite:///", "sqlite:///bridge.db"
 
 Expression = Annotated[str, AfterValidator(check_expression)]
 Template = Annotated[str, AfterValidator(check_template)]
@@ -168,8 +170,10 @@ class LaneSettings(Section):
 
 
 class LedgerSettings(Section):
-    url: LedgerUrl = SecretStr("sqlite:///bridge.db")
+    url: LedgerUrl = SecretStr(LEDGER)
     keep: Duration = 7 * 86400.0
+    when_lost: Literal["hold", "ask"] = "hold"
+    patience: Duration = 10.0
 
 
 class HttpSettings(Section):
@@ -259,7 +263,9 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     found = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
     private = [key for key in found.values if key.startswith("_")]  # pydantic-settings would take them as its own
     errors = [*found.errors, *(f"{key}: unknown key" for key in private)]
-    return _valid(Settings, {key: part for key, part in found.values.items() if key not in private}, errors)
+    values = {key: part for key, part in found.values.items() if key not in private}
+    _place_ledger(values, path)
+    return _valid(Settings, values, errors)
 
 
 def load_amqp(path: Path | None, environment: Mapping[str, str] | None = None) -> AmqpSettings:
@@ -267,6 +273,19 @@ def load_amqp(path: Path | None, environment: Mapping[str, str] | None = None) -
     found = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
     errors = [error for error in found.errors if error.startswith(("amqp.", f"{PREFIX}AMQP__", str(path)))]
     return _valid(AmqpSettings, found.values.get("amqp") or {}, errors, "amqp")
+
+
+def _place_ledger(values: dict[str, Any], path: Path | None) -> None:
+    """A SQLite file counts from the folder of the configuration file, or of the default one where there is none.
+
+    It never counts from the working directory: a process that is started in another one would have another ledger, and
+    know nothing of any event.
+    """
+    section = values.get("ledger", {})
+    url = section.get("url", LEDGER) if isinstance(section, dict) else None
+    if isinstance(url, str) and url.startswith(SQLITE):
+        folder = (path or DEFAULT_FILE).absolute().parent
+        values["ledger"] = {**section, "url": f"{SQLITE}{folder / url.removeprefix(SQLITE)}"}
 
 
 def _valid(model: type[S], values: Any, errors: list[str], path: str = "") -> S:

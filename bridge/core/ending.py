@@ -40,6 +40,8 @@ class Outcome(StrEnum):
     VOID = "void"
     UNDELIVERABLE = "undeliverable"
     UNCERTAIN = "uncertain"
+    LEDGER_AWAY = "ledger-away"
+    LEASE_LOST = "lease-lost"
     BUG = "bug"
 
 
@@ -75,6 +77,8 @@ ROWS: Mapping[Outcome, Row] = {
     Outcome.VOID: Row(Then.RETRY),
     Outcome.UNDELIVERABLE: Row(Then.DEAD, "undeliverable"),
     Outcome.UNCERTAIN: Row(Then.DEAD, "uncertain"),
+    Outcome.LEDGER_AWAY: Row(Then.PAUSE),
+    Outcome.LEASE_LOST: Row(Then.PAUSE),
     Outcome.BUG: Row(Then.DEAD, "internal-error"),
 }
 

@@ -88,8 +88,11 @@ class Plan(StrEnum):
     """Another process is at it: come back later."""
 
 
-def plan(claim: Claim, *, redelivered: bool, replay: int) -> Plan:
-    """The table's left side. `replay` is the number in the header `x-bridge-replay`, 0 without one."""
+def plan(claim: Claim, *, redelivered: bool, replay: int, sure: bool) -> Plan:
+    """The table's left side. `replay` is the number in the header `x-bridge-replay`, 0 without one.
+
+    `sure`: no request is ever made unless the ledger has it, so an entry without one proves that there was none.
+    """
     entry = claim.entry
     if claim.holder is Holder.ANOTHER:
         return Plan.DELAY
@@ -109,6 +112,8 @@ def plan(claim: Claim, *, redelivered: bool, replay: int) -> Plan:
         case State.FAILED:
             unproved = entry.letter is not None and entry.letter.reason in (UNDELIVERABLE, POISON)
             return Plan.RECONCILE if unproved else Plan.START
+        case State.CLAIMED | State.WAITING if sure and not entry.record.needs_proof:
+            return Plan.START
         case State.WAITING if not redelivered and not entry.record.needs_proof:
             return Plan.START
         case _:
@@ -118,7 +123,7 @@ def plan(claim: Claim, *, redelivered: bool, replay: int) -> Plan:
 def requests_of(entry: Entry, plan_: Plan) -> Record:
     """What is known of an event's requests when its plan is carried out.
 
-    An entry without a request proves nothing after a crash: the ledger may have been away when the request was made.
+    Where an entry without a request is reconciled, it proves nothing: the ledger may have been away at the request.
     """
     if plan_ is Plan.START:
         return replace(entry.record.cleared(), stream=None, published=0)

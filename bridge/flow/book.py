@@ -1,74 +1,138 @@
-"""What the flow writes into the ledger and reads from it. Without a ledger the API is asked instead, and it is said."""
+"""What the flow writes into the ledger and reads from it, and what follows where the ledger cannot be had.
+
+`when_lost: hold`    nothing is asked of the API unless the ledger has it; what was asked goes on without the ledger
+`when_lost: ask`     the API is asked instead of the ledger, and all goes on
+
+What could not be written of an event that is settled or parked is written once the ledger is back.
+"""
 
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 from bridge.core.ending import DeadLetter
 from bridge.core.ledger import Claim, Entry, Holder, State
-from bridge.core.record import Record
-from bridge.flow.ports import LeaseLost, Ledger, LedgerUnavailable, Log
+from bridge.core.record import Record, Request
+from bridge.flow.ports import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable, Log
 from bridge.flow.work import Work
 
 T = TypeVar("T")
 
 
-class Book:
-    """The ledger, as far as it can be had."""
+class NotRecorded(LedgerUnavailable):
+    """The request must not be made: the ledger does not have it. `taken`: another process has the event now."""
 
-    def __init__(self, ledger: Ledger, log: Log) -> None:
+    def __init__(self, error: str, *, taken: bool = False) -> None:
+        super().__init__(error)
+        self.taken = taken
+
+
+class Book:
+    """The ledger, as far as it can be had. `holds`: it is waited for before anything is asked of the API."""
+
+    def __init__(self, ledger: Ledger, log: Log, *, holds: bool) -> None:
+        self.holds = holds
         self._ledger = ledger
         self._log = log
+        self._owed: dict[str, Entry] = {}
+        """The last entries of events that are in hand no more, where they could not be written."""
 
     @property
     def trouble(self) -> str | None:
         """Why the ledger cannot be had; None while it can."""
         return self._ledger.trouble
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may take what this one lets go of."""
+        return self._ledger.shared
+
+    async def available(self) -> None:
+        """Return as soon as the ledger can be had."""
+        await self._ledger.available()
+
     def gathering(self, work: Work) -> Awaitable[None] | None:
         """Done in time for what is to be written next; None where that had better be written now."""
         return None if work.entry is None else self._ledger.gathering()
 
     async def claim(self, work: Work) -> Claim | None:
-        """Take the event; None where the ledger cannot tell."""
+        """Take the event; None where the API is to be asked instead. Raises LedgerUnavailable where that has to wait.
+
+        What may have been asked of the API by then, as far as the delivery tells, is written with the claim.
+        """
+        first = _first_request(work)
         try:
-            claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered, record=work.foreseen)
-        except LedgerUnavailable:
-            return None
-        except Exception:
-            self._log.critical("ledger.unhandled", exc_info=True)
+            if self._owed:
+                await self._settle(work.event.id)
+            claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered, record=first)
+        except EntryUnreadable as error:
+            self._log.error("entry.unreadable", event_id=work.event.id, error=str(error))
+            entry = Entry(work.event.id, State.REQUESTED, work.digest, Record(request=Request.UNKNOWN))
+            claim = Claim(Holder.EARLIER, entry)
+        except Exception as error:
+            self._untold(error)
             return None
         if claim.holder is not Holder.ANOTHER:
-            work.entry = claim.entry or _first_entry(work)
+            work.entry = claim.entry or _first_entry(work, first)
         return claim
 
     async def deaths(self, work: Work) -> int:
-        """How many processes have died with the event in hand; 0 where the ledger cannot tell."""
+        """How many processes have died with the event in hand; 0 where the ledger cannot tell. Raises as `claim`."""
         try:
             entry = await self._ledger.find(work.event.id)
-        except LedgerUnavailable:
+        except EntryUnreadable:
             return 0
-        except Exception:
-            self._log.critical("ledger.unhandled", exc_info=True)
+        except Exception as error:
+            self._untold(error)
             return 0
         return 0 if entry is None else entry.deaths
+
+    def _untold(self, error: Exception) -> None:
+        """Return where the ledger is done without; raises LedgerUnavailable where it is waited for."""
+        if not isinstance(error, LedgerUnavailable):
+            self._log.critical("ledger.unhandled", exc_info=error)
+        if self.holds:
+            raise LedgerUnavailable(str(error)) from error
 
     async def requested(self, work: Work, stream: str) -> None:
         """About to send a request, whose answer will be this stream: from now on it may have reached the API.
 
-        Where that was foreseen the ledger knows it since the claim.
+        Where that was foreseen the ledger knows it since the claim. Raises NotRecorded where it must not be sent.
         """
         record, entry = work.record.streaming(stream, lost_stream=work.record.lost_stream), work.entry
-        if entry is None or entry.state is not State.REQUESTED or entry.record != record:
-            await self._write(work, State.REQUESTED, record=record)
+        if entry is None:
+            if self.holds:
+                raise NotRecorded("the ledger does not have the event")
+        elif entry.state is not State.REQUESTED or entry.record != record:
+            entry = _entry(work, entry, State.REQUESTED, record)
+            try:
+                await self._needed(entry)
+            except LedgerUnavailable as error:
+                raise NotRecorded(str(error), taken=isinstance(error, LeaseLost)) from None
+            work.entry = entry
 
     def opened(self, work: Work) -> Awaitable[None]:
         """The API has answered: the conversation is known, and the stream's first line is about to be published."""
         return self._write(work, State.OPEN)
 
-    def answered(self, work: Work, ending: bytes, sequence: int) -> Awaitable[None]:
-        """The ending is known, and about to be published under this sequence."""
+    async def answered(self, work: Work, ending: bytes, sequence: int) -> None:
+        """The ending is known, and about to be published under this sequence.
+
+        Raises LeaseLost where another process has taken the event over: that one says how it ended.
+        """
+        if work.entry is None:
+            return
         record = work.record.seen(sequence, work.record.conversation_id, work.record.announced)
-        return self._write(work, State.ANSWERED, record=record, ending=ending)
+        work.entry = _entry(work, work.entry, State.ANSWERED, record, ending)
+        try:
+            await self._ledger.write(work.entry)
+            work.recorded = True
+        except LeaseLost:
+            raise
+        except LedgerUnavailable:
+            work.recorded = False  # it says so itself
+        except Exception:
+            work.recorded = False
+            self._log.critical("ledger.unhandled", exc_info=True)
 
     def complete(self, work: Work) -> None:
         """Every message is confirmed; the event is about to be acknowledged.
@@ -79,7 +143,9 @@ class Book:
         entry = work.entry
         if entry is None:
             return
-        if (entry.state, entry.attempt, entry.replay) == (State.ANSWERED, work.attempt, work.replay):
+        if self._ledger.trouble is not None:
+            self._owed[work.event.id] = _entry(work, entry, State.COMPLETE)
+        elif (entry.state, entry.attempt, entry.replay) == (State.ANSWERED, work.attempt, work.replay):
             self._ledger.complete_soon(entry)
         else:  # an ending that was found in the history, say
             self._ledger.write_soon(_entry(work, entry, State.COMPLETE))
@@ -88,26 +154,70 @@ class Book:
         """The event is about to be copied to a delay queue."""
         return self._write(work, State.WAITING)
 
-    def failed(self, work: Work, letter: DeadLetter) -> Awaitable[None]:
-        """The event is about to be dead-lettered."""
-        return self._write(work, State.FAILED, letter=letter)
+    async def released(self, work: Work) -> None:
+        """The event is in hand no more, and not at its end: whoever gets it next may have it."""
+        try:
+            await self._ledger.release((work.event.id,))
+        except LedgerUnavailable:
+            if work.entry is not None:
+                self._owed[work.event.id] = work.entry
+        except Exception:
+            self._log.critical("ledger.unhandled", exc_info=True)
+
+    async def failed(self, work: Work, letter: DeadLetter) -> None:
+        """The event is about to be dead-lettered.
+
+        Raises LeaseLost where another process has it, and LedgerUnavailable where this has to wait for the ledger.
+        """
+        if work.entry is None:
+            if self.holds and self.trouble is not None:
+                raise LedgerUnavailable(self.trouble)
+            return
+        entry = _entry(work, work.entry, State.FAILED, letter=letter)
+        work.recorded = await self._needed(entry)
+        work.entry = entry
+        if not work.recorded:
+            self._owed[work.event.id] = entry
 
     def let_go(self, event_ids: Collection[str]) -> Awaitable[None]:
-        """These events are in hand no more."""
+        """These events are in hand no more: the process ends."""
         return self._carried_out(self._ledger.release, event_ids)
 
-    def _write(
-        self,
-        work: Work,
-        state: State,
-        *,
-        record: Record | None = None,
-        ending: bytes | None = None,
-        letter: DeadLetter | None = None,
-    ) -> Awaitable[None]:
+    async def catch_up(self) -> None:
+        """Write what is owed, and let go of it."""
+        for event_id in list(self._owed):
+            await self._carried_out(self._settle, event_id)
+
+    async def _settle(self, event_id: str) -> None:
+        """Write what is owed of the event, if anything is. Raises LedgerUnavailable, and it is still owed."""
+        entry = self._owed.get(event_id)
+        if entry is None:
+            return
+        try:
+            await self._ledger.write(entry)
+            await self._ledger.release((event_id,))
+        except LeaseLost as error:
+            self._log.warning("lease.lost", error=str(error))
+        if self._owed.get(event_id) is entry:
+            del self._owed[event_id]
+
+    async def _needed(self, entry: Entry) -> bool:
+        """Write what must be written before anything follows. False where that failed, and is done without."""
+        try:
+            await self._ledger.write(entry)
+        except LeaseLost as error:
+            self._log.warning("lease.lost", error=str(error))
+            raise
+        except Exception as error:
+            self._untold(error)
+            return False
+        return True
+
+    def _write(self, work: Work, state: State) -> Awaitable[None]:
+        """Write what need not be written: the API, or the copy itself, tells as much."""
         if work.entry is None:
             return _nothing()
-        work.entry = _entry(work, work.entry, state, record, ending, letter)
+        work.entry = _entry(work, work.entry, state)
         return self._carried_out(self._ledger.write, work.entry)
 
     async def _carried_out(self, call: Callable[[T], Awaitable[None]], what: T) -> None:
@@ -125,11 +235,16 @@ async def _nothing() -> None:
     """What is written of an event that could not be claimed."""
 
 
-def _first_entry(work: Work) -> Entry:
+def _first_request(work: Work) -> Record | None:
+    """The request that may reach the API, or may have reached it, without a further word; None where none may."""
+    return work.foreseen or (work.record if work.record.needs_proof else None)
+
+
+def _first_entry(work: Work, request: Record | None) -> Entry:
     """What the ledger has of an event that nobody knew, once it is claimed."""
-    if work.foreseen is None:
+    if request is None:
         return Entry(work.event.id, State.CLAIMED, work.digest)
-    return Entry(work.event.id, State.REQUESTED, work.digest, work.foreseen)
+    return Entry(work.event.id, State.REQUESTED, work.digest, request)
 
 
 def _entry(

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 
-from bridge.core.backoff import RetryPolicy
+from bridge.core.backoff import RetryPolicy, pause
 from bridge.core.caution import POISON
 from bridge.core.ending import ROWS, Acknowledge, Again, DeadLetter, Ended, Outcome, Settlement, decide, of_error
 from bridge.core.event import read_event, usable_id
@@ -24,7 +24,7 @@ from bridge.flow.gate import Gate
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.outbox import Outbox
-from bridge.flow.ports import Delivery, Dice, Log, Routes
+from bridge.flow.ports import Delivery, Dice, LeaseLost, LedgerUnavailable, Log, Routes
 from bridge.flow.settling import Settling
 from bridge.flow.suspects import Suspects
 from bridge.flow.work import Work
@@ -68,7 +68,7 @@ class Dispatcher:
         self._dice = dice
         self._tally = tally
         self._log = log
-        self._lanes = Lanes(self, settling, gate, park_after_s, log)
+        self._lanes = Lanes(self, settling, gate, book, park_after_s, log)
         self._refusals: set[asyncio.Task[None]] = set()
 
     @property
@@ -94,7 +94,27 @@ class Dispatcher:
             self._refuse(delivery, of_error(error), usable_id(delivery.incoming.message_id))
 
     async def handle(self, work: Work) -> Settlement:
-        """One attempt at an event, and what follows from how it ended; before the first, what the ledger says."""
+        """One attempt at an event, and what follows from how it ended; before the first, what the ledger says.
+
+        What cannot go on without the ledger is `held`: it is tried again once the ledger is there.
+        """
+        work.held = False
+        try:
+            return await self._recorded(work)
+        except LeaseLost:
+            return self._taken(work)
+        except LedgerUnavailable as error:
+            return self._held(work, str(error))
+
+    async def _recorded(self, work: Work) -> Settlement:
+        """The settlement; a failure is in the ledger before anything is said of it."""
+        settlement = work.letter or await self._settlement(work)
+        if isinstance(settlement, DeadLetter):
+            work.letter = settlement
+            await self._book.failed(work, settlement)
+        return settlement
+
+    async def _settlement(self, work: Work) -> Settlement:
         if work.planned:
             return await self._ended(work, self._interaction.attempt(work))
         if work.comes_again and not await self._suspects.turn(work):
@@ -117,6 +137,30 @@ class Dispatcher:
             case _:
                 return await self._ended(work, self._interaction.attempt(work))
 
+    async def given_up(self, work: Work, letter: DeadLetter) -> bool:
+        """The ledger has it that the event failed. False where that has to wait."""
+        try:
+            await self._book.failed(work, letter)
+        except LedgerUnavailable:
+            return False
+        return True
+
+    def _held(self, work: Work, error: str) -> Again:
+        """Not without the ledger, which may know more of the event by then; if it is there, something else is wrong."""
+        self._log.info("event.held", event_id=work.event.id, error=error)
+        work.held = True
+        if work.letter is None:
+            work.plan_anew()
+        pauses = work.pauses + 1
+        wait_s = 0.0 if self._book.trouble is not None else pause(pauses, self._policy, self._dice())
+        return Again(wait_s, work.attempt, pauses)
+
+    def _taken(self, work: Work) -> Again:
+        """Another process has the event, and sees to it; this delivery finds out later what became of it."""
+        work.letter = None
+        work.plan_anew()
+        return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
+
     def left(self, work: Work) -> None:
         """The event is in hand no more."""
         self._suspects.left(work)
@@ -129,7 +173,7 @@ class Dispatcher:
                 work.record = replace(work.record, request=Request.UNKNOWN)
             work.planned = True
             return Plan.RECONCILE
-        plan_ = plan(claim, redelivered=work.redelivered, replay=work.incoming.replay)
+        plan_ = plan(claim, redelivered=work.redelivered, replay=work.incoming.replay, sure=self._book.holds)
         work.planned = plan_ is not Plan.DELAY
         if claim.entry is not None and plan_ is not Plan.DELAY:
             self._known(work, claim.entry, plan_)
@@ -142,6 +186,7 @@ class Dispatcher:
         conflict = entry.digest != work.digest
         started_over = entry.state is State.FAILED and plan_ is not Plan.RESUME_FAILURE
         work.record = requests_of(entry, plan_)
+        work.recorded = plan_ in (Plan.REPUBLISH, Plan.RESUME_FAILURE)
         work.replay = work.incoming.replay if started_over else entry.replay
         if started_over:
             work.entry = replace(entry, deaths=0)
@@ -171,7 +216,7 @@ class Dispatcher:
             self._tally.streaming -= 1
         self._tally.ended[ended.outcome] += 1
         self._gate.saw(ended)
-        settlement = decide(ended, work.number, work.pauses, self._policy, self._dice())
+        settlement = self._follows(work, ended)
         if ended.outcome is not Outcome.COMPLETE:
             self._log.info(
                 "attempt.ended",
@@ -184,6 +229,15 @@ class Dispatcher:
                 after_s=getattr(settlement, "after_s", None),
             )
         return settlement
+
+    def _follows(self, work: Work, ended: Ended) -> Settlement:
+        match ended.outcome:
+            case Outcome.LEDGER_AWAY:
+                return self._held(work, ended.error)
+            case Outcome.LEASE_LOST:
+                return self._taken(work)
+            case _:
+                return decide(ended, work.number, work.pauses, self._policy, self._dice())
 
     async def run(self) -> None:
         """Keep the lanes in order until cancelled."""
@@ -199,6 +253,13 @@ class Dispatcher:
             task.cancel()
         await self._book.let_go(self._lanes.in_hand)
         return left
+
+    async def let_go(self) -> None:
+        """The broker has been away for too long: another process may have what is not started, or known to the end."""
+        for work in await self._lanes.let_go():
+            self._log.info("event.let_go", event_id=work.event.id, answered=work.answered)
+            work.outbox.forget()
+            await self._book.released(work)
 
     def _routed(self, delivery: Delivery) -> RoutedEvent:
         incoming = delivery.incoming

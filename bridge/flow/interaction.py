@@ -19,9 +19,10 @@ from bridge.core.reconcile import MOST_WAITS, Finding, Finish, Means
 from bridge.core.record import Request
 from bridge.core.route import OnBusy
 from bridge.flow import steps
+from bridge.flow.book import NotRecorded
 from bridge.flow.open_conversations import Open, OpenConversations
 from bridge.flow.outbox import Undeliverable
-from bridge.flow.ports import Agent, Log, Stream
+from bridge.flow.ports import Agent, LeaseLost, Log, Stream
 from bridge.flow.reconciliation import Reconciliation
 from bridge.flow.streaming import Streaming
 from bridge.flow.work import Work
@@ -49,7 +50,7 @@ class Interaction:
 
     def foresee(self, work: Work) -> None:
         """Say what the first request will be, where that is plain: the ledger then takes it together with the claim."""
-        if not work.comes_again and self._known_target(work) is None:
+        if not work.comes_again and not work.record.needs_proof and self._known_target(work) is None:
             self._streaming.foresee(work, Request.CREATE)
 
     async def attempt(self, work: Work) -> Ended:
@@ -79,6 +80,10 @@ class Interaction:
             return await self._follow(work, await self._reconciliation.of(work))
         except ApiError as error:
             return of_error(error)
+        except NotRecorded as error:
+            return Ended(Outcome.LEASE_LOST if error.taken else Outcome.LEDGER_AWAY, str(error))
+        except LeaseLost as error:
+            return Ended(Outcome.LEASE_LOST, str(error), maybe_sent=True)
 
     async def _anew(self, work: Work, conversation_id: str | None, reason: str) -> Ended:
         """Ask again after it was proved that nothing was done.
@@ -136,7 +141,7 @@ class Interaction:
             if not ended.maybe_sent:
                 work.record = before
             return await self._busy(work, ended) if ended.outcome is Outcome.CONFLICT else ended
-        except (NotSent, TooEarly, SignInRefused, UnknownUser):
+        except (NotSent, TooEarly, SignInRefused, UnknownUser, NotRecorded):
             work.record = before
             raise
 
@@ -180,7 +185,7 @@ class Interaction:
             if not ended.maybe_sent:
                 work.record, work.conversation_id = before, work.event.conversation_id
             return await self._closed(work, conversation_id, error) if error.status in (404, 409) else ended
-        except (NotSent, TooEarly, SignInRefused, UnknownUser):
+        except (NotSent, TooEarly, SignInRefused, UnknownUser, NotRecorded):
             work.record = before
             raise
 

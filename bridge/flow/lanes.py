@@ -6,13 +6,15 @@ longer than `park_after` over it; anything longer, and every counted retry, in a
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bridge.core.backoff import delay_level
 from bridge.core.ending import Acknowledge, Again, DeadLetter, Settlement
 from bridge.core.ledger import UNDELIVERABLE
+from bridge.flow.book import Book
 from bridge.flow.gate import Gate
 from bridge.flow.order import LATE_S, Key, Order
 from bridge.flow.ports import Log
@@ -21,7 +23,7 @@ from bridge.flow.work import Work
 
 IN_MEMORY_S = 1.0
 CLOSED_WAIT_S = 30.0
-"""The delay of events that are parked because the gate is closed; they come back to a queue that is not consumed."""
+"""The delay of events that are parked because the gate is closed or the ledger away: their queue is not consumed."""
 HELD_AT_MOST_S = 600.0
 """How long an event of which no copy can be made may be held unacknowledged; then it is dead-lettered."""
 BEHIND_WAIT_S = 10.0
@@ -35,19 +37,29 @@ class Handler(Protocol):
     async def handle(self, work: Work) -> Settlement:
         """One attempt, and what follows from it. Never raises."""
 
+    async def given_up(self, work: Work, letter: DeadLetter) -> bool:
+        """The ledger has it that the event failed. False where that has to wait."""
+
     def left(self, work: Work) -> None:
         """The event is in hand no more."""
 
 
 @dataclass(slots=True)
 class Lane:
-    """The events of one (user, service) that are in hand. `running`: the first of them is being handled."""
+    """The events of one (user, service) that are in hand. `running`: the first of them is being handled.
+
+    `handled` is that one, also while it is on its way to a delay queue. `parking` are all that are, `parkers` the tasks
+    that park some beside the lane's own.
+    """
 
     key: Key
     works: deque[Work] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
     running: bool = False
+    handled: Work | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    parking: list[Work] = field(default_factory=list)
+    parkers: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def waiting(self) -> list[Work]:
@@ -57,10 +69,13 @@ class Lane:
 class Lanes:
     """Owns every event that is in hand, and the tasks that work on them."""
 
-    def __init__(self, handler: Handler, settling: Settling, gate: Gate, park_after_s: float, log: Log) -> None:
+    def __init__(
+        self, handler: Handler, settling: Settling, gate: Gate, book: Book, park_after_s: float, log: Log
+    ) -> None:
         self._handler = handler
         self._settling = settling
         self._gate = gate
+        self._book = book
         self._park_after_s = park_after_s
         self._log = log
         self._order = Order()
@@ -104,7 +119,10 @@ class Lanes:
             self._order.forget(now_s)
             for lane in list(self._lanes.values()):
                 if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
-                    await self._park(lane.waiting, lane, BEHIND_WAIT_S)
+                    parker = self._start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
+                    lane.parkers.add(parker)
+                    parker.add_done_callback(lane.parkers.discard)
+                    await asyncio.wait({parker})
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
@@ -116,6 +134,50 @@ class Lanes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         return len(self._in_hand)
+
+    async def let_go(self) -> list[Work]:
+        """Let go of the events that another process may as well take, where the broker has them again; gives them."""
+        gone: list[Work] = []
+        for lane in list(self._lanes.values()):
+            free = [work for work in (*lane.works, *lane.parking) if self._may_go(work, lane)]
+            if free:
+                gone += await self._let_go_of(lane, free)
+        return gone
+
+    def _may_go(self, work: Work, lane: Lane) -> bool:
+        """Whether nothing is asked for it just now, and nothing of what was is known here alone."""
+        if work.delivery.alive or work.streaming:
+            return False
+        written = work.recorded and self._book.shared  # with nobody to take it, its lines wait here for the broker
+        return written or work in lane.parking or not work.record.needs_proof
+
+    async def _let_go_of(self, lane: Lane, free: list[Work]) -> list[Work]:
+        """End what works on these events; what is left of the lane, or has been delivered anew meanwhile, goes on."""
+        busy = lane.handled is not None and lane.handled not in free
+        tasks = {*lane.parkers, *(() if busy or lane.task is None else (lane.task,))}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        gone = [work for work in free if not work.delivery.alive]
+        rest = [work for work in dict.fromkeys((*lane.works, *free)) if work not in gone]
+        for work in gone:
+            self._gone(work)
+        lane.works = deque(work for work in lane.works if work not in gone)
+        if rest:
+            self._go_on(rest)
+        return gone
+
+    def _go_on(self, works: list[Work]) -> None:
+        """These take their places in their lane, which may be another one by now."""
+        lane = self._lanes.setdefault(works[0].event.lane, Lane(works[0].event.lane))
+        for work in works:
+            self._order.stays(work)
+        first = [lane.works[0]] if lane.running and lane.works else []
+        others = [work for work in dict.fromkeys((*works, *lane.works)) if work not in first]
+        lane.works = deque([*first, *sorted(others, key=self._order.number)])
+        if lane.task is None:
+            lane.task = self._start(self._run(lane), f"lane {lane.key}")
 
     def _start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
@@ -132,13 +194,15 @@ class Lanes:
         try:
             while lane.works and not self._stopping.is_set():
                 if not self._gate.is_open:
-                    await self._wait_for_gate(lane)
+                    await self._wait_or_park(lane, self._gate.wait(self._park_after_s), lambda: self._gate.is_open)
+                elif lane.works[0].held and self._book.trouble is not None:
+                    await self._wait_for_ledger(lane)
                 elif (until_s := self._order.wait_until(lane.works[0])) > _now():
                     await self._changed_before(lane, until_s)
                 else:
-                    lane.running = True
-                    await self._turn(lane, lane.works[0])
-                    lane.running = False
+                    lane.running, lane.handled = True, lane.works[0]
+                    await self._turn(lane, lane.handled)
+                    lane.running, lane.handled = False, None
         except Exception:
             self._release(lane.works)
             raise
@@ -173,8 +237,10 @@ class Lanes:
         """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
         if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
             return False
-        error = "it has to wait, and a delay queue does not take it"
-        await self._settling.bury(work, DeadLetter(UNDELIVERABLE, error, work.attempt))
+        letter = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
+        if not await self._handler.given_up(work, letter):
+            return False
+        await self._settling.bury(work, letter)
         self._drop(lane, work)
         return True
 
@@ -184,6 +250,7 @@ class Lanes:
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
             lane.works.remove(work)
+        lane.parking += works
         left = deque(works)
         away = {work.event.id: self._order.leaves(work) for work in works}
         try:
@@ -198,6 +265,7 @@ class Lanes:
             self._release(left)
             raise
         finally:
+            lane.parking = [work for work in lane.parking if work not in works]
             lane.changed.set()
         if left:
             self._put_back(lane, left, running)
@@ -224,16 +292,26 @@ class Lanes:
         self._in_hand.pop(work.event.id, None)
         self._handler.left(work)
 
-    async def _wait_for_gate(self, lane: Lane) -> None:
-        """Wait for the gate as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
-        opens = asyncio.ensure_future(self._gate.wait(self._park_after_s))
+    async def _wait_for_ledger(self, lane: Lane) -> None:
+        first = lane.works[0]
+        left_s = CLOSED_WAIT_S if first.unparkable else max(0.0, first.started_s + self._park_after_s - _now())
+        await self._wait_or_park(lane, self._ledger_within(left_s), lambda: self._book.trouble is None)
+
+    async def _ledger_within(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._book.available()
+
+    async def _wait_or_park(self, lane: Lane, wait: Coroutine[Any, Any, object], is_over: Callable[[], bool]) -> None:
+        """Wait as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
+        waits = asyncio.ensure_future(wait)
         stops = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait((opens, stops), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waits, stops), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            opens.cancel()
+            waits.cancel()
             stops.cancel()
-        if not self._gate.is_open and not self._stopping.is_set():
+        if not is_over() and not self._stopping.is_set():
             await self._park(list(lane.works), lane, CLOSED_WAIT_S)
             for work in [work for work in lane.works if work.unparkable]:
                 await self._buried(lane, work, CLOSED_WAIT_S)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from bridge.core.backoff import RetryPolicy, republish
 from bridge.core.conversation import COMPLETE
@@ -50,6 +49,7 @@ class Outbox:
         self._tries: dict[OutboundMessage, Refusals] = {}
         self._unconfirmed = 0
         self._error: str | None = None
+        self._forgotten = False
         self._changed: asyncio.Event | None = None
 
     @property
@@ -105,11 +105,19 @@ class Outbox:
             if self._changed is not None:
                 self._changed.set()
         else:
-            again = partial(self._publisher.publish, (message,), self, alone=refusal.kind.closes)
-            asyncio.get_running_loop().call_later(wait_s, again)
+            asyncio.get_running_loop().call_later(wait_s, self._again, message, refusal.kind.closes)
 
     def lost(self, message: OutboundMessage) -> None:
         self.counts.lost += 1
+
+    def forget(self) -> None:
+        """Publish no more of this event here: somebody else sees to it."""
+        self._forgotten = True
+        self._publisher.forget(self)
+
+    def _again(self, message: OutboundMessage, alone: bool) -> None:
+        if not self._forgotten:
+            self._publisher.publish((message,), self, alone=alone)
 
     def _wait_s(self, message: OutboundMessage) -> float | None:
         """How long a message that was refused waits; None once it has been for too long."""

@@ -57,6 +57,9 @@ class Publisher(Protocol):
         `alone`: they may close the channel again; nobody else's may wait for them, and their order is given up.
         """
 
+    def forget(self, receipt: Receipt) -> None:
+        """Publish no more of what waits for the next connection with this receipt, which is told nothing of it."""
+
     @property
     def full(self) -> bool:
         """Whether too much is unconfirmed: streams are not to be published from until there is room."""
@@ -131,6 +134,16 @@ class Ledger(Protocol):
     def trouble(self) -> str | None:
         """Why it is unavailable; None when it is well. It logs both by itself, once."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use it at the same time."""
+
+    async def available(self) -> None:
+        """Return as soon as there is no trouble."""
+
+    async def away(self) -> None:
+        """Return as soon as there is trouble."""
+
     async def claim(
         self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
     ) -> Claim:
@@ -172,6 +185,10 @@ class LedgerUnavailable(Exception):
 
 class LeaseLost(LedgerUnavailable):
     """What was to be written is of an event that another process has taken over. That one sees to it from now on."""
+
+
+class EntryUnreadable(LedgerUnavailable):
+    """What the ledger has of one event makes no sense: that event is known, and nothing of what became of it."""
 
 
 class Inbox(Protocol):

@@ -111,16 +111,15 @@ class Settling:
             self._log.warning("delivery.unparkable", event_id=work.event.id, error=refusal.error)
             return False
         steps.reached("parked", work.event.id)
-        await self._book.let_go((work.event.id,))
+        await self._book.released(work)
         self.acknowledge(work, "parked", delay_s=level_s)
         return True
 
     async def bury(self, work: Work, letter: DeadLetter) -> None:
-        """Dead-letter the event, say `bridge-failed`, and ack, each after the other's confirm.
+        """Dead-letter an event of which the ledger knows that it failed, say `bridge-failed`, and ack, in this order.
 
         What was answered is not said to have failed: its ending comes with the replay of the dead letter.
         """
-        await self._book.failed(work, letter)
         steps.reached("dead-lettering", work.event.id)
         await self._copied_as_can_be(self._dead(work.delivery, letter, work.conversation_id))
         steps.reached("dead-lettered", work.event.id)

@@ -54,12 +54,16 @@ class Streaming:
         work.foreseen = work.record.requested(request).streaming(self._new_stream(), lost_stream=False)
 
     async def run(self, work: Work, request: AbstractAsyncContextManager[Stream]) -> Conversation:
-        """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened."""
+        """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened.
+
+        Raises NotRecorded where none may be sent, and LeaseLost where another process sees to the event from now on.
+        """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
         conversation = Conversation(work.subject_of(stream_id), self._stamp)
         await self._book.requested(work, conversation.stream)
         steps.reached("before-post", work.event.id)
+        work.streaming = True
         try:
             async with asyncio.timeout(self._limits.longest_s) as deadline, request as stream:
                 steps.reached("post-answered", work.event.id)
@@ -72,6 +76,8 @@ class Streaming:
             if conversation.stage is Stage.REQUESTED:
                 raise
             conversation.cut(str(error))
+        finally:
+            work.streaming = False
         return conversation
 
     def recovered(self, work: Work, finding: Finding) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
+from bridge.core.ending import DeadLetter
 from bridge.core.incoming import RECORD, Incoming
 from bridge.core.ledger import Entry
 from bridge.core.outbound import Subject
@@ -20,6 +21,8 @@ class Work:
     it could not be claimed; `planned` says that it was claimed, or that this was tried. `replay` is the number of the
     replay that started it over, 0 without one. `foreseen` is the first request, where that is plain before the claim.
     `unparkable`: no copy of it can be made, so that it can only wait in hand.
+    `held` says that it goes on only once the ledger is there, `letter` that it is to be dead-lettered. `streaming`: a
+    request is out, or its stream is read. `recorded`: the ledger has its ending, or that it failed.
     """
 
     event: RoutedEvent
@@ -40,6 +43,10 @@ class Work:
     replay: int = 0
     foreseen: Record | None = None
     unparkable: bool = False
+    letter: DeadLetter | None = None
+    held: bool = False
+    streaming: bool = False
+    recorded: bool = False
     repeats: list[Delivery] = field(default_factory=list)
     digest: bytes = field(init=False)
     """What tells this body from another."""
@@ -94,6 +101,10 @@ class Work:
     def subject_of(self, stream: str | None) -> Subject:
         """What the messages of a stream, or of none, are about."""
         return Subject.of(self.event, self.number, self.traceparent, self.conversation_id, stream)
+
+    def plan_anew(self) -> None:
+        """The ledger is to be asked again what is known of the event: what it said may have changed since."""
+        self.planned, self.entry, self.foreseen = False, None, None
 
     def take_over(self, delivery: Delivery) -> None:
         """A further delivery of the same event: it gets the right to ack where the first has lost it."""

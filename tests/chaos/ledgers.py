@@ -46,8 +46,10 @@ async def disk_full(field: Field, times: int) -> None:
                     file.write(b"x" * 4096)
             await asyncio.sleep(field.dice.uniform(*FILL_S))
             if field.dice.random() < 0.5:
-                await bridge.die()
+                bridge.kill()
+                bridge.start()  # and consumes nothing until there is room
             filler.unlink()
+            await bridge.ready()
         await load.end()
         await field.settle()
         await bridge.stop()

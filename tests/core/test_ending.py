@@ -51,6 +51,8 @@ FOLLOWS = {
     Outcome.VOID: (Then.RETRY, ""),
     Outcome.UNDELIVERABLE: (Then.DEAD, "undeliverable"),
     Outcome.UNCERTAIN: (Then.DEAD, "uncertain"),
+    Outcome.LEDGER_AWAY: (Then.PAUSE, ""),
+    Outcome.LEASE_LOST: (Then.PAUSE, ""),
     Outcome.BUG: (Then.DEAD, "internal-error"),
 }
 

@@ -24,9 +24,16 @@ def entry(state: State, record: Record | None = None, **fields: object) -> Entry
     return Entry("e", state, b"digest", **made)  # type: ignore[arg-type]
 
 
-def planned(known: Entry | None, *, redelivered: bool = False, replay: int = 0, holder: Holder | None = None) -> Plan:
+def planned(
+    known: Entry | None,
+    *,
+    redelivered: bool = False,
+    replay: int = 0,
+    holder: Holder | None = None,
+    sure: bool = False,
+) -> Plan:
     holder = holder or (Holder.NOBODY if known is None else Holder.EARLIER)
-    return plan(Claim(holder, known), redelivered=redelivered, replay=replay)
+    return plan(Claim(holder, known), redelivered=redelivered, replay=replay, sure=sure)
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
@@ -54,6 +61,17 @@ def test_what_a_process_left_unfinished_is_asked_about(
     assert requests_of(known, Plan.RECONCILE).needs_proof
     if record.needs_proof:
         assert requests_of(known, Plan.RECONCILE) == record
+
+
+@pytest.mark.parametrize(
+    ("state", "record", "redelivered"), list(itertools.product([*UNSURE, State.WAITING], RECORDS, [False, True]))
+)
+def test_where_no_request_is_made_without_its_row_a_row_without_one_is_proof(
+    state: State, record: Record, redelivered: bool
+) -> None:
+    proof = state in (State.CLAIMED, State.WAITING) and not record.needs_proof
+    expected = Plan.START if proof else Plan.RECONCILE
+    assert planned(entry(state, record), redelivered=redelivered, sure=True) is expected
 
 
 @pytest.mark.parametrize(("record", "redelivered"), list(itertools.product(RECORDS, [False, True])))

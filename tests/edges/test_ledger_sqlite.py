@@ -1,6 +1,10 @@
 """The SQLite ledger's file: locked, full, damaged, deleted, of another version, too old."""
 
 import asyncio
+import fcntl
+import os
+import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +26,7 @@ from .logbook import Logbook
 ROOT = Path(__file__).resolve().parents[2]
 DIGEST = bytes(32)
 KEEP_S = 1000.0
+WHEN = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
 
 
 @pytest.fixture
@@ -47,6 +52,11 @@ def contents(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def mode(path: Path) -> int:
+    """Who may do what with it."""
+    return path.stat().st_mode & 0o777
+
+
 def damage(path: Path) -> None:
     """All but the first page is lost."""
     content = path.read_bytes()
@@ -70,13 +80,10 @@ async def well(ledger: SqliteLedger) -> None:
     await until(lambda: ledger.trouble is None, "it is well")
 
 
-async def test_a_relative_path_is_taken_from_the_working_folder(
-    tmp_path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    async with open_ledger("sqlite:///here.db", KEEP_S, log) as ledger:
+async def test_only_its_owner_may_read_the_file_and_its_lock(path: Path, log: Logbook) -> None:
+    async with open_ledger(f"sqlite:///{path}", KEEP_S, log) as ledger:
         await ledger.claim("e1", DIGEST)
-    assert (tmp_path / "here.db").stat().st_mode & 0o777 == 0o600
+    assert [mode(each) for each in (path, path.with_name("ledger.db-lock"))] == [0o600, 0o600]
 
 
 async def test_a_second_process_is_told_which_file_is_in_use_and_takes_over_when_the_first_has_gone(
@@ -85,11 +92,9 @@ async def test_a_second_process_is_told_which_file_is_in_use_and_takes_over_when
     async with opened(path, log) as second_waits:
         async with opened(path, log) as second:
             reason = await refused(second)
-            assert (
-                reason
-                == second.trouble
-                == f"the ledger {path}: it is in use by another process, which locks {path}-lock"
-            )
+            assert reason == second.trouble
+            who = f"the process {os.getpid()} on {re.escape(socket.gethostname())} since {WHEN}"
+            assert re.fullmatch(f"the ledger {path}: it is in use by {who}, which locks {path}-lock", reason), reason
             await second_waits.write(entry("e1"))
         assert second_waits.trouble is None
     async with opened(path, log) as first, opened(path, log) as second:
@@ -98,6 +103,32 @@ async def test_a_second_process_is_told_which_file_is_in_use_and_takes_over_when
         await well(second)
         assert await second.find("e1") == entry("e1", deaths=1)
         assert await second.find("e2") == entry("e2", deaths=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "who"),
+    [
+        (b"", "another process"),
+        (b"4711\n", "another process"),
+        (b'{"pid": 7}', "another process"),
+        (b'{"pid": [], "host": "h", "since": "s"}', "another process"),
+        (b"[" * 100_000, "another process"),
+        (b"\xff", "another process"),
+        (b'{"pid": 7, "host": "h\\u001b[2J", "since": "long ago"}', r"the process 7 on 'h\x1b[2J' since long ago"),
+    ],
+)
+async def test_who_has_the_lock_is_told_as_far_as_its_file_says(
+    path: Path, log: Logbook, said: bytes, who: str
+) -> None:
+    with path.with_name("ledger.db-lock").open("wb") as lock:
+        lock.write(said)
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        async with opened(path, log) as ledger:
+            assert ledger.trouble == f"the ledger {path}: it is in use by {who}, which locks {path}-lock"
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            await well(ledger)
+    assert b"since" in path.with_name("ledger.db-lock").read_bytes()
 
 
 async def test_someone_may_read_the_file_while_it_is_in_use(path: Path, log: Logbook) -> None:

@@ -13,7 +13,10 @@ from bridge.flow.ports import CopyRefused
 DELAY = "bridge.delay"
 
 Trace = list[tuple[str, Any]]
-"""What happened at the fakes that share it, in order: `handed`, `confirmed`, `refused`, `copied`, `acked`."""
+"""What happened at the fakes that share it, in order.
+
+`handed`, `confirmed`, `refused`, `forgotten`, `copied`, `acked`
+"""
 
 
 @dataclass(eq=False)

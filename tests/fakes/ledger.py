@@ -14,8 +14,11 @@ LEASE_S = 30.0
 class FakeLedger:
     """The ledger port. `beside` makes it another process's view of the same ledger."""
 
-    def __init__(self, beside: "FakeLedger | None" = None) -> None:
-        self.trouble: str | None = None
+    def __init__(self, beside: "FakeLedger | None" = None, *, shared: bool = True) -> None:
+        self.shared = shared
+        self._up, self._down = asyncio.Event(), asyncio.Event()
+        self._trouble: str | None = None
+        self._up.set()
         self.entries: dict[str, Entry] = {} if beside is None else beside.entries
         self.written: list[Entry] = []
         """Every entry that this process has written, in order."""
@@ -29,6 +32,23 @@ class FakeLedger:
         """Whether calls that come often are gathered."""
         self._open = asyncio.Event()
         self._open.set()
+
+    @property
+    def trouble(self) -> str | None:
+        return self._trouble
+
+    @trouble.setter
+    def trouble(self, reason: str | None) -> None:
+        self._trouble = reason
+        there, gone = (self._up, self._down) if reason is None else (self._down, self._up)
+        there.set()
+        gone.clear()
+
+    async def available(self) -> None:
+        await self._up.wait()
+
+    async def away(self) -> None:
+        await self._down.wait()
 
     @property
     def in_hand(self) -> list[str]:

@@ -60,6 +60,12 @@ class FakePublisher:
             self._pipes.setdefault(message.to.outbound, Pipe()).waiting.append(Handed(message, receipt))
         self._pump()
 
+    def forget(self, receipt: Receipt) -> None:
+        for pipe in self._pipes.values():
+            forgotten = [handed for handed in pipe.waiting if handed.receipt is receipt]
+            self._trace += [("forgotten", handed.message) for handed in forgotten]
+            pipe.waiting = deque(handed for handed in pipe.waiting if handed.receipt is not receipt)
+
     @property
     def full(self) -> bool:
         return not self._room.is_set()

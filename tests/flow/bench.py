@@ -14,10 +14,12 @@ from bridge.core.incoming import Incoming
 from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey, Stamp
 from bridge.core.route import Defaults
 from bridge.core.tally import Tally
+from bridge.flow.absence import BrokerAbsence
 from bridge.flow.book import Book
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.gate import Gate
 from bridge.flow.interaction import Interaction
+from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
 from bridge.flow.reconciliation import Reconciliation
 from bridge.flow.settling import Settling
@@ -61,6 +63,8 @@ class Bench:
         dice: float = 0.5,
         copies_return: bool = True,
         ledger: FakeLedger | None = None,
+        when_lost: str = "hold",
+        patience_s: float = 10.0,
     ) -> None:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
@@ -70,6 +74,7 @@ class Bench:
         self.policy = policy or RetryPolicy()
         self.bugs_expected = False
         self.stopped = False
+        self.begun = 0
         self.on_the_way = 0
         self._waiting: list[Incoming] = []
         self._delay_queues: defaultdict[str, deque[Copy]] = defaultdict(deque)
@@ -78,6 +83,7 @@ class Bench:
         self.copier.arrived = self._delayed if copies_return else lambda copy: None
         self.inbox.resumed = self._resumed
         self.ledger = ledger or FakeLedger()
+        self._when_lost, self._patience_s = when_lost, patience_s
         self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
         self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
         self._assemble()
@@ -90,7 +96,8 @@ class Bench:
 
         stamp = Stamp(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciliation = Reconciliation(self.agent, self._settle_s, self.log)
-        self.book = Book(self.ledger, self.log)
+        self.book = Book(self.ledger, self.log, holds=self._when_lost == "hold")
+        self.ledger_watch = LedgerWatch(self.ledger, self.book, self.inbox, self._patience_s, self._begins, self.log)
         self.streaming = Streaming(self.publisher, self.book, stamp, self._limits, self._new_stream)
         self.interaction = Interaction(self.agent, self.streaming, self.reconciliation, self.log)
         self.settling = Settling(
@@ -106,6 +113,7 @@ class Bench:
             self.log,
         )
         self.gate = Gate(self.agent, self.inbox, self.policy, roll, self.log)
+        self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
         self.dispatcher = Dispatcher(
             routes=self.routes,
             defaults=self._defaults,
@@ -141,7 +149,8 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        self._tasks = [asyncio.create_task(self.gate.run()), asyncio.create_task(self.dispatcher.run())]
+        parts = (self.gate, self.dispatcher, self.ledger_watch, self.absence)
+        self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     async def restart(self) -> None:
         """The process dies where it stands; the next one gets what was not acknowledged."""
@@ -151,11 +160,18 @@ class Bench:
         await asyncio.gather(*self._tasks, *self.dispatcher.tasks, return_exceptions=True)
         self.ledger.gone()
         self.ledger = FakeLedger(beside=self.ledger)
+        self.inbox.reasons.clear()
         self._assemble()
         self.start()
         await self.until(lambda: self.gate.is_open, "the gate opens")
         for delivery in [each for each in self.deliveries if not each.acked and each.alive]:
             self.redeliver(delivery)
+
+    async def _begins(self) -> None:
+        self.begun += 1
+
+    async def _let_go(self) -> None:
+        await self.dispatcher.let_go()
 
     async def stop(self, grace_s: float) -> int:
         self.stopped = True
@@ -302,7 +318,7 @@ class Bench:
                 refusals[name] += what == "refused"
                 given_up = what == "refused for good" or refusals[name] >= patience
                 known = unconfirmed[it.correlation_id]
-                known.discard(name) if what == "confirmed" or given_up else known.add(name)
+                known.discard(name) if what in ("confirmed", "forgotten") or given_up else known.add(name)
 
     def _tries(self) -> int:
         """How often a message is published before it is given up."""

@@ -286,7 +286,7 @@ async def test_an_event_that_another_process_has_waits_for_it():
 
 @pytest.mark.parametrize("redelivered", [False, True])
 async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered):
-    async with Bench() as bench:
+    async with Bench(when_lost="ask") as bench:
         bench.ledger.break_down("disk full")
         bench.deliver(redelivered=redelivered)
         await bench.quiet()
@@ -315,7 +315,7 @@ async def test_a_start_is_exact_even_if_the_ledger_is_lost_with_the_process(labe
 @pytest.mark.parametrize(("away_from", "label"), list(itertools.product(ON_THE_WAY, ON_THE_WAY)))
 async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away_from, label):
     """What the ledger was not told of must be asked about, not concluded from its silence."""
-    async with Bench() as bench:
+    async with Bench(when_lost="ask") as bench:
         death = Death(label)
         die = steps.listener
 

@@ -23,6 +23,9 @@ class Died(BaseException):
     """Nothing in the process may catch it, as nothing catches `kill -9`."""
 
 
+ASKED = Record(Request.UNKNOWN)
+
+
 @pytest.fixture(autouse=True)
 def immortal() -> Iterator[None]:
     yield
@@ -105,7 +108,7 @@ async def test_suspects_are_handled_together_as_their_deaths_allow() -> None:
         for deaths, allowed in enumerate(TOGETHER, start=2):
             for number in range(allowed + 10):
                 event_id = f"d{deaths}-{number}"
-                ledger.entries[event_id] = Entry(event_id, State.CLAIMED, b"", deaths=deaths)
+                ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=deaths)
                 bench.deliver(event_id, user_id=event_id, redelivered=True)
             while bench.dispatcher.in_hand:
                 await asyncio.sleep(0.01)
@@ -119,7 +122,7 @@ async def test_a_suspect_that_waits_before_its_next_try_is_still_in_hand() -> No
         bench.agent.fail("conversations", *[TooEarly("429", 5.0)] * 10)
         for number in range(10):
             event_id = f"e{number}"
-            ledger.entries[event_id] = Entry(event_id, State.CLAIMED, b"", deaths=CULPRIT - 1)
+            ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=CULPRIT - 1)
             bench.deliver(event_id, user_id=event_id, redelivered=True)
         most = 0
         while bench.dispatcher.in_hand or bench.on_the_way:
@@ -147,7 +150,7 @@ async def test_no_suspect_is_let_through_at_the_stop() -> None:
     async with Bench(ledger=ledger) as bench:
         for number in range(6):
             event_id = f"e{number}"
-            ledger.entries[event_id] = Entry(event_id, State.CLAIMED, b"", deaths=CULPRIT - 1)
+            ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=CULPRIT - 1)
             bench.agent.script_for(f"Tell {event_id}", Play((opening, 4.0, complete())))
             bench.deliver(event_id, user_id=event_id, redelivered=True)
         await bench.until(lambda: bench.agent.calls("create"), "the first one streams")

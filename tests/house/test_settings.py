@@ -100,12 +100,56 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert made.amigo.max_line == 4 * 1024 * 1024
     assert (made.retry.attempts, made.retry.first, made.retry.longest) == (6, 1.0, 600.0)
     assert (made.ledger.keep, made.shutdown.grace) == (7 * 86400.0, 30.0)
+    assert (made.ledger.when_lost, made.ledger.patience) == ("hold", 10.0)
     assert (made.http.host, made.http.port, made.log.level) == ("127.0.0.1", 8080, "info")
 
 
 def test_the_names_of_channels_are_the_cores() -> None:
     assert set(ChannelName.__args__) == set(CHANNELS)
     assert VERSION_SET.fullmatch("release")
+
+
+# --- where the ledger is
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (None, "{folder}/bridge.db"),
+        ("sqlite:///deep/../other.db", "{folder}/deep/../other.db"),
+        ("sqlite:////var/lib/b.db", "/var/lib/b.db"),
+    ],
+)
+@pytest.mark.parametrize("by_environment", [False, True])
+@pytest.mark.parametrize("named", ["absolute", "relative"])
+def test_a_sqlite_file_counts_from_the_folder_of_the_configuration_file(
+    file: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str | None,
+    place: str,
+    by_environment: bool,
+    named: str,
+) -> None:
+    """However that file is named, and wherever the process is started."""
+    variables = dict(AMIGO)
+    in_file = f"ledger: {{url: '{url}'}}" if url and not by_environment else "{}"
+    variables |= {"BRIDGE_LEDGER__URL": url} if url and by_environment else {}
+    path, elsewhere = file(in_file), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    made = load(path if named == "absolute" else Path("..") / path.name, variables)
+    found = Path(made.ledger.url.get_secret_value().removeprefix("sqlite:///"))
+    assert found.is_absolute()
+    assert found.resolve() == Path(place.format(folder=tmp_path)).resolve()
+
+
+def test_without_a_file_it_counts_from_where_the_default_one_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variables, place in ((AMIGO, "bridge.db"), (env(BRIDGE_LEDGER__URL="sqlite:///a/b.db"), "a/b.db")):
+        assert load(None, variables).ledger.url.get_secret_value() == f"sqlite:///{tmp_path}/config/{place}"
 
 
 # --- who wins

@@ -169,6 +169,8 @@ BAD: list[tuple[str, str, str]] = [
     ("BRIDGE_HTTP__PORT", "-1", "http.port"),
     ("BRIDGE_LEDGER__URL", "mysql://x/y", "ledger.url"),
     ("BRIDGE_LEDGER__URL", "sqlite://bridge.db", "ledger.url"),
+    ("BRIDGE_LEDGER__WHEN_LOST", "guess", "ledger.when_lost"),
+    ("BRIDGE_LEDGER__PATIENCE", "10", "ledger.patience"),
     ("BRIDGE_LOG__FORMAT", "xml", "log.format"),
     ("BRIDGE_CHANNELS__FAX__VERSION_SET", "v", "channels.fax"),
     ("BRIDGE_CHANNELS__SMS__VERSION_SET", "a b", "channels.sms.version_set"),

@@ -70,6 +70,13 @@ class PlainPublisher:
             self._pipes[message.to.outbound].waiting.append(Handed(message, receipt))
         self.resume()
 
+    def forget(self, receipt: Receipt) -> None:
+        """See the port."""
+        for pipe in self._pipes:
+            for handed in [handed for handed in pipe.waiting if handed.receipt is receipt]:
+                pipe.waiting.remove(handed)
+                self._count(-1, handed.message)
+
     @property
     def full(self) -> bool:
         """See the port."""

@@ -68,6 +68,17 @@ async def test_what_is_handed_over_without_a_connection_goes_out_with_the_next(w
     assert [name for name, _ in await world.arrived(HEARD)] == [f"m{number}" for number in range(20)]
 
 
+async def test_what_is_forgotten_before_there_is_a_connection_does_not_go_out(world: World) -> None:
+    receipts, others = Receipts(), Receipts()
+    for number in range(20):
+        world.publisher.publish([message(f"m{number}")], others if number % 2 else receipts)
+    world.publisher.forget(receipts)
+    await world.start()
+    await others.all_told(10)
+    assert [name for name, _ in await world.arrived(HEARD)] == [f"m{number}" for number in range(1, 20, 2)]
+    assert receipts.told == []
+
+
 async def test_order_is_kept_for_each_outbound_whatever_the_sizes(world: World) -> None:
     await world.start()
     dice, receipts = random.Random(7), Receipts()

@@ -68,6 +68,8 @@ class Asks:
         self.in_hand: list[Ask] = []
         self.tried = asyncio.Event()
         """Set once opening has succeeded or failed."""
+        self.up, self.down = asyncio.Event(), asyncio.Event()
+        """Set while there is no trouble; set while there is."""
         self._log = log
         self._waiting: deque[Ask] = deque()
         self._wake = asyncio.Event()
@@ -155,6 +157,8 @@ class Asks:
         if self.trouble is not None:
             self._log.info("ledger.opened", **place)
         self.trouble = None
+        self.down.clear()
+        self.up.set()
         self.tried.set()
 
     def lost(self, reason: str) -> None:
@@ -218,6 +222,8 @@ class Asks:
 
     def _fail(self, reason: str) -> None:
         self.trouble = reason
+        self.up.clear()
+        self.down.set()
         for ask in (*self.in_hand, *self._waiting):
             if ask.answer is not None and not ask.answer.done():
                 ask.answer.set_exception(LedgerUnavailable(reason))
@@ -240,6 +246,14 @@ class AskedLedger(ABC):
     def trouble(self) -> str | None:
         """Why it is unavailable; None when it is well."""
         return self._asks.trouble
+
+    async def available(self) -> None:
+        """See the port."""
+        await self._asks.up.wait()
+
+    async def away(self) -> None:
+        """See the port."""
+        await self._asks.down.wait()
 
     @property
     def operations(self) -> int:

@@ -2,14 +2,23 @@
 
 import fcntl
 import os
+import socket
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+
+import orjson
 
 Identity = tuple[int, int]
 """Device and inode: what a file is, whatever it is called."""
+MOST_BYTES = 1024
 
 
 class FileLock:
-    """An flock on a file of its own. It ends with the process, however that ends, and leaves nothing to clear away."""
+    """An flock on a file of its own. It ends with the process, however that ends, and leaves nothing to clear away.
+
+    Whoever has it says in the file who that is; what is left there by one that is gone is overwritten by the next.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,7 +39,20 @@ class FileLock:
                 return False
             raise
         self._held = lock
+        with suppress(OSError):  # a full disk has no room to say it, and whoever has the lock has it all the same
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, _me(), 0)
         return True
+
+    def holder(self) -> str:
+        """Who has it, as far as its file tells."""
+        try:
+            with self.path.open("rb") as file:
+                said = orjson.loads(file.read(MOST_BYTES))
+            pid, host, since = int(said["pid"]), str(said["host"]), str(said["since"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return "another process"
+        return f"the process {pid} on {_shown(host)} since {_shown(since)}"
 
     def let_go(self) -> None:
         """Give it up, if it is held."""
@@ -49,3 +71,13 @@ def identity(path: Path) -> Identity | None:
 
 def _of(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
+
+
+def _me() -> bytes:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return orjson.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+
+
+def _shown(text: str) -> str:
+    """Anybody may have written it: nothing that a terminal would obey."""
+    return text if text.isprintable() else ascii(text)

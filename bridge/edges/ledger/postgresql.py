@@ -54,6 +54,8 @@ STAGES: tuple[tuple[Kind, Callable[[Any, str, Sequence[Ask]], Awaitable[Sequence
 class PostgresqlLedger(AskedLedger):
     """The ledger port; an async context manager that connects and lets go. Entering never fails: see `trouble`."""
 
+    shared = True
+
     def __init__(self, url: str, keep_s: float, log: Log) -> None:
         super().__init__(log)
         self._url = url

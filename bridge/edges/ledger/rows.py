@@ -12,7 +12,7 @@ import orjson
 from bridge.core.ending import DeadLetter
 from bridge.core.ledger import Entry, State
 from bridge.core.record import Record, load
-from bridge.flow.ports import LedgerUnavailable
+from bridge.flow.ports import EntryUnreadable
 
 COLUMNS = ("state", "digest", "attempt", "replay", "deaths", "record", "letter", "ending")
 DEATHS = COLUMNS.index("deaths")
@@ -67,7 +67,7 @@ def died_with(row: Row) -> tuple[Any, ...]:
 
 
 def entry_of(event_id: str, row: Row) -> Entry:
-    """The entry in a row. Raises LedgerUnavailable where a later version, or somebody else, has written it."""
+    """The entry in a row. Raises EntryUnreadable where a later version, or somebody else, has written it."""
     state, digest, attempt, replay, deaths, record, letter, ending = row
     try:
         return Entry(
@@ -82,7 +82,7 @@ def entry_of(event_id: str, row: Row) -> Entry:
             deaths=int(deaths),
         )
     except (TypeError, ValueError, KeyError) as error:
-        raise LedgerUnavailable(f"the ledger's entry of {event_id!r} cannot be read: {error}") from None
+        raise EntryUnreadable(f"the ledger's entry of {event_id!r} cannot be read: {error}") from None
 
 
 def _json(letter: DeadLetter) -> str:

@@ -33,6 +33,8 @@ REPLACED = "the file was deleted or moved: what is at its place now is used, if 
 class SqliteLedger(AskedLedger):
     """The ledger port; an async context manager that opens and closes the file. Entering never fails: see `trouble`."""
 
+    shared = False
+
     def __init__(self, path: Path, keep_s: float, log: Log, clock: Callable[[], float] = time.time) -> None:
         super().__init__(log)
         self._file = LedgerFile(path, keep_s)

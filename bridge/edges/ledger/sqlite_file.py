@@ -87,7 +87,7 @@ class LedgerFile:
         """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
         with self._translated():
             if not self._lock.take():
-                raise NotALedger(f"it is in use by another process, which locks {self._lock.path}")
+                raise NotALedger(f"it is in use by {self._lock.holder()}, which locks {self._lock.path}")
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, cached_statements=4 * CHUNK)
             self._connection = connection

@@ -89,6 +89,12 @@ class BatchingPublisher:
             if size is not None:
                 self._forget(1, size)
 
+    def forget(self, receipt: Receipt) -> None:
+        """See the port."""
+        for pipe in self._all:
+            for message in [message for message, whom, _ in pipe.waiting if whom is receipt]:
+                self.withdraw(message)
+
     @property
     def full(self) -> bool:
         """See the port."""

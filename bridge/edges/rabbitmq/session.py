@@ -58,6 +58,8 @@ class Session:
         self._copier = copier
         self._entrance = entrance
         self._ledger = ledger
+        self._begun = False
+        self._beginning = asyncio.Lock()
         self._outlived = False
         self._dice = dice
         self._log = log
@@ -105,11 +107,7 @@ class Session:
             watch = Watch(self._consumer, self._publisher, self._copier, delay_exchange, generation, self._log)
             self.generations += 1
             self.trouble = None
-            if self.generations == 1:
-                self.deaths += await self._earlier_deaths()
-            if cautious_after(self.deaths):
-                self._log.warning("consumer.cautious", deaths=self.deaths)
-                self._consumer.beware()
+            await self.begin()
             self._log.info("broker.connected", generation=generation.number, host=URL(url).host)
             return await self._until_over(
                 generation,
@@ -121,11 +119,19 @@ class Session:
                 self._outlive(),
             )
 
-    async def _earlier_deaths(self) -> int:
-        try:
-            return await self._ledger.begun()
-        except LedgerUnavailable:
-            return 0  # it says so itself
+    async def begin(self) -> None:
+        """Before consuming: take care where connections, or processes before this one, died soon after they had begun.
+
+        The processes are counted once, as soon as the ledger can tell.
+        """
+        async with self._beginning:
+            if not self._begun:
+                with suppress(LedgerUnavailable):  # it says so itself
+                    self.deaths += await self._ledger.begun()
+                    self._begun = True
+        if cautious_after(self.deaths):
+            self._log.warning("consumer.cautious", deaths=self.deaths)
+            self._consumer.beware()
 
     async def _outlive(self) -> None:
         """Consume for so long that whatever ends the process later, it is not what was consumed at the beginning."""

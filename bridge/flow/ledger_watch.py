@@ -1,0 +1,71 @@
+"""Whether there is a ledger to consume with (section 4.2, *Without a ledger*).
+
+not opened at the start ─┬─▸ consuming is held back ▸ it is there ▸ what is owed is written ▸ consuming goes on
+away for `patience`    ──┘
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from bridge.flow.book import Book
+from bridge.flow.ports import Inbox, Ledger, Log
+
+REASON = "ledger"
+
+
+class LedgerWatch:
+    """Holds consuming back while the ledger is away, where it is waited for; `begins` is called before any consuming.
+
+    The other way, consuming goes on, and only what is owed to the ledger is written once it is back.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        book: Book,
+        inbox: Inbox,
+        patience_s: float,
+        begins: Callable[[], Awaitable[None]],
+        log: Log,
+    ) -> None:
+        self.holding = False
+        self._ledger = ledger
+        self._book = book
+        self._inbox = inbox
+        self._patience_s = patience_s
+        self._begins = begins
+        self._log = log
+        if ledger.trouble is not None:
+            self._hold()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            await self._ledger.away()
+            if not self.holding and not await self._back_in_time():
+                self._hold()
+            await self._ledger.available()
+            await self._book.catch_up()
+            if self.holding:
+                await self._begins()
+                self._release()
+
+    async def _back_in_time(self) -> bool:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._ledger.available()
+        except TimeoutError:
+            return False
+        return True
+
+    def _hold(self) -> None:
+        if self._book.holds:
+            self.holding = True
+            self._inbox.pause(REASON)
+            self._log.error("ledger.held", error=self._ledger.trouble)
+
+    def _release(self) -> None:
+        if self._ledger.trouble is None:
+            self.holding = False
+            self._inbox.resume(REASON)
+            self._log.info("ledger.released")
