@@ -98,7 +98,7 @@ class Bridge:
             log=log,
         )
 
-        agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice))
+        agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice, log=log))
         self.gate = Gate(agent, self.consumer, policy, dice, log)
         self.book = Book(ledger, log, holds=settings.ledger.when_lost == "hold")
         self.ledger_watch = self._ledger_watch(ledger)
@@ -131,7 +131,7 @@ class Bridge:
     def _intake(self, entrance: BrokerEntrance, inbound: Inbound, stamp: Stamp) -> Intake:
         return Intake(
             sources={hook.name: hook.source() for hook in self._settings.webhooks},
-            keyring=keyring_of(self._settings),
+            keyring=keyring_of(self._settings, self._log),
             entrance=entrance,
             inbound=inbound,
             stamp=stamp,
@@ -221,7 +221,7 @@ async def serve(settings: Settings, log: Log) -> int:
         )
         try:
             await stack.enter_async_context(health)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.critical("bridge.unstartable", error=f"http.host, http.port: {error}")
             return 1
         await stack.enter_async_context(client)
@@ -317,7 +317,7 @@ async def conversations_of(settings: Settings, event_id: str, user_id: str | Non
     return [row for row in rows if row.carries(fence(event_id))]
 
 
-def keyring_of(settings: Settings) -> Keyring:
+def keyring_of(settings: Settings, log: Log | None = None) -> Keyring:
     """The webhooks' secrets, as their schemes take them."""
     return Keyring(
         {
@@ -326,6 +326,7 @@ def keyring_of(settings: Settings) -> Keyring:
                 hook.secrets_file,
                 partial(key_of, hook.scheme),
                 time.time,
+                log,
             )
             for hook in settings.webhooks
         }

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import click
 
 from bridge.app import inbounds_of, keyring_of, outbounds_of
-from bridge.cli_webhooks import KEPT, after_of, api_of, attempt, begun, hook_of, name_option
+from bridge.cli_webhooks import KEPT, ago_of, api_of, attempt, begun, hook_of, name_option
 from bridge.core import form, webhook
 from bridge.core.outbound import JSON, Stamp
 from bridge.core.problem import Refusal
@@ -50,7 +50,7 @@ def backfill(
 ) -> None:
     """Republish what the platform could not deliver, as its delivery log has it; by default for all destinations."""
     screen, settings = begun(config, as_json)
-    hook, after = hook_of(settings, name), after_of(since)
+    hook, ago = hook_of(settings, name), ago_of(since)
     stamp = webhook.platform_stamp(Stamp(outbounds_of(settings.amqp), time.time))
     broker = settings.amqp.url[0].get_secret_value()
     known = set(done.read_text(encoding="utf-8").split()) if done.exists() else set()
@@ -60,6 +60,7 @@ def backfill(
             api_of(settings) as (api, user_id),
             desk.outbound(broker) as publish,
         ):
+            after = await api.now(user_id) - ago
             for destination in destinations or [row.id for row in await api.list(user_id)]:
                 rows = api.deliveries(user_id, destination, status="failed", after=after, sort_by=("+created_at",))
                 async for row in rows:

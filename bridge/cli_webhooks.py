@@ -6,9 +6,10 @@ which the running bridge takes it; otherwise it is printed.
 
 import random
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ TYPES = ("conversation-post-processing-complete", "api-key-expiration-soon", "ag
 RETRIES = RetryPolicy(attempts=4)
 OVERLAP_S = 120.0
 """How much longer than the platform says the old secret is kept (API contract, section 5)."""
+DUAL_SIGNING = timedelta(minutes=30)
 KEPT = "30d"
+MOST_AGO_S = 365 * 86400.0
+"""Further back than the platform keeps anything."""
 
 types_option = click.option("--type", "types", multiple=True, metavar="TYPE", help="Repeatable; by default all known.")
 retries_option = click.option("--retries", type=click.IntRange(1, 5), help="How often the platform tries again.")
@@ -116,9 +120,10 @@ def rotate(config: Path | None, as_json: bool, name: str | None, destination: st
 
     async def work() -> None:
         async with api_of(settings) as (api, user_id):
+            there = await api.now(user_id)
             new = await api.rotate_secret(user_id, destination)
-        stops = new.dual_signing_stops_at or datetime.now(UTC) + timedelta(minutes=30)
-        until_s = stops.timestamp() + OVERLAP_S
+        stops = new.dual_signing_stops_at or there + DUAL_SIGNING
+        until_s = time.time() + (stops - there).total_seconds() + OVERLAP_S  # the file is read by this machine's clock
         old = [secret if secret.until_s is not None else Secret(secret.text, until_s) for secret in kept]
         _keep(screen, hook, new.secret, old, id=destination)
         if hook.secrets_file is None:
@@ -155,10 +160,11 @@ def deliveries(
 ) -> None:
     """Show what the platform has sent to DESTINATION, newest first."""
     screen, settings = begun(config, as_json)
-    after = after_of(since)
+    ago = ago_of(since)
 
     async def work() -> None:
         async with api_of(settings) as (api, user_id):
+            after = await api.now(user_id) - ago
             async for row in api.deliveries(user_id, destination, status=status, kind=kind, after=after):
                 tries = ",".join(str(attempt.status_code) for attempt in row.delivery_attempts)
                 said = f"{row.id}  {row.created_at}  {row.status:<8} {tries:<16} {row.type}"
@@ -202,13 +208,13 @@ def _keep(screen: Screen, hook: WebhookSettings, secret: str, others: Sequence[S
     screen.say(f"the secret is in {hook.secrets_file}", secrets_file=str(hook.secrets_file), **facts)
 
 
-def after_of(since: str) -> datetime:
-    """The time that is so long ago."""
+def ago_of(since: str) -> timedelta:
+    """How long ago that is."""
     try:
         length = seconds(since)
     except ValueError as error:
         raise click.UsageError(f"--since: {error}") from None
-    return datetime.now(UTC) - timedelta(seconds=float(str(length)))
+    return timedelta(seconds=min(float(str(length)), MOST_AGO_S))
 
 
 @asynccontextmanager

@@ -23,11 +23,15 @@ from bridge.core.backoff import DELAY_LEVELS_S
 from bridge.core.dead_letter import delay_queue
 from bridge.core.route import OnBusy, Route
 from bridge.edges.forms import (
+    ApiKey,
+    ApiKeyId,
+    ApiName,
     ApiUrl,
     BrokerUrl,
     ChannelName,
     Duration,
     Hex24,
+    Host,
     LedgerUrl,
     Name,
     Network,
@@ -47,6 +51,8 @@ from bridge.webhook_settings import WebhookSettings
 MARGIN_S = 120.0
 DEFAULT_FILE = Path("config/bridge.yaml")
 SQLITE, LEDGER = "sqlite:///", "sqlite:///bridge.db"
+SHORTEST_WAIT_S = 0.01
+"""Of a back-off: a wait of nothing is a loop."""
 
 Expression = Annotated[str, AfterValidator(check_expression)]
 Template = Annotated[str, AfterValidator(check_template)]
@@ -123,12 +129,12 @@ class AmqpSettings(Section):
 class AmigoSettings(Section):
     insecure: bool = False
     base_url: ApiUrl = "https://api.amigo.ai"
-    organization_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-    api_key: Secret
-    api_key_id: Annotated[str, Field(min_length=1)]
+    organization_id: ApiName
+    api_key: ApiKey
+    api_key_id: ApiKeyId
     user_id: UserId | None = None
-    token_organization_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
-    mongo_cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
+    token_organization_id: ApiName | None = None
+    mongo_cluster: ApiName | None = None
     idle: Duration = 300.0
     longest: Duration = 900.0
     max_line: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
@@ -160,8 +166,8 @@ class RouteSettings(Section):
 
 class RetrySettings(Section):
     attempts: Annotated[int, Field(ge=1, le=1000)] = 6
-    first: Duration = 1.0
-    longest: Duration = 600.0
+    first: Annotated[Duration, Field(ge=SHORTEST_WAIT_S)] = 1.0
+    longest: Annotated[Duration, Field(ge=SHORTEST_WAIT_S)] = 600.0
     publish_for: Duration = 300.0
 
 
@@ -177,13 +183,13 @@ class LedgerSettings(Section):
 
 
 class HttpSettings(Section):
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     trusted_proxies: tuple[Network, ...] = ()
 
 
 class AdminSettings(Section):
-    token: SecretStr | None = None
+    token: Secret | None = None
 
 
 class ShutdownSettings(Section):

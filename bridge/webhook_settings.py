@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from bridge.core import signature
 from bridge.core.signature_schemes import SCHEMES, key_of
-from bridge.edges.forms import Duration, HeaderName, Payload, PublicUrl, Secret, Section
+from bridge.edges.forms import Duration, HeaderName, Payload, PublicUrl, Section, WebhookSecret
+from bridge.edges.secrets import read_secrets
 
 Scheme = Literal[
     "standard-webhooks", "amigo", "github", "stripe", "shopify", "slack", "twilio", "hmac", "bearer", "basic", "none"
@@ -36,7 +37,7 @@ class HmacSettings(Section):
 class WebhookSettings(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     scheme: Scheme
-    secrets: tuple[Secret, ...] = ()
+    secrets: tuple[WebhookSecret, ...] = ()
     secrets_file: Path | None = None
     tolerance: Annotated[Duration, Field(gt=0)] = 300.0
     max_bytes: Annotated[int, Field(ge=1, le=128 * 1024 * 1024)] = 1024 * 1024
@@ -62,9 +63,19 @@ class WebhookSettings(Section):
                 key_of(self.scheme, secret.get_secret_value())
             except ValueError as error:
                 wrong.append(f"secrets.{number}: {error}")
+        wrong += self._wrong_in_file()
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _wrong_in_file(self) -> list[str]:
+        """Of secrets_file, if there is one by now: it may come later, and be changed while the service runs."""
+        try:
+            for secret in read_secrets(self.secrets_file) if self.secrets_file is not None else ():
+                key_of(self.scheme, secret.text)
+        except ValueError as error:
+            return [f"secrets_file: {error}"]
+        return []
 
     def source(self) -> signature.Source:
         """The core's value for this webhook, without its secrets."""

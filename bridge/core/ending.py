@@ -20,6 +20,7 @@ from bridge.core.failure import (
     TooEarly,
     Unavailable,
     UnknownUser,
+    Unsendable,
 )
 
 
@@ -146,8 +147,8 @@ def decide(ended: Ended, attempt: int, pauses: int, policy: RetryPolicy, dice: f
         case Then.DEAD:
             return DeadLetter(row.reason, ended.error, attempt)
         case Then.PAUSE:
-            wait_s = ended.wait_s if ended.wait_s is not None else pause(pauses + 1, policy, dice)
-            return Again(wait_s, attempt - 1, pauses + 1)
+            least_s = pause(pauses + 1, policy, dice)  # whatever the API asks for: "now" again and again is no wait
+            return Again(max(least_s, ended.wait_s or 0.0), attempt - 1, pauses + 1)
         case Then.RETRY:
             retry_s = backoff(attempt, policy, dice)
             if retry_s is None:
@@ -164,7 +165,7 @@ def of_error(error: Exception) -> Ended:
             return Ended(Outcome.INVALID, str(error))
         case SignInRefused():
             return Ended(Outcome.CREDENTIALS, str(error))
-        case UnknownUser():
+        case UnknownUser() | Unsendable():
             return Ended(Outcome.REJECTED, str(error))
         case TooEarly():
             return Ended(Outcome.TOO_EARLY, str(error), error.wait_s)

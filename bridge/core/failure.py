@@ -1,7 +1,7 @@
 """One error tree, grouped by who must act. Edges translate foreign exceptions into it at the door.
 
 time        NotSent, Unavailable, TooEarly, Lost, Unreadable     waiting mends it
-operator    SignInRefused, UnknownUser, Refused                  a setting, a permission or a credential is wrong
+operator    SignInRefused, UnknownUser, Unsendable, Refused      a setting, a permission or a credential is wrong
 sender      InvalidEvent, NoRoute                                the event can never work
 """
 
@@ -78,6 +78,14 @@ class SignInRefused(ApiError):
 
 class UnknownUser(ApiError):
     """The API accepts the bridge's credentials, but not for this user."""
+
+    @property
+    def actor(self) -> Actor:
+        return Actor.OPERATOR
+
+
+class Unsendable(ApiError):
+    """No request was made: a value in it is none that HTTP or JSON can carry. The value is not in the error."""
 
     @property
     def actor(self) -> Actor:

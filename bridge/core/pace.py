@@ -2,7 +2,8 @@
 
 Limits are a minute wide and count per user; sources disagree whether per organization too (contract, 7, row 22). So
 nothing is throttled on suspicion: a window closes when the API says so, for the user it said it to, and for everybody
-where that user cannot have used up the documented limit alone. Times are seconds on the caller's clock.
+where that user cannot have used up the documented limit alone. What a single answer says holds everybody back for one
+window at most, and so does what an answer says that refused nothing. Times are seconds on the caller's clock.
 """
 
 from collections import OrderedDict
@@ -63,14 +64,14 @@ class Pace:
 
     def exhausted(self, user_id: str, operation: str, now_s: float, wait_s: float) -> None:
         """The API answered, and said that this was the last call for now."""
-        self._window(user_id, operation, now_s).closed_until_s = now_s + wait_s
+        self._window(user_id, operation, now_s).closed_until_s = now_s + min(wait_s, WINDOW_S)
 
     def refused(self, user_id: str, operation: str, now_s: float, wait_s: float) -> None:
         """The API answered 429. Signing in is one bucket for all; elsewhere it is the user's own, if it can be."""
         window = self._window(user_id, operation, now_s)
         window.closed_until_s = now_s + wait_s
         if operation == "sign-in" or window.used <= LIMITS.get(operation, 0):
-            self._gates[operation] = now_s + wait_s
+            self._gates[operation] = now_s + min(wait_s, WINDOW_S)
 
     def _window(self, user_id: str, operation: str, now_s: float) -> Window:
         key = (user_id, operation)

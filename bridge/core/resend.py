@@ -46,13 +46,14 @@ def resend(operation: str, error: ApiError) -> Resend:
 def resend_wait_s(operation: str, error: ApiError, attempt: int, policy: RetryPolicy, dice: float) -> float | None:
     """Seconds before the request that failed as attempt number `attempt` is sent again; None where it is not.
 
+    A rate limit is waited out, and never for less than the back-off: the API may say "now" to every attempt.
     `dice` is in 0..1: those who were told the same time to come back do not come back together.
     """
     wait_s = backoff(attempt, policy, dice)
     if wait_s is None or resend(operation, error) is not Resend.AT_ONCE:
         return None
     if isinstance(error, TooEarly):
-        return error.wait_s + dice * policy.first_s if error.wait_s <= LONGEST_WAIT_S else None
+        return max(wait_s, error.wait_s + dice * policy.first_s) if error.wait_s <= LONGEST_WAIT_S else None
     return wait_s
 
 

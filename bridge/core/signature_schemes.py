@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from bridge.core import form
+from bridge.core.secret import compact, trimmed
 from bridge.core.signature import (
     HmacForm,
     Keys,
@@ -116,7 +117,12 @@ def _signs_id(source: Source) -> bool:
 
 
 def key_of(scheme: str, secret: str) -> bytes:
-    """The secret as bytes. Raises ValueError where it is not of the scheme's form."""
+    """The secret as bytes. Raises ValueError where it is not of the scheme's form.
+
+    White space around it is an accident, and inside of base64 as well (it was wrapped); blanks inside of a passphrase
+    are a part of it.
+    """
+    secret = compact(secret) if scheme == "standard-webhooks" else trimmed(secret)
     if not secret:
         raise ValueError("empty")
     if scheme == "basic" and ":" not in secret:

@@ -10,12 +10,16 @@ from yarl import URL
 
 from bridge.core.event import HEX24, USER_ID, VERSION_SET
 from bridge.core.outbound import RoutingKey
+from bridge.core.secret import AROUND, header_value, trimmed
 from bridge.core.tags import faults
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
+API_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+HOST = re.compile(r"[A-Za-z0-9_.:%-]*")
+USERINFO = re.compile(r"(?P<scheme>[a-z]+://)(?P<user>[^/@:]*)(?P<password>:[^@]*)?@", re.IGNORECASE)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AMQP_FORM = "amqp://user:password@host:port/vhost"
 
@@ -53,15 +57,42 @@ def _address(text: str, form: str) -> URL:
     try:
         url = URL(text)
         _ = url.port
+        host = _host(url.raw_host or "")
     except ValueError:
         raise ValueError(f"not of the form {form}") from None
+    if HOST.fullmatch(host) is None:
+        raise ValueError(f"not of the form {form}")
     return url
 
 
+def _host(value: str) -> str:
+    """A name or an address that can be looked up: a resolver says nothing but UnicodeError of one that cannot."""
+    value = trimmed(value)
+    try:
+        value.encode("idna")
+    except UnicodeError:
+        raise ValueError("not the name of a host") from None
+    return value
+
+
+def _without_blanks(text: str) -> str:
+    """A URL without the blanks around it, around its user and around its password: in a URL a blank is written %20."""
+    text = text.strip(AROUND)
+    found = USERINFO.match(text)
+    if found is None:
+        return trimmed(text)
+    _, colon, password = (found["password"] or "").partition(":")
+    userinfo = f"{found['user'].strip(AROUND)}{colon}{password.strip(AROUND)}"
+    return trimmed(f"{found['scheme']}{userinfo}@{text[found.end() :]}")
+
+
 def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    url = _address(value.get_secret_value(), AMQP_FORM)
+    text = _without_blanks(value.get_secret_value())
+    url = _address(text, AMQP_FORM)
     if url.scheme not in ("amqp", "amqps") or not url.host:
         raise ValueError(f"not of the form {AMQP_FORM}")
+    if not all((part or "").isprintable() for part in (url.user, url.password, url.path)):
+        raise ValueError("user, password or virtual host has a character that cannot be seen, written with %")
     unknown = sorted(set(url.query) - AMQP_QUERY)
     if unknown:
         raise ValueError(f"unknown query keys: {', '.join(unknown)}; known are {', '.join(sorted(AMQP_QUERY))}")
@@ -78,13 +109,16 @@ def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
             "plain amqp or the user guest beyond this machine: use amqps and a user of its own, "
             "or set amqp.insecure: true where the network is trusted"
         )
-    return value
+    return SecretStr(text)
 
 
 def _api_url(value: str, info: ValidationInfo) -> str:
+    value = trimmed(value)
     url = _address(value, "https://host")
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("not of the form https://host")
+    if url.query_string or url.fragment or " " in value:
+        raise ValueError("not of the form https://host: no query, no fragment, no blank")
     if url.user is not None:
         raise ValueError("it carries a user or a password: the credentials are api_key_id and api_key")
     if url.scheme == "http" and url.host not in LOOPBACK and info.data.get("insecure") is False:
@@ -93,6 +127,7 @@ def _api_url(value: str, info: ValidationInfo) -> str:
 
 
 def _public_url(value: str) -> str:
+    value = trimmed(value)
     url = _address(value, "https://host/path")
     if url.scheme not in ("http", "https") or not url.host or url.query_string or url.fragment:
         raise ValueError("not of the form https://host/path, without a query")
@@ -115,12 +150,30 @@ def _network(value: str) -> str:
 
 
 def _secret(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value():
+    return SecretStr(_not_empty(trimmed(value.get_secret_value())))
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    """What may be inside is its scheme's to say."""
+    return SecretStr(_not_empty(value.get_secret_value().strip(AROUND)))
+
+
+def _api_key(value: SecretStr) -> SecretStr:
+    return SecretStr(_not_empty(header_value(value.get_secret_value())))
+
+
+def _not_empty(text: str) -> str:
+    if not text:
         raise ValueError("empty")
-    return value
+    return text
+
+
+def _trimmed(value: object) -> object:
+    return header_value(value) if isinstance(value, str) else value
 
 
 def _ledger_url(value: SecretStr) -> SecretStr:
+    value = SecretStr(_without_blanks(value.get_secret_value()))
     if re.fullmatch(r"sqlite:///.+|postgresql://.+", value.get_secret_value()) is None:
         raise ValueError("not of the form sqlite:///file.db or postgresql://user:password@host/database")
     return value
@@ -160,10 +213,15 @@ RoutingKeyTemplate = Annotated[str, AfterValidator(_routing_key)]
 ApiUrl = Annotated[str, AfterValidator(_api_url)]
 LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger_url)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
+ApiKeyId = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_not_empty)]
+ApiName = Annotated[str, BeforeValidator(_trimmed), _of_form(API_NAME, "of the form [A-Za-z0-9_.-]+, no dot first")]
+Host = Annotated[str, AfterValidator(_host)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Payload = Annotated[str, AfterValidator(_payload)]
 Network = Annotated[str, AfterValidator(_network)]
 HeaderName = Annotated[str, _of_form(HEADER_NAME, "the name of an HTTP header")]
-UserId = Annotated[str, _of_form(USER_ID, "1 to 200 printable ASCII characters")]
+UserId = Annotated[str, BeforeValidator(_trimmed), _of_form(USER_ID, "1 to 200 printable ASCII characters")]
 TagNames = AfterValidator(_tags)
 OneOrMany = BeforeValidator(_one_or_many)

@@ -1,6 +1,7 @@
 """The webhooks' secrets: those of the configuration, and those of files that may change while the service runs.
 
-A file has one secret a line; `# …` and empty lines are left out, and `<secret> until <time in ISO 8601>` ends then. It
+A file has one secret a line; `# …` and empty lines are left out, and `<secret> until <time in ISO 8601>` ends then (UTC
+without a zone). Blanks, tabs and carriage returns around a secret are no part of it, nor is a byte order mark. The file
 is read again when it has changed, so that a secret can be exchanged without a restart: the new one is added, the old
 one is taken away, or runs out by itself.
 """
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-Clock = Callable[[], float]
+from bridge.core.secret import trimmed
+from bridge.flow.ports import Clock, Log
+
 LOOK_EVERY_S = 1.0
 
 
@@ -24,12 +27,22 @@ class Secret:
 
 
 def read_secrets(path: Path) -> list[Secret]:
-    """The file's secrets; none where it cannot be read. Raises ValueError for a time that is none."""
+    """The file's secrets; none where it cannot be read. Raises ValueError, with the line, for what is no secret."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError:
         return []
-    return [_secret(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+    except UnicodeDecodeError:
+        raise ValueError("not a file in UTF-8") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            text = trimmed(line)
+            if text and not text.startswith("#"):
+                found.append(_secret(text))
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    return found
 
 
 def write_secrets(path: Path, secrets: Sequence[Secret]) -> None:
@@ -53,14 +66,26 @@ def _secret(line: str) -> Secret:
     text, _, until = line.partition(" until ")
     if not until:
         return Secret(line)
-    at = datetime.fromisoformat(until.strip())
+    try:
+        at = datetime.fromisoformat(until.strip())
+    except ValueError:
+        raise ValueError("what follows `until` is no time in ISO 8601") from None
     return Secret(text.strip(), (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
 class Ring:
     """The keys of one webhook. `as_key` turns a secret into bytes, and raises ValueError for one that is none."""
 
-    def __init__(self, fixed: Sequence[str], path: Path | None, as_key: Callable[[str], bytes], clock: Clock) -> None:
+    def __init__(
+        self,
+        fixed: Sequence[str],
+        path: Path | None,
+        as_key: Callable[[str], bytes],
+        clock: Clock,
+        log: Log | None = None,
+    ) -> None:
+        self._log = log
+        self._told: tuple[int, int, int] | None = None
         self._fixed = tuple(as_key(text) for text in fixed)
         self._path = path
         self._as_key = as_key
@@ -80,7 +105,7 @@ class Ring:
         return (*self._fixed, *(key for key, until_s in self._read if until_s is None or now_s < until_s))
 
     def _look(self, path: Path) -> None:
-        """Read the file where it has changed. A file that cannot be understood leaves the keys as they were."""
+        """Read the file where it has changed. One that cannot be understood leaves the keys as they were."""
         try:
             found = path.stat()
         except OSError:
@@ -91,7 +116,10 @@ class Ring:
             return
         try:
             self._read = tuple((self._as_key(secret.text), secret.until_s) for secret in read_secrets(path))
-        except ValueError:
+        except ValueError as error:
+            if self._log is not None and self._told != stamp:
+                self._log.error("secrets.unreadable", path=str(path), error=str(error))
+            self._told = stamp
             return
         self._stamp = stamp
 

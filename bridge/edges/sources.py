@@ -14,6 +14,7 @@ import yaml
 
 PREFIX = "BRIDGE_"
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 AMIGO_VARIABLES: Mapping[str, str] = {
@@ -44,7 +45,27 @@ def read(path: Path | None, environment: Mapping[str, str], sections: frozenset[
         values = {}
     values = _merged(values, _of_amigo(environment))
     values = _merged(values, _of_bridge(environment, sections, errors))
+    _check_texts(values, "", errors)
     return Found(values, errors)
+
+
+def _check_texts(value: Any, path: str, errors: list[str]) -> None:
+    """NUL and halves of surrogate pairs are no text for files, headers or JSON, wherever they stand."""
+    match value:
+        case dict():
+            for key, part in value.items():
+                _check_texts(part, f"{path}.{key}" if path else str(key), errors)
+        case list():
+            for index, part in enumerate(value):
+                _check_texts(part, f"{path}.{index}", errors)
+        case str() if UNUSABLE.search(value):
+            errors.append(f"{path}: it has a NUL, or a byte that is not UTF-8")
+
+
+def _value_of(env: Mapping[str, str], name: str) -> str | None:
+    """A variable without the line break at its end: `VAR=$(cat file)` takes it off, other ways leave it there."""
+    value = env.get(name)
+    return value if value is None else value.rstrip("\r\n")
 
 
 def _file(path: Path | None, errors: list[str]) -> dict[str, Any]:
@@ -86,25 +107,25 @@ def _with_variables(value: Any, path: str, env: Mapping[str, str], errors: list[
 
 def _variable(found: re.Match[str], path: str, env: Mapping[str, str], errors: list[str]) -> str:
     name, default = found[1], found[2]
-    value = env.get(name)
+    value = _value_of(env, name)
     if value is None and default is None:
         errors.append(f"{path}: the variable {name} is not set")
     return value or default or ""
 
 
 def _of_amigo(env: Mapping[str, str]) -> dict[str, Any]:
-    found = {field: env[name] for name, field in AMIGO_VARIABLES.items() if env.get(name)}
+    found = {field: value for name, field in AMIGO_VARIABLES.items() if (value := _value_of(env, name))}
     return {"amigo": found} if found else {}
 
 
 def _of_bridge(env: Mapping[str, str], sections: frozenset[str], errors: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, value in sorted(env.items()):
+    for name in sorted(env):
         if not name.startswith(PREFIX):
             continue
         path = name.removeprefix(PREFIX).lower().split("__")
         if path[0] in sections:
-            _put(found, path, _decoded(value))
+            _put(found, path, _decoded(_value_of(env, name) or ""))
         elif len(path) > 1:
             errors.append(f"{name}: there is no section {path[0]}")
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bridge.core import tags
 from bridge.core.conversation import Conversation, Stage
 from bridge.core.ending import Ended, Outcome, of_error, of_stream
-from bridge.core.failure import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser
+from bridge.core.failure import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser, Unsendable
 from bridge.core.history import ConversationRow
 from bridge.core.ledger import Entry
 from bridge.core.reconcile import MOST_WAITS, Finding, Finish, Means
@@ -29,6 +29,8 @@ from bridge.flow.work import Work
 
 MOST_TURNS = 3
 """How often one attempt may turn from create to interact or back before it waits instead."""
+NOT_MADE = (NotSent, TooEarly, SignInRefused, UnknownUser, Unsendable, NotRecorded)
+"""Errors of a request that was not made: it cannot have reached the API, or the API refused it unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Interaction:
             if not ended.maybe_sent:
                 work.record = before
             return await self._busy(work, ended) if ended.outcome is Outcome.CONFLICT else ended
-        except (NotSent, TooEarly, SignInRefused, UnknownUser, NotRecorded):
+        except NOT_MADE:
             work.record = before
             raise
 
@@ -151,7 +153,7 @@ class Interaction:
         own = [row for row in rows if row.carries(work.event.fence)]
         if any(row.num_messages or not row.is_finished for row in own):
             work.record = work.record.requested(Request.CREATE)
-            return Ended(Outcome.BUSY, "the event has a conversation already", 0.0)
+            return Ended(Outcome.BUSY, "the event has a conversation already")
         unfinished = [row for row in rows if not row.is_finished]
         match work.event.on_busy:
             case OnBusy.REJECT:
@@ -185,7 +187,7 @@ class Interaction:
             if not ended.maybe_sent:
                 work.record, work.conversation_id = before, work.event.conversation_id
             return await self._closed(work, conversation_id, error) if error.status in (404, 409) else ended
-        except (NotSent, TooEarly, SignInRefused, UnknownUser, NotRecorded):
+        except NOT_MADE:
             work.record = before
             raise
 

@@ -322,7 +322,7 @@ class Lanes:
         changed = asyncio.ensure_future(lane.changed.wait())
         stops = asyncio.ensure_future(self._stopping.wait())
         try:
-            timeout_s = min(until_s - _now(), self._park_after_s)
+            timeout_s = min(until_s - _now(), max(self._park_after_s, SWEEP_S))
             await asyncio.wait((changed, stops), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             changed.cancel()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from bridge.core import reconcile
-from bridge.core.failure import Lost, Refused, Unavailable
+from bridge.core.failure import Lost, Refused, Unavailable, Unsendable
 from bridge.core.history import ConversationRow, Message
 from bridge.core.reconcile import Finding, Finish, Means
 from bridge.core.record import Request
@@ -62,6 +62,8 @@ class Reconciliation:
         except Refused as error:
             if error.status >= 500 or error.status in (408, 409, 425):
                 raise Unavailable(f"while asking what became of the event: {error}") from None
+            return Finding(Means.UNPROVABLE, error=f"while asking what became of the event: {error}")
+        except Unsendable as error:
             return Finding(Means.UNPROVABLE, error=f"while asking what became of the event: {error}")
         if finding.means is Means.UNPROVABLE and finding.error in (reconcile.NO_LISTING, reconcile.NO_MESSAGES):
             self.sight.blind(finding.error)

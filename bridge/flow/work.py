@@ -76,8 +76,7 @@ class Work:
 
     @property
     def redelivered(self) -> bool:
-        """Whether an earlier delivery of this very message may have been worked on."""
-        return self.incoming.redelivered
+        return redelivered(self.incoming)
 
     @property
     def comes_again(self) -> bool:
@@ -126,9 +125,14 @@ def digest(body: bytes) -> bytes:
 
 def past(incoming: Incoming) -> Record:
     """What is known of earlier requests: nothing after a redelivery, what the header says of a delayed copy."""
-    if incoming.redelivered:
+    if redelivered(incoming):
         return Record(request=Request.UNKNOWN)
     return load(incoming.headers.get(RECORD))
+
+
+def redelivered(incoming: Incoming) -> bool:
+    """Whether an earlier delivery of this very message may have been worked on."""
+    return incoming.redelivered or incoming.deliveries > 0
 
 
 def traceparent(incoming: Incoming) -> str | None:

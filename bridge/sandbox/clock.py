@@ -22,6 +22,10 @@ class Clock:
         base = int(time.time() * 1000) if self._frozen_ms is None else self._frozen_ms
         return base + self._offset_ms
 
+    def now(self) -> datetime:
+        """The same, in UTC."""
+        return datetime.fromtimestamp(self.now_ms() / 1000, UTC)
+
     def advance(self, seconds: float) -> None:
         """Moves the time and wakes whoever sleeps on this clock."""
         self._offset_ms += int(seconds * 1000)

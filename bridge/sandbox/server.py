@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
 
 from aiohttp import web
 
@@ -37,7 +38,13 @@ def build_app(options: SandboxOptions) -> web.Application:
     app.add_routes(admin.routes())
     app.cleanup_ctx.append(world.courier.running)
     app.on_cleanup.append(_close_store)
+    app.on_response_prepare.append(_date)
     return app
+
+
+async def _date(request: web.Request, response: web.StreamResponse) -> None:
+    """The sandbox has one clock: what it says of times is told from its ``Date``, also where it is moved or stands."""
+    response.headers["Date"] = format_datetime(request.app[WORLD].clock.now(), usegmt=True)
 
 
 async def _close_store(app: web.Application) -> None:

@@ -32,6 +32,7 @@ from bridge.core.failure import (
     TooEarly,
     Unavailable,
     UnknownUser,
+    Unsendable,
 )
 from tests.core.making import stamp, subject
 
@@ -83,7 +84,7 @@ def test_every_outcome_at_every_attempt_is_settled_as_its_row_says(outcome: Outc
             case Then.DEAD:
                 assert settlement == DeadLetter(reason, "why", attempt)
             case Then.PAUSE:
-                expected = wait_s if wait_s is not None else pause(pauses + 1, POLICY, dice)
+                expected = max(wait_s or 0.0, pause(pauses + 1, POLICY, dice))
                 assert settlement == Again(expected, attempt - 1, pauses + 1)
             case Then.RETRY if attempt >= POLICY.attempts:
                 assert settlement == DeadLetter("exhausted", "why", attempt)
@@ -99,6 +100,19 @@ def test_a_pause_never_uses_an_event_up() -> None:
         attempt, pauses = settlement.attempt + 1, settlement.pauses
         assert 0 < settlement.after_s <= 60
     assert (attempt, pauses) == (1, 1000)
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if FOLLOWS[outcome][0] is Then.PAUSE])
+@pytest.mark.parametrize("asked_s", [0.0, 0.001, -5.0])
+def test_a_pause_of_nothing_is_none_whatever_the_api_asks_for(outcome: Outcome, asked_s: float) -> None:
+    attempt, pauses, waits = 1, 0, []
+    for _ in range(9):
+        settlement = decide(Ended(outcome, "come back now", asked_s), attempt, pauses, POLICY, 0.0)
+        assert isinstance(settlement, Again)
+        attempt, pauses = settlement.attempt + 1, settlement.pauses
+        waits.append(settlement.after_s)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert attempt == 1
 
 
 def test_six_attempts_are_made_by_default_and_not_one_more() -> None:
@@ -124,6 +138,7 @@ def test_six_attempts_are_made_by_default_and_not_one_more() -> None:
         (NoRoute("x"), Outcome.NO_ROUTE, False),
         (SignInRefused("x"), Outcome.CREDENTIALS, False),
         (UnknownUser("x"), Outcome.REJECTED, False),
+        (Unsendable("x"), Outcome.REJECTED, False),
         (TooEarly("x", 30.0), Outcome.TOO_EARLY, False),
         (NotSent("x"), Outcome.DOWN, False),
         (Unavailable("x"), Outcome.DOWN, True),

@@ -61,7 +61,22 @@ def test_a_new_window_counts_from_nought_but_stays_closed() -> None:
     called(pace, 1, now_s=61.0)
     assert pace.wait_s("u", CREATE, 61.0) == 239.0
     pace.refused("u", CREATE, 61.0, 300.0)
-    assert pace.wait_s("other", CREATE, 61.0) == 300.0  # one call in this window cannot have been too many
+    assert pace.wait_s("u", CREATE, 61.0) == 300.0
+    assert pace.wait_s("other", CREATE, 61.0) > 0  # one call in this window cannot have been too many
+
+
+@pytest.mark.parametrize("operation", ["sign-in", CREATE])
+def test_one_answer_holds_the_others_back_for_no_longer_than_a_window_is_wide(operation: str) -> None:
+    pace = called(Pace(), 1, operation=operation)
+    pace.refused("u", operation, 0.0, 600.0)
+    assert pace.wait_s("other", operation, 0.0) == WINDOW_S
+    assert pace.wait_s("u", operation, 0.0) == 600.0
+
+
+def test_an_answer_that_refused_nothing_closes_no_window_for_longer_than_it_is_wide() -> None:
+    pace = called(Pace(), 1)
+    pace.exhausted("u", CREATE, 0.0, 7200.0)
+    assert pace.wait_s("u", CREATE, 0.0) == WINDOW_S
 
 
 @pytest.mark.parametrize("since_s", [0.0, 1000.0])

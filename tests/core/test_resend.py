@@ -106,6 +106,13 @@ def test_a_rate_limit_is_waited_out_if_that_is_not_too_long() -> None:
     assert resend_wait_s("list", TooEarly("", LONGEST_WAIT_S + 1), 1, POLICY, 0.0) is None
 
 
+@pytest.mark.parametrize("dice", [0.0, 1.0])
+def test_a_rate_limit_that_asks_for_no_wait_is_waited_out_like_any_other_error(dice: float) -> None:
+    for attempt in (1, 2):
+        least_s = resend_wait_s("list", Lost(""), attempt, POLICY, dice)
+        assert resend_wait_s("list", TooEarly("", 0.0), attempt, POLICY, dice) == least_s
+
+
 def test_what_needs_proof_has_no_wait() -> None:
     assert resend_wait_s("create-conversation", Lost(""), 1, POLICY, 0.0) is None
     assert resend_wait_s("list", refused("list", 403), 1, POLICY, 0.0) is None

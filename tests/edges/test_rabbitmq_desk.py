@@ -39,6 +39,15 @@ async def test_an_event_that_nobody_takes_is_a_trouble(rabbit: Rabbit) -> None:
         await desk.publish(rabbit.url, "no-such-exchange", "key", [(None, b"{}")], "application/json")
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "half a pair \ud800"])
+async def test_a_name_that_amqp_cannot_carry_is_a_trouble(rabbit: Rabbit, name: str) -> None:
+    for exchange, key, content_type in ((name, "key", "a/b"), (EVENTS, name, "a/b"), (EVENTS, "key", name)):
+        with pytest.raises(BrokerTrouble, match="cannot be sent"):
+            await desk.publish(rabbit.url, exchange, key, [(None, b"{}")], content_type)
+    with pytest.raises(BrokerTrouble, match="cannot be sent"):
+        await anext(desk.tail(rabbit.url, [name], ["#"]))
+
+
 @pytest.mark.parametrize("who", ["guest:wrong-canary", "guest:guest"])
 async def test_no_broker_is_a_trouble_that_shows_no_password(broker: Broker, who: str) -> None:
     port = broker.node.port if "wrong" in who else free_port()

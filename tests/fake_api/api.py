@@ -6,6 +6,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 
 from aiohttp import web
 
@@ -42,6 +43,10 @@ class FakeApi:
         self._faults: defaultdict[str, deque[Refusal | Cut]] = defaultdict(deque)
         self._outage: Refusal | None = None
         self.token_life_s = 3600.0
+        # How far its clock is ahead of this machine's, which is as if this one's were behind; and how it writes times.
+        self.ahead_s = 0.0
+        self.dress_expiry: Callable[[str], str] = str
+        self.dress_token: Callable[[str], str] = str
         self._tokens: dict[str, tuple[str, float]] = {}
         self._issued = 0
         self._speaking = Speaking(self)
@@ -83,10 +88,14 @@ class FakeApi:
     async def start(self) -> None:
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._handle)
+        app.on_response_prepare.append(self._date)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
+
+    async def _date(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(time.time() + self.ahead_s, usegmt=True)
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -187,8 +196,8 @@ class FakeApi:
         self._issued += 1
         token = f"canary-token-{self._issued}"
         self._tokens[token] = (user, time.monotonic() + self.token_life_s)
-        expires_at = (datetime.now(UTC) + timedelta(seconds=self.token_life_s)).isoformat()
-        return web.json_response({"id_token": token, "expires_at": expires_at})
+        expires_at = (datetime.now(UTC) + timedelta(seconds=self.ahead_s + self.token_life_s)).isoformat()
+        return web.json_response({"id_token": self.dress_token(token), "expires_at": self.dress_expiry(expires_at)})
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -1,20 +1,16 @@
 """What runs on this machine, as the kernel tells it."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 
 def processes_in(folder: Path) -> dict[int, str]:
-    """Every living process that works in the folder or below: pid and command line.
-
-    A broker that runs in another root has the same folder below that root.
-    """
+    """Every living process that works in the folder or below: pid and command line."""
     found = {}
     for entry in Path("/proc").iterdir():
         try:
-            if f"{folder}/" in f"{os.readlink(entry / 'cwd')}/":
+            if (entry / "cwd").resolve(strict=True).is_relative_to(folder):
                 found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
         except (OSError, ValueError):
             continue

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,24 @@ async def test_sign_says_what_will_be_refused_all_the_same(platform: Platform) -
         platform.folder, "webhooks", "sign", "platform", "--body", "hook.json", "--config", config
     )
     assert (found.status, "Traceback" in found.all, "UTF-8" in found.all) == (2, False, True), found.all
+
+
+@pytest.mark.parametrize("ahead_s", [7200, -7200])
+async def test_times_are_the_platforms_whatever_this_machines_clock_says(platform: Platform, ahead_s: int) -> None:
+    """`--since` counts back from the platform's now; an old secret is kept for as long as the platform's time says."""
+    async with aiohttp.ClientSession() as session:
+        await session.post(f"{platform.url}/_sandbox/clock", json={"advance_s": ahead_s})
+    (made,) = await platform.say("register", f"http://127.0.0.1:{platform.bridge.port}/webhooks/platform")
+    await platform.send(1)
+
+    async def is_logged() -> bool:
+        return bool(await platform.say("deliveries", made["id"], "--since", "1h"))
+
+    await until(is_logged, "the platform has noted it", 20)
+    await platform.say("rotate", made["id"])
+    until_ = platform.secrets.read_text().split(" until ")[1].strip()
+    left_s = (datetime.fromisoformat(until_) - datetime.now(UTC)).total_seconds()
+    assert 20 * 60 < left_s < 40 * 60
 
 
 async def test_a_command_that_cannot_work_says_why(platform: Platform) -> None:

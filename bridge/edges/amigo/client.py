@@ -7,35 +7,41 @@ total time limit on streams, an idle limit instead.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.core.pace import WINDOW_S, Pace
 from bridge.edges.amigo import answer
 from bridge.edges.amigo.connection import Connector, Handler
+from bridge.edges.amigo.outgoing import Params, address, check_headers, part
 
 CONNECT_S = 10.0
+"""For one try at a name's addresses: they race, each starting a quarter of a second after the one before it."""
+REACH_S = 25.0
+"""From the name to a connection, looking the name up included."""
 CONTROL_S = 30.0
 KEEPALIVE_S = 10.0
 MOST_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
 ARRIVAL_S = 0.005
 """How long what the operating system has may take to us."""
-BROKEN = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError)
+BROKEN = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError)
 """What reading a stream raises that is cut."""
+FOREIGN = (*BROKEN, TimeoutError, ValueError, TypeError, LookupError, RuntimeError)
+"""What aiohttp, yarl, the event loops and the resolver raise around a request; none of it goes past this door."""
+UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, UnicodeError)
+"""Before there is a connection. UnicodeError is the resolver's for a name that cannot be one."""
 ERROR_S = 2.0
 """How long the words of an error may take to come; the status is enough."""
 JSON = {"Content-Type": "application/json"}
-
-
-Params = Mapping[str, str | Sequence[str]]
-"""Query parameters; a list is sent as the same key several times (contract, section 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +85,21 @@ class Call:
 class HttpClient:
     """Makes calls and translates what comes of them. Use as an async context manager."""
 
-    def __init__(self, credentials: Credentials, idle_s: float) -> None:
+    def __init__(self, credentials: Credentials, idle_s: float, resolver: AbstractResolver | None = None) -> None:
         self._credentials = credentials
+        self._resolver = resolver
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "amigo-bridge"}
         if credentials.mongo_cluster is not None:
             self._headers["x-mongo-cluster-name"] = credentials.mongo_cluster
         self._secrets = tuple(secret for secret in (credentials.api_key,) if secret)
         self._pace = Pace()
-        self._stream_timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
-        self._control_timeout = aiohttp.ClientTimeout(total=CONTROL_S, sock_connect=CONNECT_S)
+        self._stream_timeout = _timeout(total_s=None, silent_s=idle_s)
+        self._control_timeout = _timeout(total_s=CONTROL_S, silent_s=None)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "HttpClient":
         self._session = aiohttp.ClientSession(
-            connector=Connector(KEEPALIVE_S),
+            connector=Connector(KEEPALIVE_S, self._resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             trust_env=False,
@@ -106,10 +113,14 @@ class HttpClient:
 
     async def send(self, call: Call, headers: Mapping[str, str] | None = None) -> Any:
         """The decoded JSON of a 2xx answer, None for an empty one; see `open`."""
+        return (await self.send_dated(call, headers))[0]
+
+    async def send_dated(self, call: Call, headers: Mapping[str, str] | None = None) -> tuple[Any, float | None]:
+        """The same, and when it was answered by the API's own clock (Unix seconds), where it says so."""
         async with await self.open(call, headers) as response:
             body = await self._read(call, response)
         try:
-            return orjson.loads(body) if body else None
+            return (orjson.loads(body) if body else None), answer.dated_s(response.headers)
         except orjson.JSONDecodeError:
             raise Unreadable(f"{call.operation}: the answer is not JSON") from None
 
@@ -122,20 +133,20 @@ class HttpClient:
             raise NotSent(f"{call.operation}: the client is closed")
         self._wait_no_longer(call)
         headers = call.headers if headers is None else headers
-        request = self._session.request(
-            call.method,
-            self._url(call),
-            params=call.params,
-            headers=headers,
-            data=call.body,
-            timeout=self._stream_timeout if call.stream else self._control_timeout,
-            allow_redirects=False,
-        )
+        url = self._url(call)
+        check_headers(call.operation, headers)
         try:
-            response = await request
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            response = await self._session.request(
+                call.method,
+                url,
+                headers=headers,
+                data=call.body,
+                timeout=self._stream_timeout if call.stream else self._control_timeout,
+                allow_redirects=False,
+            )
+        except FOREIGN as error:
             raise _translated(call, error, sent=False) from None
-        wait_s = answer.retry_after_s(response.headers, time.time())
+        wait_s = answer.retry_after_s(response.headers)
         if not 200 <= response.status < 300:
             async with response:
                 words = answer.words(await _error_body(response), (*self._secrets, *_secrets_in(headers)))
@@ -144,9 +155,10 @@ class HttpClient:
             self._pace.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
         return response
 
-    def _url(self, call: Call) -> str:
+    def _url(self, call: Call) -> URL:
         organization_id = call.organization_id or self._credentials.organization_id
-        return f"{self._credentials.base_url.rstrip('/')}/v1/{organization_id}{call.path}"
+        path = f"/v1/{part(organization_id)}{call.path}"
+        return address(call.operation, self._credentials.base_url, path, call.params)
 
     def _wait_no_longer(self, call: Call) -> None:
         now_s = time.monotonic()
@@ -169,7 +181,7 @@ class HttpClient:
     async def _read(call: Call, response: aiohttp.ClientResponse) -> bytes:
         try:
             return await response.read()
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        except FOREIGN as error:
             raise _translated(call, error, sent=True) from None
 
 
@@ -222,10 +234,14 @@ class Chunks:
             self._held = None
 
 
+def _timeout(*, total_s: float | None, silent_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, connect=REACH_S, sock_connect=CONNECT_S, sock_read=silent_s)
+
+
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     parts: list[bytes] = []
     left = MOST_ERROR_BYTES
-    with suppress(aiohttp.ClientError, TimeoutError, ConnectionError, aiohttp.http.HttpProcessingError):
+    with suppress(*FOREIGN):
         async with asyncio.timeout(ERROR_S):
             while left > 0 and (part := await response.content.read(left)):
                 parts.append(part)
@@ -240,8 +256,7 @@ def _secrets_in(headers: Mapping[str, str] | None) -> tuple[str, ...]:
 
 def _translated(call: Call, error: Exception, *, sent: bool) -> ApiError:
     """`sent`: part of an answer had come, so the request had been received."""
-    not_sent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL)
-    kind = NotSent if not_sent and not sent else Lost
+    kind = NotSent if isinstance(error, UNREACHED) and not sent else Lost
     if isinstance(error, aiohttp.SocketTimeoutError):
         return kind(f"{call.operation}: nothing was heard for longer than the idle limit")
     return kind(f"{call.operation}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")

@@ -10,7 +10,11 @@ from functools import partial
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
+
+NEXT_ADDRESS_S = 0.25
+"""How long an address of the name may keep silent before the next one is tried beside it (RFC 8305)."""
 
 
 class Handler(ResponseHandler):
@@ -52,9 +56,9 @@ class Handler(ResponseHandler):
 class Connector(aiohttp.TCPConnector):
     """Makes such connections, as many as are wanted."""
 
-    def __init__(self, keepalive_s: float) -> None:
+    def __init__(self, keepalive_s: float, resolver: AbstractResolver | None = None) -> None:
         # No limit: deliveries in hand bound them, and a stream must never keep a sign-in waiting.
-        super().__init__(limit=0, keepalive_timeout=keepalive_s)
+        super().__init__(limit=0, keepalive_timeout=keepalive_s, resolver=resolver, happy_eyeballs_delay=NEXT_ADDRESS_S)
         self._factory = partial(_handler, self._loop)
 
 

@@ -6,12 +6,12 @@ Every operation runs as `user_id`. Errors are those of `core.failure`: what may 
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
-
-import orjson
 
 from bridge.edges.amigo.client import JSON, Call, Chunks
 from bridge.edges.amigo.multipart import Earlier, Recording, interact_body
+from bridge.edges.amigo.outgoing import json_body, part
 from bridge.edges.amigo.query import flag, given, tag_filter
 from bridge.edges.amigo.results import (
     Conversation,
@@ -71,7 +71,7 @@ class ConversationsApi:
                 user_id,
                 params,
                 headers,
-                orjson.dumps(body),
+                json_body("create-conversation", body),
                 stream=True,
             )
         )
@@ -93,12 +93,12 @@ class ConversationsApi:
         if isinstance(message, Recording):
             params |= {"request_format": "voice", "request_audio_config": message.config}
         headers = {"Content-Type": content_type, **NDJSON}
-        path = f"/conversation/{conversation_id}/interact"
+        path = f"/conversation/{part(conversation_id)}/interact"
         return self._client.stream(Call("interact", "POST", path, user_id, params, headers, body, stream=True))
 
     async def finish(self, user_id: str, conversation_id: str) -> None:
         """Finish a conversation. Refused with 409 while something runs in it or when it is finished already."""
-        await self._client.send(Call("finish", "POST", f"/conversation/{conversation_id}/finish/", user_id))
+        await self._client.send(Call("finish", "POST", f"/conversation/{part(conversation_id)}/finish/", user_id))
 
     async def list(
         self,
@@ -138,7 +138,7 @@ class ConversationsApi:
     ) -> AsyncIterator[Message]:
         """All messages that fit and that the user may see; without `message_types` all but the inner thoughts."""
         params = given(id=ids, interaction_id=interaction_ids, message_type=message_types, sort_by=sort_by)
-        call = Call("messages", "GET", f"/conversation/{conversation_id}/messages/", user_id, params)
+        call = Call("messages", "GET", f"/conversation/{part(conversation_id)}/messages/", user_id, params)
         async for row in self._client.rows(call, "messages", page_size):
             yield Message.read(call.operation, row)
 
@@ -146,7 +146,7 @@ class ConversationsApi:
         self, user_id: str, conversation_id: str, message_id: str, *, long_lived: bool = False
     ) -> MessageSource:
         """Where the audio of a voice message is; `long_lived` for twelve hours."""
-        path = f"/conversation/{conversation_id}/messages/{message_id}/source"
+        path = f"/conversation/{part(conversation_id)}/messages/{part(message_id)}/source"
         params = {"long_lived": "true"} if long_lived else None
         call = Call("message-source", "GET", path, user_id, params)
         return MessageSource.read(call.operation, await self._client.send(call))
@@ -155,23 +155,23 @@ class ConversationsApi:
         self, user_id: str, conversation_id: str, updates: Mapping[str, str | None], deletes: Sequence[str] = ()
     ) -> None:
         """Write and delete tags of a conversation; others stay."""
-        body = orjson.dumps({"updates": dict(updates), "deletes": list(deletes)})
-        path = f"/conversation/{conversation_id}/tags/"
+        body = json_body("tags", {"updates": dict(updates), "deletes": list(deletes)})
+        path = f"/conversation/{part(conversation_id)}/tags/"
         await self._client.send(Call("tags", "POST", path, user_id, headers=JSON, body=body))
 
     async def recommended_responses(
         self, user_id: str, conversation_id: str, interaction_id: str, context: str | None = None
     ) -> tuple[str, ...]:
         """What the user might answer to the latest interaction."""
-        path = f"/conversation/{conversation_id}/interaction/{interaction_id}/recommend_responses"
+        path = f"/conversation/{part(conversation_id)}/interaction/{part(interaction_id)}/recommend_responses"
         call = Call("recommend-responses", "POST", path, user_id)
         if context is not None:
-            call = Call(call.operation, "POST", path, user_id, headers=JSON, body=orjson.dumps({"context": context}))
+            call = replace(call, headers=JSON, body=json_body(call.operation, {"context": context}))
         return RecommendedResponses.read(call.operation, await self._client.send(call)).recommended_responses
 
     async def insights(self, user_id: str, conversation_id: str, interaction_id: str) -> Insights:
         """What the agent thought in an interaction."""
-        path = f"/conversation/{conversation_id}/interaction/{interaction_id}/insights"
+        path = f"/conversation/{part(conversation_id)}/interaction/{part(interaction_id)}/insights"
         call = Call("insights", "GET", path, user_id)
         return Insights.read(call.operation, await self._client.send(call))
 

@@ -1,11 +1,10 @@
 """The operations on webhook destinations, typed (amigo API contract, sections 1.15 to 1.20)."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
-
-import orjson
+from datetime import UTC, datetime
 
 from bridge.edges.amigo.client import JSON, Call
+from bridge.edges.amigo.outgoing import json_body, part
 from bridge.edges.amigo.query import given
 from bridge.edges.amigo.results import (
     CreatedDestination,
@@ -25,13 +24,18 @@ class DestinationsApi:
     def __init__(self, client: SignedClient) -> None:
         self._client = client
 
+    async def now(self, user_id: str) -> datetime:
+        """The time at the API: what is asked of it in times, and what it answers in them, is in this one."""
+        return datetime.fromtimestamp(await self._client.now_s(user_id), UTC)
+
     async def create(
         self, user_id: str, url: str, accepted_types: Sequence[str], *, retry_attempts: int = 3
     ) -> CreatedDestination:
         """Register an HTTPS address. The secret is shown only here; `retry_attempts` is 1 to 5."""
         body = {"url": url, "accepted_types": list(accepted_types), "retry_attempts": retry_attempts}
         path = "/webhook_destination/"
-        call = Call("create-webhook-destination", "POST", path, user_id, headers=JSON, body=orjson.dumps(body))
+        written = json_body("create-webhook-destination", body)
+        call = Call("create-webhook-destination", "POST", path, user_id, headers=JSON, body=written)
         return CreatedDestination.read(call.operation, await self._client.send(call))
 
     async def list(self, user_id: str, *, ids: Sequence[str] = ()) -> tuple[WebhookDestination, ...]:
@@ -49,21 +53,21 @@ class DestinationsApi:
     ) -> None:
         """Change what is given, effective after some seconds; the URL cannot change."""
         types = None if accepted_types is None else [*accepted_types]
-        body = orjson.dumps({"accepted_types": types, "retry_attempts": retry_attempts})
-        path = f"/webhook_destination/{destination_id}"
-        await self._client.send(Call("update-webhook-destination", "POST", path, user_id, headers=JSON, body=body))
+        operation, path = "update-webhook-destination", f"/webhook_destination/{part(destination_id)}"
+        body = json_body(operation, {"accepted_types": types, "retry_attempts": retry_attempts})
+        await self._client.send(Call(operation, "POST", path, user_id, headers=JSON, body=body))
 
     async def delete(self, user_id: str, destination_id: str) -> None:
         """Remove a destination; it may still be sent to for some seconds.
 
         Refused with 404 may mean that the answer to an earlier attempt was lost: gone is gone.
         """
-        path = f"/webhook_destination/{destination_id}"
+        path = f"/webhook_destination/{part(destination_id)}"
         await self._client.send(Call("delete-webhook-destination", "DELETE", path, user_id))
 
     async def rotate_secret(self, user_id: str, destination_id: str) -> RotatedSecret:
         """A new secret, once per hour; the old one signs too for about half of it."""
-        path = f"/webhook_destination/{destination_id}/rotate-secret"
+        path = f"/webhook_destination/{part(destination_id)}/rotate-secret"
         call = Call("rotate-webhook-secret", "POST", path, user_id)
         return RotatedSecret.read(call.operation, await self._client.send(call))
 
@@ -87,7 +91,7 @@ class DestinationsApi:
             created_before=before.isoformat() if before else "",
             sort_by=sort_by,
         )
-        path = f"/webhook_destination/{destination_id}/delivery"
+        path = f"/webhook_destination/{part(destination_id)}/delivery"
         call = Call("webhook-deliveries", "GET", path, user_id, params)
         async for row in self._client.rows(call, "webhook_deliveries", page_size):
             yield WebhookDelivery.read(call.operation, row)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bridge.edges.amigo.client import Params
+from bridge.edges.amigo.outgoing import Params
 
 
 def given(**params: str | Sequence[str]) -> Params:

@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-import orjson
-
 from bridge.edges.amigo.client import JSON, Call
+from bridge.edges.amigo.outgoing import json_body
 from bridge.edges.amigo.query import flag, given, tag_filter
 from bridge.edges.amigo.results import ConversationStarters, Prompt, Service
 from bridge.edges.amigo.signed import SignedClient
@@ -38,7 +37,8 @@ class ServicesApi:
             "generation_instructions": instructions,
         }
         path = "/conversation/conversation_starter"
-        call = Call("conversation-starters", "POST", path, user_id, headers=JSON, body=orjson.dumps(body))
+        written = json_body("conversation-starters", body)
+        call = Call("conversation-starters", "POST", path, user_id, headers=JSON, body=written)
         return ConversationStarters.read(call.operation, await self._client.send(call)).prompts
 
     async def list(

@@ -1,6 +1,7 @@
 """Calls in a user's name: the token, one sign-in more after a 401 (contract, 6.2), resends, and pages of rows."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from bridge.core.failure import ApiError, Lost, Refused, SignInRefused
 from bridge.core.resend import resend_wait_s
 from bridge.edges.amigo.client import Call, Chunks, Credentials, HttpClient
 from bridge.edges.amigo.tokens import Tokens
-from bridge.flow.ports import Dice
+from bridge.flow.ports import Clock, Dice, Log
 
 ONE_ATTEMPT = RetryPolicy(attempts=1)
 """For callers who try again by themselves: two layers of retries would multiply."""
@@ -25,9 +26,19 @@ Ask = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
 class SignedClient:
     """Sends calls as their users. `policy` is about requests that may be sent again at once; the rest is raised."""
 
-    def __init__(self, client: HttpClient, credentials: Credentials, policy: RetryPolicy, dice: Dice) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        credentials: Credentials,
+        policy: RetryPolicy,
+        dice: Dice,
+        *,
+        clock: Clock = time.time,
+        log: Log | None = None,
+    ) -> None:
         self._client = client
-        self.tokens = Tokens(client, credentials)
+        self._clock = clock
+        self.tokens = Tokens(client, credentials, clock=clock, log=log)
         self._issuer = credentials.token_organization_id
         self._policy = policy
         self._dice = dice
@@ -39,6 +50,12 @@ class SignedClient:
     async def send_unsigned(self, call: Call) -> Any:
         """As `send`, for the one operation that needs no token."""
         return await self._client.send(call)
+
+    async def now_s(self, user_id: str) -> float:
+        """The time at the API (Unix seconds), told by the answer to a sign-in; where it tells none, this machine's."""
+        if self.tokens.ahead_s is None:
+            await self.tokens.of(user_id)
+        return self._clock() - (self.tokens.ahead_s or 0.0)
 
     def stream(self, call: Call) -> "Streamed":
         """Inside the context, chunks of the body until the server's clean end; what was opened is never sent again."""

@@ -5,14 +5,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
+from typing import Any
 
 from bridge.core.failure import ApiError, Lost, NotSent, Refused, SignInRefused, Unavailable, UnknownUser
+from bridge.core.secret import bearer_token
+from bridge.core.span import ClockFault, clock_fault, span_s, use_for_s
 from bridge.edges.amigo import answer
 from bridge.edges.amigo.client import Call, Credentials, HttpClient
+from bridge.flow.ports import Clock, Log
 
 MOST_USERS = 10_000
-EARLY_S = 300.0
-UNKNOWN_LIFETIME_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,35 @@ class Token:
 
 
 class Tokens:
-    """The tokens of up to 10,000 users, the least recently used forgotten first."""
+    """The tokens of up to 10,000 users, the least recently used forgotten first.
 
-    def __init__(self, client: HttpClient, credentials: Credentials) -> None:
+    `clock` is this machine's wall clock; it decides nothing. `ahead_s` is by how much it was ahead of the API's at the
+    last sign-in, None while that is not known.
+    """
+
+    def __init__(
+        self,
+        client: HttpClient,
+        credentials: Credentials,
+        *,
+        clock: Clock = time.time,
+        monotonic: Clock = time.monotonic,
+        log: Log | None = None,
+    ) -> None:
+        self.ahead_s: float | None = None
         self._client = client
         self._credentials = credentials
+        self._clock = clock
+        self._monotonic = monotonic
+        self._log = log
+        self._warned = False
         self._tokens: OrderedDict[str, Token] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Token]] = {}
 
     async def of(self, user_id: str) -> str:
         """A token for the user. Raises SignInRefused, UnknownUser, TooEarly or NotSent: the call itself is not made."""
         token = self._tokens.get(user_id)
-        if token is not None and time.monotonic() < token.use_until_s:
+        if token is not None and self._monotonic() < token.use_until_s:
             self._tokens.move_to_end(user_id)
             return token.text
         task = self._asking.get(user_id)
@@ -71,12 +91,32 @@ class Tokens:
 
     async def _ask(self, user_id: str) -> Token:
         try:
-            found = await self._client.send(self._call(user_id))
+            found, dated_s = await self._client.send_dated(self._call(user_id))
         except Refused as error:
             raise await self._meaning(user_id, error) from None
         except (Lost, Unavailable) as error:
             raise NotSent(str(error)) from None
-        return _token(found)
+        return self._token(found, dated_s)
+
+    def _token(self, found: Any, dated_s: float | None) -> Token:
+        if not isinstance(found, dict) or not isinstance(found.get("id_token"), str):
+            raise NotSent("sign-in: the answer has no id_token")
+        try:
+            text = bearer_token(found["id_token"])
+        except ValueError as error:
+            raise NotSent(f"sign-in: the id_token of the answer cannot be sent: {error}") from None
+        expires_s, now_s = answer.until(found.get("expires_at")), self._clock()
+        self.ahead_s = self.ahead_s if dated_s is None else now_s - dated_s
+        self._warn(clock_fault(now_s, dated_s, expires_s))
+        lifetime_s = span_s(expires_s, dated_s)
+        use_s = use_for_s(answer.duration_s(found.get("expires_in")) if lifetime_s is None else lifetime_s)
+        return Token(text, inf if use_s is None else self._monotonic() + use_s)
+
+    def _warn(self, fault: ClockFault | None) -> None:
+        if fault is None or self._log is None or self._warned:
+            return
+        self._warned = True
+        self._log.warning("clock.differs", error=fault.error, ahead_s=round(fault.ahead_s))
 
     async def _meaning(self, user_id: str, error: Refused) -> ApiError:
         """A refusal is the bridge's own fault, unless its own user can still sign in: then it is this user's."""
@@ -100,11 +140,3 @@ class Tokens:
         issuer = self._credentials.token_organization_id
         path = "/user/signin_with_api_key"
         return Call("sign-in", "POST", path, user_id, headers=headers, organization_id=issuer)
-
-
-def _token(found: object) -> Token:
-    if not isinstance(found, dict) or not isinstance(found.get("id_token"), str):
-        raise NotSent("sign-in: the answer has no id_token")
-    expires_s = answer.until(found.get("expires_at"))
-    lifetime_s = expires_s - time.time() if expires_s is not None else UNKNOWN_LIFETIME_S
-    return Token(found["id_token"], time.monotonic() + max(lifetime_s - EARLY_S, lifetime_s * 0.5))

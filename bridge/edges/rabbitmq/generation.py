@@ -6,6 +6,7 @@ closes a connection (aio-pika 10.2.1).
 """
 
 import asyncio
+import struct
 from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
@@ -89,6 +90,10 @@ class Generation:
         return lambda: thing.close_callbacks.discard(closed)
 
 
+UNWRITABLE = (ValueError, TypeError, LookupError, ArithmeticError, struct.error)
+"""What pamqp, yarl and the resolver raise for names and values that AMQP or DNS cannot carry."""
+
+
 class BrokerPublisher(Protocol):
     """A publisher as the supervisor and the watchers see it."""
 
@@ -162,6 +167,9 @@ async def _translated(call: Awaitable[T], what: str, seconds: float | None) -> T
         raise BrokerTrouble(f"{what}: {said}", kind=kind) from None
     except (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, RuntimeError) as error:
         raise BrokerTrouble(f"{what}: {describe(error)}") from None
+    except UNWRITABLE as error:
+        why = f"a value in it cannot be sent ({type(error).__name__})"  # its text may quote the value
+        raise BrokerTrouble(f"{what}: {why}", permanent=True) from None
 
 
 async def patiently(
