@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bridge.core import cloudevents, form
+from bridge.core import cloudevents, form, numbers
 from bridge.core.cloudevents import STRUCTURED
 from bridge.core.failure import InvalidEvent
 from bridge.core.incoming import Incoming
@@ -85,7 +85,7 @@ def unwrap(request: Request) -> HttpCloudEvent | None:
 
 
 def _structured(body: bytes) -> HttpCloudEvent:
-    orjson.loads(body)  # what is no JSON is no broken CloudEvent either
+    numbers.loads(body)  # what is no JSON is no broken CloudEvent either
     found = cloudevents.unwrap(Incoming(body, properties={"content_type": STRUCTURED}))
     if found is None:
         raise InvalidEvent("no CloudEvent")
@@ -96,7 +96,7 @@ def _structured(body: bytes) -> HttpCloudEvent:
         raw = cloudevents.decoded(orjson.loads(encoded), found.id)
     else:
         raw = NULL if data is None else data.encode()
-    values = ((name, orjson.loads(text)) for name, text in members.items() if _NAME.fullmatch(name))
+    values = ((name, numbers.loads(text.encode())) for name, text in members.items() if _NAME.fullmatch(name))
     attributes = {name: text for name, value in values if (text := _as_text(value)) is not None}
     return HttpCloudEvent(found.id, found.data, raw, {"datacontenttype": JSON, **attributes})
 
@@ -140,8 +140,11 @@ def _binary(request: Request) -> HttpCloudEvent:
     found = cloudevents.unwrap(Incoming(b"", headers=headers))
     if found is None:
         raise InvalidEvent("no CloudEvent")
-    is_form = request.content_type == form.CONTENT_TYPE
-    body, data = form.as_json(request.body) if is_form else (request.body or NULL, orjson.loads(request.body or NULL))
+    if request.content_type == form.CONTENT_TYPE:
+        body, data = form.as_json(request.body)
+    else:
+        body = request.body or NULL
+        data = numbers.loads(body)
     return HttpCloudEvent(found.id, data, body, attributes)
 
 

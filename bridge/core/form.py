@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from bridge.core import numbers
+
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 MOST_FIELDS = 1000
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -32,8 +34,8 @@ def as_json(body: bytes) -> tuple[bytes, Any]:
     payload = found["payload"][0] if found.keys() == {"payload"} and len(found["payload"]) == 1 else None
     if payload is not None:
         try:
-            return payload.encode(), orjson.loads(payload)
-        except orjson.JSONDecodeError:
+            return payload.encode(), numbers.loads(payload.encode())
+        except ValueError:
             if _is_meant_as_json(payload):
                 raise
     value = {name: _one_or_all(texts) for name, texts in found.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bridge.core import cloudevents_http, form, problem
+from bridge.core import cloudevents_http, form, numbers, problem
 from bridge.core.cloudevents import STRUCTURED
 from bridge.core.cloudevents_http import HttpCloudEvent
 from bridge.core.event import LONGEST_ID, check_hooked
@@ -163,7 +163,7 @@ def _json(request: Request) -> tuple[bytes, Any]:
     try:
         if request.content_type == form.CONTENT_TYPE:
             return form.as_json(request.body)
-        return request.body, orjson.loads(request.body)
+        return request.body, numbers.loads(request.body)
     except (ValueError, RecursionError) as error:  # orjson's errors are ValueErrors, and so are those of UTF-8
         raise problem.not_json(str(error)) from None
 

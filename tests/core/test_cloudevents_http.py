@@ -2,6 +2,7 @@
 
 import base64
 import json
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -111,6 +112,9 @@ def test_data_keeps_its_bytes() -> None:
     assert read(structured(start + data + rest)).body == data
     assert read(structured(start + b"9" * 300 + rest)).body == b"9" * 300
     assert read(binary(data)).body == data
+    huge = b'{"n": ' + b"9" * 5000 + b', "e": 1E400}'
+    assert read(structured(start + huge + rest)).body == read(binary(huge)).body == huge
+    assert as_queued(read(binary(huge))).data["e"] == Decimal("1E400")
     twice = b'{"data": 1, "data": {"a": 2}, "d\\u0061ta": [3], "specversion": "1.0", "id": "1"}'
     assert (read(structured(twice)).body, read(structured(twice)).data) == (b"[3]", [3])
 

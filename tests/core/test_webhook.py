@@ -152,6 +152,11 @@ def test_what_routes_see_of_headers_is_counted_in_bytes_and_the_largest_go_first
     assert "c" in webhook.read(GITHUB, sizes, None).headers
 
 
+def test_a_number_of_any_size_is_taken() -> None:
+    body = b'{"n": ' + b"9" * 5000 + b', "e": 1E400}'
+    assert webhook.inbound_message(webhook.read(GITHUB, request(body), None), INBOUND, 0.0).body == body
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"NaN", b'"\\ud800"', b"{} {}"])
 def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(Refusal) as caught:
@@ -234,7 +239,7 @@ def test_a_form_is_an_object(body: bytes, expected: Any) -> None:
 
 def test_a_payload_keeps_its_bytes() -> None:
     """Its digits above all: a number of any size reaches the agent as it was written."""
-    payload = b'{"n":  123456789012345678901234567890, "d": 1.10}'
+    payload = b'{"n":  123456789012345678901234567890, "d": 1.10, "e": 1E400, "long": ' + b"9" * 5000 + b"}"
     assert form.as_json(b"payload=" + percent(payload).encode())[0] == payload
 
 
