@@ -220,6 +220,17 @@ def test_each_template_has_a_budget_of_its_own() -> None:
     assert (rendered.message, rendered.user_id, rendered.tags) == ("a", "a", {"a": "a", "b": "a"})
 
 
+@pytest.mark.parametrize("turns", [10_000, 10_100])
+def test_a_loop_takes_some_ten_thousand_turns(turns: int) -> None:
+    route = Route("r", message=f"{{% for x in range({turns}) %}}{{% endfor %}}done")
+    routes = JinjaRoutes([route])
+    if turns == 10_000:
+        assert routes.render(route, Event(id="e1"), INCOMING).message == "done"
+    else:
+        with pytest.raises(InvalidEvent, match="too much work"):
+            routes.render(route, Event(id="e1"), INCOMING)
+
+
 @pytest.mark.parametrize("place", ["{{ data.t }}", "{{ data.t }}é"])
 def test_what_is_rendered_may_be_as_long_as_a_body_of_its_inbound_and_not_a_byte_longer(place: str) -> None:
     route = Route("r", message=place)
