@@ -168,6 +168,9 @@ PLACES = [
     "{{ data.half.rfind(data.half[1:] ~ 'c') }}",
     "{{ data.half.rsplit(data.half[2:250000] ~ 'c') }}",
     "{{ data.lists | sum(start=[]) }}",
+    "{{ data.rows | map(attribute='.'.join(data.text[:200000])) | list }}",
+    "{{ data.rows | sort(attribute='.'.join(data.text[:200000])) }}",
+    "{{ data.rows | groupby('a.' * 500000) }}",
     # what is not there
     "{{ lipsum(n=data.n) }}",
     "{{ range(data.n) | list }}",
