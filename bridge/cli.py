@@ -4,22 +4,20 @@ Exit statuses: 0 done, 1 failed or problems found, 2 usage, 78 the configuration
 """
 
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-import orjson
 from yarl import URL
 
 from bridge import __version__, sandbox
 from bridge.app import conversations_of, serve
 from bridge.cli_backfill import backfill, sign
+from bridge.cli_publish import publish
 from bridge.cli_webhooks import webhooks
-from bridge.core.channel import CHANNELS
-from bridge.core.event import HANDLED
 from bridge.core.failure import ApiError
 from bridge.core.trace import facts, shown, told
 from bridge.edges.ledger.looking import look
@@ -28,7 +26,7 @@ from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.telemetry.logs import configure
 from bridge.edges.telemetry.screen import Screen
 from bridge.flow.ports import LedgerUnavailable
-from bridge.invocation import FAILED, config_option, json_option
+from bridge.invocation import FAILED, config_option, hung_up, json_option
 from bridge.invocation import loaded as _loaded
 from bridge.invocation import run as _run
 from bridge.sandbox.options import SandboxOptions
@@ -42,6 +40,7 @@ def main() -> None:
     """amigo-bridge: events from RabbitMQ to Amigo agents, and their streamed answers back."""
 
 
+main.add_command(publish)
 main.add_command(webhooks)
 webhooks.add_command(backfill)
 webhooks.add_command(sign)
@@ -119,57 +118,6 @@ def sandbox_command(
 @main.command()
 @config_option
 @json_option
-@click.argument("file", required=False, type=click.File("rb"))
-@click.option("--id", "id_", help="The event's id: its idempotency key.")
-@click.option("--kind", type=click.Choice([kind.value for kind in HANDLED]))
-@click.option("--message", help="What the agent is told.")
-@click.option("--user-id")
-@click.option("--service-id")
-@click.option("--channel", type=click.Choice(list(CHANNELS)))
-@click.option("--version-set")
-@click.option("--conversation-id")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE")
-@click.option("--data", help="Free JSON for the routes.")
-@click.option("--exchange", help="By default the first inbound's.")
-@click.option("--routing-key", default="event", show_default=True)
-@click.option("--content-type", default="application/json", show_default=True)
-def publish(
-    config: Path | None,
-    as_json: bool,
-    file: Any,
-    tags: Sequence[str],
-    data: str | None,
-    exchange: str | None,
-    routing_key: str,
-    content_type: str,
-    **fields: str | None,
-) -> None:
-    """Publish an event: from flags, or from FILE (`-` for standard input) with one JSON event or one a line."""
-    screen = Screen(as_json=as_json)
-    amqp = _loaded(load_amqp, config, screen)
-    named: dict[str, Any] = {
-        ("id" if name == "id_" else name): value for name, value in fields.items() if value is not None
-    }
-    if tags:
-        named["tags"] = _tags(tags)
-    if data is not None:
-        named["data"] = _json_option("--data", data)
-    bodies = _bodies(file.read()) if file is not None else [orjson.dumps(named)]
-    if file is not None and named:
-        raise click.UsageError("give a file or flags, not both")
-    if file is None and not named:
-        raise click.UsageError("give a file, or flags such as --id and --message")
-    target = exchange if exchange is not None else amqp.inbound[0].exchange
-    events = [(None, body) for body in bodies]
-    _attempt(screen, desk.publish(_url(amqp), target, routing_key, events, content_type))
-    for body in bodies:
-        id_ = _id(body)
-        screen.say(f"published {id_ or 'an event without an id'} to {target}", published=id_, exchange=target)
-
-
-@main.command()
-@config_option
-@json_option
 @click.option(
     "--key", "keys", multiple=True, default=("#",), show_default=True, help="Routing-key pattern; repeatable."
 )
@@ -204,22 +152,23 @@ def trace(config: Path | None, as_json: bool, event_id: str, ask: bool, user_id:
     known: dict[str, object] = facts(entry) if entry else {"event_id": event_id, "state": None}
     if rows is not None:
         known["conversations"] = [asdict(row) for row in rows]
-    screen.say("\n".join(lines), **known)
+    screen.say(*lines, **known)
     sys.exit(0 if entry or rows else FAILED)
 
 
 async def _show(
-    screen: Screen, messages: AsyncIterator[Mapping[str, Any]], names: Sequence[str], count: int | None
+    screen: Screen, messages: AsyncGenerator[Mapping[str, Any], None], names: Sequence[str], count: int | None
 ) -> None:
     shown = 0
-    async for seen in messages:
-        if "listening" in seen:
-            screen.note(f"listening to {', '.join(names)}; Ctrl-C ends it")
-            continue
-        screen.message(seen)
-        shown += 1
-        if count is not None and shown >= count:
-            return
+    async with aclosing(messages):
+        async for seen in messages:
+            if "listening" in seen:
+                screen.note(f"listening to {', '.join(names)}; Ctrl-C ends it")
+                continue
+            screen.message(seen)
+            shown += 1
+            if count is not None and shown >= count:
+                return
 
 
 def _attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
@@ -228,8 +177,10 @@ def _attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
     except BrokerTrouble as trouble:
         screen.problem(str(trouble))
         sys.exit(FAILED)
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
         sys.exit(0)
+    except BrokenPipeError:
+        hung_up()
 
 
 def _make_folder(settings: Settings) -> None:
@@ -254,34 +205,3 @@ def _not_yet(settings: Settings) -> list[str]:
 
 def _url(amqp: AmqpSettings) -> str:
     return amqp.url[0].get_secret_value()
-
-
-def _tags(pairs: Sequence[str]) -> dict[str, str]:
-    if any("=" not in pair for pair in pairs):
-        raise click.UsageError("--tag is of the form KEY=VALUE")
-    return dict(pair.split("=", 1) for pair in pairs)
-
-
-def _json_option(name: str, text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise click.UsageError(f"{name} is not JSON: {error}") from None
-
-
-def _bodies(content: bytes) -> list[bytes]:
-    """The events of a file: the whole of it where that is one JSON value, otherwise its lines."""
-    try:
-        orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return [line for line in content.splitlines() if line.strip()]
-    return [content.strip()]
-
-
-def _id(body: bytes) -> str | None:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    id_ = found.get("id") if isinstance(found, dict) else None
-    return id_ if isinstance(id_, str) else None

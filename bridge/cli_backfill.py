@@ -112,7 +112,7 @@ def sign(config: Path | None, url: str | None, id_: str | None, body_file: Binar
         screen.note(f"it will be refused: {fault}")
     target = url or f"http://{settings.http.host}:{settings.http.port}/webhooks/{hook.name}"
     words = [part for header, value in headers.items() for part in ("-H", f"{header}: {value}")]
-    screen.say(shlex.join(["curl", "-i", target, *words, "--data-binary", text]))
+    screen.command(shlex.join(["curl", "-i", target, *words, "--data-binary", text]))
 
 
 def _fault(settings: Settings, source: Source, request: Request) -> str | None:

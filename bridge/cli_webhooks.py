@@ -25,7 +25,7 @@ from bridge.edges.forms import seconds
 from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.secrets import Secret, read_secrets, write_secrets
 from bridge.edges.telemetry.screen import Screen
-from bridge.invocation import FAILED, config_option, json_option, loaded, run
+from bridge.invocation import FAILED, config_option, hung_up, json_option, loaded, run
 from bridge.settings import Settings, load
 from bridge.webhook_settings import WebhookSettings
 
@@ -234,5 +234,8 @@ def attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
     except (BridgeError, BrokerTrouble) as error:
         screen.problem(str(error))
         sys.exit(FAILED)
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.exit(0)
+    except KeyboardInterrupt:
+        screen.problem("interrupted")
+        sys.exit(FAILED)
+    except BrokenPipeError:
+        hung_up()

@@ -1,13 +1,15 @@
 """What every command has in common: its options, its configuration, the loop it runs on, and how it ends."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
+from bridge.edges.telemetry.logs import keep_quiet
 from bridge.edges.telemetry.screen import Screen
 from bridge.settings import DEFAULT_FILE, SettingsError
 
@@ -37,8 +39,15 @@ def loaded(loader: Callable[[Path | None], S], config: Path | None, screen: Scre
         sys.exit(UNUSABLE)
 
 
+def hung_up() -> NoReturn:
+    """End well where whoever read the output has gone; what Python still holds of it is not written at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """On uvloop where there is one: the same program, less CPU."""
+    keep_quiet()
     try:
         import uvloop
     except ImportError:

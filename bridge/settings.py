@@ -53,6 +53,9 @@ DEFAULT_FILE = Path("config/bridge.yaml")
 SQLITE, LEDGER = "sqlite:///", "sqlite:///bridge.db"
 SHORTEST_WAIT_S = 0.01
 """Of a back-off: a wait of nothing is a loop."""
+READING = ("amqp", "amigo", "channels", "routes", "retry", "lanes")
+CREDENTIALS = ("organization_id", "api_key", "api_key_id")
+UNREAD = tuple(f"amigo.{key}:" for key in CREDENTIALS)
 
 Expression = Annotated[str, AfterValidator(check_expression)]
 Template = Annotated[str, AfterValidator(check_template)]
@@ -292,6 +295,21 @@ def _place_ledger(values: dict[str, Any], path: Path | None) -> None:
     if isinstance(url, str) and url.startswith(SQLITE):
         folder = (path or DEFAULT_FILE).absolute().parent
         values["ledger"] = {**section, "url": f"{SQLITE}{folder / url.removeprefix(SQLITE)}"}
+
+
+def load_reading(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """What decides how an event is read, for commands that have no business with the API: no credentials are needed.
+
+    Only the sections in READING are looked at. Raises as `load` does.
+    """
+    found = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
+    values = {key: part for key, part in found.values.items() if key in READING}
+    amigo = values.get("amigo", {})
+    if isinstance(amigo, dict):
+        values["amigo"] = {**amigo, **dict.fromkeys(CREDENTIALS, "unknown")}
+    seen = (*(f"{key}." for key in READING), *(f"{PREFIX}{key.upper()}__" for key in READING), str(path))
+    errors = [error for error in found.errors if error.startswith(seen) and not error.startswith(UNREAD)]
+    return _valid(Settings, values, errors)
 
 
 def _valid(model: type[S], values: Any, errors: list[str], path: str = "") -> S:

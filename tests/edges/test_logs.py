@@ -136,3 +136,37 @@ def test_the_console_form_is_no_json(capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().out
     assert "said" in said
     assert not said.startswith("{")
+
+
+BAD = "e\n1\x1b]0;owned\x07\x9b2J\u202e\u2028\x7f"
+NOT_SHOWN = ("\x1b]", "\x07", "\x9b", "\u202e", "\u2028", "\x7f")
+
+
+def fail_badly() -> None:
+    raise ValueError(BAD)
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_nothing_that_a_terminal_obeys_in_any_field(capsys: pytest.CaptureFixture[str], format_: str) -> None:
+    log = configure("info", format_, [])
+    log.info("delivery.settled", event_id=BAD, tags={"a": [BAD]}, error=ValueError(BAD))
+    log.info(BAD)
+    logging.getLogger("aiohttp.client").warning("got %s", BAD)
+    said = capsys.readouterr().out
+    assert [bad for bad in NOT_SHOWN if bad in said] == []
+    assert len(said.splitlines()) == 3
+    assert said.count("owned") >= 5
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_a_traceback_keeps_its_lines_and_nothing_else(capsys: pytest.CaptureFixture[str], format_: str) -> None:
+    log = configure("info", format_, [])
+    try:
+        fail_badly()
+    except ValueError:
+        log.exception("attempt.unhandled")
+        logging.getLogger("aiohttp.client").exception("failed")
+    said = capsys.readouterr().out
+    assert [bad for bad in NOT_SHOWN if bad in said] == []
+    if format_ == "console":
+        assert said.count("\nTraceback (most recent call last)") == 2

@@ -1,14 +1,18 @@
 """What the commands `publish` and `tail` do at the broker, and how they fail."""
 
 import asyncio
+import struct
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from bridge.edges.rabbitmq import desk
 from bridge.edges.rabbitmq.generation import BrokerTrouble
+from bridge.edges.telemetry.screen import Screen
 from deploy.local.node import free_port
+from tests.system import wire
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, EVENTS, QUORUM, Outgoing, Rabbit
 from tests.system.waiting import until
@@ -97,6 +101,77 @@ async def test_tail_ends_with_a_trouble_when_the_connection_does(rabbit: Rabbit)
     await asyncio.to_thread(rabbit.broker.cut_connections, rabbit.vhost)
     with pytest.raises(BrokerTrouble, match="lost"):
         await asyncio.wait_for(watching, 10)
+
+
+async def test_tail_that_is_left_early_has_closed_its_connection_by_then(rabbit: Rabbit) -> None:
+    """Otherwise the loop's end cancels the library's tasks under it, and those say so with tracebacks."""
+    await rabbit.make_queue(AGENT, QUORUM, "#")
+    async with aclosing(desk.tail(rabbit.url, [AGENT], ["#"])) as messages:
+        queue = (await anext(messages))["listening"]
+        await rabbit.publish(*(Outgoing(b"{}", routing_key="a", exchange=AGENT) for _ in range(50)))
+        assert (await anext(messages))["body"] == b"{}"
+        library = {task for task in asyncio.all_tasks() if "aiormq" in repr(task)}
+        assert library
+    assert [task for task in library if not task.done()] == []
+    assert await rabbit.depth(queue) is None
+
+
+async def test_tail_ends_with_a_trouble_when_its_queue_is_deleted(rabbit: Rabbit) -> None:
+    await rabbit.make_queue(AGENT, QUORUM)
+    async with aclosing(desk.tail(rabbit.url, [AGENT], ["#"])) as messages:
+        queue = (await anext(messages))["listening"]
+        await asyncio.to_thread(rabbit.broker.node.ctl, "delete_queue", queue, "-p", rabbit.vhost)
+        with pytest.raises(BrokerTrouble, match="removed the queue"):
+            await asyncio.wait_for(anext(messages), 20)
+
+
+async def test_tail_that_loses_its_broker_while_a_message_is_being_shown_is_a_trouble(rabbit: Rabbit) -> None:
+    await rabbit.make_queue(AGENT, QUORUM, "#")
+    async with aclosing(desk.tail(rabbit.url, [AGENT], ["#"])) as messages:
+        await anext(messages)
+        await rabbit.publish(*(Outgoing(body, routing_key="a", exchange=AGENT) for body in (b"1", b"2")))
+        assert (await anext(messages))["body"] == b"1"
+        await asyncio.to_thread(rabbit.broker.cut_connections, rabbit.vhost)
+        seen: list[Any] = []
+
+        async def rest() -> None:
+            async for message in messages:
+                seen.append(message)
+
+        with pytest.raises(BrokerTrouble, match=r"lost|closed"):
+            await asyncio.wait_for(rest(), 20)
+        assert len(seen) <= 1
+
+
+async def test_tail_shows_properties_that_are_no_text_and_no_time(rabbit: Rabbit) -> None:
+    await rabbit.make_queue(AGENT, QUORUM, "#")
+    async with aclosing(desk.tail(rabbit.url, [AGENT], ["#"])) as messages:
+        await anext(messages)
+        odd = wire.RawProperties(
+            wire.CONTENT_TYPE | wire.HEADERS | wire.MESSAGE_ID | wire.TIMESTAMP,
+            wire.short(b"\xff"),
+            wire.table(*wire.every_type()),
+            wire.short(b"\xfe\x1b"),
+            struct.pack(">Q", 2**62),
+        )
+        await rabbit.publish(
+            Outgoing(b"1", odd, routing_key="a", exchange=AGENT), Outgoing(b"2", routing_key="a", exchange=AGENT)
+        )
+        for body in (b"1", b"2"):
+            seen = await anext(messages)
+            assert seen["body"] == body
+            for as_json in (False, True):
+                Screen(as_json=as_json).message(seen)
+
+
+async def test_what_the_broker_returns_and_what_it_refuses_are_told_apart(rabbit: Rabbit) -> None:
+    await rabbit.make_queue("full", {**QUORUM, "x-max-length": 1, "x-overflow": "reject-publish"}, "#", exchange=EVENTS)
+    taken: list[int] = []
+    events = [(None, b"{}")] * 50
+    with pytest.raises(BrokerTrouble, match="nack"):
+        await desk.publish(rabbit.url, EVENTS, "some.key", events, "application/json", taken.append)
+    assert taken == list(range(len(taken)))
+    assert 1 <= len(taken) < 50
 
 
 async def test_tail_of_an_exchange_that_does_not_exist_is_a_trouble(rabbit: Rabbit) -> None:

@@ -168,6 +168,9 @@ PLACES = [
     "{{ data.half.rfind(data.half[1:] ~ 'c') }}",
     "{{ data.half.rsplit(data.half[2:250000] ~ 'c') }}",
     "{{ data.lists | sum(start=[]) }}",
+    "{{ data.rows | map(attribute='.'.join(data.text[:200000])) | list }}",
+    "{{ data.rows | sort(attribute='.'.join(data.text[:200000])) }}",
+    "{{ data.rows | groupby('a.' * 500000) }}",
     # what is not there
     "{{ lipsum(n=data.n) }}",
     "{{ range(data.n) | list }}",
@@ -218,6 +221,17 @@ def test_each_template_has_a_budget_of_its_own() -> None:
     route = Route("r", message=heavy, user_id=heavy, tags={"a": heavy, "b": heavy})
     rendered = JinjaRoutes([route]).render(route, Event(id="e1", data=HOSTILE), INCOMING)
     assert (rendered.message, rendered.user_id, rendered.tags) == ("a", "a", {"a": "a", "b": "a"})
+
+
+@pytest.mark.parametrize("turns", [10_000, 10_100])
+def test_a_loop_takes_some_ten_thousand_turns(turns: int) -> None:
+    route = Route("r", message=f"{{% for x in range({turns}) %}}{{% endfor %}}done")
+    routes = JinjaRoutes([route])
+    if turns == 10_000:
+        assert routes.render(route, Event(id="e1"), INCOMING).message == "done"
+    else:
+        with pytest.raises(InvalidEvent, match="too much work"):
+            routes.render(route, Event(id="e1"), INCOMING)
 
 
 @pytest.mark.parametrize("place", ["{{ data.t }}", "{{ data.t }}é"])

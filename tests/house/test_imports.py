@@ -15,7 +15,7 @@ IMPURE = frozenset(
 )
 CLOCKS = frozenset({"now", "utcnow", "today"})
 DOORS = frozenset({"open", "print", "input", "exec", "eval", "__import__", "breakpoint"})
-CLI = ("bridge.cli", "bridge.cli_webhooks", "bridge.cli_backfill")
+CLI = ("bridge.cli", "bridge.cli_publish", "bridge.cli_webhooks", "bridge.cli_backfill")
 ROOMS = ("core", "flow", "edges", "sandbox")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from bridge.cli import main
 from tests.fake_api import Refusal
 
 from .events import SERVICE, event, fields, text_of
 from .process import BridgeProcess, Output, command, environment, run_command
+from .rabbit import EVENTS, QUORUM, Outgoing
 from .waiting import until
 from .world import World
 
@@ -136,6 +140,131 @@ async def test_publish_sends_from_flags_a_file_and_standard_input(world: World) 
     conversation = world.fake.truth.conversation_of("from flags")
     assert (conversation.user, conversation.version_set) == ("u-f1", "test")
     assert (conversation.tags["channel"], conversation.tags["source"]) == ("sms", "shell")
+
+
+ROUTE = {
+    "name": "alerts",
+    "when": "data.severity == 'high'",
+    "service_id": SERVICE,
+    "user_id": "{{ data.user }}",
+    "message": "{{ data.title }}: {{ data.amount * 1.19 }}",
+}
+GOOD = {"id": "p-good", "severity": "high", "user": "u-p", "title": "Paid", "amount": 10}
+
+
+async def publish_alone(world: World, *arguments: str, stdin: str = "", **changes: Any) -> Output:
+    """Publish where no service runs, with a queue that takes everything, and without credentials for the API."""
+    config = world.config(routes=[ROUTE], **changes)
+    config["amigo"] = {"api_key": "${NOT_SET_HERE}", "user_id": "u-default"}
+    file = written(world.folder, config)
+    return await run_command(world.folder, "publish", "--config", file, *arguments, stdin=stdin)
+
+
+REFUSED: list[tuple[dict[str, Any] | str, str]] = [
+    ({"message": "x", "service_id": SERVICE}, "no id"),
+    ({"id": "p1", "service_id": SERVICE}, "(p1) would be refused: no message"),
+    ({"id": "p1", "message": "x"}, "(p1) would be refused: no route"),
+    ({"id": "p1", "kind": "user-message", "channel": "fax"}, "channel"),
+    ({**GOOD, "user": None}, "(p-good) would be refused: route alerts: template user_id: null came"),
+    ({**GOOD, "amount": "much"}, "template message"),
+    ({**GOOD, "title": "x" * 2_000_000}, "at most 1048576"),
+    ("{'id': 1}", "not JSON"),
+    ("[1, 2]", "JSON array"),
+    ({"id": "p\x1b[31m", "service_id": SERVICE}, r"(p\x1b[31m) would be refused"),
+]
+
+
+async def test_publish_refuses_what_would_be_dead_lettered_and_publishes_nothing_then(world: World) -> None:
+    await world.rabbit.make_queue(EVENTS, QUORUM, "#", exchange=EVENTS)
+    lines = [json.dumps(GOOD), *(body if isinstance(body, str) else json.dumps(body) for body, _ in REFUSED)]
+    done = await publish_alone(world, "-", stdin="\n".join(lines))
+    assert (done.status, done.out) == (1, ""), done.all
+    *said, last = done.err.splitlines()
+    assert len(said) == len(REFUSED)
+    for number, (line, (_, reason)) in enumerate(zip(said, REFUSED, strict=True), 2):
+        assert line.startswith(f"event {number}")
+        assert reason in line
+    assert last == "nothing was published; --force publishes it all the same"
+    assert "\x1b" not in done.all
+    assert (await world.rabbit.depth(EVENTS) or (0, 0))[0] == 0
+    forced = await publish_alone(world, "-", "--force", stdin="\n".join(lines))
+    assert forced.status == 0, forced.all
+    assert [message.body.decode() for message in await world.rabbit.take(EVENTS)] == lines
+
+
+async def test_publish_of_what_the_service_takes_needs_no_credentials_and_keeps_digits(world: World) -> None:
+    await world.rabbit.make_queue(EVENTS, QUORUM, "#", exchange=EVENTS)
+    data = '{"severity":"high","user":"u","title":"t","amount":1.10,"big":123456789012345678901234567890}'
+    for arguments in (("--id", "p1", "--data", data), ("--id", "p2", "--message", "x", "--service-id", SERVICE)):
+        done = await publish_alone(world, *arguments, "--json")
+        assert done.status == 0, done.all
+        assert json.loads(done.out) == {"published": arguments[1], "exchange": EVENTS}
+    first, _ = await world.rabbit.take(EVENTS)
+    assert data in first.body.decode()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--id", "x", "--data", "{"),
+        ("--id", "x", "--data", "NaN"),
+        ("--id", "x", "--tag", "no-equals-sign"),
+        ("--id", "x", "--message", "half a pair: \ud800"),
+        ("--id", "x", "--routing-key", "k" * 256),
+        ("--id", "x", "--routing-key", "\udcff"),
+        ("--id", "x", "--exchange", "é" * 128),
+        ("--id", "x", "--kind", "none"),
+        ("-",),
+        (),
+        ("-", "--id", "x"),
+    ],
+)
+def test_wrong_usage_of_publish_is_status_2(arguments: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, ["publish", *arguments])
+    assert done.exit_code == 2, done.output
+
+
+async def test_publish_says_what_the_broker_returned_and_what_it_refused(world: World) -> None:
+    await world.rabbit.make_queue(
+        "full", {**QUORUM, "x-max-length": 1, "x-overflow": "reject-publish"}, "in.#", exchange=EVENTS
+    )
+    lines = "\n".join(json.dumps({**GOOD, "id": f"p{number}"}) for number in range(30))
+    returned = await publish_alone(world, "-", "--routing-key", "out", stdin=lines)
+    assert (returned.status, returned.out) == (1, "")
+    assert "returned it: no queue bound to bridge.events takes 'out'" in returned.err
+    refused = await publish_alone(world, "-", "--routing-key", "in.x", stdin=lines)
+    assert refused.status == 1
+    assert "refused it (nack)" in refused.err
+    assert 1 <= len(refused.out.splitlines()) < 30
+    assert "published p0 to bridge.events" in refused.out
+
+
+async def test_tail_that_has_shown_enough_ends_without_a_word_of_a_library(world: World) -> None:
+    await world.rabbit.make_queue("agent.events", QUORUM, "#")
+    file = written(world.folder, world.config())
+    sent = [Outgoing(b'{"message": "\\u001b[31mred\\nline"}', routing_key="a", exchange="agent.events")] * 20
+    for arguments in (("--count", "1"), ("--count", "7"), ("--count", "3", "--json")):
+        tailing = asyncio.create_task(run_command(world.folder, "tail", "--config", file, *arguments))
+        while not tailing.done():
+            await world.rabbit.publish(*sent)
+        done = await tailing
+        assert done.status == 0, done.all
+        assert done.err == "listening to agent.events; Ctrl-C ends it\n"
+        assert len(done.out.splitlines()) == int(arguments[1])
+        assert "\x1b" not in done.out
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+async def test_tail_into_a_pipe_whose_reader_has_gone_ends_well(world: World, more: tuple[str, ...]) -> None:
+    await world.rabbit.make_queue("agent.events", QUORUM, "#")
+    tail = shlex.join(command("tail", "--config", written(world.folder, world.config()), *more))
+    piped = f"{{ {tail}; echo $? >status; }} 2>errors | head -n 1"
+    running = await asyncio.create_subprocess_shell(piped, cwd=world.folder, env=environment(), stdout=subprocess.PIPE)
+    while not (world.folder / "status").exists():
+        await world.rabbit.publish(*[Outgoing(b"{}", routing_key="a", exchange="agent.events")] * 20)
+    await running.communicate()
+    assert (world.folder / "status").read_text() == "0\n"
+    assert (world.folder / "errors").read_text() == "listening to agent.events; Ctrl-C ends it\n"
 
 
 async def test_publish_to_nowhere_is_a_failure_and_says_so(world: World) -> None:

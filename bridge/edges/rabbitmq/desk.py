@@ -1,19 +1,22 @@
 """What a person does at the broker: publish an event, and watch what comes out. One connection, no supervisor."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
-from aio_pika.abc import AbstractIncomingMessage
-from aiormq.exceptions import DeliveryError
+from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import DeliveryError, PublishError
 
+from bridge.core.incoming import Incoming
 from bridge.core.outbound import OutboundMessage
+from bridge.edges.rabbitmq import tolerance
 from bridge.edges.rabbitmq.connection import connection_to
-from bridge.edges.rabbitmq.generation import BrokerTrouble, describe, limited
-from bridge.edges.rabbitmq.properties import of_outbound
+from bridge.edges.rabbitmq.generation import BrokerTrouble, limited
+from bridge.edges.rabbitmq.properties import incoming, of_outbound
 
 BUFFER = 1000
 TAIL = "bridge.tail"
@@ -25,6 +28,7 @@ HEARTBEAT_S = 60
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
     """A connection. Raises BrokerTrouble."""
+    tolerance.install()
     connection = await connection_to(url, "amigo-bridge at a desk", HEARTBEAT_S)
     try:
         yield connection
@@ -33,20 +37,28 @@ async def connected(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
 
 
 async def publish(
-    url: str, exchange: str, routing_key: str, events: Sequence[tuple[str | None, bytes]], content_type: str
+    url: str,
+    exchange: str,
+    routing_key: str,
+    events: Sequence[tuple[str | None, bytes]],
+    content_type: str,
+    taken: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Publish events (message id, body), persistent and mandatory, each confirmed. Raises BrokerTrouble."""
+    """Publish events (message id, body), persistent and mandatory, each confirmed. Raises BrokerTrouble.
+
+    `taken` is told of each event, by its index, once the broker has confirmed it.
+    """
     async with connected(url) as connection:
         channel = connection.channel(on_return_raises=True)
         await limited(channel.initialize(), "opening a channel")
         target = await channel.get_exchange(exchange, ensure=False)
-        for message_id, body in events:
+        for index, (message_id, body) in enumerate(events):
             message = aio_pika.Message(
                 body, content_type=content_type, message_id=message_id, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
             )
-            await limited(
-                _taken(target.publish(message, routing_key, mandatory=True), exchange), f"publishing to {exchange}"
-            )
+            published = target.publish(message, routing_key, mandatory=True)
+            await limited(_taken(published, exchange, routing_key), f"publishing to {exchange}")
+            taken(index)
 
 
 @asynccontextmanager
@@ -65,20 +77,29 @@ async def outbound(url: str) -> AsyncIterator[Callable[[OutboundMessage], Awaita
                 properties=of_outbound(message),
                 mandatory=message.mandatory,
             )
-            await limited(_taken(published, message.exchange), f"publishing to {message.exchange}")
+            await limited(_taken(published, message.exchange, message.routing_key), f"publishing to {message.exchange}")
 
         yield publish_one
 
 
-async def _taken(published: Awaitable[object], exchange: str) -> None:
+async def _taken(published: Awaitable[object], exchange: str, routing_key: str) -> None:
     try:
         await published
-    except DeliveryError as error:
-        raise BrokerTrouble(f"{exchange} took nothing: is there a queue bound? {describe(error)}") from None
+    except PublishError:
+        raise BrokerTrouble(
+            f"the broker returned it: no queue bound to {exchange or 'the default exchange'} takes {routing_key!r}"
+        ) from None
+    except DeliveryError:
+        raise BrokerTrouble(
+            f"the broker refused it (nack): a queue behind {exchange or 'the default exchange'} takes no more"
+        ) from None
 
 
-async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> AsyncIterator[Mapping[str, Any]]:
-    """Messages as they come, from a queue of our own that vanishes with us; gives `{"listening": queue}` first."""
+async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> AsyncGenerator[Mapping[str, Any], None]:
+    """Messages as they come, from a queue of our own that vanishes with us; gives `{"listening": queue}` first.
+
+    Close it where it is left early (`contextlib.aclosing`): the connection is closed then, not when the loop ends.
+    """
     async with connected(url) as connection:
         channel = connection.channel()
         await limited(channel.initialize(), "opening a channel")
@@ -88,24 +109,34 @@ async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> Async
         for exchange in exchanges:
             for key in keys:
                 await limited(queue.bind(exchange, key), f"binding to {exchange}")
-        arrived: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue(maxsize=BUFFER + 1)
-        connection.close_callbacks.add(lambda *_: arrived.put_nowait(None))
-        await limited(queue.consume(arrived.put, no_ack=False), "consuming")
+        underlay = await channel.get_underlay_channel()
+        arrived: asyncio.Queue[tuple[int, Incoming] | str] = asyncio.Queue(2 * BUFFER)  # the prefetch bounds it
+
+        async def take(message: DeliveredMessage) -> None:
+            arrived.put_nowait((message.delivery_tag or 0, incoming(message, queue.name)))
+
+        connection.close_callbacks.add(lambda *_: arrived.put_nowait("the connection to the broker was lost"))
+        channel.close_callbacks.add(lambda *_: arrived.put_nowait("the broker closed the channel"))
+        underlay.on_consumer_cancel_callbacks.add(lambda *_: arrived.put_nowait("the broker removed the queue"))
+        await limited(underlay.basic_consume(queue.name, take), "consuming")
         yield {"listening": queue.name}
-        while (message := await arrived.get()) is not None:
+        while isinstance(found := await arrived.get(), tuple):
+            tag, message = found
             yield _seen(message)
-            await message.ack()
-    raise BrokerTrouble("the connection to the broker was lost")
+            await limited(underlay.basic_ack(tag), "acknowledging")
+    raise BrokerTrouble(found)
 
 
-def _seen(message: AbstractIncomingMessage) -> Mapping[str, Any]:
+def _seen(message: Incoming) -> Mapping[str, Any]:
+    said = message.properties
+    timestamp = said.get("timestamp")
     return {
         "exchange": message.exchange,
         "routing_key": message.routing_key,
-        "type": message.type,
-        "message_id": message.message_id,
-        "correlation_id": message.correlation_id,
-        "timestamp": message.timestamp.isoformat() if message.timestamp else None,
+        "type": said.get("type"),
+        "message_id": said.get("message_id"),
+        "correlation_id": said.get("correlation_id"),
+        "timestamp": timestamp.isoformat() if isinstance(timestamp, datetime) else timestamp,
         "headers": dict(message.headers),
         "body": message.body,
     }

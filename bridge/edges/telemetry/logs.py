@@ -8,8 +8,11 @@ from typing import Any
 import orjson
 import structlog
 
+from bridge.core.printable import printable, printable_json
+
 Fields = MutableMapping[str, Any]
 HIDDEN = "***"
+TRACEBACKS = frozenset({"exception", "stack"})
 
 
 def configure(level: str, format_: str, secrets: Iterable[str]) -> Any:
@@ -22,15 +25,25 @@ def configure(level: str, format_: str, secrets: Iterable[str]) -> Any:
         _without_nothing,
         structlog.processors.format_exc_info,
     ]
-    renderer: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(serializer=_json)
+    if console:
+        renderers: list[Any] = [_printable, structlog.dev.ConsoleRenderer(), redacted]
+    else:
+        renderers = [structlog.processors.JSONRenderer(serializer=_json), redacted]
     structlog.configure(
-        processors=[*shared, renderer, redacted],
+        processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    _libraries(shared, [renderer, redacted])
+    _libraries(shared, renderers)
     return structlog.get_logger()
+
+
+def keep_quiet() -> None:
+    """For commands, which say themselves what happened: what libraries log, with tracebacks, is not shown beside it."""
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())
 
 
 def _libraries(shared: list[Any], renderers: list[Any]) -> None:
@@ -60,6 +73,15 @@ def _without_nothing(_: object, __: str, fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _printable(_: object, __: str, fields: Fields) -> Fields:
+    """What a terminal would obey is escaped; only a traceback keeps its lines. Other values the renderer escapes."""
+    return {name: _escaped(name, value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def _escaped(name: str, text: str) -> str:
+    return "\n".join(map(printable, text.split("\n"))) if name in TRACEBACKS else printable(text)
+
+
 class _Redacted:
     """Cuts known secrets out of a line as it will be written, wherever in it they stand."""
 
@@ -75,4 +97,4 @@ class _Redacted:
 
 
 def _json(fields: Any, **_: object) -> str:
-    return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return printable_json(orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode())

@@ -1,5 +1,9 @@
-"""What commands show: lines for a person, or one JSON object a line. What comes from outside is shown as text only."""
+"""What commands show: lines for a person, or one JSON object a line.
 
+Whatever is shown passes `printable`, since any of it may have come from outside; only `command` is shown as it is.
+"""
+
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +12,18 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
+from bridge.core import numbers
+from bridge.core.printable import printable, printable_json
+
 STYLES = {"interaction-complete": "bold green", "new-message": "cyan", "error": "bold red"}
 WORDS = ("message", "full_message", "error_description", "error", "reason", "user_message", "conversation_id")
 LONGEST_WORDS = 300
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read has gone: the caller decides what that means (rich would end the process with 1)."""
+        raise BrokenPipeError
 
 
 class Screen:
@@ -18,43 +31,53 @@ class Screen:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(highlight=False, soft_wrap=True)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = _Console(highlight=False, soft_wrap=True)
+        self._err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def say(self, text: str, **facts: object) -> None:
-        """A result: the text for a person, the facts as JSON."""
+    def say(self, *lines: str, **facts: object) -> None:
+        """A result: the lines for a person, the facts as JSON."""
         if self.as_json:
             self._line(facts)
-        else:
-            self._out.print(Text(text))
+            return
+        for line in lines:
+            self._out.print(Text(printable(line)))
+
+    def command(self, text: str) -> None:
+        """Something for a shell, as it is: the caller's own words."""
+        self._out.print(Text(text))
 
     def note(self, text: str) -> None:
         """Something beside the result, for a person only."""
-        self._err.print(Text(text, style="dim"))
+        self._err.print(Text(printable(text), style="dim"))
 
     def problem(self, text: str) -> None:
         """Something is wrong."""
-        self._err.print(Text(text, style="red"))
+        self._err.print(Text(printable(text), style="red"))
 
     def message(self, seen: Mapping[str, Any]) -> None:
         """An outbound message, as `tail` shows it."""
         body = _decoded(seen["body"])
         if self.as_json:
-            self._line({**seen, "body": body})
+            self._line({**seen, "body": _written(body)})
             return
         type_ = str(seen["type"] or "")
         style = STYLES.get(type_, "yellow" if type_.startswith("bridge-") else "dim")
         event_id = str(seen["headers"].get("event_id", seen["correlation_id"] or ""))
         self._out.print(
             Text.assemble(
-                (f"{seen['routing_key']:<34} ", "magenta"), (f"{event_id:<20} ", "blue"), (_words(type_, body), style)
+                (f"{printable(str(seen['routing_key'])):<34} ", "magenta"),
+                (f"{printable(event_id):<20} ", "blue"),
+                (printable(_words(type_, body))[:LONGEST_WORDS], style),
             )
         )
 
     @staticmethod
     def _line(facts: Mapping[str, Any]) -> None:
-        line = orjson.dumps(facts, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
-        sys.stdout.buffer.write(line)
+        try:
+            line = orjson.dumps(facts, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError:  # text that is not UTF-8, as an argument of a command may be
+            line = json.dumps(facts, default=str)
+        sys.stdout.buffer.write(printable_json(line).encode() + b"\n")
         sys.stdout.buffer.flush()
 
 
@@ -64,12 +87,19 @@ def _words(type_: str, body: object) -> str:
     found = next((body[name] for name in WORDS if isinstance(body.get(name), str) and body[name]), "")
     if not found and isinstance(body.get("action"), dict):
         found = str(body["action"].get("type", ""))
-    printable = "".join(char if char.isprintable() else " " for char in found)
-    return printable[:LONGEST_WORDS] if type_ == "new-message" else f"[{type_}] {printable}"[:LONGEST_WORDS]
+    return (found if type_ == "new-message" else f"[{type_}] {found}")[:LONGEST_WORDS]
 
 
 def _decoded(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return numbers.loads(body)
+    except ValueError:
         return body.decode("utf-8", "replace")
+
+
+def _written(body: Any) -> Any:
+    """The body for a line of JSON, with its numbers as they came; as text where it is nested too deep for that."""
+    try:
+        return orjson.Fragment(numbers.dumps(body))
+    except ValueError:
+        return str(body)

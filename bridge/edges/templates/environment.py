@@ -19,7 +19,7 @@ from bridge.core.arithmetic import calculated, negated
 from bridge.core.budget import Budget, TooMuch
 from bridge.core.formatting import formatted, measure, plain
 from bridge.edges.templates import tree
-from bridge.edges.templates.filters import TEXTS, WEIGHTS, Filters, ensure_chars
+from bridge.edges.templates.filters import PATHS, TEXTS, WEIGHTS, Filters, ensure_chars, ensure_paths
 
 TURN = 2500
 """Units for one turn of a loop, with what stands in it."""
@@ -203,6 +203,8 @@ class Environment(ImmutableSandboxedEnvironment):
                 self.budget.spend(sum(self.cost(one, weight) for one in (*args, *kwargs.values())))
             if is_deep:
                 measure(args, self.budget)
+            if name in PATHS:
+                ensure_paths((*args[first + 1 :], *kwargs.values()))
             return self._taken(function(*args, **kwargs))
 
         return metered

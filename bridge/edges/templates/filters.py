@@ -90,6 +90,17 @@ TEXTS = frozenset(
 """Filters over text: whatever else they are given is told first."""
 
 
+PATHS = frozenset(("map", "selectattr", "rejectattr", "groupby", "sum", "join", "sort", "unique", "min", "max"))
+"""Filters that take the path of an attribute, which is followed once an item."""
+MOST_STEPS = 50
+
+
+def ensure_paths(given: Iterable[Any]) -> None:
+    """What may be the path of an attribute is of few steps. Raises TooMuch."""
+    if any(isinstance(one, str) and one.count(".") > MOST_STEPS for one in given):
+        raise TooMuch(f"the path of an attribute has more than {MOST_STEPS} steps")
+
+
 def ensure_chars(chars: Any) -> None:
     """What is stripped from a text is looked for once a character. Raises TooMuch."""
     if isinstance(chars, str) and len(chars) > LONGEST_WORD:

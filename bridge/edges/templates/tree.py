@@ -1,7 +1,7 @@
 """A template's tree, changed before it is compiled, so that what Jinja does by itself passes the environment too.
 
 Jinja's sandbox sees operators, calls and attributes. It does not see loops, `~`, comparisons and slices: here they get
-filters of our own, whose names nobody can write (they begin with a space).
+filters of our own, whose names begin with a space, so that none of Jinja's or of an operator's is like them.
 """
 
 from jinja2 import Environment, nodes
