@@ -96,7 +96,8 @@ class Place:
         if self._here:
             return {**os.environ, **self._variables}
         kept = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-        kept.pop("PIP_FIND_LINKS", None)  # a folder of this machine
+        for name in [name for name in kept if name.endswith("_LINKS")]:
+            del kept[name]  # a folder of this machine
         if AUTHORITIES.exists():
             kept["PIP_CERT"] = str(AUTHORITIES_INSIDE)
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
