@@ -22,7 +22,7 @@ from tests.matrix.rows import HERE, ROWS, Row, chosen
 
 OUT = checkout.ROOT / ".local" / "matrix"
 ROOTS = Path("/var/tmp/matrix")
-COPY = Path("/srv/amigo-bridge")
+COPY = Path("/srv") / checkout.ROOT.name
 BROKER_ROOT = Path("/srv/broker-root")
 PASSED_ON = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 STEPS = ("suite", "wheel")
@@ -61,7 +61,10 @@ def _row(row: Row, result: Result, options: argparse.Namespace) -> None:
         place = Place(row, roots)
         for step in options.steps:
             arguments = ("./dev", "test", *options.suite) if step == "suite" else (".venv/bin/python", "-m", WHEEL)
-            result.steps.append(_step(step, place.command(*arguments), place, logs / f"{step}.log"))
+            done = _step(step, place.command(*arguments), place, logs / f"{step}.log")
+            if step == "suite" and options.suite:
+                done.said = f"of `{' '.join(options.suite)}`: {done.said}"
+            result.steps.append(done)
         result.python, result.rabbitmq = place.python(), place.rabbitmq()
     except (NoRoot, OSError, subprocess.SubprocessError) as error:
         result.trouble = f"{type(error).__name__}: {error}"
