@@ -2,7 +2,8 @@
 
 It is Debian's `rabbitmq-server`, run as whoever runs this program, in one folder, on free ports of the loopback
 interface. Nothing of the machine's own RabbitMQ is read or written: data, logs, configuration, Erlang cookie and epmd
-are the node's own. Whatever ends the Python process, SIGKILL included, ends the node with it (see `child.py`).
+are the node's own. Whatever ends the Python process, SIGKILL included, ends the node with it (see `child.py`). Another
+version of RabbitMQ can be taken from another Debian's root folder (see `broker_root.py`).
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Self
 
 from pamqp import commands, frame, header
 
+from deploy.local.broker_root import MACHINE, BrokerRoot, NoRoot
 from deploy.local.child import Child, tail
 
 BIN = Path("/usr/lib/rabbitmq/bin")
+EPMD = Path("/usr/bin/epmd")
 HOST = "127.0.0.1"
 NAME = "rabbit@localhost"  # the same for every node: each is alone with its epmd
 
@@ -60,6 +63,10 @@ class RabbitNode:
         self.folder = folder.absolute()
         if "'" in str(self.folder):
             raise NodeError(f"RabbitMQ hangs at its start in a folder with an apostrophe in its path: {self.folder}")
+        try:
+            self._root = BrokerRoot.chosen()
+        except NoRoot as error:
+            raise NodeError(str(error)) from None
         self.port = port or free_port()
         self._epmd_port = free_port()
         self._dist_port = free_port()
@@ -83,12 +90,15 @@ class RabbitNode:
         """Return when an AMQP connection can be opened; NodeError after `timeout` seconds, and nothing runs then."""
         if self._beam is not None and self._beam.exit_status is None:
             raise NodeError(f"the RabbitMQ node in {self.folder} is running already")
-        server, epmd = _installed(BIN / "rabbitmq-server"), _installed(Path(shutil.which("epmd") or "/usr/bin/epmd"))
+        found = shutil.which("epmd") if self._root.path == MACHINE else None
+        server, epmd = BIN / "rabbitmq-server", Path(found or EPMD)
+        for program in (server, epmd):
+            self._installed(program)
         self._lay_out()
         try:
             if self._epmd is None:
-                self._epmd = self._child([str(epmd), "-port", str(self._epmd_port), "-address", HOST], "epmd.log")
-            self._beam = self._child([str(server)], "boot.log")
+                self._epmd = self._child("epmd.log", epmd, "-port", str(self._epmd_port), "-address", HOST)
+            self._beam = self._child("boot.log", server)
             self._await_open(self._beam, time.monotonic() + timeout)
         except BaseException:
             self.kill()
@@ -126,7 +136,7 @@ class RabbitNode:
     def ctl(self, *args: str, timeout: float = 60) -> str:
         """What `rabbitmqctl --quiet` prints; NodeError where it fails. Without a running node it is not even asked."""
         self._running()
-        command = [str(_installed(BIN / "rabbitmqctl")), "--quiet", "--node", NAME, *args]
+        command = self._ctl(*args)
         try:
             done = subprocess.run(
                 command, env=self._environment(), cwd=self.folder, capture_output=True, text=True, timeout=timeout
@@ -141,7 +151,7 @@ class RabbitNode:
     def ctl_script(self) -> Path:
         """A shell script that is `rabbitmqctl` for this node, for use from a terminal."""
         settings = [f"export {name}={shlex.quote(value)}" for name, value in self._environment().items()]
-        call = f'exec {shlex.quote(str(BIN / "rabbitmqctl"))} --quiet --node {NAME} "$@"'
+        call = f'exec {shlex.join(self._ctl())} "$@"'
         script = self.folder / "rabbitmqctl"
         script.write_text("\n".join([*settings, call, ""]), encoding="utf-8")
         return script
@@ -160,8 +170,19 @@ class RabbitNode:
             raise NodeError(f"the RabbitMQ node in {self.folder} is not running")
         return self._beam
 
-    def _child(self, command: list[str], log: str) -> Child:
+    def _ctl(self, *args: str) -> Sequence[str]:
+        program = self._installed(BIN / "rabbitmqctl")
+        return self._root.command(self.folder, program, "--quiet", "--node", NAME, *args)
+
+    def _child(self, log: str, program: Path, *arguments: str) -> Child:
+        command = self._root.command(self.folder, program, *arguments)
         return Child(command, log=self.folder / "log" / log, env=self._environment(), cwd=self.folder)
+
+    def _installed(self, program: Path) -> Path:
+        outside = self._root.outside(program)
+        if not outside.exists():
+            raise NodeError(f"RabbitMQ is not installed here ({outside} is missing): ./dev installs it")
+        return program
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -206,10 +227,11 @@ class RabbitNode:
 
     def _link_plugins(self) -> None:
         """Offer the node only its own configuration schema: looking through 70 plugins takes a third of the start."""
-        for schema in (BIN / "rabbitmq-server").resolve().parent.parent.glob("plugins/rabbit-[0-9]*"):
+        server = self._root.outside(BIN / "rabbitmq-server").resolve()
+        for schema in server.parent.parent.glob("plugins/rabbit-[0-9]*"):
             link = self.folder / "plugins" / schema.name
             if not link.is_symlink():
-                link.symlink_to(schema)
+                link.symlink_to(self._root.inside(schema))
 
     def _await_open(self, beam: Child, deadline: float) -> None:
         while not opens(self.port):
@@ -275,9 +297,3 @@ def _frames(link: socket.socket) -> Iterator[object]:
             consumed, _, method = frame.unmarshal(received)
             received = received[consumed:]
             yield method
-
-
-def _installed(program: Path) -> Path:
-    if not program.exists():
-        raise NodeError(f"RabbitMQ is not installed here ({program} is missing): ./dev installs it")
-    return program

@@ -144,12 +144,13 @@ async def test_what_closes_the_whole_connection_is_found_on_the_next_ones(
         def __init__(self, channel: int, frame_max: int) -> None:
             super().__init__(channel, frame_max * 4)
 
-    rig, receipts, others = await tapped(build, AGENT, "audit"), Receipts(), Receipts()
-    monkeypatch.setattr(type(rig.publisher), "new_encoder", Careless)
-    rig.publisher.detach()
-    rig.session.trouble = "reconnecting"
-    await rig.consumer.feeds[0].channel.close()
-    await rig.connected(2)
+    class CarelessPublisher(BatchingPublisher):
+        new_encoder = Careless
+
+    rig, receipts, others = build(outbounds=(outbound(AGENT), outbound("audit"))), Receipts(), Receipts()
+    for exchange in (AGENT, "audit"):
+        await rig.rabbit.make_queue(exchange, QUORUM, "#", exchange=exchange)
+    await rig.start()
     for number in range(20):
         headers = {"event_id": "h" * 200_000} if number == 7 else {}
         rig.publisher.publish([outgoing(f"m{number}", headers=headers)], receipts)
@@ -158,7 +159,7 @@ async def test_what_closes_the_whole_connection_is_found_on_the_next_ones(
     await others.all_told(20, 60)
     assert [(name, refusal.kind) for name, refusal in receipts.refusals] == [("m7", RefusalKind.IMPOSSIBLE)]
     assert len(others.confirmations) == 20
-    assert rig.generation <= 4
+    assert 2 <= rig.generation <= 4
 
 
 @pytest.mark.usefixtures("small_frames")

@@ -16,7 +16,7 @@ from bridge.sandbox.server import serve
 
 from .caller import SERVICE, Caller
 
-LONGEST_S = 10.0
+LONGEST_S = 60.0
 IDS = st.sampled_from([SERVICE, "0" * 24, "a" * 24, "A" * 24, "x", "", "user-1", "\u2028", "é", "%00", "..", "+"])
 WORDS = st.one_of(
     IDS,

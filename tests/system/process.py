@@ -49,7 +49,7 @@ class Output:
 
 
 async def run_command(
-    folder: Path, *arguments: str, stdin: str = "", env: dict[str, str] | None = None, bound_s: float = 30
+    folder: Path, *arguments: str, stdin: str = "", env: dict[str, str] | None = None, bound_s: float = 120
 ) -> Output:
     """One command of the bridge that ends by itself."""
     done = await asyncio.to_thread(
