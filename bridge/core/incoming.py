@@ -29,7 +29,10 @@ PLAIN_ENCODINGS = frozenset({"", "identity", "utf-8", "utf8"})
 class Incoming:
     """One inbound message: raw body, AMQP properties by their AMQP names (unset ones absent), headers apart.
 
-    `unreadable` names the properties that the sender wrote in bytes which are no text, or no time.
+    `unreadable` names the properties that the sender wrote in bytes which are no text, or no time. `redelivered` is the
+    broker's flag, and the only word for whether the message was delivered before: `x-delivery-count` and
+    `x-acquired-count` count other things on each version of RabbitMQ, and of a first delivery they are what the
+    publisher wrote.
     """
 
     body: bytes
@@ -59,11 +62,6 @@ class Incoming:
     def pauses(self) -> int:
         """Waits in a row that were not the event's fault."""
         return self._count(PAUSES)
-
-    @property
-    def deliveries(self) -> int:
-        """How often the broker has delivered this very message before, as a quorum queue counts."""
-        return self._count("x-delivery-count")
 
     @property
     def replay(self) -> int:

@@ -76,7 +76,8 @@ class Work:
 
     @property
     def redelivered(self) -> bool:
-        return redelivered(self.incoming)
+        """Whether an earlier delivery of this very message may have been worked on."""
+        return self.incoming.redelivered
 
     @property
     def comes_again(self) -> bool:
@@ -125,14 +126,9 @@ def digest(body: bytes) -> bytes:
 
 def past(incoming: Incoming) -> Record:
     """What is known of earlier requests: nothing after a redelivery, what the header says of a delayed copy."""
-    if redelivered(incoming):
+    if incoming.redelivered:
         return Record(request=Request.UNKNOWN)
     return load(incoming.headers.get(RECORD))
-
-
-def redelivered(incoming: Incoming) -> bool:
-    """Whether an earlier delivery of this very message may have been worked on."""
-    return incoming.redelivered or incoming.deliveries > 0
 
 
 def traceparent(incoming: Incoming) -> str | None:

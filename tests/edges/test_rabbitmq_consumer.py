@@ -229,7 +229,6 @@ async def test_what_an_old_generation_held_can_only_be_acked_by_the_next(build: 
     assert [delivery.ack() for delivery in old] == [False] * 10
     new = (await rig.delivered(20))[10:]
     assert all(delivery.incoming.redelivered for delivery in new)
-    assert [delivery.incoming.headers["x-delivery-count"] for delivery in new] == [1] * 10
     assert [delivery.ack() for delivery in new] == [True] * 10
     await rig.consumer.acks_sent()
     await rig.stop()

@@ -34,6 +34,12 @@ def work(incoming: Incoming | None = None) -> Work:
     return Work.of(EVENT, FakeDelivery(incoming or Incoming(b"{}")), outbox, 0.0)
 
 
+@pytest.mark.parametrize("header", ["x-delivery-count", "x-acquired-count"])
+def test_counts_of_the_broker_tell_no_past(header):
+    assert past(Incoming(b"{}", headers={header: 1})) == Record()
+    assert not work(Incoming(b"{}", headers={header: 1})).comes_again
+
+
 def test_a_first_delivery_has_no_past():
     assert past(Incoming(b"{}")) == Record()
     assert (work().number, work().pauses) == (1, 0)
@@ -43,7 +49,6 @@ def test_a_first_delivery_has_no_past():
     "incoming",
     [
         Incoming(b"{}", redelivered=True),
-        Incoming(b"{}", headers={"x-delivery-count": 1}),
         Incoming(b"{}", redelivered=True, headers={"x-bridge-record": Record(Request.CREATE).dump()}),
         Incoming(b"{}", headers={"x-bridge-record": "rubbish"}),
         Incoming(b"{}", headers={"x-bridge-record": 7}),
