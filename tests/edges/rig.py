@@ -100,7 +100,7 @@ class Rig:
         inbounds: Sequence[Inbound] = (inbound(),),
         outbounds: Sequence[Outbound] = (outbound(),),
         may_declare: bool = True,
-        publisher: str = "batching",
+        publisher: str | Callable[[tuple[Outbound, ...]], Any] = "batching",
         dice: Callable[[], float] = lambda: 0.0,
         lean: bool = True,
     ) -> None:
@@ -110,7 +110,8 @@ class Rig:
         self.deliveries: list[Delivery] = []
         self.consumer = Consumer(tuple(inbounds), log)
         self.consumer.receive = self.deliveries.append
-        self.publisher = PUBLISHERS[publisher](tuple(outbounds))
+        make = PUBLISHERS[publisher] if isinstance(publisher, str) else publisher
+        self.publisher = make(tuple(outbounds))
         self.copier = BrokerCopier()
         self.entrance = BrokerEntrance(lambda: self.publisher.blocked)
         exchanges = tuple(outbound.exchange for outbound in outbounds)

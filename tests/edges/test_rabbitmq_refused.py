@@ -10,6 +10,7 @@ from bridge.core.dead_letter import TRUNCATED, Copy
 from bridge.core.incoming import SOURCE, Incoming
 from bridge.core.outbound import OutboundMessage
 from bridge.core.refusal import RefusalKind
+from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.frames import FrameEncoder
 from bridge.flow.ports import CopyRefused, NotTaken
 from tests.system.broker import Broker
@@ -135,9 +136,7 @@ async def test_an_exchange_that_is_gone_refuses_its_own_messages_only(build: Bui
     assert rig.generation == 1
 
 
-async def test_what_closes_the_whole_connection_is_found_on_the_next_ones(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_closes_the_whole_connection_is_found_on_the_next_ones(build: Build) -> None:
     """501: no check of ours lets it through, so the encoder is told of larger frames than were agreed."""
 
     class Careless(FrameEncoder):
@@ -147,7 +146,8 @@ async def test_what_closes_the_whole_connection_is_found_on_the_next_ones(
     class CarelessPublisher(BatchingPublisher):
         new_encoder = Careless
 
-    rig, receipts, others = build(outbounds=(outbound(AGENT), outbound("audit"))), Receipts(), Receipts()
+    outbounds = (outbound(AGENT), outbound("audit"))
+    rig, receipts, others = build(outbounds=outbounds, publisher=CarelessPublisher), Receipts(), Receipts()
     for exchange in (AGENT, "audit"):
         await rig.rabbit.make_queue(exchange, QUORUM, "#", exchange=exchange)
     await rig.start()
