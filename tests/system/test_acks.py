@@ -1,6 +1,7 @@
 """An event is acknowledged after its ending and the broker's confirm of everything, and not before."""
 
 import asyncio
+import json
 
 from tests.fake_api import Complete, Gate, Piece, Stream, answer
 
@@ -73,8 +74,8 @@ async def test_no_ack_comes_before_the_ending_is_confirmed(world: World) -> None
     assert len(world.fake.truth.talks_of(text_of("n1"))) == 1
 
 
-async def test_nothing_is_acked_while_the_agents_exchange_is_missing(world: World) -> None:
-    """The outbound exchange is deleted mid-stream: nothing is lost, and nothing is acknowledged meanwhile."""
+async def test_an_event_is_acked_only_with_its_letter_where_the_agents_exchange_is_missing(world: World) -> None:
+    """The outbound exchange is deleted mid-stream (404): the event is undeliverable, and nothing of it is lost."""
     await world.launch(retry=PATIENT)
     gate = Gate()
     world.fake.script(text_of("x1"), answer("some", before_end=(gate,)))
@@ -83,10 +84,11 @@ async def test_nothing_is_acked_while_the_agents_exchange_is_missing(world: Worl
     await world.rabbit.delete_exchange("agent.events")
     gate.open()
     await asyncio.to_thread(world.subscriber.stop)
-    await until(lambda: world.fake.truth.committed(text_of("x1")), "the agent has answered")
-    await until(lambda: world.counts(EVENTS, (0, 1), (1, 0)), "the event is not acknowledged")
-    world.resubscribe()
-    told = await world.ending("x1", bound_s=40)
-    assert told.ending.headers["event_id"] == "x1"
+    (letter,) = await world.dead(1)
+    assert (letter.routing_key, json.loads(letter.body)["id"]) == ("undeliverable", "x1")
+    assert "404" in letter.headers["x-bridge-error"]
+    await until(lambda: world.counts(EVENTS, (0, 0)), "it is acknowledged")
     assert len(world.fake.truth.committed(text_of("x1"))) == 1
-    await until(lambda: world.counts(EVENTS, (0, 0)), "it is acknowledged once it has been delivered again", 30)
+    world.resubscribe()
+    await world.publish(event("x2"))
+    assert (await world.ending("x2")).ending.type == "interaction-complete"
