@@ -131,6 +131,32 @@ async def test_who_has_the_lock_is_told_as_far_as_its_file_says(
     assert b"since" in path.with_name("ledger.db-lock").read_bytes()
 
 
+async def test_a_second_name_of_the_file_is_the_same_file(path: Path, log: Logbook) -> None:
+    (path.parent / "folder").symlink_to(path.parent)
+    path.with_name("link.db").symlink_to(path)
+    for name in (path.with_name("link.db"), path.parent / "folder" / path.name):
+        async with opened(path, log) as first, opened(name, log) as second:
+            assert f"{name}: it is in use by the process {os.getpid()}" in str(second.trouble)
+            assert first.trouble is None
+
+
+async def test_who_loses_the_lock_to_another_process_notices_at_its_next_call(path: Path, log: Logbook) -> None:
+    """Somebody deletes its file, and another process makes a new one."""
+    async with opened(path, log) as first:
+        await first.write(entry("e1"))
+        delete(path, "-lock")
+        await first.write(entry("e2"))
+        assert log.of("ledger.replaced") == []
+        delete(path, "-lock")
+        async with opened(path, log) as second:
+            assert second.trouble is None
+            assert "it is in use by" in await refused(first)
+            await second.write(entry("e3"))
+        await well(first)
+        assert await first.find("e2") == entry("e2")
+        assert await first.find("e3") == entry("e3", deaths=1)
+
+
 async def test_someone_may_read_the_file_while_it_is_in_use(path: Path, log: Logbook) -> None:
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
