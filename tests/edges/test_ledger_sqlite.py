@@ -1,7 +1,6 @@
 """The SQLite ledger's file: locked, full, damaged, deleted, of another version, too old."""
 
 import asyncio
-import fcntl
 import os
 import re
 import socket
@@ -103,32 +102,6 @@ async def test_a_second_process_is_told_which_file_is_in_use_and_takes_over_when
         await well(second)
         assert await second.find("e1") == entry("e1", deaths=1)
         assert await second.find("e2") == entry("e2", deaths=1)
-
-
-@pytest.mark.parametrize(
-    ("said", "who"),
-    [
-        (b"", "another process"),
-        (b"4711\n", "another process"),
-        (b'{"pid": 7}', "another process"),
-        (b'{"pid": [], "host": "h", "since": "s"}', "another process"),
-        (b"[" * 100_000, "another process"),
-        (b"\xff", "another process"),
-        (b'{"pid": 7, "host": "h\\u001b[2J", "since": "long ago"}', r"the process 7 on 'h\x1b[2J' since long ago"),
-    ],
-)
-async def test_who_has_the_lock_is_told_as_far_as_its_file_says(
-    path: Path, log: Logbook, said: bytes, who: str
-) -> None:
-    with path.with_name("ledger.db-lock").open("wb") as lock:
-        lock.write(said)
-        lock.flush()
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        async with opened(path, log) as ledger:
-            assert ledger.trouble == f"the ledger {path}: it is in use by {who}, which locks {path}-lock"
-            fcntl.flock(lock, fcntl.LOCK_UN)
-            await well(ledger)
-    assert b"since" in path.with_name("ledger.db-lock").read_bytes()
 
 
 async def test_someone_may_read_the_file_while_it_is_in_use(path: Path, log: Logbook) -> None:

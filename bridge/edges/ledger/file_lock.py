@@ -26,10 +26,9 @@ class FileLock:
 
     def take(self) -> bool:
         """Whether this process has it now. One whose file was deleted is no longer any good, and is taken anew."""
-        if self._held is not None:
-            if identity(self.path) == _of(os.fstat(self._held)):
-                return True
-            self.let_go()
+        if self.held:
+            return True
+        self.let_go()
         lock = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,6 +42,11 @@ class FileLock:
             os.ftruncate(lock, 0)
             os.pwrite(lock, _me(), 0)
         return True
+
+    @property
+    def held(self) -> bool:
+        """Whether this process has it, and its file is still where others look for it."""
+        return self._held is not None and identity(self.path) == _of(os.fstat(self._held))
 
     def holder(self) -> str:
         """Who has it, as far as its file tells."""

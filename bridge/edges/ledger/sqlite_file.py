@@ -69,6 +69,7 @@ class LedgerFile:
 
     def __init__(self, path: Path, keep_s: float) -> None:
         self.path = path.absolute()
+        self._real = self.path
         self._keep_ms = int(keep_s * 1000)
         self._connection: sqlite3.Connection | None = None
         self._lock = FileLock(self._beside("-lock"))
@@ -86,6 +87,10 @@ class LedgerFile:
     def open(self) -> None:
         """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
         with self._translated():
+            self._real = self.path.resolve()  # whatever it is called: all names of one file share one lock
+            if self._lock.path != self._beside("-lock"):
+                self._lock.let_go()
+                self._lock = FileLock(self._beside("-lock"))
             if not self._lock.take():
                 raise NotALedger(f"it is in use by {self._lock.holder()}, which locks {self._lock.path}")
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -176,7 +181,7 @@ class LedgerFile:
             return removed, True
 
     def _reopen_if_replaced(self) -> None:
-        if self._replaced:
+        if self._replaced or not self._lock.held:
             self.close()
             self.open()
 
@@ -242,7 +247,7 @@ class LedgerFile:
             self._beside("-shm").unlink(missing_ok=True)
 
     def _beside(self, suffix: str) -> Path:
-        return Path(f"{self.path}{suffix}")
+        return Path(f"{self._real}{suffix}")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
