@@ -246,6 +246,7 @@ async def test_a_limit_that_is_reached_is_said_and_tried_again_without_hurry(
     rig.run()
     await until(lambda: "limit" in str(rig.session.trouble), "the limit is said")
     assert "exist" not in str(rig.session.trouble)
+    await until(lambda: rig.log.of("broker.lost"), "it is logged")
     (level, _, fields), *_ = [line for line in rig.log.lines if line[1] == "broker.lost"]
     assert (level, fields["permanent"]) == ("error", True)
     assert "limit" in fields["error"]

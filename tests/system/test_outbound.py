@@ -83,7 +83,8 @@ async def test_an_event_that_nobody_subscribed_to_is_not_an_error(world: World) 
 
 async def test_what_a_required_outbound_never_takes_is_undeliverable(world: World) -> None:
     """The agent has answered, nobody takes it, patience is out: a dead letter, settled, and no second interaction."""
-    await world.launch(amqp={"outbound": [{"exchange": "agent.needed", "required": True}]})
+    needed = {"exchange": "agent.needed", "required": True}
+    await world.launch(amqp={"outbound": [needed]}, retry={"publish_for": "2s"})
     await world.publish(event("unwanted"))
     (letter,) = await world.dead(1)
     assert letter.routing_key == "undeliverable"
@@ -94,7 +95,7 @@ async def test_what_a_required_outbound_never_takes_is_undeliverable(world: Worl
 
 async def test_a_subscriber_that_refuses_for_ever_gives_the_others_no_second_ending(world: World) -> None:
     """The ending was refused by one queue and taken by another: dead-lettered, but told once."""
-    await world.launch()
+    await world.launch(retry={"publish_for": "2s"})
     await world.rabbit.make_queue("full", {"x-max-length": 1, "x-overflow": "reject-publish"}, "#.interaction-complete")
     await world.rabbit.put("full", b"fills it")
     await world.publish(event("half"))

@@ -12,7 +12,7 @@ from tests.fake_api import Complete, Gate, Piece, Stream
 from .events import event, text_of
 from .oracle import assert_in_order
 from .process import BridgeProcess
-from .rabbit import AGENT, DEAD, EVENTS, QUORUM
+from .rabbit import AGENT, DEAD, EVENTS, QUORUM, Record
 from .waiting import until
 from .world import World
 
@@ -118,9 +118,15 @@ async def test_a_queue_deleted_while_publishing_to_a_required_outbound_costs_rep
     )
     ids = await begin(world)
     await asyncio.to_thread(unbind, world)
-    before = await world.rabbit.take("audit")
-    await world.rabbit.delete_queue("audit")
     await until(lambda: '"publish.refused"' in bridge.log, "lines come back")
+    before: list[Record] = []
+
+    async def emptied() -> bool:
+        before.extend(await world.rabbit.take("audit"))
+        return await world.counts("audit", (0, 0))
+
+    await until(emptied, "what was routed before is taken")
+    await world.rabbit.delete_queue("audit")
     await world.rabbit.make_queue("audit", QUORUM, "#", exchange="audit")
     await assert_nothing_missing(world, ids)
     audited = [record.message_id for record in [*before, *await world.rabbit.take("audit")]]
