@@ -1,6 +1,7 @@
 """Opening a connection: every address of a name, every name of a virtual host, and the broker's own words for a no."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +9,11 @@ from urllib.parse import quote
 
 import pytest
 from aiohappyeyeballs import AddrInfoType
+from yarl import URL
 
 from bridge.edges.rabbitmq import connection, session
 from bridge.edges.rabbitmq.addresses import Addresses
-from bridge.edges.rabbitmq.connection import connection_to, virtual_host_of
+from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to, virtual_host_of
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, TroubleKind, open_channel
 from deploy.local.node import HOST, RabbitNode, free_port
 from tests.system.broker import Broker
@@ -256,3 +258,17 @@ async def test_a_limit_that_is_reached_is_said_and_tried_again_without_hurry(
     await rig.rabbit.publish(Outgoing(b"event"))
     assert (await rig.delivered(1))[0].ack()
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "it is acked")
+
+
+def test_a_connection_that_was_never_opened_leaves_no_coroutine_behind() -> None:
+    """Warnings are errors, and pytest collects what nobody can raise: it fails the test in which that is."""
+
+    async def make() -> SeverableConnection:
+        return SeverableConnection(URL("amqp://127.0.0.1:1/"), "/", Addresses())
+
+    connection = asyncio.run(make())
+    connection.loop = asyncio.new_event_loop()  # open, and not running
+    loop = connection.loop
+    del connection
+    gc.collect()
+    loop.close()

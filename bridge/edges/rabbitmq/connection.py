@@ -112,6 +112,13 @@ class SeverableConnection(aio_pika.Connection):
         self.socket = Socket(addresses)
         self.kwargs |= {"transport_factory": self.socket, "virtual_host": virtual_host}
 
+    def __del__(self) -> None:
+        """Leave a connection that was never opened alone.
+
+        aio-pika would begin to close it whenever it is collected, which without a running loop is a coroutine that
+        nobody awaits (10.2.1). Whoever opens one here closes it.
+        """
+
     async def connect(self, timeout: float | None = None) -> None:
         """See aio-pika."""
         opened = await Underlay.connect(self.url, self._on_connection_close, timeout=timeout, **self.kwargs)
