@@ -17,7 +17,7 @@ from deploy.local.child import Child
 from tests.matrix import checkout, report
 from tests.matrix.report import Result, Step
 from tests.matrix.room import AUTHORITIES, AUTHORITIES_INSIDE, Room
-from tests.matrix.roots import MIRROR, NoRoot, Roots
+from tests.matrix.roots import NoRoot, Roots, own_mirror
 from tests.matrix.rows import HERE, ROWS, Row, chosen
 
 OUT = checkout.ROOT / ".local" / "matrix"
@@ -146,7 +146,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="make the roots of these rows anew, bare")
     parser.add_argument("--roots", type=Path, default=ROOTS, help=f"folder of the root folders ({ROOTS})")
-    parser.add_argument("--mirror", default=MIRROR, help=f"of Debian ({MIRROR})")
+    parser.add_argument("--mirror", default=own_mirror(), help="of Debian (the one that this machine itself uses)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the table, results and logs ({OUT})")
     options = parser.parse_args()
     if options.list:
@@ -154,6 +154,8 @@ def _options() -> argparse.Namespace:
         sys.exit(0)
     if unknown := set(options.rows) - set(names):
         parser.error(f"no row {', '.join(sorted(unknown))}: choose from {', '.join(names)}")
+    if options.mirror is None:
+        parser.error("apt does not say where this machine's packages come from: give --mirror")
     options.rows = chosen(options.rows)
     options.steps = options.only or STEPS
     options.roots, options.out = options.roots.resolve(), options.out.resolve()

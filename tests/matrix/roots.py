@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.matrix.room import Room
 
-MIRROR = ""
+MIRRORS = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Label: Debian", "Created-By: Packages")
+"""Prints the addresses of Debian that this machine itself uses."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 GIVEN = ("git", "python3")
 """What a machine with a clone of this project has; everything else is for ./dev to install."""
@@ -18,6 +19,15 @@ MADE = "var/lib/amigo-bridge-matrix"
 
 class NoRoot(Exception):
     """A root could not be made; the message names the log."""
+
+
+def own_mirror() -> str | None:
+    """Where this machine takes its own Debian packages from; None where apt does not tell."""
+    try:
+        told = subprocess.run(MIRRORS, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return told[0].rstrip("/") if told else None
 
 
 class Roots:
