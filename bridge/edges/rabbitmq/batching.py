@@ -174,10 +174,6 @@ class BatchingPublisher:
             self._in_turns = any(pipe.suspects for pipe in self._all)
             self.resume()
 
-    def channel_closed(self, pipe: Pipe, reason: str) -> None:
-        """See PipeOwner."""
-        self.pump(pipe)
-
     def broken(self, reason: str) -> None:
         """See PipeOwner."""
         if self._generation is not None:

@@ -32,13 +32,10 @@ class PipeOwner(Protocol):
         """The fate of these is known: refused, all of them or those that came back, or else confirmed."""
 
     def pump(self, pipe: "Pipe") -> None:
-        """Write what waits, soon."""
+        """Write what waits, soon; on another channel where the pipe has none any more."""
 
     def cleared(self) -> None:
         """A pipe has no suspects any more."""
-
-    def channel_closed(self, pipe: "Pipe", reason: str) -> None:
-        """The broker has closed the pipe's channel: open another."""
 
     def broken(self, reason: str) -> None:
         """All counting is in doubt, and so is the generation."""
@@ -123,10 +120,10 @@ class Pipe:
         elif self.one_by_one:
             self._cleared(1)
             self.owner.settled(lost, refusal, set())
-            self.owner.channel_closed(self, refusal.error)
+            self.owner.pump(self)
         else:
             self.suspect(lost)
-            self.owner.channel_closed(self, refusal.error)
+            self.owner.pump(self)
 
     def blamed(self, refusal: PublishRefusal) -> None:
         """See Teller."""
