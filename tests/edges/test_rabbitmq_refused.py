@@ -34,8 +34,8 @@ def small_messages(broker: Broker) -> Iterator[None]:
 
 @pytest.fixture
 def small_frames(broker: Broker) -> Iterator[None]:
-    """A broker whose frames are as small as AMQP allows."""
-    with broker.limited("frame_max", 4096):
+    """A broker whose frames are as small as it allows."""
+    with broker.limited("frame_max", broker.smallest_frame):
         yield
 
 
@@ -99,8 +99,8 @@ async def test_other_outbounds_do_not_notice(build: Build) -> None:
 
 async def test_a_key_that_the_user_may_not_write_is_refused_and_taken_once_it_may(build: Build, broker: Broker) -> None:
     rig = build()
-    broker.node.ctl(GRANT, "-p", rig.vhost, "guest", AGENT, r"^text\.", ".*")
     await rig.rabbit.make_queue("tap", QUORUM, "#")
+    broker.node.ctl(GRANT, "-p", rig.vhost, "guest", AGENT, r"^text\.", ".*")
     await rig.start()
     receipts = Receipts()
     forbidden = outgoing("forbidden", routing_key="voice.phone.new-message")
@@ -165,7 +165,7 @@ async def test_what_closes_the_whole_connection_is_found_on_the_next_ones(build:
 @pytest.mark.usefixtures("small_frames")
 async def test_headers_beyond_a_frame_are_refused_before_anything_is_written(build: Build) -> None:
     rig, receipts = await tapped(build, AGENT), Receipts()
-    sent(rig, receipts, 20, outgoing("headers", headers={"event_id": "é" * 2000}), 5)
+    sent(rig, receipts, 20, outgoing("headers", headers={"event_id": "é" * 5000}), 5)
     rig.publisher.publish([outgoing("body", b"y" * 100_000)], receipts)
     await receipts.all_told(21)
     assert [(name, refusal.kind) for name, refusal in receipts.refusals] == [("headers", RefusalKind.IMPOSSIBLE)]
@@ -202,7 +202,7 @@ async def test_a_webhooks_headers_that_do_not_fit_are_left_out_largest_first(bui
     (record,) = await rig.rabbit.take(EVENTS)
     kept = [name for name in record.headers if name.startswith("h")]
     assert record.headers[SOURCE] == "github"
-    assert kept == [f"h{number}" for number in range(1, len(kept) + 1)]
+    assert set(kept) == {f"h{number}" for number in range(1, len(kept) + 1)}
     assert 5 < len(kept) < 30
 
 
@@ -234,7 +234,7 @@ async def test_a_copy_that_is_too_large_for_the_broker_is_refused_alone(build: B
 @pytest.mark.usefixtures("small_frames")
 async def test_a_dead_letter_goes_without_the_headers_that_do_not_fit_and_says_so(build: Build) -> None:
     rig = await build().start()
-    await rig.copier.copy(letter(small="s", large="🔥" * 1000, larger="🔥" * 1500))
+    await rig.copier.copy(letter(small="s", large="🔥" * 2100, larger="🔥" * 2500))
     (record,) = await rig.rabbit.take(DEAD)
     assert (record.headers[TRUNCATED], record.headers["small"], record.headers["x-bridge-reason"]) == (
         "headers",
@@ -268,7 +268,7 @@ async def test_a_dead_letter_with_properties_of_full_length_fits_into_the_smalle
 @pytest.mark.usefixtures("small_frames")
 async def test_a_delayed_copy_is_never_cut(build: Build) -> None:
     rig = await build(lean=False).start()
-    incoming = Incoming(b"{}", queue=EVENTS, headers={"own": "h" * 5000})
+    incoming = Incoming(b"{}", queue=EVENTS, headers={"own": "h" * 9000})
     with pytest.raises(CopyRefused) as refused:
         await rig.copier.copy(dead_letter.delayed(incoming, DELAY, 1, attempt=0, pauses=0, record=None))
     assert refused.value.refusal.kind is RefusalKind.IMPOSSIBLE

@@ -112,6 +112,12 @@ class Broker:
         finally:
             self._set_limit(name, before)
 
+    @property
+    def smallest_frame(self) -> int:
+        """The least `frame_max` that it takes: AMQP's own, and twice that since RabbitMQ 4.1."""
+        version = tuple(int(part) for part in self.node.ctl("version").strip().split(".")[:2])
+        return 4096 if version < (4, 1) else 8192
+
     def _set_limit(self, name: str, value: str) -> None:
         self.node.ctl("eval", f"application:set_env(rabbit, {name}, {value}), persistent_term:put({name}, {value}).")
 

@@ -44,6 +44,7 @@ async def test_a_line_that_the_broker_does_not_take_makes_its_own_event_undelive
 
 
 async def test_a_key_that_may_not_be_written_is_given_up_after_its_time_and_holds_nobody_up(world: World) -> None:
+    await world.rabbit.declare()
     world.rabbit.broker.node.ctl(
         "set_topic_permissions", "-p", world.rabbit.vhost, "guest", "agent.events", r"^text\.", ".*"
     )
@@ -75,9 +76,9 @@ async def test_with_the_smallest_frames_all_goes_on_and_long_headers_are_cut_whe
     world: World, calm_broker: Broker
 ) -> None:
     await world.rabbit.declare()
-    headers = {"own": "🔥" * 2000}
+    headers = {"own": "🔥" * 2500}
     await world.publish(raw(b"rubbish", headers=headers))
-    with calm_broker.limited("frame_max", 4096):
+    with calm_broker.limited("frame_max", calm_broker.smallest_frame):
         await world.launch()
         (letter,) = await world.dead(1)
         await world.publish(event("fine", channel="sms"))
