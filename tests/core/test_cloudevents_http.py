@@ -190,6 +190,21 @@ def test_an_envelope_is_one_whatever_headers_say(kind: str) -> None:
     assert found.headers == SHOWN
 
 
+def test_data_that_is_nested_as_deep_as_python_may_go_is_taken_whole_or_refused() -> None:
+    """Python 3.11 reads a thousand levels, 3.13 more."""
+    data = b"[" * 1010 + b"]" * 1010
+    request = structured(b'{"specversion": "1.0", "id": "1", "data": ' + data + b"}")
+    assert outcome(request) in (400, data)
+
+
+def outcome(request: Request) -> int | bytes:
+    """The status of the refusal, or the data in bytes."""
+    try:
+        return read(request).body
+    except Refusal as refusal:
+        return refusal.status
+
+
 @pytest.mark.parametrize(
     ("envelope", "status"),
     [
@@ -206,7 +221,6 @@ def test_an_envelope_is_one_whatever_headers_say(kind: str) -> None:
         (b"", 400),
         (b"\xff", 400),
         (b'{"specversion": "1.0", "id": "\\ud800"}', 400),
-        (b'{"specversion": "1.0", "id": "1", "data": ' + b"[" * 1010 + b"]" * 1010 + b"}", 400),
         (b'{"specversion": "1.0", "id": "1", "data": ' + b"[" * 9999 + b"]" * 9999 + b"}", 400),
     ],
 )
