@@ -94,10 +94,9 @@ async def test_after_other_requests_on_the_same_connection(hooks: Hooks, entranc
     writer.write(asked("k-3"))
     writer.write_eof()
     async with asyncio.timeout(BOUND_S):
-        answer = await reader.read()
-    assert statuses(answer) == [b"202"]
-    assert b"\r\nConnection: close\r\n" in answer
+        answer = await reader.read()  # to the end: whether the answer could say so depends on when the FIN came
     writer.close()
+    assert statuses(answer) == [b"202"]
     assert len(entrance.messages) == 4
 
 
