@@ -7,7 +7,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DIGEST = bytes(32)
 KEEP_S = 1000.0
 WHEN = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
+
+
+@contextmanager
+def database(path: Path | str, *, uri: bool = False) -> Iterator[sqlite3.Connection]:
+    """A connection of the test's own: what is done in it is committed, and it is closed."""
+    with closing(sqlite3.connect(path, uri=uri)) as connection, connection:
+        yield connection
 
 
 @pytest.fixture
@@ -107,7 +115,7 @@ async def test_a_second_process_is_told_which_file_is_in_use_and_takes_over_when
 async def test_someone_may_read_the_file_while_it_is_in_use(path: Path, log: Logbook) -> None:
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as reader:
+        with database(f"file:{path}?mode=ro", uri=True) as reader:
             assert reader.execute("SELECT event_id, state FROM events").fetchall() == [("e1", "open")]
         reader.close()
         await ledger.write(entry("e2"))
@@ -167,7 +175,7 @@ async def test_a_file_put_in_its_place_is_taken_as_it_is(path: Path, log: Logboo
         path.with_name("other.db").replace(path)
         assert await ledger.find("e49") is None
         assert await ledger.find("from the other") == entry("from the other", deaths=1)
-        with sqlite3.connect(path) as reader:
+        with database(path) as reader:
             assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         reader.close()
 
@@ -206,7 +214,7 @@ async def test_a_damaged_file_stays_unavailable_until_it_is_moved_away(path: Pat
 
 
 async def test_another_programs_database_is_left_alone(path: Path, log: Logbook) -> None:
-    with sqlite3.connect(path) as other:
+    with database(path) as other:
         other.execute("CREATE TABLE theirs (x)")
     other.close()
     before = contents(path)
@@ -222,7 +230,7 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
     first = ("ALTER TABLE events DROP COLUMN owner", "ALTER TABLE events DROP COLUMN deaths", "DROP TABLE life")
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
-    with sqlite3.connect(path) as old:
+    with database(path) as old:
         for statement in (*first, "PRAGMA user_version = 1"):
             old.execute(statement)
     old.close()
@@ -233,7 +241,7 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
             await ledger.write(entry("e2"))
     async with opened(path, log) as ledger:
         assert ledger.trouble == f"the ledger {path}: a later version of amigo-bridge has made it (3)"
-    with sqlite3.connect(path) as reader:
+    with database(path) as reader:
         assert reader.execute("SELECT event_id, note FROM events").fetchall() == [("e1", None), ("e2", None)]
     reader.close()
 
@@ -241,7 +249,7 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
 async def test_an_entry_that_cannot_be_read_is_unavailable_and_the_others_are_not(path: Path, log: Logbook) -> None:
     async with opened(path, log) as ledger:
         await asyncio.gather(ledger.write(entry("e1")), ledger.write(entry("e2")))
-        with sqlite3.connect(path) as other:
+        with database(path) as other:
             other.execute("UPDATE events SET state = 'dancing' WHERE event_id = 'e1'")
         other.close()
         one, two = await asyncio.gather(ledger.find("e1"), ledger.find("e2"), return_exceptions=True)
@@ -307,7 +315,7 @@ async def test_what_is_complete_is_written_after_a_while_for_many_at_once(path: 
         before = ledger.commits
         for event_id in ids:
             ledger.complete_soon(entry(event_id, State.ANSWERED))
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as reader:
+        with database(f"file:{path}?mode=ro", uri=True) as reader:
             count = "SELECT count(*) FROM events WHERE state = 'complete'"
             assert reader.execute(count).fetchone() == (0,)
             await until(lambda: reader.execute(count).fetchone() == (100,), "all are complete")
@@ -322,7 +330,7 @@ async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
     async with SqliteLedger(path, KEEP_S, log, clock=lambda: now[0]) as ledger:
 
         async def left() -> set[str]:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as reader:
+            with database(f"file:{path}?mode=ro", uri=True) as reader:
                 ids = {event_id for (event_id,) in reader.execute("SELECT event_id FROM events")}
             reader.close()
             return ids
