@@ -39,9 +39,6 @@ class PublishRefusal:
     kind: RefusalKind
     error: str
 
-    def __str__(self) -> str:
-        return self.error
-
 
 NACKED = PublishRefusal(RefusalKind.NACKED, "the broker refused it (basic.nack)")
 UNROUTED = PublishRefusal(RefusalKind.UNROUTED, "no queue takes it")

@@ -95,8 +95,8 @@ class Watch:
         while True:
             refusal = await self._copier.probe(self._delay_exchange)
             kind = REFUSED_FOR.get(refusal.kind) if refusal is not None else None
-            if kind is not None:
-                self._generation.end(f"publishing to {self._delay_exchange}: {refusal}", kind)
+            if refusal is not None and kind is not None:
+                self._generation.end(f"publishing to {self._delay_exchange}: {refusal.error}", kind)
             await asyncio.sleep(EVERY_S)
 
     async def consuming(self, connection: aio_pika.abc.AbstractConnection) -> None:
