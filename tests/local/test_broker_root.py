@@ -8,10 +8,9 @@ import pytest
 
 from deploy.local.broker_root import MACHINE, VARIABLE, BrokerRoot, NoRoot
 from deploy.local.node import NodeError, RabbitNode
+from tests.local.namespaces import AS_ROOT, needs_namespaces
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-# Whoever is not root is it in a namespace of his own.
-AS_ROOT = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
 
 
 def test_without_the_variable_programs_are_this_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +45,7 @@ def test_the_root_is_followed_through_links_and_back(tmp_path: Path) -> None:
     assert root.inside(tmp_path / "usr/lib/x") == Path("/usr/lib/x")
 
 
+@needs_namespaces
 def test_a_program_sees_the_root_and_its_folder_and_leaves_no_mount(tmp_path: Path) -> None:
     """The root is made of this machine's own programs: a folder with links into a mount of /usr."""
     root, folder = tmp_path / "root", tmp_path / "né's folder"
@@ -57,7 +57,7 @@ def test_a_program_sees_the_root_and_its_folder_and_leaves_no_mount(tmp_path: Pa
     (folder / "file").write_text("seen", encoding="ascii")
     enter = BrokerRoot(root).command(folder, Path("/usr/bin/sh"), "-c", "pwd; cat file; ls /; exit 3")
     with_usr = f"mount --bind /usr '{root}/usr' && exec \"$@\""
-    command = ["unshare", *AS_ROOT, "--mount", "--propagation", "private", "sh", "-c", with_usr, "sh", *enter]
+    command = [*AS_ROOT, "unshare", "--mount", "--propagation", "private", "sh", "-c", with_usr, "sh", *enter]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.splitlines()[:2] == [str(folder), "seenbin"]

@@ -19,6 +19,7 @@ AUTHORITIES_INSIDE = Path("/srv/authorities-of-the-machine.crt")
 """Not in its place, where the root's own package writes."""
 
 # The command is not the first process itself: that one has to reap what others leave behind, as a shell does.
+# The root becomes a mount of its own, because a mount namespace can be entered only from a root that is one.
 ENTER = """\
 set -eu
 root=$1
@@ -26,6 +27,7 @@ shift
 if [ "$root" = / ]; then
     mount -t proc proc /proc
 else
+    mount --rbind "$root" "$root"
     mount -t proc proc "$root/proc"
     for place in dev sys; do mount --rbind "/$place" "$root/$place"; done
 fi

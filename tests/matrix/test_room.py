@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from deploy.local.child import Child
+from tests.local.namespaces import AS_ROOT, needs_namespaces
 from tests.local.processes import eventually, processes_in
 from tests.matrix.checkout import ROOT, copy_to
 from tests.matrix.room import Room
-
-# Whoever is not root is it in a namespace of his own.
-AS_ROOT = [] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--"]
 
 
 def test_a_command_is_never_read_by_a_shell() -> None:
@@ -21,6 +19,7 @@ def test_a_command_is_never_read_by_a_shell() -> None:
     assert made[made.index("/") :] == ["/", "/a b", "/c;d", "--", "echo", "$HOME; rm"]
 
 
+@needs_namespaces
 def test_a_room_gives_back_output_and_status(tmp_path: Path) -> None:
     (tmp_path / "shown").mkdir()
     (tmp_path / "shown" / "file").write_text("seen", encoding="ascii")
@@ -32,6 +31,7 @@ def test_a_room_gives_back_output_and_status(tmp_path: Path) -> None:
     assert list((tmp_path / "place").iterdir()) == []
 
 
+@needs_namespaces
 @pytest.mark.parametrize("how", ["killed alone", "stopped"])
 def test_whatever_ends_a_room_ends_all_that_runs_in_it(tmp_path: Path, how: str) -> None:
     (tmp_path / "work").mkdir()

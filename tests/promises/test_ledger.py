@@ -383,7 +383,7 @@ async def test_whoever_waits_while_calls_are_gathered_is_told_before_long(ledger
     for _ in range(100):
         told = ledger.gathering()
         if told is not None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await told
         await asyncio.sleep(0)
     await ledger.write(full("e1"))

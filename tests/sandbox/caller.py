@@ -45,7 +45,7 @@ class Answer:
 
 async def until(question: Callable[[], Awaitable[bool]]) -> None:
     """Asks until the answer is yes, for five seconds at most."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             if await question():
                 return

@@ -124,7 +124,7 @@ class BridgeProcess:
 
     # --- HTTP
 
-    async def get(self, path: str, timeout_s: float = 2.0) -> tuple[int, str] | None:
+    async def get(self, path: str, timeout_s: float = 10.0) -> tuple[int, str] | None:
         """Status and body, or None where nobody answers."""
         url = f"http://127.0.0.1:{self.port}{path}"
         try:
