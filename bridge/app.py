@@ -14,15 +14,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from bridge import __version__
-from bridge.core.backoff import RetryPolicy
-from bridge.core.client_address import networks
-from bridge.core.history import ConversationRow
-from bridge.core.outbound import Outbound, RoutingKey, Stamp
-from bridge.core.route import ChannelSettings, Defaults
-from bridge.core.signature_schemes import key_of
-from bridge.core.tags import fence
-from bridge.core.tally import Tally
-from bridge.core.topology import Inbound, topology
+from bridge.core.answer.history import ConversationRow
+from bridge.core.answer.outbound_message import Outbound, RoutingKey, Stamp
+from bridge.core.broker.topology import Inbound, topology
+from bridge.core.counters import Tally
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.event.route import ChannelSettings, Defaults
+from bridge.core.event.tags import fence
+from bridge.core.webhook.client_address import networks
+from bridge.core.webhook.schemes import key_of
 from bridge.edges import crash
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.client import Credentials, HttpClient

@@ -18,8 +18,8 @@ from bridge.app import conversations_of, serve
 from bridge.cli_backfill import backfill, sign
 from bridge.cli_publish import publish
 from bridge.cli_webhooks import webhooks
-from bridge.core.failure import ApiError
-from bridge.core.trace import facts, shown, told
+from bridge.core.delivery.trace import facts, shown, told
+from bridge.core.errors import ApiError
 from bridge.edges.ledger.looking import look
 from bridge.edges.rabbitmq import desk
 from bridge.edges.rabbitmq.generation import BrokerTrouble

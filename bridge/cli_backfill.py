@@ -12,11 +12,11 @@ import click
 
 from bridge.app import inbounds_of, keyring_of, outbounds_of
 from bridge.cli_webhooks import KEPT, ago_of, api_of, attempt, begun, hook_of, name_option
-from bridge.core import form, webhook
-from bridge.core.outbound import JSON, Stamp
-from bridge.core.problem import Refusal
-from bridge.core.signature import Request, Source, Unverified
-from bridge.core.signature_schemes import SCHEMES, Signing
+from bridge.core.answer.outbound_message import JSON, Stamp
+from bridge.core.webhook import urlencoded, webhook
+from bridge.core.webhook.problem import Refusal
+from bridge.core.webhook.schemes import SCHEMES, Signing
+from bridge.core.webhook.signature import Request, Source, Unverified
 from bridge.edges.rabbitmq import desk
 from bridge.invocation import config_option, json_option
 from bridge.settings import Settings
@@ -101,7 +101,7 @@ def sign(config: Path | None, url: str | None, id_: str | None, body_file: Binar
         raise click.UsageError(f"{name} has no secret yet: is its secrets_file there?")
     body = body_file.read() if body_file is not None else EXAMPLES.get(hook.scheme, EXAMPLE)
     told = Signing(keys[0] if keys else b"", body, id_ or dice.token_hex(8), int(time.time()))
-    headers = {"Content-Type": form.CONTENT_TYPE if hook.scheme == "twilio" else JSON}
+    headers = {"Content-Type": urlencoded.CONTENT_TYPE if hook.scheme == "twilio" else JSON}
     try:
         headers |= SCHEMES[hook.scheme].sign(hook.source(), told)
         text = body.decode()

@@ -13,11 +13,11 @@ import click
 
 from bridge.app import defaults_of, inbounds_of
 from bridge.core import numbers
-from bridge.core.channel import CHANNELS
-from bridge.core.event import HANDLED, read_event
-from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import Incoming
-from bridge.core.route import Rendered, resolve
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.event import HANDLED, read_event
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Rendered, resolve
 from bridge.edges.rabbitmq import desk
 from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.telemetry.screen import Screen

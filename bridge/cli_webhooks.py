@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from bridge.app import credentials_of
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import BridgeError
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import BridgeError
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.amigo.signed import SignedClient

@@ -19,9 +19,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.core.backoff import DELAY_LEVELS_S
-from bridge.core.dead_letter import delay_queue
-from bridge.core.route import OnBusy, Route
+from bridge.core.broker.republished_copy import delay_queue
+from bridge.core.delivery.retry import DELAY_LEVELS_S
+from bridge.core.event.route import OnBusy, Route
 from bridge.edges.forms import (
     ApiKey,
     ApiKeyId,

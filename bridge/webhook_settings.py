@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bridge.core import signature
-from bridge.core.signature_schemes import SCHEMES, key_of
+from bridge.core.webhook import signature
+from bridge.core.webhook.schemes import SCHEMES, key_of
 from bridge.edges.forms import Duration, HeaderName, Payload, PublicUrl, Section, WebhookSecret
 from bridge.edges.secrets import read_secrets
 

@@ -8,10 +8,10 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo
 from yarl import URL
 
-from bridge.core.event import HEX24, USER_ID, VERSION_SET
-from bridge.core.outbound import RoutingKey
+from bridge.core.answer.outbound_message import RoutingKey
+from bridge.core.event.event import HEX24, USER_ID, VERSION_SET
+from bridge.core.event.tags import faults
 from bridge.core.secret import AROUND, header_value, trimmed
-from bridge.core.tags import faults
 
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")

@@ -9,9 +9,9 @@ What could not be written of an event that is settled or parked is written once 
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
-from bridge.core.ending import DeadLetter
-from bridge.core.ledger import Claim, Entry, Holder, State
-from bridge.core.record import Record, Request
+from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
+from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.progress import Record, Request
 from bridge.flow.ports import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable, Log
 from bridge.flow.work import Work
 

@@ -8,16 +8,26 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 
-from bridge.core.backoff import RetryPolicy, pause
-from bridge.core.caution import POISON
-from bridge.core.ending import ROWS, Acknowledge, Again, DeadLetter, Ended, Outcome, Settlement, decide, of_error
-from bridge.core.event import read_event, usable_id
-from bridge.core.failure import InvalidEvent
-from bridge.core.ledger import Entry, Plan, State, plan, requests_of
-from bridge.core.outbound import Subject
-from bridge.core.record import Request
-from bridge.core.route import Defaults, Rendered, RoutedEvent, resolve
-from bridge.core.tally import Tally
+from bridge.core.answer.outbound_message import Subject
+from bridge.core.counters import Tally
+from bridge.core.delivery.ledger_entry import Entry, Plan, State, plan, requests_of
+from bridge.core.delivery.outcome import (
+    ROWS,
+    Acknowledge,
+    Again,
+    DeadLetter,
+    Ended,
+    Outcome,
+    Settlement,
+    decide,
+    of_error,
+)
+from bridge.core.delivery.poison import POISON
+from bridge.core.delivery.progress import Request
+from bridge.core.delivery.retry import RetryPolicy, pause
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.event import read_event, usable_id
+from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve
 from bridge.flow import steps
 from bridge.flow.book import Book
 from bridge.flow.gate import Gate

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from bridge.core.backoff import RetryPolicy, pause
-from bridge.core.breaker import Breaker
-from bridge.core.ending import Ended, Outcome, of_error
-from bridge.core.failure import ApiError
+from bridge.core.delivery.breaker import Breaker
+from bridge.core.delivery.outcome import Ended, Outcome, of_error
+from bridge.core.delivery.retry import RetryPolicy, pause
+from bridge.core.errors import ApiError
 from bridge.flow.ports import Agent, Dice, Inbox, Log
 
 IDLE_PROBE_S = 15.0

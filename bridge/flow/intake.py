@@ -8,16 +8,16 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bridge.core import problem, webhook
-from bridge.core.bucket import Bucket
-from bridge.core.outbound import OutboundMessage, Stamp
-from bridge.core.problem import Answer, Refusal
-from bridge.core.repeats import Repeats
-from bridge.core.signature import Request, Source, Unverified
-from bridge.core.signature_schemes import SCHEMES, verify
-from bridge.core.tally import Tally
-from bridge.core.topology import Inbound
-from bridge.core.webhook import Webhook
+from bridge.core.answer.outbound_message import OutboundMessage, Stamp
+from bridge.core.broker.topology import Inbound
+from bridge.core.counters import Tally
+from bridge.core.webhook import problem, webhook
+from bridge.core.webhook.duplicates import Repeats
+from bridge.core.webhook.problem import Answer, Refusal
+from bridge.core.webhook.schemes import SCHEMES, verify
+from bridge.core.webhook.signature import Request, Source, Unverified
+from bridge.core.webhook.token_bucket import Bucket
+from bridge.core.webhook.webhook import Webhook
 from bridge.flow.ports import Clock, Entrance, Keyring, Log, NotTaken
 
 MOST_OPEN = 2_000

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
-from bridge.core import tags
-from bridge.core.conversation import Conversation, Stage
-from bridge.core.ending import Ended, Outcome, of_error, of_stream
-from bridge.core.failure import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser, Unsendable
-from bridge.core.history import ConversationRow
-from bridge.core.ledger import Entry
-from bridge.core.reconcile import MOST_WAITS, Finding, Finish, Means
-from bridge.core.record import Request
-from bridge.core.route import OnBusy
+from bridge.core.answer.answer_stream import Conversation, Stage
+from bridge.core.answer.history import ConversationRow
+from bridge.core.delivery.ledger_entry import Entry
+from bridge.core.delivery.outcome import Ended, Outcome, of_error, of_stream
+from bridge.core.delivery.progress import Request
+from bridge.core.delivery.reconcile import MOST_WAITS, Finding, Finish, Means
+from bridge.core.errors import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser, Unsendable
+from bridge.core.event import tags
+from bridge.core.event.route import OnBusy
 from bridge.flow import steps
 from bridge.flow.book import NotRecorded
 from bridge.flow.open_conversations import Open, OpenConversations

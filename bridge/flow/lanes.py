@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bridge.core.backoff import delay_level
-from bridge.core.ending import Acknowledge, Again, DeadLetter, Settlement
-from bridge.core.ledger import UNDELIVERABLE
+from bridge.core.delivery.ledger_entry import UNDELIVERABLE
+from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Settlement
+from bridge.core.delivery.retry import delay_level
 from bridge.flow.book import Book
 from bridge.flow.gate import Gate
 from bridge.flow.order import LATE_S, Key, Order

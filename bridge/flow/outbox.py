@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridge.core.backoff import RetryPolicy, republish
-from bridge.core.conversation import COMPLETE
-from bridge.core.outbound import OutboundMessage
-from bridge.core.refusal import PublishRefusal
+from bridge.core.answer.answer_stream import COMPLETE
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import PublishRefusal
+from bridge.core.delivery.retry import RetryPolicy, republish
 from bridge.flow.ports import Dice, Log, Publisher
 
 

@@ -4,18 +4,18 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from bridge.core.dead_letter import Copy
-from bridge.core.event import Event
-from bridge.core.history import ConversationRow, Message
-from bridge.core.incoming import Incoming
-from bridge.core.ledger import Claim, Entry
-from bridge.core.outbound import OutboundMessage
-from bridge.core.problem import Answer, Refusal
-from bridge.core.reconcile import Finish
-from bridge.core.record import Record
-from bridge.core.refusal import PublishRefusal
-from bridge.core.route import Rendered, Route, RoutedEvent
-from bridge.core.signature import Request, Source
+from bridge.core.answer.history import ConversationRow, Message
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import PublishRefusal
+from bridge.core.broker.republished_copy import Copy
+from bridge.core.delivery.ledger_entry import Claim, Entry
+from bridge.core.delivery.progress import Record
+from bridge.core.delivery.reconcile import Finish
+from bridge.core.event.event import Event
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Rendered, Route, RoutedEvent
+from bridge.core.webhook.problem import Answer, Refusal
+from bridge.core.webhook.signature import Request, Source
 
 Clock = Callable[[], float]
 Dice = Callable[[], float]

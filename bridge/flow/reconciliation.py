@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from bridge.core import reconcile
-from bridge.core.failure import Lost, Refused, Unavailable, Unsendable
-from bridge.core.history import ConversationRow, Message
-from bridge.core.reconcile import Finding, Finish, Means
-from bridge.core.record import Request
-from bridge.core.route import OnBusy
+from bridge.core.answer.history import ConversationRow, Message
+from bridge.core.delivery import reconcile
+from bridge.core.delivery.progress import Request
+from bridge.core.delivery.reconcile import Finding, Finish, Means
+from bridge.core.errors import Lost, Refused, Unavailable, Unsendable
+from bridge.core.event.route import OnBusy
 from bridge.flow.ports import Agent, Log
 from bridge.flow.work import Work
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TypeVar
 
-from bridge.core import dead_letter
-from bridge.core.backoff import RetryPolicy, delay_level, pause
-from bridge.core.dead_letter import Copy
-from bridge.core.ending import DeadLetter
-from bridge.core.outbound import Stamp, Subject, ending_id
-from bridge.core.refusal import PublishRefusal, RefusalKind
-from bridge.core.tally import Tally
+from bridge.core.answer.outbound_message import Stamp, Subject, ending_id
+from bridge.core.broker import republished_copy
+from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
+from bridge.core.broker.republished_copy import Copy
+from bridge.core.counters import Tally
+from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.retry import RetryPolicy, delay_level, pause
 from bridge.flow import steps
 from bridge.flow.book import Book
 from bridge.flow.outbox import Outbox, Undeliverable
@@ -98,7 +98,7 @@ class Settling:
         level_s = delay_level(after_s)
         await self._book.waiting(work)
         steps.reached("parking", work.event.id)
-        copy = dead_letter.delayed(
+        copy = republished_copy.delayed(
             work.incoming,
             self._delay_exchange,
             level_s,
@@ -149,7 +149,7 @@ class Settling:
         )
 
     def _dead(self, delivery: Delivery, letter: DeadLetter, conversation_id: str | None) -> Copy:
-        return dead_letter.dead(
+        return republished_copy.dead(
             delivery.incoming,
             self._dead_exchange,
             reason=letter.reason,
@@ -162,7 +162,7 @@ class Settling:
     async def _copied_as_can_be(self, letter: Copy) -> None:
         """See a dead letter to its confirm: whole, or with as much of it as the broker takes."""
         while (refusal := await self._copied(letter)) is not None:
-            smaller = dead_letter.reduced(letter)
+            smaller = republished_copy.reduced(letter)
             self._log.error("copy.reduced", exchange=letter.exchange, error=refusal.error, in_vain=smaller is None)
             if smaller is None:
                 await asyncio.sleep(pause(LATER, self._policy, self._dice()))

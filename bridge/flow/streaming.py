@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
-from bridge.core.conversation import COMPLETE, Conversation, Stage
-from bridge.core.failure import LineTooLong, Lost
-from bridge.core.history import recovered_ending
-from bridge.core.ledger import Entry
-from bridge.core.ndjson import LineSplitter
-from bridge.core.outbound import Stamp, ending_id
-from bridge.core.reconcile import Finding
-from bridge.core.record import Request
-from bridge.core.trials import Trials
+from bridge.core.answer.answer_stream import COMPLETE, Conversation, Stage
+from bridge.core.answer.history import recovered_ending
+from bridge.core.answer.ndjson import LineSplitter
+from bridge.core.answer.outbound_message import Stamp, ending_id
+from bridge.core.delivery.adaptive import Trials
+from bridge.core.delivery.ledger_entry import Entry
+from bridge.core.delivery.progress import Request
+from bridge.core.delivery.reconcile import Finding
+from bridge.core.errors import LineTooLong, Lost
 from bridge.flow import steps
 from bridge.flow.book import Book
 from bridge.flow.ports import Publisher, Stream

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from bridge.core.caution import is_suspect, together
+from bridge.core.delivery.poison import is_suspect, together
 from bridge.flow.book import Book
 from bridge.flow.ports import Log
 from bridge.flow.work import Work

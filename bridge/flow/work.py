@@ -3,12 +3,12 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from bridge.core.ending import DeadLetter
-from bridge.core.incoming import RECORD, Incoming
-from bridge.core.ledger import Entry
-from bridge.core.outbound import Subject
-from bridge.core.record import Record, Request, load
-from bridge.core.route import RoutedEvent
+from bridge.core.answer.outbound_message import Subject
+from bridge.core.delivery.ledger_entry import Entry
+from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.progress import Record, Request, load
+from bridge.core.event.inbound_message import RECORD, Incoming
+from bridge.core.event.route import RoutedEvent
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports import Delivery
 

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 
 from bridge import app
 from bridge.cli import main
-from bridge.core.ledger import Claim, Entry, Holder
-from bridge.core.record import Record
+from bridge.core.delivery.ledger_entry import Claim, Entry, Holder
+from bridge.core.delivery.progress import Record
 
 UNKNOWN = Claim(Holder.NOBODY)
 

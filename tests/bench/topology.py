@@ -8,7 +8,7 @@ it delivers. Either kind can be asked for.
 
 import json
 
-from bridge.core.topology import Inbound, inbound_queue
+from bridge.core.broker.topology import Inbound, inbound_queue
 from tests.bench.amqp import Link
 
 INBOUND = "bridge.events"

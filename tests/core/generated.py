@@ -11,9 +11,9 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from bridge.core.channel import CHANNELS
-from bridge.core.event import FIELDS, Kind
-from bridge.core.incoming import Incoming
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.event import FIELDS, Kind
+from bridge.core.event.inbound_message import Incoming
 from tests.core.making import HEX
 
 LETTERS = "abc 019_-.:/\\\"'{}[]%\x00\x1f\x7f\u0085\u2028é漢😀"

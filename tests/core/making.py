@@ -6,11 +6,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-from bridge.core.event import Event, Kind
-from bridge.core.history import Message
-from bridge.core.incoming import Incoming
-from bridge.core.outbound import Outbound, RoutingKey, Stamp, Subject
-from bridge.core.route import OnBusy, RoutedEvent
+from bridge.core.answer.history import Message
+from bridge.core.answer.outbound_message import Outbound, RoutingKey, Stamp, Subject
+from bridge.core.event.event import Event, Kind
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import OnBusy, RoutedEvent
 
 MIB = 1024 * 1024
 NOW_S = 1_700_000_000.9

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from bridge.core.signature import Request
+from bridge.core.webhook.signature import Request
 from tests.core.webhooks import Sample
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

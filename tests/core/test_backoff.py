@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.backoff import DELAY_LEVELS_S, RetryPolicy, backoff, delay_level, pause, republish
+from bridge.core.delivery.retry import DELAY_LEVELS_S, RetryPolicy, backoff, delay_level, pause, republish
 
 POLICY = RetryPolicy()
 

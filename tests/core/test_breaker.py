@@ -1,6 +1,6 @@
 """When asking is stopped, and what makes it start again."""
 
-from bridge.core.breaker import FAILURES_TO_OPEN, Breaker
+from bridge.core.delivery.breaker import FAILURES_TO_OPEN, Breaker
 
 
 def failed(times: int, breaker: Breaker | None = None) -> Breaker:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.caution import cautious_after
+from bridge.core.delivery.poison import cautious_after
 
 
 @pytest.mark.parametrize(("deaths", "cautious"), [(0, False), (1, False), (2, True), (3, True)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.channel import CHANNELS, DEFAULT_CHANNEL, channel_type
+from bridge.core.event.channel import CHANNELS, DEFAULT_CHANNEL, channel_type
 
 
 def test_the_nine_channels_have_the_types_of_the_contract() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bridge.core.cloudevents import CloudEvent, unwrap
-from bridge.core.event import Event, read_event
-from bridge.core.failure import InvalidEvent
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.cloudevents import CloudEvent, unwrap
+from bridge.core.event.event import Event, read_event
 from tests.core.making import HEX, MIB, incoming
 
 STRUCTURED = {"content_type": "application/cloudevents+json"}

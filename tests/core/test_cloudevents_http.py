@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core import webhook
-from bridge.core.event import read_event
-from bridge.core.problem import Refusal
-from bridge.core.signature import HmacForm, Request, Source
-from bridge.core.topology import Inbound
-from bridge.core.webhook import Webhook
+from bridge.core.broker.topology import Inbound
+from bridge.core.event.event import read_event
+from bridge.core.webhook import webhook
+from bridge.core.webhook.problem import Refusal
+from bridge.core.webhook.signature import HmacForm, Request, Source
+from bridge.core.webhook.webhook import Webhook
 from tests.core.making import MIB, incoming, thrown
 from tests.core.webhooks import percent
 

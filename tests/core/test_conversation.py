@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.conversation import LISTENING, NEXT, Conversation, Signal, Stage
-from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey
+from bridge.core.answer.answer_stream import LISTENING, NEXT, Conversation, Signal, Stage
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey
 from tests.core.making import HEX, KEY, stamp, subject, thrown
 
 COMPLETE = b'{"type":"interaction-complete","message_id":"m-2","full_message":"x","conversation_completed":true}'

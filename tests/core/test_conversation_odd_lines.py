@@ -5,10 +5,10 @@ import json
 import orjson
 import pytest
 
-from bridge.core.conversation import Conversation, Stage
-from bridge.core.ending import of_stream
-from bridge.core.outbound import OutboundMessage
-from bridge.core.record import Record, Request, load
+from bridge.core.answer.answer_stream import Conversation, Stage
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.delivery.outcome import of_stream
+from bridge.core.delivery.progress import Record, Request, load
 from tests.core.making import stamp, subject
 
 ODD = {

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bridge.core.dead_letter import Copy, dead, delay_queue, delayed
-from bridge.core.incoming import Incoming
+from bridge.core.broker.republished_copy import Copy, dead, delay_queue, delayed
+from bridge.core.event.inbound_message import Incoming
 from tests.core.making import HEX
 
 ACTING_HEADERS = {

@@ -4,9 +4,8 @@ from itertools import product
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy, backoff, pause
-from bridge.core.conversation import Conversation
-from bridge.core.ending import (
+from bridge.core.answer.answer_stream import Conversation
+from bridge.core.delivery.outcome import (
     EXHAUSTED,
     ROWS,
     Acknowledge,
@@ -19,7 +18,8 @@ from bridge.core.ending import (
     of_error,
     of_stream,
 )
-from bridge.core.failure import (
+from bridge.core.delivery.retry import RetryPolicy, backoff, pause
+from bridge.core.errors import (
     ApiError,
     BridgeError,
     InvalidEvent,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from bridge.core.channel import CHANNELS
-from bridge.core.event import HANDLED, Event, Kind, read_event
-from bridge.core.failure import InvalidEvent
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.event import HANDLED, Event, Kind, read_event
 from tests.core.making import HEX, MIB, incoming
 
 WHOLE = {

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from bridge.core.channel import CHANNELS
-from bridge.core.dead_letter import dead, delayed
-from bridge.core.event import HANDLED, Event, Kind, read_event
-from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import Incoming
-from bridge.core.outbound import Subject
-from bridge.core.record import Record, load
-from bridge.core.route import ChannelSettings, Defaults, Rendered, Route, RoutedEvent, resolve
+from bridge.core.answer.outbound_message import Subject
+from bridge.core.broker.republished_copy import dead, delayed
+from bridge.core.delivery.progress import Record, load
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.event import HANDLED, Event, Kind, read_event
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import ChannelSettings, Defaults, Rendered, Route, RoutedEvent, resolve
 from tests.core.generated import Thrower
 from tests.core.making import HEX, NOW_S, OTHER_HEX, incoming, stamp, thrown
 

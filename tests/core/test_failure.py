@@ -4,10 +4,10 @@ import inspect
 
 import pytest
 
-from bridge.core import failure
-from bridge.core.failure import ApiError, BridgeError, InvalidEvent, LineTooLong, NoRoute, Refused, TooEarly
+from bridge.core import errors
+from bridge.core.errors import ApiError, BridgeError, InvalidEvent, LineTooLong, NoRoute, Refused, TooEarly
 
-ERRORS = [kind for _, kind in inspect.getmembers(failure, inspect.isclass) if issubclass(kind, Exception)]
+ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 
 
 @pytest.mark.parametrize("kind", ERRORS)
@@ -17,7 +17,7 @@ def test_every_error_has_the_one_root(kind: type[Exception]) -> None:
 
 def test_the_docstring_says_for_each_leaf_who_must_act() -> None:
     leaves = {kind.__name__ for kind in ERRORS if not kind.__subclasses__()} | {"InvalidEvent"}
-    told = set((failure.__doc__ or "").replace(",", " ").split())
+    told = set((errors.__doc__ or "").replace(",", " ").split())
     assert leaves - {"LineTooLong"} <= told  # that one never gets further than the stream that it cuts
 
 

@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from bridge.core.history import ConversationRow, after, answer, first_interaction, recovered_ending
-from bridge.core.tags import fence
+from bridge.core.answer.history import ConversationRow, after, answer, first_interaction, recovered_ending
+from bridge.core.event.tags import fence
 from tests.core.making import HEX, message
 
 ONE, TWO, THREE = message("m-1", "i-1", "user-message"), message("m-2", "i-1"), message("m-3", "i-2")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.idleness import Verdict, verdict
+from bridge.core.broker.idleness import Verdict, verdict
 
 USUAL: dict[str, Any] = {
     "ready": 0,

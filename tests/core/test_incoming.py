@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.incoming import ATTEMPT, COPIES, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY, PAUSES, Incoming
+from bridge.core.event.inbound_message import ATTEMPT, COPIES, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY, PAUSES, Incoming
 from tests.core.making import incoming
 
 

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from bridge.core.ending import DeadLetter
-from bridge.core.ledger import Claim, Entry, Holder, Plan, State, plan, requests_of
-from bridge.core.record import Record, Request
+from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, Plan, State, plan, requests_of
+from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.progress import Record, Request
 
 RECORDS = [
     Record(),

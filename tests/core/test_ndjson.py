@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.failure import LineTooLong
-from bridge.core.ndjson import LineSplitter
+from bridge.core.answer.ndjson import LineSplitter
+from bridge.core.errors import LineTooLong
 from tests.core.making import thrown
 
 PLENTY = 1024

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.event import read_event
-from bridge.core.failure import InvalidEvent
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.event import read_event
 from bridge.core.numbers import Number, dumps, loads, written
 from tests.core.making import MIB, incoming, thrown
 

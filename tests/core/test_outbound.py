@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.channel import CHANNELS
-from bridge.core.outbound import NAMES, Outbound, RoutingKey, Subject, confine, ending_id, line_ids
+from bridge.core.answer.outbound_message import NAMES, Outbound, RoutingKey, Subject, confine, ending_id, line_ids
+from bridge.core.event.channel import CHANNELS
 from tests.core.making import HEX, NOW_S, OTHER_HEX, routed, stamp, subject, thrown
 
 CONFINED = re.compile(r"[A-Za-z0-9_-]+")

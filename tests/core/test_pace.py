@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.pace import LIMITS, MOST_WINDOWS, WINDOW_S, Pace
+from bridge.core.delivery.rate_limits import LIMITS, MOST_WINDOWS, WINDOW_S, Pace
 
 CREATE = "create-conversation"
 

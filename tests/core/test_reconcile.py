@@ -5,8 +5,9 @@ from itertools import product
 
 import pytest
 
-from bridge.core.history import ConversationRow, Message
-from bridge.core.reconcile import (
+from bridge.core.answer.history import ConversationRow, Message
+from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.reconcile import (
     LOOKS,
     NO_LISTING,
     NO_MESSAGES,
@@ -18,7 +19,6 @@ from bridge.core.reconcile import (
     of_open,
     of_own,
 )
-from bridge.core.record import Record, Request
 from tests.core.making import HEX, message
 
 ASKED = message("m-1", kind="external-event", text="hello")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.record import Record, Request, load
+from bridge.core.delivery.progress import Record, Request, load
 from tests.core.making import HEX, thrown
 
 IDS = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=30))

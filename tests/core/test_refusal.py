@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.refusal import RefusalKind, of_reply_code
+from bridge.core.broker.publish_refusal import RefusalKind, of_reply_code
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import (
+from bridge.core.delivery.rate_limits import LIMITS
+from bridge.core.delivery.resend import LONGEST_WAIT_S, ONCE, Resend, resend, resend_wait_s
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import (
     Actor,
     ApiError,
     Lost,
@@ -15,8 +17,6 @@ from bridge.core.failure import (
     UnknownUser,
     Unreadable,
 )
-from bridge.core.pace import LIMITS
-from bridge.core.resend import LONGEST_WAIT_S, ONCE, Resend, resend, resend_wait_s
 
 AT_ONCE, PROOF, NEVER = Resend.AT_ONCE, Resend.AFTER_PROOF, Resend.NEVER
 READS = ("list", "messages", "message-source", "insights", "services", "webhook-destinations", "webhook-deliveries")

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from bridge.core.channel import CHANNELS
-from bridge.core.event import Kind
-from bridge.core.failure import InvalidEvent, NoRoute
-from bridge.core.route import ChannelSettings, Defaults, OnBusy, Rendered, Route, RoutedEvent, resolve
-from bridge.core.tags import fence
+from bridge.core.errors import InvalidEvent, NoRoute
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.event import Kind
+from bridge.core.event.route import ChannelSettings, Defaults, OnBusy, Rendered, Route, RoutedEvent, resolve
+from bridge.core.event.tags import fence
 from tests.core.making import HEX, OTHER_HEX, event, routed
 
 ROUTE = Route("payments", service_id=OTHER_HEX, channel="email", version_set="of_route")

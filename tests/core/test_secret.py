@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.core.secret import bearer_token, compact, header_value, trimmed
-from bridge.core.signature_schemes import SCHEMES, key_of
+from bridge.core.webhook.schemes import SCHEMES, key_of
 
 ACCIDENTS = ["{}\n", "{}\r\n", "\n{}", "  {}", "{}  ", "\t{}\t", "{}\n\n", " \r\n{} \r\n"]
 UNSEEN = ["\n", "\r\n", "\t", "\x00", "\x07", "\x1b", "\x7f", "\x85", "\u2028", "\u200b", "\ufeff", "\u202e", "\ud800"]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core.signature import Request, Unverified
-from bridge.core.signature_schemes import key_of, verify
+from bridge.core.webhook.schemes import key_of, verify
+from bridge.core.webhook.signature import Request, Unverified
 from tests.core.mutations import mutated
 from tests.core.webhooks import NOW_S, Sample, samples
 

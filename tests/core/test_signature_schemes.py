@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.signature import HmacForm, Reason, Request, Source, Unverified
-from bridge.core.signature_schemes import SCHEMES, UNITS, Signing, key_of, verify
+from bridge.core.webhook.schemes import SCHEMES, UNITS, Signing, key_of, verify
+from bridge.core.webhook.signature import HmacForm, Reason, Request, Source, Unverified
 from tests.core.webhooks import BODY, FORM, NOW_S, SECRET, TIMED, Sample, based, hexed, samples, signed_at, timed
 
 SAMPLES = samples()

@@ -8,8 +8,8 @@ from slack_sdk.signature import SignatureVerifier
 from standardwebhooks.webhooks import Webhook
 from stripe import WebhookSignature
 
-from bridge.core.signature import Reason, Request, Source, Unverified
-from bridge.core.signature_schemes import key_of, verify
+from bridge.core.webhook.schemes import key_of, verify
+from bridge.core.webhook.signature import Reason, Request, Source, Unverified
 from tests.core.webhooks import BODY, NOW_S, WHSEC
 
 # amigo API contract, section 5

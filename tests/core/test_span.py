@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from bridge.core.span import TOLERATED_S, clock_fault, span_s, use_for_s
+from bridge.core.delivery.token_lifetime import TOLERATED_S, clock_fault, span_s, use_for_s
 
 NOW_S = 1_800_000_000.0
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.channel import CHANNELS
-from bridge.core.tags import changes, channel_tags, faults, fence, own_tags
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.tags import changes, channel_tags, faults, fence, own_tags
 from tests.core.making import thrown
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from bridge.core.tally import Tally
+from bridge.core.counters import Tally
 
 
 def test_everything_begins_at_nought() -> None:

@@ -2,7 +2,16 @@
 
 from dataclasses import replace
 
-from bridge.core.topology import Exchange, Inbound, Queue, Topology, dead_queue, delay_queues, inbound_queue, topology
+from bridge.core.broker.topology import (
+    Exchange,
+    Inbound,
+    Queue,
+    Topology,
+    dead_queue,
+    delay_queues,
+    inbound_queue,
+    topology,
+)
 
 EVENTS = Inbound("bridge.events", "bridge.events", ("#",), 500, 1024)
 OTHER = Inbound("bridge.events", "other", ("billing.*", "crm.#"), 10, 1024)

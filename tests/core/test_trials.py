@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.trials import LONGEST, Trials
+from bridge.core.delivery.adaptive import LONGEST, Trials
 
 
 def occasions_until_due(trials: Trials) -> int:

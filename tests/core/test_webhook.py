@@ -7,16 +7,16 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.core import form, problem, webhook
-from bridge.core.bucket import Bucket
-from bridge.core.client_address import client_address, networks
-from bridge.core.event import read_event
-from bridge.core.failure import InvalidEvent
-from bridge.core.outbound import Outbound, RoutingKey, Stamp
-from bridge.core.problem import Refusal
-from bridge.core.repeats import Repeats
-from bridge.core.signature import HmacForm, Request, Source
-from bridge.core.topology import Inbound
+from bridge.core.answer.outbound_message import Outbound, RoutingKey, Stamp
+from bridge.core.broker.topology import Inbound
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.event import read_event
+from bridge.core.webhook import problem, urlencoded, webhook
+from bridge.core.webhook.client_address import client_address, networks
+from bridge.core.webhook.duplicates import Repeats
+from bridge.core.webhook.problem import Refusal
+from bridge.core.webhook.signature import HmacForm, Request, Source
+from bridge.core.webhook.token_bucket import Bucket
 from tests.core.making import MIB, incoming
 from tests.core.webhooks import percent, samples
 
@@ -215,7 +215,7 @@ def test_json_has_many_names_and_forms_are_not_for_all() -> None:
     for kind in ("application/json; charset=utf-8", "Application/JSON", "application/cloudevents+json"):
         webhook.check_type(GITHUB, Request({"content-type": (kind,)}, b""))
     with pytest.raises(Refusal):
-        webhook.check_type(AMIGO, Request({"content-type": (form.CONTENT_TYPE,)}, b""))
+        webhook.check_type(AMIGO, Request({"content-type": (urlencoded.CONTENT_TYPE,)}, b""))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_json_has_many_names_and_forms_are_not_for_all() -> None:
     ],
 )
 def test_a_form_is_an_object(body: bytes, expected: Any) -> None:
-    written, value = form.as_json(body)
+    written, value = urlencoded.as_json(body)
     assert value == expected
     assert orjson.loads(written) == expected
 
@@ -240,7 +240,7 @@ def test_a_form_is_an_object(body: bytes, expected: Any) -> None:
 def test_a_payload_keeps_its_bytes() -> None:
     """Its digits above all: a number of any size reaches the agent as it was written."""
     payload = b'{"n":  123456789012345678901234567890, "d": 1.10, "e": 1E400, "long": ' + b"9" * 5000 + b"}"
-    assert form.as_json(b"payload=" + percent(payload).encode())[0] == payload
+    assert urlencoded.as_json(b"payload=" + percent(payload).encode())[0] == payload
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_payload_keeps_its_bytes() -> None:
     ],
 )
 def test_a_payload_that_is_meant_as_json_and_cannot_be_read_is_400(payload: str) -> None:
-    asked = Request({"content-type": (form.CONTENT_TYPE,)}, b"payload=" + percent(payload.encode()).encode())
+    asked = Request({"content-type": (urlencoded.CONTENT_TYPE,)}, b"payload=" + percent(payload.encode()).encode())
     with pytest.raises(Refusal) as caught:
         webhook.read(GITHUB, asked, None)
     assert caught.value.status == 400
@@ -268,7 +268,7 @@ def test_a_payload_that_is_meant_as_json_and_cannot_be_read_is_400(payload: str)
 @pytest.mark.parametrize("body", [b"a=%ff", b"a=%ed%a0%80", b"%ed%b0%80=a", b"payload=%ed%a0%80", b"a=\xff"])
 def test_a_form_that_is_no_text_is_400(body: bytes) -> None:
     with pytest.raises(Refusal) as caught:
-        webhook.read(GITHUB, Request({"content-type": (form.CONTENT_TYPE,)}, body), None)
+        webhook.read(GITHUB, Request({"content-type": (urlencoded.CONTENT_TYPE,)}, body), None)
     assert caught.value.status == 400
 
 

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bridge.core.signature import HmacForm, Request, Source
+from bridge.core.webhook.signature import HmacForm, Request, Source
 
 NOW_S = 1_767_225_600
 SECRET = "a secret of the tests"

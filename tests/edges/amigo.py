@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bridge.core.event import Kind
-from bridge.core.route import OnBusy, RoutedEvent
+from bridge.core.event.event import Kind
+from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.client import Credentials, HttpClient
 from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient

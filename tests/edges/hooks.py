@@ -12,11 +12,11 @@ from typing import Any, Self
 
 import aiohttp
 
-from bridge.core.client_address import networks
-from bridge.core.outbound import Outbound, Stamp
-from bridge.core.signature import Source
-from bridge.core.signature_schemes import SCHEMES, Signing, key_of
-from bridge.core.tally import Tally
+from bridge.core.answer.outbound_message import Outbound, Stamp
+from bridge.core.counters import Tally
+from bridge.core.webhook.client_address import networks
+from bridge.core.webhook.schemes import SCHEMES, Signing, key_of
+from bridge.core.webhook.signature import Source
 from bridge.edges.secrets import Keyring, Ring
 from bridge.edges.web.health import HealthServer
 from bridge.edges.web.webhooks import WebhookDoor

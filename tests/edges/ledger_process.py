@@ -8,7 +8,7 @@ import asyncio
 import resource
 import sys
 
-from bridge.core.ledger import Entry, State
+from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.edges.ledger import postgresql
 from bridge.edges.ledger.opening import open_ledger
 from bridge.flow.ports import LedgerUnavailable

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.core.outbound import Address, Letterhead, Outbound, OutboundMessage, RoutingKey
-from bridge.core.refusal import PublishRefusal
-from bridge.core.topology import Inbound, topology
+from bridge.core.answer.outbound_message import Address, Letterhead, Outbound, OutboundMessage, RoutingKey
+from bridge.core.broker.publish_refusal import PublishRefusal
+from bridge.core.broker.topology import Inbound, topology
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier

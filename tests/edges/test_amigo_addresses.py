@@ -7,7 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from bridge.core.failure import NotSent
+from bridge.core.errors import NotSent
 from bridge.edges.amigo import client as door
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.client import HttpClient

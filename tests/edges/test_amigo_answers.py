@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from bridge.core.failure import ApiError, Refused, SignInRefused, TooEarly
+from bridge.core.errors import ApiError, Refused, SignInRefused, TooEarly
 from bridge.edges.amigo.client import Call, Credentials
 from tests.system.waiting import slowness
 

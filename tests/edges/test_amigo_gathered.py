@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.core.failure import Lost
+from bridge.core.errors import Lost
 from bridge.flow.ports import Stream
 from tests.system.waiting import until
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.failure import LineTooLong, Unreadable
+from bridge.core.errors import LineTooLong, Unreadable
 from bridge.edges.amigo.events import (
     ConversationCreated,
     CurrentAgentAction,

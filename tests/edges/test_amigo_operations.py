@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.failure import Refused, SignInRefused
+from bridge.core.errors import Refused, SignInRefused
 from bridge.edges.amigo.multipart import Earlier, Recording
 from bridge.edges.amigo.results import Conversation
 

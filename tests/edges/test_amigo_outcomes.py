@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable
+from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable
 from bridge.edges.amigo import client
 from deploy.local.node import free_port
 

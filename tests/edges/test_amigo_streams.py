@@ -7,8 +7,8 @@ from itertools import count
 
 import pytest
 
-from bridge.core.failure import LineTooLong, Lost
-from bridge.core.ndjson import LineSplitter
+from bridge.core.answer.ndjson import LineSplitter
+from bridge.core.errors import LineTooLong, Lost
 from bridge.edges.amigo.connection import Handler
 from bridge.flow.reading import Reading
 from tests.system.waiting import slowness, stays, until

@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 import pytest
 
-from bridge.core.failure import ApiError, NotSent, SignInRefused, TooEarly, UnknownUser
+from bridge.core.errors import ApiError, NotSent, SignInRefused, TooEarly, UnknownUser
 from bridge.edges.amigo import tokens
 
 from .amigo import CONVERSATION, agent_at, read, routed

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import Actor, ApiError, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable
-from bridge.core.resend import ONCE, Resend, resend
+from bridge.core.delivery.resend import ONCE, Resend, resend
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import Actor, ApiError, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable
 from bridge.sandbox.fault import AFTER, BEFORE, STREAM
 
 from .amigo import API_KEY, SERVICE

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bridge.core.ending import Outcome, of_error
-from bridge.core.failure import ApiError, Lost, NotSent, Unsendable
-from bridge.core.resend import Resend, resend
+from bridge.core.delivery.outcome import Outcome, of_error
+from bridge.core.delivery.resend import Resend, resend
+from bridge.core.errors import ApiError, Lost, NotSent, Unsendable
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi

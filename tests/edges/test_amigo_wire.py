@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bridge.core.event import Kind
-from bridge.core.failure import ApiError, Lost, Refused
-from bridge.core.reconcile import Finish
+from bridge.core.delivery.reconcile import Finish
+from bridge.core.errors import ApiError, Lost, Refused
+from bridge.core.event.event import Kind
 
 from .amigo import API_KEY, CONVERSATION, SERVICE, agent_at, read, routed
 from .conftest import Serve

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.ledger import Claim, Holder
+from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.edges.ledger.opening import open_ledger
 from tests.system.waiting import until
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bridge.core.ledger import Claim, Entry, Holder, State
+from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.edges.ledger import postgresql
 from bridge.edges.ledger import postgresql_statements as statements
 from bridge.edges.ledger.postgresql import PostgresqlLedger

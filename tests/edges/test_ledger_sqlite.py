@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.ledger import Claim, Entry, Holder, State
+from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.edges.ledger import sqlite, sqlite_file, sqlite_schema
 from bridge.edges.ledger.asks import Asks
 from bridge.edges.ledger.opening import open_ledger

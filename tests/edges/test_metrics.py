@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.core.tally import Tally
+from bridge.core.counters import Tally
 from bridge.edges.telemetry.metrics import COUNTERS, Gauges, Metrics
 
 GAUGES = Gauges(

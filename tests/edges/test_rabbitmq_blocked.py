@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core.dead_letter import Copy
+from bridge.core.broker.republished_copy import Copy
 from bridge.edges.rabbitmq import entrance, watch
 from tests.system.broker import Broker
 from tests.system.rabbit import DEAD, EVENTS, QUORUM, Outgoing

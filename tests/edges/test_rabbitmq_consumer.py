@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.caution import SETTLED
+from bridge.core.delivery.poison import SETTLED
 from bridge.edges.rabbitmq import session, watch
 from bridge.flow.ports import Delivery
 from tests.system.broker import Broker

@@ -8,8 +8,8 @@ import aio_pika
 import pytest
 from pika import BasicProperties
 
-from bridge.core import dead_letter
-from bridge.core.dead_letter import Copy
+from bridge.core.broker import republished_copy
+from bridge.core.broker.republished_copy import Copy
 from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.generation import Generation
 from bridge.flow.ports import CopyRefused
@@ -25,7 +25,7 @@ from .rig import Rig
 
 
 def letter(rig: Rig, number: int = 0) -> Copy:
-    return dead_letter.dead(
+    return republished_copy.dead(
         rig.deliveries[number].incoming,
         DEAD,
         reason="rejected",
@@ -115,7 +115,7 @@ async def test_a_delayed_copy_comes_back_where_it_was_taken_from(build: Build) -
     rig = await build(lean=False).start()
     await rig.rabbit.publish(Outgoing(b"{}", BasicProperties(message_id="m", headers={"own": 1}), "some.key"))
     (first,) = await rig.delivered(1)
-    await rig.copier.copy(dead_letter.delayed(first.incoming, DELAY, 1, attempt=2, pauses=1, record='{"a": 1}'))
+    await rig.copier.copy(republished_copy.delayed(first.incoming, DELAY, 1, attempt=2, pauses=1, record='{"a": 1}'))
     assert first.ack()
     _, second = await rig.delivered(2)
     again = second.incoming
@@ -129,11 +129,11 @@ async def test_what_has_waited_brings_no_count_of_deaths_into_its_next_copy(buil
     rig = await build(lean=False).start()
     await rig.rabbit.publish(Outgoing(b"{}", BasicProperties(message_id="m", headers={"own": 1}, priority=5)))
     (first,) = await rig.delivered(1)
-    await rig.copier.copy(dead_letter.delayed(first.incoming, DELAY, 1, attempt=1, pauses=0, record=None))
+    await rig.copier.copy(republished_copy.delayed(first.incoming, DELAY, 1, attempt=1, pauses=0, record=None))
     _, second = await rig.delivered(2)
     assert any("death" in name for name in second.incoming.headers)
     await rig.copier.copy(letter(rig, 1))
-    await rig.copier.copy(dead_letter.delayed(second.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
+    await rig.copier.copy(republished_copy.delayed(second.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
     (dead,), (waiting,) = await rig.rabbit.take(DEAD), await rig.rabbit.take(f"{EVENTS}.delay.600")
     for record in (dead, waiting):
         foreign = {name for name in headers_of(record) if not name.startswith("x-bridge-")}
@@ -147,7 +147,7 @@ async def test_a_delayed_copy_of_high_priority_stands_in_front_of_nobody(build: 
     high = [BasicProperties(message_id=f"m{number}", priority=9 * (number % 2)) for number in range(6)]
     await rig.rabbit.publish(*[Outgoing(b"%d" % number, one) for number, one in enumerate(high)])
     for delivery in await rig.delivered(6):
-        await rig.copier.copy(dead_letter.delayed(delivery.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
+        await rig.copier.copy(republished_copy.delayed(delivery.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
     order = [delivery.incoming.message_id for delivery in rig.deliveries]
     assert [record.message_id for record in await rig.rabbit.take(f"{EVENTS}.delay.600")] == order
 

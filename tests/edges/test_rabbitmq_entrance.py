@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.outbound import OutboundMessage
+from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.edges.rabbitmq import entrance as module
 from bridge.edges.rabbitmq.entrance import BrokerEntrance
 from bridge.flow.ports import NotTaken

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pamqp import body as content_body
 from pamqp import commands, frame, header
 
-from bridge.core.outbound import Address, Letterhead, OutboundMessage
+from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
 from bridge.edges.rabbitmq.frames import FRAME_OVERHEAD, UNWRITABLE, FrameEncoder, Piece, ack
 from bridge.edges.rabbitmq.properties import of_outbound
 

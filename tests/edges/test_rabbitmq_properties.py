@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import decode, encode
 
-from bridge.core.dead_letter import Copy
+from bridge.core.broker.republished_copy import Copy
 from bridge.edges.rabbitmq.properties import lightened, of_copy, of_outbound, without_largest, writable
 
 from .rig import outgoing

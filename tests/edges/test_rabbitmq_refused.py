@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core import dead_letter
-from bridge.core.dead_letter import TRUNCATED, Copy
-from bridge.core.incoming import SOURCE, Incoming
-from bridge.core.outbound import OutboundMessage
-from bridge.core.refusal import RefusalKind
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker import republished_copy
+from bridge.core.broker.publish_refusal import RefusalKind
+from bridge.core.broker.republished_copy import TRUNCATED, Copy
+from bridge.core.event.inbound_message import SOURCE, Incoming
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.frames import FrameEncoder
 from bridge.flow.ports import CopyRefused, NotTaken
@@ -207,7 +207,7 @@ async def test_a_webhooks_headers_that_do_not_fit_are_left_out_largest_first(bui
 
 
 def letter(body: bytes = b"{}", **headers: str) -> Copy:
-    return dead_letter.dead(
+    return republished_copy.dead(
         Incoming(body, exchange=EVENTS, routing_key="k", properties={"message_id": "m"}, headers=headers),
         DEAD,
         reason="rejected",
@@ -251,7 +251,7 @@ async def test_a_dead_letter_with_properties_of_full_length_fits_into_the_smalle
     long = {name: name[0] * 255 for name in ("content_type", "content_encoding", "correlation_id", "reply_to")}
     long |= {name: name[0] * 255 for name in ("message_id", "type", "app_id")}
     incoming = Incoming(b"{}", exchange="e" * 255, routing_key="k" * 255, properties=long, headers={"own": "h" * 3000})
-    full = dead_letter.dead(
+    full = republished_copy.dead(
         incoming,
         DEAD,
         reason="invalid-event",
@@ -270,6 +270,6 @@ async def test_a_delayed_copy_is_never_cut(build: Build) -> None:
     rig = await build(lean=False).start()
     incoming = Incoming(b"{}", queue=EVENTS, headers={"own": "h" * 9000})
     with pytest.raises(CopyRefused) as refused:
-        await rig.copier.copy(dead_letter.delayed(incoming, DELAY, 1, attempt=0, pauses=0, record=None))
+        await rig.copier.copy(republished_copy.delayed(incoming, DELAY, 1, attempt=0, pauses=0, record=None))
     assert refused.value.refusal.kind is RefusalKind.IMPOSSIBLE
     assert rig.generation == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.dead_letter import delayed
+from bridge.core.broker.republished_copy import delayed
 from bridge.edges.rabbitmq import session, watch
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, DELAY, EVENTS, EVENTS_ARGUMENTS, Outgoing

@@ -12,7 +12,7 @@ import aiormq
 import pika
 import pytest
 
-from bridge.core.ledger import Request
+from bridge.core.delivery.ledger_entry import Request
 from bridge.flow.work import past
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, Outgoing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.signature_schemes import key_of
+from bridge.core.webhook.schemes import key_of
 from bridge.edges.secrets import Keyring, Ring, Secret, read_secrets, write_secrets
 
 GITHUB = partial(key_of, "github")

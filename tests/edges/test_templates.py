@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from jinja2 import TemplateError
 
-from bridge.core.event import Event
-from bridge.core.failure import InvalidEvent, NoRoute
-from bridge.core.incoming import Incoming
-from bridge.core.route import Rendered, Route
+from bridge.core.errors import InvalidEvent, NoRoute
+from bridge.core.event.event import Event
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Rendered, Route
 from bridge.edges.templates import JinjaRoutes
 
 SERVICE = "5f0000000000000000000001"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from bridge.core.event import read_event
-from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import Incoming
-from bridge.core.route import Route
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.event import read_event
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Route
 from bridge.edges.templates import JinjaRoutes
 
 

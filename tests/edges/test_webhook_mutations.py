@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from multidict import CIMultiDict
 
-from bridge.core.signature import Request
+from bridge.core.webhook.signature import Request
 from bridge.edges.web import doorkeeper as doorkeeper_module
 from bridge.edges.web import webhooks as module
 from tests.core.mutations import Dice, mutated

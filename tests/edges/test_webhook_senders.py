@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bridge.core.signature import Source
+from bridge.core.webhook.signature import Source
 from bridge.flow.ports import NotTaken
 
 from .hooks import SECRET, FakeEntrance, Hooks, signed

@@ -10,7 +10,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from bridge.core.signature import Source
+from bridge.core.webhook.signature import Source
 from bridge.edges.web import doorkeeper as doorkeeper_module
 from bridge.edges.web import webhooks as module
 from bridge.flow import intake as intake_module

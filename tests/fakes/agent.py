@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from bridge.core.failure import Refused
-from bridge.core.history import ConversationRow, Message
-from bridge.core.reconcile import Finish
-from bridge.core.route import RoutedEvent
+from bridge.core.answer.history import ConversationRow, Message
+from bridge.core.delivery.reconcile import Finish
+from bridge.core.errors import Refused
+from bridge.core.event.route import RoutedEvent
 
 from .play import Fate, Gate, Play, Step, Talk, Turn
 from .stream import FakeStream

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.core.dead_letter import Copy
-from bridge.core.incoming import Incoming
-from bridge.core.refusal import UNROUTED, PublishRefusal
+from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
+from bridge.core.broker.republished_copy import Copy
+from bridge.core.event.inbound_message import Incoming
 from bridge.flow.ports import CopyRefused
 
 DELAY = "bridge.delay"

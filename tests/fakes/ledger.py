@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Collection
 from dataclasses import replace
 
-from bridge.core.ledger import FINAL, Claim, Entry, Holder, State
-from bridge.core.record import Record
+from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
+from bridge.core.delivery.progress import Record
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
 
 LEASE_S = 30.0

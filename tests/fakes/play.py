@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import orjson
 
-from bridge.core.history import Message
+from bridge.core.answer.history import Message
 
 
 class Fate(StrEnum):

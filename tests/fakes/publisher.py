@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bridge.core.outbound import OutboundMessage
-from bridge.core.refusal import NACKED, PublishRefusal
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import NACKED, PublishRefusal
 from bridge.flow.ports import Receipt
 
 from .broker import Trace

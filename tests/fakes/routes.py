@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.core.event import Event
-from bridge.core.failure import NoRoute
-from bridge.core.incoming import Incoming
-from bridge.core.route import Rendered, Route
+from bridge.core.errors import NoRoute
+from bridge.core.event.event import Event
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Rendered, Route
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import orjson
 
-from bridge.core.backoff import RetryPolicy, republish
-from bridge.core.dead_letter import Copy
-from bridge.core.incoming import Incoming
-from bridge.core.outbound import Outbound, OutboundMessage, RoutingKey, Stamp
-from bridge.core.route import Defaults
-from bridge.core.tally import Tally
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey, Stamp
+from bridge.core.broker.republished_copy import Copy
+from bridge.core.counters import Tally
+from bridge.core.delivery.retry import RetryPolicy, republish
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Defaults
 from bridge.flow.absence import BrokerAbsence
 from bridge.flow.book import Book
 from bridge.flow.dispatcher import Dispatcher

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.core.failure import NotSent
-from bridge.core.ledger import Holder, State
+from bridge.core.delivery.ledger_entry import Holder, State
+from bridge.core.errors import NotSent
 from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 
 from .bench import ENDINGS, Bench

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.failure import Lost, Refused
+from bridge.core.errors import Lost, Refused
 from tests.fakes import Gate, answered, complete, error, said
 
 from .bench import Bench

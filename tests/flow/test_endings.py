@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import InvalidEvent, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser
-from bridge.core.refusal import NACKED, UNROUTED
-from bridge.core.route import Route
+from bridge.core.broker.publish_refusal import NACKED, UNROUTED
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import InvalidEvent, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser
+from bridge.core.event.route import Route
 from bridge.flow.streaming import Limits
 from tests.fakes import Fate, Play, answered, complete, error, opening, refused, said
 

@@ -8,9 +8,9 @@ import itertools
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import Lost
-from bridge.core.refusal import UNROUTED
+from bridge.core.broker.publish_refusal import UNROUTED
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import Lost
 from bridge.flow.streaming import Limits
 from tests.fakes import Fate, Play, Step, complete, error, opening, said
 

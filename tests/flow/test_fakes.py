@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.dead_letter import Copy
-from bridge.core.event import Event, Kind
-from bridge.core.failure import Lost, NoRoute, Refused
-from bridge.core.incoming import Incoming
-from bridge.core.outbound import Address, Letterhead, OutboundMessage
-from bridge.core.reconcile import Finish
-from bridge.core.refusal import NACKED, PublishRefusal
-from bridge.core.route import OnBusy, RoutedEvent
+from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
+from bridge.core.broker.publish_refusal import NACKED, PublishRefusal
+from bridge.core.broker.republished_copy import Copy
+from bridge.core.delivery.reconcile import Finish
+from bridge.core.errors import Lost, NoRoute, Refused
+from bridge.core.event.event import Event, Kind
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.flow.ports import CopyRefused
 from tests.fakes import (
     FakeAgent,

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from bridge.core.failure import Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable
+from bridge.core.errors import Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable
 from tests.fakes import answered, error, said
 
 from .bench import Bench

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.core.failure import Lost, NotSent, Refused, TooEarly, Unavailable
-from bridge.core.route import Route
+from bridge.core.errors import Lost, NotSent, Refused, TooEarly, Unavailable
+from bridge.core.event.route import Route
 from tests.fakes import FakeRoutes, Fate, Talk, answered, complete, error, refused, said
 
 from .bench import SERVICE, USER, Bench

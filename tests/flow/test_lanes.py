@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.core.failure import Lost, NotSent, Refused, SignInRefused
+from bridge.core.errors import Lost, NotSent, Refused, SignInRefused
 from tests.fakes import Gate, answered, complete, error, said
 
 from .bench import SERVICE, Bench

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core.ending import DeadLetter
-from bridge.core.ledger import Entry, State
+from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.delivery.outcome import DeadLetter
 from bridge.flow import steps
 from tests.fakes import FakeLedger, Fate, Play, answered, complete, error, opening, said
 

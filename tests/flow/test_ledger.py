@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import TooEarly
-from bridge.core.ledger import State
-from bridge.core.refusal import UNROUTED
+from bridge.core.broker.publish_refusal import UNROUTED
+from bridge.core.delivery.ledger_entry import State
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import TooEarly
 from bridge.flow import steps
 from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 

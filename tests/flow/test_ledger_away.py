@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import Lost
-from bridge.core.ledger import State
-from bridge.core.record import Record, Request
+from bridge.core.delivery.ledger_entry import State
+from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import Lost
 from bridge.flow import steps
 from bridge.flow.ports import EntryUnreadable
 from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said

@@ -4,9 +4,9 @@ from itertools import cycle, islice
 
 import pytest
 
-from bridge.core.failure import Refused, TooEarly, UnknownUser, Unsendable
-from bridge.core.route import OnBusy, Route
-from bridge.core.tags import own_tags
+from bridge.core.errors import Refused, TooEarly, UnknownUser, Unsendable
+from bridge.core.event.route import OnBusy, Route
+from bridge.core.event.tags import own_tags
 from tests.fakes import FakeRoutes
 
 from .bench import SERVICE, USER, Bench

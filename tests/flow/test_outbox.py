@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.outbound import Address, Letterhead, Outbound, OutboundMessage
-from bridge.core.refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
+from bridge.core.answer.outbound_message import Address, Letterhead, Outbound, OutboundMessage
+from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
+from bridge.core.delivery.retry import RetryPolicy
 from bridge.flow.outbox import Outbox, Undeliverable
 from tests.fakes import FakeLog, FakePublisher, Gate, answered, complete, said
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import Lost, NotSent, Refused, TooEarly
-from bridge.core.refusal import PublishRefusal, RefusalKind
-from bridge.core.route import Route
+from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import Lost, NotSent, Refused, TooEarly
+from bridge.core.event.route import Route
 from tests.fakes import DELAY, FakeRoutes, Fate, Gate, answered, complete, error, refused, said
 
 from .bench import SERVICE, USER, Bench

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bridge.core.failure import Lost, NotSent, Refused, TooEarly, Unavailable
-from bridge.core.route import Route
-from bridge.core.tags import fence
+from bridge.core.errors import Lost, NotSent, Refused, TooEarly, Unavailable
+from bridge.core.event.route import Route
+from bridge.core.event.tags import fence
 from tests.fakes import FakeRoutes, Fate, Gate, Play, answered, complete, error, opening, refused, said
 
 from .bench import SERVICE, USER, Bench

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from bridge.core.ending import DeadLetter
-from bridge.core.incoming import Incoming
-from bridge.core.refusal import UNROUTED, PublishRefusal, RefusalKind
+from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal, RefusalKind
+from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.event.inbound_message import Incoming
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work
 from tests.fakes import FakeDelivery

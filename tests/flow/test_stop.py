@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.core.failure import Lost, NotSent, Refused
-from bridge.core.incoming import Incoming
+from bridge.core.errors import Lost, NotSent, Refused
+from bridge.core.event.inbound_message import Incoming
 from tests.fakes import Gate, answered, complete, error, said
 
 from .bench import QUEUE, Bench

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.failure import Lost
+from bridge.core.errors import Lost
 from tests.fakes import Fate, answered, complete, error, line, opening, refused, said
 
 from .bench import Bench

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core.caution import CULPRIT, TOGETHER
-from bridge.core.failure import TooEarly
-from bridge.core.ledger import Entry, State
-from bridge.core.record import Record, Request
-from bridge.core.tags import fence
+from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.delivery.poison import CULPRIT, TOGETHER
+from bridge.core.delivery.progress import Record, Request
+from bridge.core.errors import TooEarly
+from bridge.core.event.tags import fence
 from bridge.flow import steps
 from tests.fakes import FakeLedger, Play, answered, complete, error, opening
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bridge.core.event import Kind
-from bridge.core.incoming import Incoming
-from bridge.core.record import Record, Request
-from bridge.core.route import OnBusy, RoutedEvent
+from bridge.core.delivery.progress import Record, Request
+from bridge.core.event.event import Kind
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work, past, traceparent
 from tests.fakes import FakeDelivery, FakeLog, FakePublisher

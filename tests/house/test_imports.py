@@ -64,12 +64,12 @@ def test_every_import_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("importer", "statement"),
     [
-        ("bridge.core.event", "import aiohttp"),
-        ("bridge.core.event", "import pydantic"),
-        ("bridge.core.event", "from bridge.flow import ports"),
-        ("bridge.core.event", "from bridge import settings"),
-        ("bridge.core.event", "from ..flow.ports import Log"),
-        ("bridge.core.event", "def f():\n    import bridge.edges.templates"),
+        ("bridge.core.event.event", "import aiohttp"),
+        ("bridge.core.event.event", "import pydantic"),
+        ("bridge.core.event.event", "from bridge.flow import ports"),
+        ("bridge.core.event.event", "from bridge import settings"),
+        ("bridge.core.event.event", "from ..flow.ports import Log"),
+        ("bridge.core.event.event", "def f():\n    import bridge.edges.templates"),
         ("bridge.flow.lanes", "import aiohttp"),
         ("bridge.flow.lanes", "import orjson"),
         ("bridge.flow.lanes", "from bridge.edges.rabbitmq.session import Session"),
@@ -97,7 +97,7 @@ def test_a_violation_would_be_seen(importer: str, statement: str) -> None:
 @pytest.mark.parametrize(
     ("importer", "statement"),
     [
-        ("bridge.core.event", "import orjson, re\nfrom bridge.core import tags"),
+        ("bridge.core.event.event", "import orjson, re\nfrom bridge.core import tags"),
         ("bridge.flow.lanes", "import asyncio\nfrom bridge.flow.ports import Log\nfrom bridge.core import tags"),
         ("bridge.edges.amigo.client", "import aiohttp\nfrom bridge.flow.ports import Log\nfrom . import tokens"),
         ("bridge.cli", "from bridge.app import serve\nfrom bridge import __version__"),

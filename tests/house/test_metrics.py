@@ -4,7 +4,7 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.core.tally import Tally
+from bridge.core.counters import Tally
 from bridge.edges.telemetry.metrics import Gauges, Metrics
 
 STANDARD = ("process_", "python_gc_")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.core.channel import CHANNELS
-from bridge.core.event import VERSION_SET
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.event import VERSION_SET
 from bridge.edges.forms import ChannelName, seconds
 from bridge.edges.sources import VARIABLE
 from bridge.settings import Settings, SettingsError, load, load_amqp

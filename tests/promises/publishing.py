@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any, Protocol
 
-from bridge.core.outbound import OutboundMessage
-from bridge.core.refusal import NACKED, UNROUTED
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import NACKED, UNROUTED
 from bridge.flow.ports import Publisher
 from tests.edges.proxy import Proxy
 from tests.edges.rig import Rig, outbound, outgoing

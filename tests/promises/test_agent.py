@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.core.event import Kind
-from bridge.core.failure import ApiError, Refused
-from bridge.core.reconcile import Finish
-from bridge.core.route import RoutedEvent
+from bridge.core.delivery.reconcile import Finish
+from bridge.core.errors import ApiError, Refused
+from bridge.core.event.event import Kind
+from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports import Agent
 from bridge.sandbox import SandboxOptions
 from bridge.sandbox.server import serve

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from bridge.core.dead_letter import Copy
+from bridge.core.broker.republished_copy import Copy
 from bridge.flow.ports import Copier, CopyRefused
 from tests.edges.conftest import Build
 from tests.edges.proxy import Proxy

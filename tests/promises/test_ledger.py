@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.ending import DeadLetter
-from bridge.core.ledger import FINAL, Claim, Entry, Holder, State
-from bridge.core.record import Record, Request
+from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
+from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.progress import Record, Request
 from bridge.flow.ports import LeaseLost, LedgerUnavailable
 from tests.system.waiting import until
 

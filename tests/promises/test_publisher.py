@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pytest
 
-from bridge.core.outbound import OutboundMessage
+from bridge.core.answer.outbound_message import OutboundMessage
 from tests.edges.conftest import Build
 from tests.edges.proxy import Proxy
 from tests.edges.rig import PUBLISHERS, Receipts, outgoing

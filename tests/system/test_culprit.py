@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bridge.core.caution import CULPRIT
+from bridge.core.delivery.poison import CULPRIT
 
 from .events import body_of, event, text_of
 from .oracle import story

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bridge.core.signature_schemes import SCHEMES
+from bridge.core.webhook.schemes import SCHEMES
 
 from .curl import answers, shell
 from .process import ROOT

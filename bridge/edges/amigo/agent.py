@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
-from bridge.core.event import Kind
-from bridge.core.failure import Refused, Unreadable
-from bridge.core.history import ConversationRow, Message
-from bridge.core.reconcile import Finish
-from bridge.core.route import RoutedEvent
+from bridge.core.answer.history import ConversationRow, Message
+from bridge.core.delivery.reconcile import Finish
+from bridge.core.errors import Refused, Unreadable
+from bridge.core.event.event import Kind
+from bridge.core.event.route import RoutedEvent
 from bridge.edges.amigo import results
 from bridge.edges.amigo.client import Call, Chunks
 from bridge.edges.amigo.conversations import ConversationsApi

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 import orjson
 
-from bridge.core.span import span_s
+from bridge.core.delivery.token_lifetime import span_s
 
 LONGEST_TEXT = 500
 LONGEST_WAIT_S = 600.0

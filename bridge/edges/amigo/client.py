@@ -17,8 +17,8 @@ import orjson
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from bridge.core.failure import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
-from bridge.core.pace import WINDOW_S, Pace
+from bridge.core.delivery.rate_limits import WINDOW_S, Pace
+from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.edges.amigo import answer
 from bridge.edges.amigo.connection import Connector, Handler
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part

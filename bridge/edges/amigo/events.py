@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 from pydantic import AliasChoices, Field
 
-from bridge.core.failure import LineTooLong, Unreadable
-from bridge.core.ndjson import LineSplitter
+from bridge.core.answer.ndjson import LineSplitter
+from bridge.core.errors import LineTooLong, Unreadable
 from bridge.edges.amigo.results import Result
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from yarl import URL
 
-from bridge.core.failure import Unsendable
+from bridge.core.errors import Unsendable
 
 Params = Mapping[str, str | Sequence[str]]
 """Query parameters; a list is sent as the same key several times (contract, section 1)."""

@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from bridge.core.failure import Unreadable
+from bridge.core.errors import Unreadable
 
 VersionInfo = tuple[str, int]
 """An id and a version number."""

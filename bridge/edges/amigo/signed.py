@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from bridge.core.backoff import RetryPolicy
-from bridge.core.failure import ApiError, Lost, Refused, SignInRefused
-from bridge.core.resend import resend_wait_s
+from bridge.core.delivery.resend import resend_wait_s
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import ApiError, Lost, Refused, SignInRefused
 from bridge.edges.amigo.client import Call, Chunks, Credentials, HttpClient
 from bridge.edges.amigo.tokens import Tokens
 from bridge.flow.ports import Clock, Dice, Log

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from bridge.core.failure import ApiError, Lost, NotSent, Refused, SignInRefused, Unavailable, UnknownUser
+from bridge.core.delivery.token_lifetime import ClockFault, clock_fault, span_s, use_for_s
+from bridge.core.errors import ApiError, Lost, NotSent, Refused, SignInRefused, Unavailable, UnknownUser
 from bridge.core.secret import bearer_token
-from bridge.core.span import ClockFault, clock_fault, span_s, use_for_s
 from bridge.edges.amigo import answer
 from bridge.edges.amigo.client import Call, Credentials, HttpClient
 from bridge.flow.ports import Clock, Log

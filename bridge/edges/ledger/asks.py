@@ -10,8 +10,8 @@ from enum import Enum, auto
 from math import inf
 from typing import Any, Self
 
-from bridge.core.ledger import Entry
-from bridge.core.record import Record
+from bridge.core.delivery.ledger_entry import Entry
+from bridge.core.delivery.progress import Record
 from bridge.edges.ledger.rows import claimed_row, entry_of, key_of, row_of
 from bridge.flow.ports import LedgerUnavailable, Log
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from bridge.core.ledger import Entry
+from bridge.core.delivery.ledger_entry import Entry
 from bridge.edges.ledger.opening import SQLITE
 from bridge.edges.ledger.rows import COLUMNS, Row, entry_of, key_of
 from bridge.flow.ports import LedgerUnavailable

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from bridge.core.ledger import Claim
-from bridge.core.record import Record
+from bridge.core.delivery.ledger_entry import Claim
+from bridge.core.delivery.progress import Record
 from bridge.edges.ledger import postgresql_statements as statements
 from bridge.edges.ledger.asks import Ask, AskedLedger, Kind
 from bridge.edges.ledger.rows import entry_of

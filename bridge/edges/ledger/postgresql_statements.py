@@ -13,7 +13,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.core.ledger import Entry, Holder, State
+from bridge.core.delivery.ledger_entry import Entry, Holder, State
 from bridge.edges.ledger.asks import Ask
 from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS, complete_row
 from bridge.flow.ports import LeaseLost, LedgerUnavailable

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from bridge.core.ending import DeadLetter
-from bridge.core.ledger import Entry, State
-from bridge.core.record import Record, load
+from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.progress import Record, load
 from bridge.flow.ports import EntryUnreadable
 
 COLUMNS = ("state", "digest", "attempt", "replay", "deaths", "record", "letter", "ending")

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bridge.core.ledger import Claim, Holder
-from bridge.core.record import Record
+from bridge.core.delivery.ledger_entry import Claim, Holder
+from bridge.core.delivery.progress import Record
 from bridge.edges.ledger.asks import AskedLedger
 from bridge.edges.ledger.rows import entry_of
 from bridge.edges.ledger.sqlite_file import LedgerFile

@@ -28,7 +28,7 @@ from typing import Any
 
 import orjson
 
-from bridge.core.ledger import Entry
+from bridge.core.delivery.ledger_entry import Entry
 from bridge.edges.ledger.asks import Ask, Kind
 from bridge.edges.ledger.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, complete_row, died_with

@@ -3,7 +3,7 @@
 import sqlite3
 from functools import cache
 
-from bridge.core.ledger import State
+from bridge.core.delivery.ledger_entry import State
 from bridge.edges.ledger.rows import COLUMNS
 
 # user_version is how many of these a file has been through.

@@ -26,8 +26,8 @@ from typing import ClassVar
 
 import aio_pika
 
-from bridge.core.outbound import Outbound, OutboundMessage
-from bridge.core.refusal import UNROUTED, PublishRefusal
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage
+from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
 from bridge.edges.rabbitmq.confirms import open_publish_channel
 from bridge.edges.rabbitmq.frames import FrameEncoder
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation

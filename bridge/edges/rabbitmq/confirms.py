@@ -14,7 +14,7 @@ from aiormq import exceptions, spec
 from aiormq.abc import ChannelFrame
 from pamqp.header import ContentHeader
 
-from bridge.core.refusal import PublishRefusal, of_reply_code
+from bridge.core.broker.publish_refusal import PublishRefusal, of_reply_code
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, describe, limited, write
 
 FIRST_NUMBER = 1000

@@ -10,9 +10,9 @@ import aio_pika
 from aiormq import Channel as Underlay
 from aiormq.abc import DeliveredMessage
 
-from bridge.core.caution import SETTLED
-from bridge.core.incoming import Incoming
-from bridge.core.topology import Inbound
+from bridge.core.broker.topology import Inbound
+from bridge.core.delivery.poison import SETTLED
+from bridge.core.event.inbound_message import Incoming
 from bridge.edges.rabbitmq.acks import Acks
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
 from bridge.edges.rabbitmq.properties import incoming

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bridge.core.dead_letter import Copy
-from bridge.core.outbound import Address, Letterhead, OutboundMessage
-from bridge.core.refusal import PublishRefusal
+from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
+from bridge.core.broker.publish_refusal import PublishRefusal
+from bridge.core.broker.republished_copy import Copy
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.frames import FrameEncoder, FrameTooLarge, Piece
 from bridge.edges.rabbitmq.pipe import Pipe

@@ -11,8 +11,8 @@ import aio_pika
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import DeliveryError, PublishError
 
-from bridge.core.incoming import Incoming
-from bridge.core.outbound import OutboundMessage
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.event.inbound_message import Incoming
 from bridge.edges.rabbitmq import tolerance
 from bridge.edges.rabbitmq.connection import connection_to
 from bridge.edges.rabbitmq.generation import BrokerTrouble, limited

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import aio_pika
 
-from bridge.core.outbound import OutboundMessage
-from bridge.core.refusal import LOST, PublishRefusal, RefusalKind
-from bridge.core.webhook import may_be_left_out
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import LOST, PublishRefusal, RefusalKind
+from bridge.core.webhook.webhook import may_be_left_out
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.frames import FrameEncoder, FrameTooLarge, Piece
 from bridge.edges.rabbitmq.generation import Generation

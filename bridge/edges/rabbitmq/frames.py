@@ -19,7 +19,7 @@ from pamqp import encode
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from bridge.core.outbound import Address, Letterhead, OutboundMessage
+from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
 
 END = b"\xce"
 PERSISTENT = b"\x02"

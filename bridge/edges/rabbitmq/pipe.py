@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bridge.core.outbound import OutboundMessage
-from bridge.core.refusal import NACKED, PublishRefusal, RefusalKind
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import NACKED, PublishRefusal, RefusalKind
 from bridge.edges.rabbitmq.confirms import PublishChannel
 from bridge.edges.rabbitmq.frames import UNWRITABLE, FrameEncoder, Piece
 from bridge.flow.ports import Receipt

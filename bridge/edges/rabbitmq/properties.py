@@ -16,9 +16,9 @@ from aiormq.abc import DeliveredMessage
 from pamqp import encode
 from pamqp.commands import Basic
 
-from bridge.core.dead_letter import TRUNCATED, Copy
-from bridge.core.incoming import Incoming
-from bridge.core.outbound import APP_ID, JSON, OutboundMessage
+from bridge.core.answer.outbound_message import APP_ID, JSON, OutboundMessage
+from bridge.core.broker.republished_copy import TRUNCATED, Copy
+from bridge.core.event.inbound_message import Incoming
 from bridge.edges.rabbitmq.tolerance import Unreadable
 
 PERSISTENT = 2

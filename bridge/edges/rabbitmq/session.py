@@ -11,8 +11,8 @@ from itertools import count
 import aio_pika
 from yarl import URL
 
-from bridge.core.caution import QUICK_S, cautious_after
-from bridge.core.topology import Topology
+from bridge.core.broker.topology import Topology
+from bridge.core.delivery.poison import QUICK_S, cautious_after
 from bridge.edges.rabbitmq import tolerance
 from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to

@@ -6,7 +6,7 @@ from typing import Any
 import aio_pika
 from aiormq.abc import AbstractChannel
 
-from bridge.core.topology import Exchange, Queue, Topology
+from bridge.core.broker.topology import Exchange, Queue, Topology
 from bridge.edges.rabbitmq.generation import BrokerTrouble, TroubleKind, limited
 
 

@@ -8,8 +8,8 @@ import asyncio
 import aio_pika
 import aiormq
 
-from bridge.core.idleness import Verdict, verdict
-from bridge.core.refusal import RefusalKind
+from bridge.core.broker.idleness import Verdict, verdict
+from bridge.core.broker.publish_refusal import RefusalKind
 from bridge.edges.rabbitmq.consumer import Consumer, Feed
 from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.generation import (

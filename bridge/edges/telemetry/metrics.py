@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bridge.core.tally import Tally
+from bridge.core.counters import Tally
 
 COUNTERS: Mapping[str, tuple[str, str]] = {
     "received": ("bridge_deliveries", "Deliveries taken from the inbound queues."),

@@ -15,9 +15,9 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import Namespace
 
-from bridge.core.arithmetic import calculated, negated
-from bridge.core.budget import Budget, TooMuch
-from bridge.core.formatting import formatted, measure, plain
+from bridge.core.template.arithmetic import calculated, negated
+from bridge.core.template.budget import Budget, TooMuch
+from bridge.core.template.formatting import formatted, measure, plain
 from bridge.edges.templates import tree
 from bridge.edges.templates.filters import PATHS, TEXTS, WEIGHTS, Filters, ensure_chars, ensure_paths
 

@@ -10,9 +10,10 @@ from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
-from bridge.core import arithmetic, numbers
-from bridge.core.budget import Budget, TooMuch
-from bridge.core.formatting import MOST_WIDTH, measure, percent, plain
+from bridge.core import numbers
+from bridge.core.template import arithmetic
+from bridge.core.template.budget import Budget, TooMuch
+from bridge.core.template.formatting import MOST_WIDTH, measure, percent, plain
 
 Counted = Callable[[Iterable[Any]], Iterable[Any]]
 

@@ -11,11 +11,11 @@ from typing import Any
 from jinja2 import TemplateError
 from jinja2.environment import Template, TemplateExpression
 
-from bridge.core.budget import MIB
-from bridge.core.event import Event
-from bridge.core.failure import InvalidEvent, NoRoute
-from bridge.core.incoming import NO_HEADERS, Incoming
-from bridge.core.route import Rendered, Route
+from bridge.core.errors import InvalidEvent, NoRoute
+from bridge.core.event.event import Event
+from bridge.core.event.inbound_message import NO_HEADERS, Incoming
+from bridge.core.event.route import Rendered, Route
+from bridge.core.template.budget import MIB
 from bridge.edges.templates.environment import Environment
 
 LONGEST_ERROR = 300

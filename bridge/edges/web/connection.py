@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 
-from bridge.core import problem
-from bridge.core.incoming import NO_HEADERS
-from bridge.core.problem import Refusal
+from bridge.core.event.inbound_message import NO_HEADERS
+from bridge.core.webhook import problem
+from bridge.core.webhook.problem import Refusal
 
 KEEPALIVE_S = 75.0
 LINGER_S = 1.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
-from bridge.core import problem
-from bridge.core.outbound import JSON
+from bridge.core.answer.outbound_message import JSON
+from bridge.core.webhook import problem
 from bridge.edges.web.connection import Malformed, document, response
 from bridge.edges.web.doorkeeper import Doorkeeper
 

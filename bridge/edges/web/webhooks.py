@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from bridge.core import problem
-from bridge.core.client_address import Network, client_address
-from bridge.core.problem import Answer, Refusal
-from bridge.core.signature import Request
+from bridge.core.webhook import problem
+from bridge.core.webhook.client_address import Network, client_address
+from bridge.core.webhook.problem import Answer, Refusal
+from bridge.core.webhook.signature import Request
 from bridge.edges.web.connection import document, response
 from bridge.flow.ports import Reception
 

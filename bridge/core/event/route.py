@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from bridge.core import tags
-from bridge.core.channel import DEFAULT_CHANNEL, channel_type
-from bridge.core.event import USER_ID, Event, Kind
-from bridge.core.failure import InvalidEvent, NoRoute
+from bridge.core.errors import InvalidEvent, NoRoute
+from bridge.core.event import tags
+from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
+from bridge.core.event.event import USER_ID, Event, Kind
 
 DEFAULT_VERSION_SET = "release"
 NO_TAGS: Mapping[str, str] = MappingProxyType({})

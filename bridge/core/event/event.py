@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from bridge.core import cloudevents, numbers, tags
-from bridge.core.channel import CHANNELS
-from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import PLAIN_ENCODINGS, SOURCE, Incoming
+from bridge.core import numbers
+from bridge.core.errors import InvalidEvent
+from bridge.core.event import cloudevents, tags
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, Incoming
 
 HEX24 = re.compile(r"[a-f0-9]{24}")
 VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")

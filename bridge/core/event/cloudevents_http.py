@@ -13,12 +13,14 @@ from typing import Any
 
 import orjson
 
-from bridge.core import cloudevents, form, numbers
-from bridge.core.cloudevents import STRUCTURED
-from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import Incoming
-from bridge.core.outbound import JSON
-from bridge.core.signature import Request
+from bridge.core import numbers
+from bridge.core.answer.outbound_message import JSON
+from bridge.core.errors import InvalidEvent
+from bridge.core.event import cloudevents
+from bridge.core.event.cloudevents import STRUCTURED
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.webhook import urlencoded
+from bridge.core.webhook.signature import Request
 
 PREFIX = "ce-"
 FAMILY = "application/cloudevents"
@@ -140,8 +142,8 @@ def _binary(request: Request) -> HttpCloudEvent:
     found = cloudevents.unwrap(Incoming(b"", headers=headers))
     if found is None:
         raise InvalidEvent("no CloudEvent")
-    if request.content_type == form.CONTENT_TYPE:
-        body, data = form.as_json(request.body)
+    if request.content_type == urlencoded.CONTENT_TYPE:
+        body, data = urlencoded.as_json(request.body)
     else:
         body = request.body or NULL
         data = numbers.loads(body)

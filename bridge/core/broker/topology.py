@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bridge.core.backoff import DELAY_LEVELS_S
-from bridge.core.dead_letter import delay_queue
+from bridge.core.broker.republished_copy import delay_queue
+from bridge.core.delivery.retry import DELAY_LEVELS_S
 
 DELIVERY_LIMIT = 100
 DEAD_DELIVERY_LIMIT = 1_000_000

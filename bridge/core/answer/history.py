@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from bridge.core.conversation import COMPLETE
+from bridge.core.answer.answer_stream import COMPLETE
 
 AGENT_MESSAGE = "agent-message"
 

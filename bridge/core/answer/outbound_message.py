@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from bridge.core.channel import DEFAULT_CHANNEL, channel_type
-from bridge.core.incoming import NO_HEADERS
-from bridge.core.route import RoutedEvent
-from bridge.core.tags import fence
+from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
+from bridge.core.event.inbound_message import NO_HEADERS
+from bridge.core.event.route import RoutedEvent
+from bridge.core.event.tags import fence
 
 APP_ID = "amigo-bridge"
 JSON = "application/json"

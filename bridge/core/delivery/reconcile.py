@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from bridge.core.history import ConversationRow, Message, after, answer, first_interaction
-from bridge.core.record import Record
+from bridge.core.answer.history import ConversationRow, Message, after, answer, first_interaction
+from bridge.core.delivery.progress import Record
 
 LOOKS = 2
 MOST_WAITS = 20

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from bridge.core import numbers
-from bridge.core.budget import Budget, TooMuch
+from bridge.core.template.budget import Budget, TooMuch
 
 CONVERSION = 500
 """Units for one value in a format."""

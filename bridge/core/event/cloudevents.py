@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.core import numbers
-from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import Headers, Incoming
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.inbound_message import Headers, Incoming
 
 STRUCTURED = "application/cloudevents+json"
 PREFIXES = ("cloudEvents:", "cloudEvents_")

@@ -22,9 +22,9 @@ from decimal import (
 )
 from typing import Any
 
-from bridge.core.budget import Budget, TooMuch
-from bridge.core.formatting import percent
 from bridge.core.numbers import LONGEST_INT, Number
+from bridge.core.template.budget import Budget, TooMuch
+from bridge.core.template.formatting import percent
 
 OPERATION = 300
 """Units for one operator."""

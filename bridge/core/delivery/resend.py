@@ -6,8 +6,8 @@ must happen once; so do two of the webhook operations. Every other request does 
 
 from enum import StrEnum
 
-from bridge.core.backoff import RetryPolicy, backoff
-from bridge.core.failure import Actor, ApiError, Lost, NotSent, Refused, TooEarly, Unavailable
+from bridge.core.delivery.retry import RetryPolicy, backoff
+from bridge.core.errors import Actor, ApiError, Lost, NotSent, Refused, TooEarly, Unavailable
 
 ONCE = frozenset({"create-conversation", "interact", "create-webhook-destination", "rotate-webhook-secret"})
 """Operations whose request must not be carried out twice."""

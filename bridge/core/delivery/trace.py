@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from bridge.core.history import ConversationRow
-from bridge.core.ledger import Entry, State
-from bridge.core.record import Request
+from bridge.core.answer.history import ConversationRow
+from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.delivery.progress import Request
 
 SAYS = {
     State.CLAIMED: "it is in hand, and nothing has been asked of the API for it",

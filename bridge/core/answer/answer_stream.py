@@ -10,8 +10,7 @@ from typing import Any
 
 import orjson
 
-from bridge.core.incoming import NO_HEADERS
-from bridge.core.outbound import (
+from bridge.core.answer.outbound_message import (
     Address,
     Letterhead,
     OutboundMessage,
@@ -21,6 +20,7 @@ from bridge.core.outbound import (
     line_ids,
     with_cloudevents,
 )
+from bridge.core.event.inbound_message import NO_HEADERS
 
 COMPLETE = "interaction-complete"
 LONGEST_TYPE_BYTES = 200

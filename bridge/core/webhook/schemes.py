@@ -27,9 +27,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from bridge.core import form
 from bridge.core.secret import compact, trimmed
-from bridge.core.signature import (
+from bridge.core.webhook import urlencoded
+from bridge.core.webhook.signature import (
     HmacForm,
     Keys,
     Reason,
@@ -236,7 +236,7 @@ def _twilio(source: Source, keys: Keys, request: Request, _: float) -> None:
         if not hmac.compare_digest(raw(digest).lower(), expected):
             raise Unverified(Reason.MISMATCH)
     after = raw(f"?{request.query}" if request.query else "")
-    if request.content_type == form.CONTENT_TYPE:
+    if request.content_type == urlencoded.CONTENT_TYPE:
         after += _twilio_fields(request.body)
     elif digest is None:
         raise Unverified(Reason.MISSING)
@@ -256,7 +256,7 @@ def _twilio_addresses(url: str) -> tuple[str, str]:
 
 def _twilio_fields(body: bytes) -> bytes:
     try:
-        found = form.fields(body)
+        found = urlencoded.fields(body)
     except ValueError:
         raise Unverified(Reason.MALFORMED) from None
     if not found:

@@ -7,9 +7,9 @@ claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a del
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from bridge.core.caution import CULPRIT, POISON
-from bridge.core.ending import ROWS, DeadLetter, Outcome
-from bridge.core.record import Record, Request
+from bridge.core.delivery.outcome import ROWS, DeadLetter, Outcome
+from bridge.core.delivery.poison import CULPRIT, POISON
+from bridge.core.delivery.progress import Record, Request
 
 
 class State(StrEnum):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bridge.core.backoff import RetryPolicy, backoff, pause
-from bridge.core.conversation import Conversation, Stage
-from bridge.core.failure import (
+from bridge.core.answer.answer_stream import Conversation, Stage
+from bridge.core.delivery.retry import RetryPolicy, backoff, pause
+from bridge.core.errors import (
     ApiError,
     InvalidEvent,
     Lost,

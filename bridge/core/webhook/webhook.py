@@ -13,17 +13,19 @@ from typing import Any
 
 import orjson
 
-from bridge.core import cloudevents_http, form, numbers, problem
-from bridge.core.cloudevents import STRUCTURED
-from bridge.core.cloudevents_http import HttpCloudEvent
-from bridge.core.event import LONGEST_ID, check_hooked
-from bridge.core.failure import InvalidEvent
-from bridge.core.incoming import PLAIN_ENCODINGS, SOURCE
-from bridge.core.outbound import JSON, Address, Letterhead, OutboundMessage, RoutingKey, Stamp, Subject
-from bridge.core.problem import Answer
-from bridge.core.signature import Request, Source
-from bridge.core.signature_schemes import SCHEMES
-from bridge.core.topology import Inbound
+from bridge.core import numbers
+from bridge.core.answer.outbound_message import JSON, Address, Letterhead, OutboundMessage, RoutingKey, Stamp, Subject
+from bridge.core.broker.topology import Inbound
+from bridge.core.errors import InvalidEvent
+from bridge.core.event import cloudevents_http
+from bridge.core.event.cloudevents import STRUCTURED
+from bridge.core.event.cloudevents_http import HttpCloudEvent
+from bridge.core.event.event import LONGEST_ID, check_hooked
+from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE
+from bridge.core.webhook import problem, urlencoded
+from bridge.core.webhook.problem import Answer
+from bridge.core.webhook.schemes import SCHEMES
+from bridge.core.webhook.signature import Request, Source
 
 PLATFORM_TYPE = re.compile(r"[\x21-\x7e]{1,100}")
 PLATFORM_KEY = RoutingKey("platform.{type}")
@@ -69,11 +71,11 @@ def check_type(source: Source, request: Request) -> None:
     kind = request.content_type
     if kind.startswith(cloudevents_http.FAMILY) and not cloudevents_http.is_structured(request):
         raise problem.not_understood(f"Send each CloudEvent by itself, as {STRUCTURED} or {JSON}.")
-    if kind == JSON or kind.endswith("+json") or (forms and kind == form.CONTENT_TYPE):
+    if kind == JSON or kind.endswith("+json") or (forms and kind == urlencoded.CONTENT_TYPE):
         return
     if not kind and cloudevents_http.is_binary(request):
         return  # a CloudEvent need not have data
-    raise problem.not_understood(f"Send {JSON}{f' or {form.CONTENT_TYPE}' if forms else ''}.")
+    raise problem.not_understood(f"Send {JSON}{f' or {urlencoded.CONTENT_TYPE}' if forms else ''}.")
 
 
 def read(source: Source, request: Request, stamp: str | None) -> Webhook:
@@ -161,8 +163,8 @@ def _address(exchange: str, routing_key: str) -> Address:
 def _json(request: Request) -> tuple[bytes, Any]:
     """The body as JSON, in bytes and as a value."""
     try:
-        if request.content_type == form.CONTENT_TYPE:
-            return form.as_json(request.body)
+        if request.content_type == urlencoded.CONTENT_TYPE:
+            return urlencoded.as_json(request.body)
         return request.body, numbers.loads(request.body)
     except (ValueError, RecursionError) as error:  # orjson's errors are ValueErrors, and so are those of UTF-8
         raise problem.not_json(str(error)) from None

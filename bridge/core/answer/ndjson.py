@@ -4,7 +4,7 @@ Only the byte 0x0A ends a line: U+2028 and U+0085 are legal inside the agent's w
 a carriage return before the newline is kept with the line's own bytes only where it is not alone.
 """
 
-from bridge.core.failure import LineTooLong
+from bridge.core.errors import LineTooLong
 
 _NEWLINE = b"\n"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from bridge.core.channel import channel_type
+from bridge.core.event.channel import channel_type
 
 MOST_TAGS = 20
 RESERVED = frozenset({"channel", "channel_type", "bridge_event"})

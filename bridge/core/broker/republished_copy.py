@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.core.incoming import (
+from bridge.core.event.inbound_message import (
     ATTEMPT,
     COPIES,
     ORIGIN_EXCHANGE,

@@ -1,0 +1,1 @@
+"""RabbitMQ as values: the topology, copies that are published again, and refusals."""

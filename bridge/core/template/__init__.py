@@ -1,0 +1,1 @@
+"""Bounds of templates: what arithmetic, formatting and size may cost."""
