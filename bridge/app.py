@@ -38,19 +38,19 @@ from bridge.edges.telemetry.metrics import Gauges, Metrics
 from bridge.edges.templates import JinjaRoutes
 from bridge.edges.web.health import Component, HealthServer
 from bridge.edges.web.webhooks import WebhookDoor
-from bridge.flow import steps
-from bridge.flow.absence import BrokerAbsence
-from bridge.flow.book import Book
+from bridge.flow import failpoints
+from bridge.flow.api_breaker import Gate
+from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.dispatcher import Dispatcher
-from bridge.flow.gate import Gate
-from bridge.flow.intake import Intake
 from bridge.flow.interaction import Interaction
+from bridge.flow.ledger_journal import Book
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports import Ledger, Log
-from bridge.flow.reconciliation import Reconciliation
-from bridge.flow.settling import Settling
-from bridge.flow.streaming import Limits, Streaming
+from bridge.flow.reconciler import Reconciliation
+from bridge.flow.relay import Limits, Streaming
+from bridge.flow.settler import Settling
+from bridge.flow.webhook_ingest import Intake
 from bridge.settings import AmqpSettings, Settings
 
 CONFIRMS_S = 5.0
@@ -201,7 +201,7 @@ async def serve(settings: Settings, log: Log) -> int:
     """Run the service until it is told to stop. Returns the exit status."""
     stop = _stop_signals()
     if CRASH_AT in os.environ:
-        steps.listener = crash.at(os.environ[CRASH_AT])
+        failpoints.listener = crash.at(os.environ[CRASH_AT])
     credentials = credentials_of(settings)
     async with AsyncExitStack() as stack:
         client = HttpClient(credentials, settings.amigo.idle)

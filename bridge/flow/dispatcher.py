@@ -28,15 +28,15 @@ from bridge.core.delivery.retry import RetryPolicy, pause
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event, usable_id
 from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve
-from bridge.flow import steps
-from bridge.flow.book import Book
-from bridge.flow.gate import Gate
+from bridge.flow import failpoints
+from bridge.flow.api_breaker import Gate
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
+from bridge.flow.ledger_journal import Book
 from bridge.flow.outbox import Outbox
+from bridge.flow.poison_guard import Suspects
 from bridge.flow.ports import Delivery, Dice, LeaseLost, LedgerUnavailable, Log, Routes
-from bridge.flow.settling import Settling
-from bridge.flow.suspects import Suspects
+from bridge.flow.settler import Settling
 from bridge.flow.work import Work
 
 ELSEWHERE_S = 5.0
@@ -188,7 +188,7 @@ class Dispatcher:
         if claim.entry is not None and plan_ is not Plan.DELAY:
             self._known(work, claim.entry, plan_)
         if plan_ is not Plan.CONDEMN:
-            steps.reached("claimed", work.event.id)
+            failpoints.reached("claimed", work.event.id)
         return plan_
 
     def _known(self, work: Work, entry: Entry, plan_: Plan) -> None:

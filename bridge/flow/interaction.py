@@ -18,13 +18,13 @@ from bridge.core.delivery.reconcile import MOST_WAITS, Finding, Finish, Means
 from bridge.core.errors import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser, Unsendable
 from bridge.core.event import tags
 from bridge.core.event.route import OnBusy
-from bridge.flow import steps
-from bridge.flow.book import NotRecorded
+from bridge.flow import failpoints
+from bridge.flow.ledger_journal import NotRecorded
 from bridge.flow.open_conversations import Open, OpenConversations
 from bridge.flow.outbox import Undeliverable
 from bridge.flow.ports import Agent, LeaseLost, Log, Stream
-from bridge.flow.reconciliation import Reconciliation
-from bridge.flow.streaming import Streaming
+from bridge.flow.reconciler import Reconciliation
+from bridge.flow.relay import Streaming
 from bridge.flow.work import Work
 
 MOST_TURNS = 3
@@ -72,7 +72,7 @@ class Interaction:
             await work.outbox.all_confirmed()
         except Undeliverable as error:
             return Ended(Outcome.UNDELIVERABLE, str(error))
-        steps.reached("confirmed", work.event.id)
+        failpoints.reached("confirmed", work.event.id)
         return ended
 
     async def _made(self, work: Work) -> Ended:

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
 from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Settlement
 from bridge.core.delivery.retry import delay_level
-from bridge.flow.book import Book
-from bridge.flow.gate import Gate
-from bridge.flow.order import LATE_S, Key, Order
+from bridge.flow.api_breaker import Gate
+from bridge.flow.lane_order import LATE_S, Key, Order
+from bridge.flow.ledger_journal import Book
 from bridge.flow.ports import Log
-from bridge.flow.settling import Settling
+from bridge.flow.settler import Settling
 from bridge.flow.work import Work
 
 IN_MEMORY_S = 1.0

@@ -7,7 +7,7 @@ away for `patience`    ──┘
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bridge.flow.book import Book
+from bridge.flow.ledger_journal import Book
 from bridge.flow.ports import Inbox, Ledger, Log
 
 REASON = "ledger"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bridge.flow.steps import LABELS
+from bridge.flow.failpoints import LABELS
 from tests.chaos import clock, kills, ledgers, troubles
 from tests.chaos.field import Batch
 from tests.chaos.setup import Setup

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bridge.flow.steps import LABELS
+from bridge.flow.failpoints import LABELS
 from tests.chaos import kills, ledgers, troubles
 from tests.chaos.field import Batch, Field
 from tests.chaos.program import leading_to

@@ -10,7 +10,7 @@ import pytest
 from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.errors import LineTooLong, Lost
 from bridge.edges.amigo.connection import Handler
-from bridge.flow.reading import Reading
+from bridge.flow.read_ahead import Reading
 from tests.system.waiting import slowness, stays, until
 
 from .amigo import CONVERSATION, IDLE_S, agent_at, read, routed

@@ -13,7 +13,7 @@ import pytest
 from bridge.core.webhook.signature import Source
 from bridge.edges.web import doorkeeper as doorkeeper_module
 from bridge.edges.web import webhooks as module
-from bridge.flow import intake as intake_module
+from bridge.flow import webhook_ingest as intake_module
 from bridge.flow.ports import NotTaken
 from tests.system.waiting import until
 

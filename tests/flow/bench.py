@@ -14,16 +14,16 @@ from bridge.core.counters import Tally
 from bridge.core.delivery.retry import RetryPolicy, republish
 from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import Defaults
-from bridge.flow.absence import BrokerAbsence
-from bridge.flow.book import Book
+from bridge.flow.api_breaker import Gate
+from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.dispatcher import Dispatcher
-from bridge.flow.gate import Gate
 from bridge.flow.interaction import Interaction
+from bridge.flow.ledger_journal import Book
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
-from bridge.flow.reconciliation import Reconciliation
-from bridge.flow.settling import Settling
-from bridge.flow.streaming import Limits, Streaming
+from bridge.flow.reconciler import Reconciliation
+from bridge.flow.relay import Limits, Streaming
+from bridge.flow.settler import Settling
 from tests.fakes import (
     DELAY,
     FakeAgent,

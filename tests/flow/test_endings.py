@@ -8,7 +8,7 @@ from bridge.core.broker.publish_refusal import NACKED, UNROUTED
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import InvalidEvent, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser
 from bridge.core.event.route import Route
-from bridge.flow.streaming import Limits
+from bridge.flow.relay import Limits
 from tests.fakes import Fate, Play, answered, complete, error, opening, refused, said
 
 from .bench import Bench

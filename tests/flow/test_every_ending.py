@@ -11,7 +11,7 @@ import pytest
 from bridge.core.broker.publish_refusal import UNROUTED
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost
-from bridge.flow.streaming import Limits
+from bridge.flow.relay import Limits
 from tests.fakes import Fate, Play, Step, complete, error, opening, said
 
 from .bench import ENDINGS, Bench

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.flow import steps
+from bridge.flow import failpoints
 from tests.fakes import FakeLedger, Fate, Play, answered, complete, error, opening, said
 
 from .bench import SERVICE, USER, Bench
@@ -18,7 +18,7 @@ WHOLE = Play((opening, said("Hel"), said("lo"), complete()), Fate.SAVED)
 @pytest.fixture(autouse=True)
 def nobody_listens() -> Iterator[None]:
     yield
-    steps.listener = None
+    failpoints.listener = None
 
 
 def taken_at(bench: Bench, label: str, entry: Entry | None = None) -> None:
@@ -26,10 +26,10 @@ def taken_at(bench: Bench, label: str, entry: Entry | None = None) -> None:
 
     def reached(step: str, event_id: str) -> None:
         if step == label:
-            steps.listener = None
+            failpoints.listener = None
             bench.ledger.held_elsewhere(event_id, entry)
 
-    steps.listener = reached
+    failpoints.listener = reached
 
 
 async def finished_elsewhere(bench: Bench, state: State) -> None:

@@ -9,12 +9,12 @@ from bridge.core.broker.publish_refusal import UNROUTED
 from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import TooEarly
-from bridge.flow import steps
+from bridge.flow import failpoints
 from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 
 from .bench import ENDINGS, SERVICE, USER, Bench
 
-LIFE = tuple(label for label in steps.LABELS if label not in ("parking", "parked"))
+LIFE = tuple(label for label in failpoints.LABELS if label not in ("parking", "parked"))
 DEATHS = ("dead-lettering", "dead-lettered", "failure-said")
 ON_THE_WAY = tuple(label for label in LIFE if label not in DEATHS)
 
@@ -26,7 +26,7 @@ class Died(BaseException):
 @pytest.fixture(autouse=True)
 def immortal() -> Iterator[None]:
     yield
-    steps.listener = None
+    failpoints.listener = None
 
 
 class Death:
@@ -35,7 +35,7 @@ class Death:
     def __init__(self, label: str, times: int = 1) -> None:
         self.happened = False
         self._label, self._left = label, times
-        steps.listener = self
+        failpoints.listener = self
 
     def __call__(self, label: str, event_id: str) -> None:
         if label == self._label and not self.happened:
@@ -317,7 +317,7 @@ async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away
     """What the ledger was not told of must be asked about, not concluded from its silence."""
     async with Bench(when_lost="ask") as bench:
         death = Death(label)
-        die = steps.listener
+        die = failpoints.listener
 
         def reached(step: str, event_id: str) -> None:
             if step == away_from:
@@ -325,11 +325,11 @@ async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away
             assert die is not None
             die(step, event_id)
 
-        steps.listener = reached
+        failpoints.listener = reached
         bench.deliver()
         await bench.until(lambda: death.happened, "it dies")
         bench.ledger.mend()
-        steps.listener = None
+        failpoints.listener = None
         await bench.restart()
         await bench.quiet()
         assert bench.agent.heard("Tell e1") == 1

@@ -9,7 +9,7 @@ from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.progress import Record, Request
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost
-from bridge.flow import steps
+from bridge.flow import failpoints
 from bridge.flow.ports import EntryUnreadable
 from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 
@@ -22,7 +22,7 @@ AWAY = "the disk is full"
 @pytest.fixture(autouse=True)
 def nobody_listens() -> Iterator[None]:
     yield
-    steps.listener = None
+    failpoints.listener = None
 
 
 def goes_away_at(bench: Bench, label: str) -> None:
@@ -30,10 +30,10 @@ def goes_away_at(bench: Bench, label: str) -> None:
 
     def reached(step: str, event_id: str) -> None:
         if step == label:
-            steps.listener = None
+            failpoints.listener = None
             bench.ledger.break_down(AWAY)
 
-    steps.listener = reached
+    failpoints.listener = reached
 
 
 def watch_requests(bench: Bench) -> list[bool]:
@@ -178,7 +178,7 @@ async def test_nor_does_a_death_meanwhile_or_afterwards(away_from, label):
     async with Bench() as bench:
         recorded = watch_requests(bench)
         death = Death(label)
-        die = steps.listener
+        die = failpoints.listener
 
         def reached(step: str, event_id: str) -> None:
             if step == away_from:
@@ -186,14 +186,14 @@ async def test_nor_does_a_death_meanwhile_or_afterwards(away_from, label):
             assert die is not None
             die(step, event_id)
 
-        steps.listener = reached
+        failpoints.listener = reached
         bench.deliver()
         await bench.until(lambda: bench.ledger.trouble, "the ledger goes away")
         await bench.wait(100)
         bench.ledger.mend()
-        steps.listener = die
+        failpoints.listener = die
         await bench.until(lambda: death.happened or not bench.dispatcher.in_hand, "it dies, if it comes to that step")
-        steps.listener = None
+        failpoints.listener = None
         await bench.restart()
         await bench.quiet()
         assert all(recorded)

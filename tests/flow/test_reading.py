@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bridge.core.errors import Lost
-from bridge.flow.reading import AHEAD_BYTES, Reading
+from bridge.flow.read_ahead import AHEAD_BYTES, Reading
 from tests.fakes.clock import stillness
 from tests.fakes.stream import FakeStream
 

@@ -11,7 +11,7 @@ from bridge.core.delivery.poison import CULPRIT, TOGETHER
 from bridge.core.delivery.progress import Record, Request
 from bridge.core.errors import TooEarly
 from bridge.core.event.tags import fence
-from bridge.flow import steps
+from bridge.flow import failpoints
 from tests.fakes import FakeLedger, Play, answered, complete, error, opening
 
 from .bench import SERVICE, USER, Bench
@@ -29,7 +29,7 @@ ASKED = Record(Request.UNKNOWN)
 @pytest.fixture(autouse=True)
 def immortal() -> Iterator[None]:
     yield
-    steps.listener = None
+    failpoints.listener = None
 
 
 class Culprit:
@@ -39,7 +39,7 @@ class Culprit:
         self.beside: list[int] = []
         self.dead = False
         self._bench, self._event_id, self._label = bench, event_id, label
-        steps.listener = self
+        failpoints.listener = self
 
     def __call__(self, label: str, event_id: str) -> None:
         if not self.dead and (label, event_id) == (self._label, self._event_id):
@@ -133,7 +133,7 @@ async def test_a_suspect_that_waits_before_its_next_try_is_still_in_hand() -> No
 
 async def test_an_event_that_dies_with_processes_after_it_came_from_a_delay_queue_is_condemned_too() -> None:
     async with Bench() as bench:
-        steps.listener = culprit = Culprit(bench, "e1", "claimed")
+        failpoints.listener = culprit = Culprit(bench, "e1", "claimed")
         bench.ledger.entries["e1"] = Entry("e1", State.WAITING, b"", Record(Request.CREATE), attempt=1)
         bench.deliver(headers={"x-bridge-copies": 1})
         while bench.dispatcher.in_hand:

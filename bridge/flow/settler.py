@@ -13,8 +13,8 @@ from bridge.core.broker.republished_copy import Copy
 from bridge.core.counters import Tally
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.retry import RetryPolicy, delay_level, pause
-from bridge.flow import steps
-from bridge.flow.book import Book
+from bridge.flow import failpoints
+from bridge.flow.ledger_journal import Book
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports import Clock, Copier, CopyRefused, Delivery, Dice, Log
 from bridge.flow.work import Work, digest
@@ -88,16 +88,16 @@ class Settling:
         if repeat:
             self.acknowledge(work, REPEAT)
             return
-        steps.reached("before-complete", work.event.id)
+        failpoints.reached("before-complete", work.event.id)
         self._book.complete(work)
-        steps.reached("before-ack", work.event.id)
+        failpoints.reached("before-ack", work.event.id)
         self.acknowledge(work)
 
     async def park(self, work: Work, after_s: float) -> bool:
         """Hand the event to a delay queue, with what is known of it, and ack. False where it can only wait here."""
         level_s = delay_level(after_s)
         await self._book.waiting(work)
-        steps.reached("parking", work.event.id)
+        failpoints.reached("parking", work.event.id)
         copy = republished_copy.delayed(
             work.incoming,
             self._delay_exchange,
@@ -110,7 +110,7 @@ class Settling:
         if refusal is not None:
             self._log.warning("delivery.unparkable", event_id=work.event.id, error=refusal.error)
             return False
-        steps.reached("parked", work.event.id)
+        failpoints.reached("parked", work.event.id)
         await self._book.released(work)
         self.acknowledge(work, "parked", delay_s=level_s)
         return True
@@ -120,12 +120,12 @@ class Settling:
 
         What was answered is not said to have failed: its ending comes with the replay of the dead letter.
         """
-        steps.reached("dead-lettering", work.event.id)
+        failpoints.reached("dead-lettering", work.event.id)
         await self._copied_as_can_be(self._dead(work.delivery, letter, work.conversation_id))
-        steps.reached("dead-lettered", work.event.id)
+        failpoints.reached("dead-lettered", work.event.id)
         if not work.answered:
             await self._say_failed(work.subject, work.outbox, letter, work.replay)
-        steps.reached("failure-said", work.event.id)
+        failpoints.reached("failure-said", work.event.id)
         self.acknowledge(work, letter.reason, error=letter.error)
 
     async def refuse(self, delivery: Delivery, subject: Subject | None, outbox: Outbox, letter: DeadLetter) -> None:

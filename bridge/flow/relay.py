@@ -17,10 +17,10 @@ from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Request
 from bridge.core.delivery.reconcile import Finding
 from bridge.core.errors import LineTooLong, Lost
-from bridge.flow import steps
-from bridge.flow.book import Book
+from bridge.flow import failpoints
+from bridge.flow.ledger_journal import Book
 from bridge.flow.ports import Publisher, Stream
-from bridge.flow.reading import Reading
+from bridge.flow.read_ahead import Reading
 from bridge.flow.work import Work
 
 LINGER_S = 30.0
@@ -62,11 +62,11 @@ class Streaming:
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
         conversation = Conversation(work.subject_of(stream_id), self._stamp)
         await self._book.requested(work, conversation.stream)
-        steps.reached("before-post", work.event.id)
+        failpoints.reached("before-post", work.event.id)
         work.streaming = True
         try:
             async with asyncio.timeout(self._limits.longest_s) as deadline, request as stream:
-                steps.reached("post-answered", work.event.id)
+                failpoints.reached("post-answered", work.event.id)
                 conversation.opened()
                 self._opened(work, conversation)
                 await self._read(work, conversation, stream, deadline)
@@ -168,18 +168,18 @@ class Streaming:
         if before == 0 or conversation.complete:
             await self._recorded(work, conversation, first=before == 0)
         work.outbox.put(messages)
-        steps.reached("line", work.event.id)
+        failpoints.reached("line", work.event.id)
 
     async def _recorded(self, work: Work, conversation: Conversation, *, first: bool) -> None:
         """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
         self._note(work, conversation)
         if conversation.ending is not None and not work.answered:
-            steps.reached("complete-read", work.event.id)
+            failpoints.reached("complete-read", work.event.id)
             await self._book.answered(work, conversation.ending, conversation.ending_sequence)
-            steps.reached("ending-recorded", work.event.id)
+            failpoints.reached("ending-recorded", work.event.id)
         elif first:
             await self._book.opened(work)
-            steps.reached("conversation-recorded", work.event.id)
+            failpoints.reached("conversation-recorded", work.event.id)
 
     @staticmethod
     def _note(work: Work, conversation: Conversation) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from bridge.core.delivery.poison import is_suspect, together
-from bridge.flow.book import Book
+from bridge.flow.ledger_journal import Book
 from bridge.flow.ports import Log
 from bridge.flow.work import Work
 
