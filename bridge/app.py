@@ -46,7 +46,8 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.ledger_journal import Book
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
-from bridge.flow.ports import Ledger, Log
+from bridge.flow.ports.ledger import Ledger
+from bridge.flow.ports.runtime import Log
 from bridge.flow.reconciler import Reconciliation
 from bridge.flow.relay import Limits, Streaming
 from bridge.flow.settler import Settling

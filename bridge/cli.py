@@ -25,7 +25,7 @@ from bridge.edges.rabbitmq import desk
 from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.telemetry.logs import configure
 from bridge.edges.telemetry.screen import Screen
-from bridge.flow.ports import LedgerUnavailable
+from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.invocation import FAILED, config_option, hung_up, json_option
 from bridge.invocation import loaded as _loaded
 from bridge.invocation import run as _run

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.core.secret import trimmed
-from bridge.flow.ports import Clock, Log
+from bridge.flow.ports.runtime import Clock, Log
 
 LOOK_EVERY_S = 1.0
 

@@ -6,7 +6,9 @@ from bridge.core.delivery.breaker import Breaker
 from bridge.core.delivery.outcome import Ended, Outcome, of_error
 from bridge.core.delivery.retry import RetryPolicy, pause
 from bridge.core.errors import ApiError
-from bridge.flow.ports import Agent, Dice, Inbox, Log
+from bridge.flow.ports.api import Agent
+from bridge.flow.ports.broker import Inbox
+from bridge.flow.ports.runtime import Dice, Log
 
 IDLE_PROBE_S = 15.0
 

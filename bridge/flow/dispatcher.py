@@ -35,7 +35,10 @@ from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import Book
 from bridge.flow.outbox import Outbox
 from bridge.flow.poison_guard import Suspects
-from bridge.flow.ports import Delivery, Dice, LeaseLost, LedgerUnavailable, Log, Routes
+from bridge.flow.ports.api import Routes
+from bridge.flow.ports.broker import Delivery
+from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+from bridge.flow.ports.runtime import Dice, Log
 from bridge.flow.settler import Settling
 from bridge.flow.work import Work
 

@@ -22,7 +22,9 @@ from bridge.flow import failpoints
 from bridge.flow.ledger_journal import NotRecorded
 from bridge.flow.open_conversations import Open, OpenConversations
 from bridge.flow.outbox import Undeliverable
-from bridge.flow.ports import Agent, LeaseLost, Log, Stream
+from bridge.flow.ports.api import Agent, Stream
+from bridge.flow.ports.ledger import LeaseLost
+from bridge.flow.ports.runtime import Log
 from bridge.flow.reconciler import Reconciliation
 from bridge.flow.relay import Streaming
 from bridge.flow.work import Work

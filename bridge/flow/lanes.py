@@ -17,7 +17,7 @@ from bridge.core.delivery.retry import delay_level
 from bridge.flow.api_breaker import Gate
 from bridge.flow.lane_order import LATE_S, Key, Order
 from bridge.flow.ledger_journal import Book
-from bridge.flow.ports import Log
+from bridge.flow.ports.runtime import Log
 from bridge.flow.settler import Settling
 from bridge.flow.work import Work
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Record, Request
-from bridge.flow.ports import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable, Log
+from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
+from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
 
 T = TypeVar("T")

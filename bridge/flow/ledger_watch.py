@@ -8,7 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from bridge.flow.ledger_journal import Book
-from bridge.flow.ports import Inbox, Ledger, Log
+from bridge.flow.ports.broker import Inbox
+from bridge.flow.ports.ledger import Ledger
+from bridge.flow.ports.runtime import Log
 
 REASON = "ledger"
 

@@ -8,7 +8,8 @@ from bridge.core.answer.answer_stream import COMPLETE
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.delivery.retry import RetryPolicy, republish
-from bridge.flow.ports import Dice, Log, Publisher
+from bridge.flow.ports.broker import Publisher
+from bridge.flow.ports.runtime import Dice, Log
 
 
 class Undeliverable(Exception):

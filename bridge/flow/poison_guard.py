@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from bridge.core.delivery.poison import is_suspect, together
 from bridge.flow.ledger_journal import Book
-from bridge.flow.ports import Log
+from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable
 from contextlib import suppress
 
-from bridge.flow.ports import Stream
+from bridge.flow.ports.api import Stream
 
 AHEAD_BYTES = 1_048_576
 

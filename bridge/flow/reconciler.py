@@ -9,7 +9,8 @@ from bridge.core.delivery.progress import Request
 from bridge.core.delivery.reconcile import Finding, Finish, Means
 from bridge.core.errors import Lost, Refused, Unavailable, Unsendable
 from bridge.core.event.route import OnBusy
-from bridge.flow.ports import Agent, Log
+from bridge.flow.ports.api import Agent
+from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
 
 

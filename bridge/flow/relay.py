@@ -19,7 +19,8 @@ from bridge.core.delivery.reconcile import Finding
 from bridge.core.errors import LineTooLong, Lost
 from bridge.flow import failpoints
 from bridge.flow.ledger_journal import Book
-from bridge.flow.ports import Publisher, Stream
+from bridge.flow.ports.api import Stream
+from bridge.flow.ports.broker import Publisher
 from bridge.flow.read_ahead import Reading
 from bridge.flow.work import Work
 

@@ -16,7 +16,8 @@ from bridge.core.delivery.retry import RetryPolicy, delay_level, pause
 from bridge.flow import failpoints
 from bridge.flow.ledger_journal import Book
 from bridge.flow.outbox import Outbox, Undeliverable
-from bridge.flow.ports import Clock, Copier, CopyRefused, Delivery, Dice, Log
+from bridge.flow.ports.broker import Copier, CopyRefused, Delivery
+from bridge.flow.ports.runtime import Clock, Dice, Log
 from bridge.flow.work import Work, digest
 
 MOST_REMEMBERED = 10_000

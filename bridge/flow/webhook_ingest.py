@@ -18,7 +18,8 @@ from bridge.core.webhook.schemes import SCHEMES, verify
 from bridge.core.webhook.signature import Request, Source, Unverified
 from bridge.core.webhook.token_bucket import Bucket
 from bridge.core.webhook.webhook import Webhook
-from bridge.flow.ports import Clock, Entrance, Keyring, Log, NotTaken
+from bridge.flow.ports.runtime import Clock, Log
+from bridge.flow.ports.webhook import Entrance, Keyring, NotTaken
 
 MOST_OPEN = 2_000
 """Webhooks that may wait for their confirms at once."""

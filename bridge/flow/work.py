@@ -10,7 +10,7 @@ from bridge.core.delivery.progress import Record, Request, load
 from bridge.core.event.inbound_message import RECORD, Incoming
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.outbox import Outbox
-from bridge.flow.ports import Delivery
+from bridge.flow.ports.broker import Delivery
 
 
 @dataclass(slots=True, eq=False)

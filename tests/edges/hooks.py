@@ -20,7 +20,8 @@ from bridge.core.webhook.signature import Source
 from bridge.edges.secrets import Keyring, Ring
 from bridge.edges.web.health import HealthServer
 from bridge.edges.web.webhooks import WebhookDoor
-from bridge.flow.ports import Clock, Entrance
+from bridge.flow.ports.runtime import Clock
+from bridge.flow.ports.webhook import Entrance
 from bridge.flow.webhook_ingest import Intake
 from tests.system.waiting import until
 

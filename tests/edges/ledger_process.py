@@ -11,7 +11,7 @@ import sys
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.edges.ledger import postgresql
 from bridge.edges.ledger.opening import open_ledger
-from bridge.flow.ports import LedgerUnavailable
+from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.fakes import FakeLog
 from tests.system.waiting import until
 

@@ -13,7 +13,7 @@ from bridge.edges.rabbitmq.consumer import Consumer
 from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.entrance import BrokerEntrance
 from bridge.edges.rabbitmq.session import Session
-from bridge.flow.ports import Delivery
+from bridge.flow.ports.broker import Delivery
 from tests.fakes import FakeLedger
 from tests.promises.plain_publisher import PlainPublisher
 from tests.system.broker import Broker

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bridge.core.errors import Lost
-from bridge.flow.ports import Stream
+from bridge.flow.ports.api import Stream
 from tests.system.waiting import until
 
 from .amigo import agent_at, read, routed

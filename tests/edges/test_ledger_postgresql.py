@@ -9,7 +9,7 @@ from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.edges.ledger import postgresql
 from bridge.edges.ledger import postgresql_statements as statements
 from bridge.edges.ledger.postgresql import PostgresqlLedger
-from bridge.flow.ports import LeaseLost, LedgerUnavailable
+from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.system.waiting import stays, until
 
 from .logbook import Logbook

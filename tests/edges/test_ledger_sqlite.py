@@ -18,7 +18,7 @@ from bridge.edges.ledger import sqlite, sqlite_file, sqlite_schema
 from bridge.edges.ledger.asks import Asks
 from bridge.edges.ledger.opening import open_ledger
 from bridge.edges.ledger.sqlite import SqliteLedger
-from bridge.flow.ports import LedgerUnavailable
+from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.system.waiting import stays, until
 
 from .logbook import Logbook

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.core.delivery.poison import SETTLED
 from bridge.edges.rabbitmq import session, watch
-from bridge.flow.ports import Delivery
+from bridge.flow.ports.broker import Delivery
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
 from tests.system.waiting import stays, until

@@ -12,7 +12,7 @@ from bridge.core.broker import republished_copy
 from bridge.core.broker.republished_copy import Copy
 from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.generation import Generation
-from bridge.flow.ports import CopyRefused
+from bridge.flow.ports.broker import CopyRefused
 from deploy.local.node import RabbitNode
 from tests.system.broker import Broker
 from tests.system.rabbit import DEAD, DELAY, EVENTS, Outgoing, Record

@@ -8,7 +8,7 @@ import pytest
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.edges.rabbitmq import entrance as module
 from bridge.edges.rabbitmq.entrance import BrokerEntrance
-from bridge.flow.ports import NotTaken
+from bridge.flow.ports.webhook import NotTaken
 from deploy.local.node import RabbitNode
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS

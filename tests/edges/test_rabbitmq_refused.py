@@ -12,7 +12,8 @@ from bridge.core.broker.republished_copy import TRUNCATED, Copy
 from bridge.core.event.inbound_message import SOURCE, Incoming
 from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.frames import FrameEncoder
-from bridge.flow.ports import CopyRefused, NotTaken
+from bridge.flow.ports.broker import CopyRefused
+from bridge.flow.ports.webhook import NotTaken
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, DEAD, DELAY, EVENTS, QUORUM
 from tests.system.waiting import until

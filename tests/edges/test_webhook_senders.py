@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bridge.core.webhook.signature import Source
-from bridge.flow.ports import NotTaken
+from bridge.flow.ports.webhook import NotTaken
 
 from .hooks import SECRET, FakeEntrance, Hooks, signed
 

@@ -14,7 +14,7 @@ from bridge.core.webhook.signature import Source
 from bridge.edges.web import doorkeeper as doorkeeper_module
 from bridge.edges.web import webhooks as module
 from bridge.flow import webhook_ingest as intake_module
-from bridge.flow.ports import NotTaken
+from bridge.flow.ports.webhook import NotTaken
 from tests.system.waiting import until
 
 from .hooks import GITHUB, SECRET, FakeEntrance, Hooks, signed

@@ -1,4 +1,4 @@
-"""Plain fakes of the flow's ports. They keep the promises of `bridge/flow/ports.py`, and the tests hold them to it."""
+"""Plain fakes of the flow's ports. They keep the promises of `bridge/flow/ports/`, and the tests hold them to it."""
 
 from .agent import Call, FakeAgent, HotLoop
 from .broker import DELAY, FakeCopier, FakeDelivery, FakeInbox, Trace

@@ -8,7 +8,7 @@ from typing import Any
 from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
 from bridge.core.broker.republished_copy import Copy
 from bridge.core.event.inbound_message import Incoming
-from bridge.flow.ports import CopyRefused
+from bridge.flow.ports.broker import CopyRefused
 
 DELAY = "bridge.delay"
 

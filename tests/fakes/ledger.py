@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Record
-from bridge.flow.ports import LeaseLost, LedgerUnavailable
+from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 LEASE_S = 30.0
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, PublishRefusal
-from bridge.flow.ports import Receipt
+from bridge.flow.ports.broker import Receipt
 
 from .broker import Trace
 

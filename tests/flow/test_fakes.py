@@ -14,7 +14,7 @@ from bridge.core.errors import Lost, NoRoute, Refused
 from bridge.core.event.event import Event, Kind
 from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import OnBusy, RoutedEvent
-from bridge.flow.ports import CopyRefused
+from bridge.flow.ports.broker import CopyRefused
 from tests.fakes import (
     FakeAgent,
     FakeCopier,

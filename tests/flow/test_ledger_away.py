@@ -10,7 +10,7 @@ from bridge.core.delivery.progress import Record, Request
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost
 from bridge.flow import failpoints
-from bridge.flow.ports import EntryUnreadable
+from bridge.flow.ports.ledger import EntryUnreadable
 from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 
 from .bench import ENDINGS, SERVICE, USER, Bench

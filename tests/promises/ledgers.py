@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bridge.edges.ledger.opening import OpenLedger, open_ledger
-from bridge.flow.ports import Ledger, Log
+from bridge.flow.ports.ledger import Ledger
+from bridge.flow.ports.runtime import Log
 from tests.edges.postgres import PostgresServer
 from tests.fakes import FakeLedger
 

@@ -19,7 +19,7 @@ from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal,
 from bridge.edges.rabbitmq.batching import MOST_UNCONFIRMED, MOST_UNCONFIRMED_BYTES
 from bridge.edges.rabbitmq.generation import Generation, describe, open_channel
 from bridge.edges.rabbitmq.properties import of_outbound
-from bridge.flow.ports import Receipt
+from bridge.flow.ports.broker import Receipt
 
 WINDOW = 256
 """Messages in flight on one channel: aiormq walks through all of them at every multiple confirm."""

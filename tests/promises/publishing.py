@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED
-from bridge.flow.ports import Publisher
+from bridge.flow.ports.broker import Publisher
 from tests.edges.proxy import Proxy
 from tests.edges.rig import Rig, outbound, outgoing
 from tests.fakes import FakePublisher

@@ -11,7 +11,7 @@ from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import ApiError, Refused
 from bridge.core.event.event import Kind
 from bridge.core.event.route import RoutedEvent
-from bridge.flow.ports import Agent
+from bridge.flow.ports.api import Agent
 from bridge.sandbox import SandboxOptions
 from bridge.sandbox.server import serve
 from tests.edges.amigo import agent_at, routed

@@ -7,7 +7,7 @@ from typing import Protocol
 import pytest
 
 from bridge.core.broker.republished_copy import Copy
-from bridge.flow.ports import Copier, CopyRefused
+from bridge.flow.ports.broker import Copier, CopyRefused
 from tests.edges.conftest import Build
 from tests.edges.proxy import Proxy
 from tests.edges.rig import Rig

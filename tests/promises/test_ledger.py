@@ -8,7 +8,7 @@ import pytest
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Record, Request
-from bridge.flow.ports import LeaseLost, LedgerUnavailable
+from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.system.waiting import until
 
 from .ledgers import Tellable, World

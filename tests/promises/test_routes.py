@@ -10,7 +10,7 @@ from bridge.core.event.event import Event
 from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import Rendered, Route
 from bridge.edges.templates import JinjaRoutes
-from bridge.flow.ports import Routes
+from bridge.flow.ports.api import Routes
 from tests.fakes import FakeRoutes
 
 SERVICE = "5f0000000000000000000001"

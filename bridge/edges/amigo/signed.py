@@ -13,7 +13,7 @@ from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import ApiError, Lost, Refused, SignInRefused
 from bridge.edges.amigo.client import Call, Chunks, Credentials, HttpClient
 from bridge.edges.amigo.tokens import Tokens
-from bridge.flow.ports import Clock, Dice, Log
+from bridge.flow.ports.runtime import Clock, Dice, Log
 
 ONE_ATTEMPT = RetryPolicy(attempts=1)
 """For callers who try again by themselves: two layers of retries would multiply."""

@@ -13,7 +13,7 @@ from bridge.core.errors import ApiError, Lost, NotSent, Refused, SignInRefused, 
 from bridge.core.secret import bearer_token
 from bridge.edges.amigo import answer
 from bridge.edges.amigo.client import Call, Credentials, HttpClient
-from bridge.flow.ports import Clock, Log
+from bridge.flow.ports.runtime import Clock, Log
 
 MOST_USERS = 10_000
 

@@ -13,7 +13,8 @@ from typing import Any, Self
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Record
 from bridge.edges.ledger.rows import claimed_row, entry_of, key_of, row_of
-from bridge.flow.ports import LedgerUnavailable, Log
+from bridge.flow.ports.ledger import LedgerUnavailable
+from bridge.flow.ports.runtime import Log
 
 SHORTEST_S, LONGEST_S = 0.1, 5.0
 """Waits before the database is tried again."""

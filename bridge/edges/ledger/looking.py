@@ -11,7 +11,7 @@ import asyncpg
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.edges.ledger.opening import SQLITE
 from bridge.edges.ledger.rows import COLUMNS, Row, entry_of, key_of
-from bridge.flow.ports import LedgerUnavailable
+from bridge.flow.ports.ledger import LedgerUnavailable
 
 CONNECT_S = 5.0
 STORED = ", ".join(COLUMNS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bridge.edges.ledger.postgresql import PostgresqlLedger
 from bridge.edges.ledger.sqlite import SqliteLedger
-from bridge.flow.ports import Log
+from bridge.flow.ports.runtime import Log
 
 OpenLedger = SqliteLedger | PostgresqlLedger
 """The port, with `trouble` (why it is unavailable, or None), and the counts `operations` and `commits`."""

@@ -22,7 +22,8 @@ from bridge.core.delivery.progress import Record
 from bridge.edges.ledger import postgresql_statements as statements
 from bridge.edges.ledger.asks import Ask, AskedLedger, Kind
 from bridge.edges.ledger.rows import entry_of
-from bridge.flow.ports import LedgerUnavailable, Log
+from bridge.flow.ports.ledger import LedgerUnavailable
+from bridge.flow.ports.runtime import Log
 
 LEASE_S = 30.0
 RENEW_S = 10.0

@@ -16,7 +16,7 @@ from typing import Any
 from bridge.core.delivery.ledger_entry import Entry, Holder, State
 from bridge.edges.ledger.asks import Ask
 from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS, complete_row
-from bridge.flow.ports import LeaseLost, LedgerUnavailable
+from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
 SHORTEST_WAIT_S = 1.0

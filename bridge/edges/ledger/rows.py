@@ -12,7 +12,7 @@ import orjson
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Record, load
-from bridge.flow.ports import EntryUnreadable
+from bridge.flow.ports.ledger import EntryUnreadable
 
 COLUMNS = ("state", "digest", "attempt", "replay", "deaths", "record", "letter", "ending")
 DEATHS = COLUMNS.index("deaths")

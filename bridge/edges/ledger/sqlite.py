@@ -19,7 +19,8 @@ from bridge.core.delivery.progress import Record
 from bridge.edges.ledger.asks import AskedLedger
 from bridge.edges.ledger.rows import entry_of
 from bridge.edges.ledger.sqlite_file import LedgerFile
-from bridge.flow.ports import LedgerUnavailable, Log
+from bridge.flow.ports.ledger import LedgerUnavailable
+from bridge.flow.ports.runtime import Log
 
 MOST_AT_ONCE = 1_000
 """Calls in one commit."""

@@ -44,7 +44,7 @@ from bridge.edges.ledger.sqlite_schema import (
     select,
     upsert,
 )
-from bridge.flow.ports import LedgerUnavailable
+from bridge.flow.ports.ledger import LedgerUnavailable
 
 BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""

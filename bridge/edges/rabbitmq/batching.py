@@ -32,7 +32,7 @@ from bridge.edges.rabbitmq.confirms import open_publish_channel
 from bridge.edges.rabbitmq.frames import FrameEncoder
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
 from bridge.edges.rabbitmq.pipe import Handed, Pipe
-from bridge.flow.ports import Receipt
+from bridge.flow.ports.broker import Receipt
 
 MOST_UNCONFIRMED = 20_000
 MOST_UNCONFIRMED_BYTES = 32 * 1024 * 1024

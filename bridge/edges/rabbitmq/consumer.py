@@ -16,7 +16,8 @@ from bridge.core.event.inbound_message import Incoming
 from bridge.edges.rabbitmq.acks import Acks
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
 from bridge.edges.rabbitmq.properties import incoming
-from bridge.flow.ports import Delivery, Log
+from bridge.flow.ports.broker import Delivery
+from bridge.flow.ports.runtime import Log
 
 TAG = "amigo-bridge"
 SETTLE_S = 0.5

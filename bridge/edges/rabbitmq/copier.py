@@ -12,7 +12,7 @@ from bridge.edges.rabbitmq.batching import BatchingPublisher
 from bridge.edges.rabbitmq.frames import FrameEncoder, FrameTooLarge, Piece
 from bridge.edges.rabbitmq.pipe import Pipe
 from bridge.edges.rabbitmq.properties import lightened, of_copy
-from bridge.flow.ports import CopyRefused
+from bridge.flow.ports.broker import CopyRefused
 
 CHANNEL_INDEX = 850
 """Beyond those of the outbounds, which count from 0."""

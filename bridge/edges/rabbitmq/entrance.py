@@ -19,7 +19,7 @@ from bridge.edges.rabbitmq.frames import FrameEncoder, FrameTooLarge, Piece
 from bridge.edges.rabbitmq.generation import Generation
 from bridge.edges.rabbitmq.pipe import Pipe
 from bridge.edges.rabbitmq.properties import without_largest
-from bridge.flow.ports import NotTaken
+from bridge.flow.ports.webhook import NotTaken
 
 CONFIRM_S = 10.0
 CHANNEL_INDEX = 900

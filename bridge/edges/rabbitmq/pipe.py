@@ -14,7 +14,7 @@ from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, PublishRefusal, RefusalKind
 from bridge.edges.rabbitmq.confirms import PublishChannel
 from bridge.edges.rabbitmq.frames import UNWRITABLE, FrameEncoder, Piece
-from bridge.flow.ports import Receipt
+from bridge.flow.ports.broker import Receipt
 
 WINDOW = 4_096
 WINDOW_BYTES = 16 * 1024 * 1024

@@ -22,7 +22,8 @@ from bridge.edges.rabbitmq.entrance import BrokerEntrance
 from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Generation
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watch import Watch
-from bridge.flow.ports import Dice, Ledger, LedgerUnavailable, Log
+from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
+from bridge.flow.ports.runtime import Dice, Log
 
 HEALTHY_S = 10.0
 SHORTEST_S, LONGEST_S, LONGEST_PERMANENT_S = 0.2, 10.0, 5.0

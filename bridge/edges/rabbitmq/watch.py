@@ -21,7 +21,7 @@ from bridge.edges.rabbitmq.generation import (
     limited,
     patiently,
 )
-from bridge.flow.ports import Log
+from bridge.flow.ports.runtime import Log
 
 EVERY_S = 4.0
 ANSWER_S = 8.0

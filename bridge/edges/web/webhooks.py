@@ -11,7 +11,7 @@ from bridge.core.webhook.client_address import Network, client_address
 from bridge.core.webhook.problem import Answer, Refusal
 from bridge.core.webhook.signature import Request
 from bridge.edges.web.connection import document, response
-from bridge.flow.ports import Reception
+from bridge.flow.ports.webhook import Reception
 
 BODY_S = 10.0
 """How long a body may take from its first byte to its last."""

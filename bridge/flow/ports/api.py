@@ -1,0 +1,62 @@
+"""The Amigo API as the flow sees it, and the routes whose templates make its requests."""
+
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from bridge.core.answer.history import ConversationRow, Message
+from bridge.core.delivery.reconcile import Finish
+from bridge.core.event.event import Event
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Rendered, Route, RoutedEvent
+
+
+class Routes(Protocol):
+    """The configured routes, with their templates."""
+
+    def match(self, event: Event, incoming: Incoming) -> Route | None:
+        """The first route whose `when` holds for the event. Raises NoRoute, with why, where all of them failed."""
+
+    def render(self, route: Route, event: Event, incoming: Incoming) -> Rendered:
+        """The route's templates filled in. Raises InvalidEvent where one cannot be."""
+
+
+class Stream(Protocol):
+    """The chunks of an answer as they come, until the server's clean end. Raises what `core.failure` names."""
+
+    def __aiter__(self) -> "Stream": ...
+
+    async def __anext__(self) -> bytes: ...
+
+    def hold(self) -> None:
+        """Leave what comes to the operating system until the next chunk is asked for."""
+
+    async def gathered(self, until: Awaitable[object]) -> bytes:
+        """Leave what comes to the operating system until then; gives what has come, maybe nothing, maybe not all."""
+
+
+class Agent(Protocol):
+    """The Amigo API. Every call runs as one user. Errors are those of `core.failure`."""
+
+    def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[Stream]:
+        """Start a conversation. Entering sends the request; the stream gives chunks until the server's clean end."""
+
+    def interact(self, event: RoutedEvent, conversation_id: str) -> AbstractAsyncContextManager[Stream]:
+        """Deliver the event into an open conversation; otherwise as `create`."""
+
+    async def finish(self, user_id: str, conversation_id: str) -> Finish:
+        """Finish a conversation: RUNNING for 409, DONE where it is finished or gone now."""
+
+    async def conversations(
+        self, user_id: str, service_id: str | None = None, *, conversation_id: str | None = None
+    ) -> Sequence[ConversationRow]:
+        """All conversations of the user with the service, or the one with that id; newest first."""
+
+    async def messages(self, user_id: str, conversation_id: str) -> Sequence[Message]:
+        """All messages of a conversation, oldest first; none where it does not exist."""
+
+    async def modify_tags(self, user_id: str, conversation_id: str, updates: dict[str, str]) -> None:
+        """Write tags of a conversation."""
+
+    async def probe(self, *, credentials: bool) -> None:
+        """Return where the API is reachable and, if asked, takes the bridge's credentials; else raise as any call."""

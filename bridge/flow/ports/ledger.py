@@ -1,0 +1,74 @@
+"""What the flow asks of the ledger."""
+
+from collections.abc import Awaitable, Collection
+from typing import Protocol
+
+from bridge.core.delivery.ledger_entry import Claim, Entry
+from bridge.core.delivery.progress import Record
+
+
+class Ledger(Protocol):
+    """Remembers events across processes. Every method raises LedgerUnavailable, and returns when it is durable.
+
+    An event that is claimed belongs to this process until `release`, or for as long as it lives and renews its lease.
+    """
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it is unavailable; None when it is well. It logs both by itself, once."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use it at the same time."""
+
+    async def available(self) -> None:
+        """Return as soon as there is no trouble."""
+
+    async def away(self) -> None:
+        """Return as soon as there is trouble."""
+
+    async def claim(
+        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+    ) -> Claim:
+        """Take the event, unless another process has it. Of two that claim at once, one gets it.
+
+        A claim of what is in the hands of a process that has died counts as a death of the event. With `record`, an
+        event that nobody knew is at once remembered as requested under it. Without that and without `durable`, a new
+        event's claim may be forgotten when this process dies.
+        """
+
+    def gathering(self) -> Awaitable[None] | None:
+        """While calls are gathered: done in time for one more, before all are carried out. None otherwise."""
+
+    async def write(self, entry: Entry) -> None:
+        """Remember this of an event that is claimed. Writes of one event are carried out in order."""
+
+    def write_soon(self, entry: Entry) -> None:
+        """The same, without waiting and without an error: it is not missed where process or ledger die first."""
+
+    def complete_soon(self, answered: Entry) -> None:
+        """As `write_soon` of this entry, which was written as answered, in the state complete."""
+
+    async def release(self, event_ids: Collection[str]) -> None:
+        """Let go of events, so that any process may claim them at once."""
+
+    async def find(self, event_id: str) -> Entry | None:
+        """What is known, without claiming it; of its deaths, as many as a claim would find."""
+
+    async def begun(self) -> int:
+        """This process begins to consume. Gives how many before it, in a row, died before they could say `lives_on`."""
+
+    async def lives_on(self) -> None:
+        """This process has outlived the danger of the beginning."""
+
+
+class LedgerUnavailable(Exception):
+    """The ledger is locked, full, broken or gone. What it would have said must be asked of the API."""
+
+
+class LeaseLost(LedgerUnavailable):
+    """What was to be written is of an event that another process has taken over. That one sees to it from now on."""
+
+
+class EntryUnreadable(LedgerUnavailable):
+    """What the ledger has of one event makes no sense: that event is known, and nothing of what became of it."""

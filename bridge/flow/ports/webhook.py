@@ -1,0 +1,46 @@
+"""The webhooks' corridor: who takes them from the web, whose secrets verify them, and who publishes them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.webhook.problem import Answer, Refusal
+from bridge.core.webhook.signature import Request, Source
+
+
+class Entrance(Protocol):
+    """Publishes for somebody who waits: taken and confirmed, or refused, and that soon."""
+
+    async def enqueue(self, message: OutboundMessage) -> None:
+        """Return when the broker has confirmed the message. Raises NotTaken where it does not within a few seconds.
+
+        Without a connection, or while the broker blocks, that is at once. What was sent already may arrive even so.
+        """
+
+
+class NotTaken(Exception):
+    """The broker has not confirmed a message. `unrouted`: no queue would get it, until somebody changes something."""
+
+    def __init__(self, error: str, *, unrouted: bool = False) -> None:
+        super().__init__(error)
+        self.unrouted = unrouted
+
+
+class Keyring(Protocol):
+    """The active secrets of the webhooks."""
+
+    def keys(self, source: str) -> Sequence[bytes]:
+        """Those of a source, as its scheme takes them."""
+
+
+class Reception(Protocol):
+    """Takes webhooks as they come in from the web. Errors are Refusals."""
+
+    def admit(self, name: str, method: str, request: Request) -> Source:
+        """The source of this name, asked before the body is read."""
+
+    async def take(self, source: Source, request: Request) -> Answer:
+        """What the sender is answered, once it is safe to say so."""
+
+    def refused(self, name: str, refusal: Refusal, client: str) -> None:
+        """To be counted and logged; `client` is the sender's address."""
