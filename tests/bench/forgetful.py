@@ -7,7 +7,7 @@ from collections.abc import Collection
 from contextlib import nullcontext
 
 from bridge import app
-from bridge.cli import main
+from bridge.cli.main import main
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder
 from bridge.core.delivery.progress import Record
 

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from types import CodeType, FrameType
 
-from bridge.cli import main
+from bridge.cli.main import main
 
 EVERY_S = 0.001
 """As far as the system's clock tick allows."""

@@ -7,8 +7,8 @@ from typing import Any
 from bridge.core.event.event import Kind
 from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.edges.amigo.agent import AmigoAgent
+from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import Credentials, HttpClient
-from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient
 
 API_KEY = "canary-key-5e1f0c"
 SERVICE = "5f0000000000000000000001"

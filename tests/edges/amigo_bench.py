@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.core.delivery.retry import RetryPolicy
+from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.amigo.events import Event, lines, read_event
 from bridge.edges.amigo.services import ServicesApi
-from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient
 from bridge.sandbox import SandboxOptions
 from bridge.sandbox.server import serve
 from bridge.sandbox.world import World

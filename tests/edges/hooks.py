@@ -17,9 +17,9 @@ from bridge.core.counters import Tally
 from bridge.core.webhook.client_address import networks
 from bridge.core.webhook.schemes import SCHEMES, Signing, key_of
 from bridge.core.webhook.signature import Source
-from bridge.edges.secrets import Keyring, Ring
-from bridge.edges.web.health import HealthServer
-from bridge.edges.web.webhooks import WebhookDoor
+from bridge.edges.http.server import HealthServer
+from bridge.edges.http.webhook_handler import WebhookDoor
+from bridge.edges.webhook_secrets import Keyring, Ring
 from bridge.flow.ports.runtime import Clock
 from bridge.flow.ports.webhook import Entrance
 from bridge.flow.webhook_ingest import Intake

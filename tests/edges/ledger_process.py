@@ -9,8 +9,8 @@ import resource
 import sys
 
 from bridge.core.delivery.ledger_entry import Entry, State
-from bridge.edges.ledger import postgresql
-from bridge.edges.ledger.opening import open_ledger
+from bridge.edges.ledger.factory import open_ledger
+from bridge.edges.ledger.postgresql import ledger as postgresql_ledger
 from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.fakes import FakeLog
 from tests.system.waiting import until
@@ -62,7 +62,7 @@ async def narrow(url: str) -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["writing", url, lease_s]:
-            postgresql.LEASE_S = float(lease_s)
+            postgresql_ledger.LEASE_S = float(lease_s)
             asyncio.run(writing(url))
         case ["narrow", url]:
             asyncio.run(narrow(url))

@@ -8,11 +8,11 @@ from typing import Any
 from bridge.core.answer.outbound_message import Address, Letterhead, Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
-from bridge.edges.rabbitmq.batching import BatchingPublisher
-from bridge.edges.rabbitmq.consumer import Consumer
-from bridge.edges.rabbitmq.copier import BrokerCopier
-from bridge.edges.rabbitmq.entrance import BrokerEntrance
-from bridge.edges.rabbitmq.session import Session
+from bridge.edges.rabbitmq.consuming.consumer import Consumer
+from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
+from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
+from bridge.edges.rabbitmq.supervisor import Session
 from bridge.flow.ports.broker import Delivery
 from tests.fakes import FakeLedger
 from tests.promises.plain_publisher import PlainPublisher

@@ -10,8 +10,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from bridge.core.errors import NotSent
 from bridge.edges.amigo import client as door
 from bridge.edges.amigo.agent import AmigoAgent
+from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import HttpClient
-from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient
 
 from .amigo import CONVERSATION, credentials, read, routed
 from .conftest import Serve

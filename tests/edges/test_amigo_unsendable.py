@@ -8,12 +8,12 @@ import pytest
 from bridge.core.delivery.outcome import Outcome, of_error
 from bridge.core.delivery.resend import Resend, resend
 from bridge.core.errors import ApiError, Lost, NotSent, Unsendable
+from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.amigo.outgoing import address, check_headers
 from bridge.edges.amigo.services import ServicesApi
-from bridge.edges.amigo.signed import ONE_ATTEMPT, SignedClient
 
 from .amigo import CONVERSATION, IDLE_S, SERVICE, agent_at, credentials, routed
 from .conftest import Serve

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from bridge.edges.web import doorkeeper as doorkeeper_module
+from bridge.edges.http import doorkeeper as doorkeeper_module
 from tests.system.waiting import until
 
 from .hooks import GITHUB, FakeEntrance, Hooks, signed

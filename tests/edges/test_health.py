@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.edges.web.health import Component, HealthServer
+from bridge.edges.http.server import Component, HealthServer
 from tests.system.waiting import slowness
 
 

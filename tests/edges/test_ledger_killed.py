@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, Holder
-from bridge.edges.ledger.opening import open_ledger
+from bridge.edges.ledger.factory import open_ledger
 from tests.system.waiting import until
 
 from .ledger_process import entry

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
-from bridge.edges.ledger import postgresql
-from bridge.edges.ledger import postgresql_statements as statements
-from bridge.edges.ledger.postgresql import PostgresqlLedger
+from bridge.edges.ledger.postgresql import ledger as postgresql_ledger
+from bridge.edges.ledger.postgresql import statements
+from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.system.waiting import stays, until
 
@@ -62,7 +62,7 @@ async def cut(postgres: PostgresServer, database: str) -> None:
 async def test_a_lease_that_is_not_renewed_ends_and_the_event_is_another_processs(
     url: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "LEASE_S", 0.4)
+    monkeypatch.setattr(postgresql_ledger, "LEASE_S", 0.4)
     async with PostgresqlLedger(url, KEEP_S, log) as one, PostgresqlLedger(url, KEEP_S, log) as other:
         await one.claim("e1", DIGEST)
         await one.claim("e2", DIGEST)
@@ -86,8 +86,8 @@ async def test_a_lease_that_is_not_renewed_ends_and_the_event_is_another_process
 async def test_a_lease_is_renewed_for_all_events_with_one_row(
     postgres: PostgresServer, database: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "LEASE_S", 0.6)
-    monkeypatch.setattr(postgresql, "RENEW_S", 0.1)
+    monkeypatch.setattr(postgresql_ledger, "LEASE_S", 0.6)
+    monkeypatch.setattr(postgresql_ledger, "RENEW_S", 0.1)
     url = postgres.url(database)
     async with PostgresqlLedger(url, KEEP_S, log) as one, PostgresqlLedger(url, KEEP_S, log) as other:
         await asyncio.gather(*(one.claim(f"e{number}", DIGEST) for number in range(50)))
@@ -174,8 +174,8 @@ async def test_a_connection_that_is_cut_fails_no_call(
 async def test_a_server_that_does_not_answer_holds_nobody_for_long(
     postgres: PostgresServer, url: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "CONNECT_S", 0.3)
-    monkeypatch.setattr(postgresql, "COMMAND_S", 0.3)
+    monkeypatch.setattr(postgresql_ledger, "CONNECT_S", 0.3)
+    monkeypatch.setattr(postgresql_ledger, "COMMAND_S", 0.3)
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
         await ledger.claim("e1", DIGEST)
         postgres.pause()
@@ -262,7 +262,7 @@ async def test_what_is_complete_is_written_after_a_while_unless_another_has_it(
 async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
     postgres: PostgresServer, database: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "PURGE_EVERY_S", 0.05)
+    monkeypatch.setattr(postgresql_ledger, "PURGE_EVERY_S", 0.05)
     async with PostgresqlLedger(postgres.url(database), KEEP_S, log) as ledger:
 
         async def age(event_id: str, claimed_s: float, changed_s: float) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
-from bridge.edges.ledger import sqlite, sqlite_file, sqlite_schema
-from bridge.edges.ledger.asks import Asks
-from bridge.edges.ledger.opening import open_ledger
-from bridge.edges.ledger.sqlite import SqliteLedger
+from bridge.edges.ledger.call_queue import Asks
+from bridge.edges.ledger.factory import open_ledger
+from bridge.edges.ledger.sqlite import file, schema
+from bridge.edges.ledger.sqlite import ledger as sqlite_ledger
+from bridge.edges.ledger.sqlite.ledger import SqliteLedger
 from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.system.waiting import stays, until
 
@@ -124,7 +125,7 @@ async def test_someone_may_read_the_file_while_it_is_in_use(path: Path, log: Log
 async def test_while_another_program_locks_the_file_it_is_unavailable(
     path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_file, "BUSY_S", 0.05)
+    monkeypatch.setattr(file, "BUSY_S", 0.05)
     async with opened(path, log) as ledger:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -226,7 +227,7 @@ async def test_another_programs_database_is_left_alone(path: Path, log: Logbook)
 async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_one_refused(
     path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = sqlite_schema.MIGRATIONS
+    known = schema.MIGRATIONS
     first = ("ALTER TABLE events DROP COLUMN owner", "ALTER TABLE events DROP COLUMN deaths", "DROP TABLE life")
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
@@ -235,7 +236,7 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
             old.execute(statement)
     old.close()
     with monkeypatch.context() as later:
-        later.setattr(sqlite_schema, "MIGRATIONS", (*known, ("ALTER TABLE events ADD COLUMN note TEXT",)))
+        later.setattr(schema, "MIGRATIONS", (*known, ("ALTER TABLE events ADD COLUMN note TEXT",)))
         async with opened(path, log) as ledger:
             assert await ledger.find("e1") == entry("e1")
             await ledger.write(entry("e2"))
@@ -325,7 +326,7 @@ async def test_what_is_complete_is_written_after_a_while_for_many_at_once(path: 
 async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
     path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "PURGE_EVERY_S", 0.02)
+    monkeypatch.setattr(sqlite_ledger, "PURGE_EVERY_S", 0.02)
     now = [10_000.0]
     async with SqliteLedger(path, KEEP_S, log, clock=lambda: now[0]) as ledger:
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bridge.edges.web import webhooks as module
-from bridge.edges.web.health import HealthServer
+from bridge.edges.http import webhooks as module
+from bridge.edges.http.server import HealthServer
 
 from .hooks import GITHUB, FakeEntrance, Hooks
 

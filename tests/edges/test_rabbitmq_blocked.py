@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.broker.republished_copy import Copy
-from bridge.edges.rabbitmq import entrance, watch
+from bridge.edges.rabbitmq import watchdog
+from bridge.edges.rabbitmq.publishing import confirmed_publisher
 from tests.system.broker import Broker
 from tests.system.rabbit import DEAD, EVENTS, QUORUM, Outgoing
 from tests.system.waiting import stays, until
@@ -76,8 +77,8 @@ async def test_an_alarm_that_lasts_ends_no_generation(
     build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is held would be delivered again with each new generation, and the broker counts: after 100 it is poison."""
-    monkeypatch.setattr(watch, "SLOWEST_CONFIRM_S", 3.0)
-    monkeypatch.setattr(watch, "EVERY_S", 0.2)
+    monkeypatch.setattr(watchdog, "SLOWEST_CONFIRM_S", 3.0)
+    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
     rig = await build().start()
     await rig.rabbit.publish(Outgoing(b"held"))
     (held,) = await rig.delivered(1)
@@ -98,8 +99,8 @@ async def test_an_idle_bridge_learns_of_an_alarm_too_and_its_consumer_works_on(
     build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a connection that publishes is told that it is blocked; the watch publishes now and then."""
-    assert watch.EVERY_S < 25
-    monkeypatch.setattr(watch, "EVERY_S", 0.2)
+    assert watchdog.EVERY_S < 25
+    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
     rig = await build().start()
     await alarm.raised()
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
@@ -111,8 +112,8 @@ async def test_an_idle_bridge_learns_of_an_alarm_too_and_its_consumer_works_on(
 async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_missing(
     build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "EVERY_S", 0.2)
-    monkeypatch.setattr(entrance, "CONFIRM_S", 1.0)
+    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
+    monkeypatch.setattr(confirmed_publisher, "CONFIRM_S", 1.0)
     rig = build()
     rig.consumer.pause("the test looks into the queue")
     rig.run()
@@ -129,7 +130,7 @@ async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_m
         await alarm.raised()
         await asyncio.wait_for(send(*range(100, 200)), 20)
         await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
-        monkeypatch.setattr(entrance, "CONFIRM_S", 60.0)
+        monkeypatch.setattr(confirmed_publisher, "CONFIRM_S", 60.0)
         await asyncio.wait_for(send(200), 10)
         await alarm.cleared()
 

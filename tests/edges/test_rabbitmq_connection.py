@@ -11,7 +11,7 @@ import pytest
 from aiohappyeyeballs import AddrInfoType
 from yarl import URL
 
-from bridge.edges.rabbitmq import connection, session
+from bridge.edges.rabbitmq import connection, supervisor
 from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to, virtual_host_of
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, TroubleKind, open_channel
@@ -238,7 +238,7 @@ async def test_a_limit_that_is_reached_is_said_and_tried_again_without_hurry(
     build: Build, broker: Broker, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     """The second connection, or one channel more than the bridge needs; and when it is lifted, all is well."""
-    monkeypatch.setattr(session, "LONGEST_PERMANENT_S", 1.0)
+    monkeypatch.setattr(supervisor, "LONGEST_PERMANENT_S", 1.0)
     node: RabbitNode = broker.node
     vhost = build().vhost
     user = f"limited-{limit}"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bridge.core.delivery.poison import SETTLED
-from bridge.edges.rabbitmq import session, watch
+from bridge.edges.rabbitmq import supervisor, watchdog
 from bridge.flow.ports.broker import Delivery
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
@@ -189,7 +189,7 @@ async def test_two_connections_that_die_at_once_make_the_third_one_cautious(buil
 async def test_two_processes_that_died_at_once_make_the_third_one_cautious(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "QUICK_S", 0.5)
+    monkeypatch.setattr(supervisor, "QUICK_S", 0.5)
     rig = build(inbounds=(inbound(prefetch=20),))
     for deaths in range(2):
         assert await rig.ledger.begun() == deaths
@@ -261,7 +261,7 @@ async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again
 ) -> None:
     """RELIABILITY B12: a quorum queue tells its consumers nothing of it; the watch must find out."""
     for name in ("EVERY_S", "STUCK_S", "SILENT_S"):
-        monkeypatch.setattr(watch, name, getattr(watch, name) / 10)
+        monkeypatch.setattr(watchdog, name, getattr(watchdog, name) / 10)
     rig = await build().start()
     await asyncio.to_thread(rig.rabbit.replace_now, EVENTS, EVENTS_ARGUMENTS)
     await rig.rabbit.publish(*numbered(1, start=1))
@@ -270,8 +270,8 @@ async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again
 
 async def test_a_renewal_is_no_gap_in_readiness(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle consumer is renewed every few seconds: whoever asks just then must not be told that it is none."""
-    monkeypatch.setattr(watch, "EVERY_S", 0.02)
-    monkeypatch.setattr(watch, "SILENT_S", 0.0)
+    monkeypatch.setattr(watchdog, "EVERY_S", 0.02)
+    monkeypatch.setattr(watchdog, "SILENT_S", 0.0)
     rig = await build().start()
     consumers: set[str] = set()
     async with asyncio.timeout(20):
@@ -285,11 +285,11 @@ async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefe
     build: Build, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker delivers until the cancel reaches it; a new consumer with nothing left would be one without limit."""
-    monkeypatch.setattr(watch, "EVERY_S", 0.02)
+    monkeypatch.setattr(watchdog, "EVERY_S", 0.02)
     rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=1),)).start()
     (feed,) = rig.consumer.feeds
     proxy.delay_s = 0.3
-    feed.heard_s -= watch.SILENT_S + 5
+    feed.heard_s -= watchdog.SILENT_S + 5
     await until(lambda: not rig.consumer.feeds, "the cancel is on its way")
     await rig.rabbit.publish(*numbered(10))
     await rig.delivered(1)
@@ -307,13 +307,13 @@ async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(
 ) -> None:
     """All slots busy for longer than STUCK_S and a backlog is a working day. The next delivery follows an ack: while
     it is under way nothing is stuck."""
-    monkeypatch.setattr(watch, "EVERY_S", 0.0)
+    monkeypatch.setattr(watchdog, "EVERY_S", 0.0)
     rig = await build(inbounds=(inbound(prefetch=1),)).start()
     await rig.rabbit.publish(*numbered(40))
     for number in range(40):
         await rig.delivered(number + 1)
         assert rig.consumer.feeds, rig.log.of("broker.lost")
-        rig.consumer.feeds[0].heard_s -= watch.STUCK_S + 5  # so long did this event take
+        rig.consumer.feeds[0].heard_s -= watchdog.STUCK_S + 5  # so long did this event take
         await asyncio.sleep(0.005)
         assert rig.deliveries[-1].ack(), rig.log.of("broker.lost")
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "everything is acked")

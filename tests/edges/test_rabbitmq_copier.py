@@ -10,8 +10,8 @@ from pika import BasicProperties
 
 from bridge.core.broker import republished_copy
 from bridge.core.broker.republished_copy import Copy
-from bridge.edges.rabbitmq.copier import BrokerCopier
 from bridge.edges.rabbitmq.generation import Generation
+from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
 from bridge.flow.ports.broker import CopyRefused
 from deploy.local.node import RabbitNode
 from tests.system.broker import Broker

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bridge.edges.rabbitmq import desk
+from bridge.cli.screen import Screen
+from bridge.edges.rabbitmq import cli_client
 from bridge.edges.rabbitmq.generation import BrokerTrouble
-from bridge.edges.telemetry.screen import Screen
 from deploy.local.node import free_port
 from tests.system import wire
 from tests.system.broker import Broker
@@ -28,7 +28,7 @@ def rabbit(broker: Broker) -> Iterator[Rabbit]:
 async def test_events_are_published_persistent_and_confirmed(rabbit: Rabbit) -> None:
     await rabbit.make_queue(EVENTS, QUORUM, "#", exchange=EVENTS)
     events = [("m1", b'{"id": 1}'), (None, b"\xff")]
-    await desk.publish(rabbit.url, EVENTS, "some.key", events, "application/json")
+    await cli_client.publish(rabbit.url, EVENTS, "some.key", events, "application/json")
     first, second = await rabbit.take(EVENTS)
     assert (first.body, first.message_id, first.routing_key) == (b'{"id": 1}', "m1", "some.key")
     assert (first.properties.delivery_mode, first.properties.content_type) == (2, "application/json")
@@ -38,25 +38,25 @@ async def test_events_are_published_persistent_and_confirmed(rabbit: Rabbit) -> 
 async def test_an_event_that_nobody_takes_is_a_trouble(rabbit: Rabbit) -> None:
     await rabbit.make_queue("other", QUORUM, "other.#", exchange=EVENTS)
     with pytest.raises(BrokerTrouble, match="queue bound"):
-        await desk.publish(rabbit.url, EVENTS, "some.key", [(None, b"{}")], "application/json")
+        await cli_client.publish(rabbit.url, EVENTS, "some.key", [(None, b"{}")], "application/json")
     with pytest.raises(BrokerTrouble, match="no-such-exchange"):
-        await desk.publish(rabbit.url, "no-such-exchange", "key", [(None, b"{}")], "application/json")
+        await cli_client.publish(rabbit.url, "no-such-exchange", "key", [(None, b"{}")], "application/json")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "half a pair \ud800"])
 async def test_a_name_that_amqp_cannot_carry_is_a_trouble(rabbit: Rabbit, name: str) -> None:
     for exchange, key, content_type in ((name, "key", "a/b"), (EVENTS, name, "a/b"), (EVENTS, "key", name)):
         with pytest.raises(BrokerTrouble, match="cannot be sent"):
-            await desk.publish(rabbit.url, exchange, key, [(None, b"{}")], content_type)
+            await cli_client.publish(rabbit.url, exchange, key, [(None, b"{}")], content_type)
     with pytest.raises(BrokerTrouble, match="cannot be sent"):
-        await anext(desk.tail(rabbit.url, [name], ["#"]))
+        await anext(cli_client.tail(rabbit.url, [name], ["#"]))
 
 
 @pytest.mark.parametrize("who", ["guest:wrong-canary", "guest:guest"])
 async def test_no_broker_is_a_trouble_that_shows_no_password(broker: Broker, who: str) -> None:
     port = broker.node.port if "wrong" in who else free_port()
     with pytest.raises(BrokerTrouble) as trouble:
-        await desk.publish(f"amqp://{who}@127.0.0.1:{port}/", EVENTS, "key", [(None, b"{}")], "application/json")
+        await cli_client.publish(f"amqp://{who}@127.0.0.1:{port}/", EVENTS, "key", [(None, b"{}")], "application/json")
     assert who.partition(":")[2] not in str(trouble.value).replace("guest'", "")
 
 
@@ -66,7 +66,7 @@ async def test_tail_shows_what_comes_from_every_exchange_and_leaves_nothing(rabb
     seen: list[Mapping[str, Any]] = []
 
     async def watch() -> None:
-        async for message in desk.tail(rabbit.url, [AGENT, "audit"], ["text.#", "*.api.*"]):
+        async for message in cli_client.tail(rabbit.url, [AGENT, "audit"], ["text.#", "*.api.*"]):
             seen.append(message)
 
     watching = asyncio.create_task(watch())
@@ -93,7 +93,7 @@ async def test_tail_ends_with_a_trouble_when_the_connection_does(rabbit: Rabbit)
     listening = asyncio.Event()
 
     async def watch() -> None:
-        async for _ in desk.tail(rabbit.url, [AGENT], ["#"]):
+        async for _ in cli_client.tail(rabbit.url, [AGENT], ["#"]):
             listening.set()
 
     watching = asyncio.create_task(watch())
@@ -106,7 +106,7 @@ async def test_tail_ends_with_a_trouble_when_the_connection_does(rabbit: Rabbit)
 async def test_tail_that_is_left_early_has_closed_its_connection_by_then(rabbit: Rabbit) -> None:
     """Otherwise the loop's end cancels the library's tasks under it, and those say so with tracebacks."""
     await rabbit.make_queue(AGENT, QUORUM, "#")
-    async with aclosing(desk.tail(rabbit.url, [AGENT], ["#"])) as messages:
+    async with aclosing(cli_client.tail(rabbit.url, [AGENT], ["#"])) as messages:
         queue = (await anext(messages))["listening"]
         await rabbit.publish(*(Outgoing(b"{}", routing_key="a", exchange=AGENT) for _ in range(50)))
         assert (await anext(messages))["body"] == b"{}"
@@ -118,7 +118,7 @@ async def test_tail_that_is_left_early_has_closed_its_connection_by_then(rabbit:
 
 async def test_tail_ends_with_a_trouble_when_its_queue_is_deleted(rabbit: Rabbit) -> None:
     await rabbit.make_queue(AGENT, QUORUM)
-    async with aclosing(desk.tail(rabbit.url, [AGENT], ["#"])) as messages:
+    async with aclosing(cli_client.tail(rabbit.url, [AGENT], ["#"])) as messages:
         queue = (await anext(messages))["listening"]
         await asyncio.to_thread(rabbit.broker.node.ctl, "delete_queue", queue, "-p", rabbit.vhost)
         with pytest.raises(BrokerTrouble, match="removed the queue"):
@@ -127,7 +127,7 @@ async def test_tail_ends_with_a_trouble_when_its_queue_is_deleted(rabbit: Rabbit
 
 async def test_tail_that_loses_its_broker_while_a_message_is_being_shown_is_a_trouble(rabbit: Rabbit) -> None:
     await rabbit.make_queue(AGENT, QUORUM, "#")
-    async with aclosing(desk.tail(rabbit.url, [AGENT], ["#"])) as messages:
+    async with aclosing(cli_client.tail(rabbit.url, [AGENT], ["#"])) as messages:
         await anext(messages)
         await rabbit.publish(*(Outgoing(body, routing_key="a", exchange=AGENT) for body in (b"1", b"2")))
         assert (await anext(messages))["body"] == b"1"
@@ -145,7 +145,7 @@ async def test_tail_that_loses_its_broker_while_a_message_is_being_shown_is_a_tr
 
 async def test_tail_shows_properties_that_are_no_text_and_no_time(rabbit: Rabbit) -> None:
     await rabbit.make_queue(AGENT, QUORUM, "#")
-    async with aclosing(desk.tail(rabbit.url, [AGENT], ["#"])) as messages:
+    async with aclosing(cli_client.tail(rabbit.url, [AGENT], ["#"])) as messages:
         await anext(messages)
         odd = wire.RawProperties(
             wire.CONTENT_TYPE | wire.HEADERS | wire.MESSAGE_ID | wire.TIMESTAMP,
@@ -169,12 +169,12 @@ async def test_what_the_broker_returns_and_what_it_refuses_are_told_apart(rabbit
     taken: list[int] = []
     events = [(None, b"{}")] * 50
     with pytest.raises(BrokerTrouble, match="nack"):
-        await desk.publish(rabbit.url, EVENTS, "some.key", events, "application/json", taken.append)
+        await cli_client.publish(rabbit.url, EVENTS, "some.key", events, "application/json", taken.append)
     assert taken == list(range(len(taken)))
     assert 1 <= len(taken) < 50
 
 
 async def test_tail_of_an_exchange_that_does_not_exist_is_a_trouble(rabbit: Rabbit) -> None:
     with pytest.raises(BrokerTrouble, match="no-such"):
-        async for _ in desk.tail(rabbit.url, ["no-such"], ["#"]):
+        async for _ in cli_client.tail(rabbit.url, ["no-such"], ["#"]):
             pass

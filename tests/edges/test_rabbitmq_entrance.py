@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bridge.core.answer.outbound_message import OutboundMessage
-from bridge.edges.rabbitmq import entrance as module
-from bridge.edges.rabbitmq.entrance import BrokerEntrance
+from bridge.edges.rabbitmq.publishing import confirmed_publisher as module
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
 from bridge.flow.ports.webhook import NotTaken
 from deploy.local.node import RabbitNode
 from tests.system.broker import Broker

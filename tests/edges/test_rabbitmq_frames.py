@@ -10,8 +10,8 @@ from pamqp import body as content_body
 from pamqp import commands, frame, header
 
 from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
-from bridge.edges.rabbitmq.frames import FRAME_OVERHEAD, UNWRITABLE, FrameEncoder, Piece, ack
 from bridge.edges.rabbitmq.properties import of_outbound
+from bridge.edges.rabbitmq.publishing.frames import FRAME_OVERHEAD, UNWRITABLE, FrameEncoder, Piece, ack
 
 CHANNEL = 1000
 

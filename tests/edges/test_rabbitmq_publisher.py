@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.edges.rabbitmq.batching import MOST_UNCONFIRMED
+from bridge.edges.rabbitmq.publishing.batching import MOST_UNCONFIRMED
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, QUORUM
 from tests.system.waiting import until

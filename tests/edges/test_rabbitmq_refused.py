@@ -10,8 +10,8 @@ from bridge.core.broker import republished_copy
 from bridge.core.broker.publish_refusal import RefusalKind
 from bridge.core.broker.republished_copy import TRUNCATED, Copy
 from bridge.core.event.inbound_message import SOURCE, Incoming
-from bridge.edges.rabbitmq.batching import BatchingPublisher
-from bridge.edges.rabbitmq.frames import FrameEncoder
+from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
+from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
 from bridge.flow.ports.broker import CopyRefused
 from bridge.flow.ports.webhook import NotTaken
 from tests.system.broker import Broker

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from bridge.edges.rabbitmq import connection, generation, watch
-from bridge.edges.rabbitmq.batching import BatchingPublisher
+from bridge.edges.rabbitmq import connection, generation, watchdog
+from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from deploy.local.node import free_port
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, Outgoing
@@ -24,19 +24,19 @@ from .rig import Receipts, Rig, outbound, outgoing
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """All limits a tenth, so that a test of what takes too long does not take long itself."""
     for module, name in (
-        (watch, "EVERY_S"),
-        (watch, "ANSWER_S"),
+        (watchdog, "EVERY_S"),
+        (watchdog, "ANSWER_S"),
         (connection, "CONNECT_S"),
         (connection, "CLOSE_S"),
-        (watch, "SLOWEST_CONFIRM_S"),
+        (watchdog, "SLOWEST_CONFIRM_S"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name) / 10)
 
 
 def test_a_broker_that_says_nothing_is_noticed_within_30_seconds() -> None:
     """The sum of the limits; that they work is shown below, with all of them divided by ten."""
-    assert watch.EVERY_S + watch.ANSWER_S < 30
-    assert 1.0 + watch.SLOWEST_CONFIRM_S < 30
+    assert watchdog.EVERY_S + watchdog.ANSWER_S < 30
+    assert 1.0 + watchdog.SLOWEST_CONFIRM_S < 30
     assert 3 * (connection.HEARTBEAT_S + 1) <= 33
     assert 2 * connection.CLOSE_S + connection.CONNECT_S + generation.RPC_LIMIT_S <= 60
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.edges.rabbitmq import watch
+from bridge.edges.rabbitmq import watchdog
 from tests.system.broker import Broker
 from tests.system.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
 from tests.system.waiting import stays, until
@@ -19,7 +19,7 @@ ALONE = {**EVENTS_ARGUMENTS, "x-single-active-consumer": True}
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watch looks ten times as often, and loses patience ten times as soon."""
     for name in ("EVERY_S", "STUCK_S", "SILENT_S", "SINGLE_SILENT_S"):
-        monkeypatch.setattr(watch, name, getattr(watch, name) / 10)
+        monkeypatch.setattr(watchdog, name, getattr(watchdog, name) / 10)
 
 
 def numbered(count: int, start: int = 0) -> list[Outgoing]:

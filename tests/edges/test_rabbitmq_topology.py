@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.core.broker.republished_copy import delayed
-from bridge.edges.rabbitmq import session, watch
+from bridge.edges.rabbitmq import supervisor, watchdog
 from tests.system.broker import Broker
 from tests.system.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, DELAY, EVENTS, EVENTS_ARGUMENTS, Outgoing
 from tests.system.waiting import stays, until
@@ -21,7 +21,7 @@ DELAYS = (1, 2, 5, 10, 30, 60, 300, 600)
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is permanent is tried again after a moment, not after seconds."""
-    monkeypatch.setattr(session, "LONGEST_PERMANENT_S", 0.4)
+    monkeypatch.setattr(supervisor, "LONGEST_PERMANENT_S", 0.4)
 
 
 def listed(broker: Broker, vhost: str, what: str, *columns: str) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ async def test_single_active_is_declared_and_is_another_queue_to_the_broker(buil
 async def test_an_exchange_for_delays_that_is_deleted_is_said_before_anything_has_to_wait(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "EVERY_S", 0.2)
+    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
     rig = await build().start()
     await rig.rabbit.delete_exchange(DELAY)
     await until(lambda: f"missing at the broker: exchange {DELAY}" in str(rig.session.trouble), "it is said")

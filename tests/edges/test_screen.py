@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from bridge.cli.screen import Screen
 from bridge.core.printable import CONTROLS
-from bridge.edges.telemetry.screen import Screen
 
 BAD = "a\x1b]0;owned\x07\n\r\x9b31m\u202eb\u2028c\x7f"
 SHOWN = r"a\x1b]0;owned\x07\n\r\x9b31m\u202eb\u2028c\x7f"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.webhook.schemes import key_of
-from bridge.edges.secrets import Keyring, Ring, Secret, read_secrets, write_secrets
+from bridge.edges.webhook_secrets import Keyring, Ring, Secret, read_secrets, write_secrets
 
 GITHUB = partial(key_of, "github")
 

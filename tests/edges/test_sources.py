@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.edges.sources import Found, read
+from bridge.settings.sources import Found, read
 
 SECTIONS = frozenset({"amqp", "amigo", "http", "routes"})
 

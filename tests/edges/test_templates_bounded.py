@@ -13,7 +13,7 @@ from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import Event
 from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import Route
-from bridge.edges.templates import JinjaRoutes
+from bridge.edges.jinja import JinjaRoutes
 
 M = 1_000_000
 SERVICE = "5f0000000000000000000001"

@@ -8,7 +8,7 @@ from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event
 from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import Route
-from bridge.edges.templates import JinjaRoutes
+from bridge.edges.jinja import JinjaRoutes
 
 
 def told(template: str, data: str) -> str | None:

@@ -12,8 +12,8 @@ import pytest
 from multidict import CIMultiDict
 
 from bridge.core.webhook.signature import Request
-from bridge.edges.web import doorkeeper as doorkeeper_module
-from bridge.edges.web import webhooks as module
+from bridge.edges.http import doorkeeper as doorkeeper_module
+from bridge.edges.http import webhooks as module
 from tests.core.mutations import Dice, mutated
 from tests.core.webhooks import NOW_S, Sample, samples
 

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from bridge.core.webhook.signature import Source
-from bridge.edges.web import doorkeeper as doorkeeper_module
-from bridge.edges.web import webhooks as module
+from bridge.edges.http import doorkeeper as doorkeeper_module
+from bridge.edges.http import webhooks as module
 from bridge.flow import webhook_ingest as intake_module
 from bridge.flow.ports.webhook import NotTaken
 from tests.system.waiting import until

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from bridge.cli import main
+from bridge.cli.main import main
 from tests.house.source import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -76,7 +76,7 @@ def test_nothing_is_left_for_later() -> None:
 
 
 def test_every_change_of_stage_goes_through_the_table() -> None:
-    conversation = tree(BRIDGE / "core" / "conversation.py")
+    conversation = tree(BRIDGE / "core" / "answer" / "answer_stream.py")
     assert assigners(conversation, "_stage") == {"__init__", "_advance"}
     assert assigners(ast.parse("class C:\n def f(self):\n  self._stage = 1"), "_stage") == {"f"}
 

@@ -9,9 +9,9 @@ import pytest
 
 from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import VERSION_SET
-from bridge.edges.forms import ChannelName, seconds
-from bridge.edges.sources import VARIABLE
-from bridge.settings import Settings, SettingsError, load, load_amqp
+from bridge.settings.model import Settings, SettingsError, load, load_amqp
+from bridge.settings.sources import VARIABLE
+from bridge.settings.types import ChannelName, seconds
 from tests.house.source import ROOT
 
 AMIGO = {

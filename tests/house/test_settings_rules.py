@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.settings import Settings, SettingsError, load
+from bridge.settings.model import Settings, SettingsError, load
 
 AMIGO = {"AMIGO_API_KEY": "k", "AMIGO_API_KEY_ID": "i", "AMIGO_ORGANIZATION_ID": "o"}
 

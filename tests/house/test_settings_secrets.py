@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.settings import SettingsError, load, load_amqp
+from bridge.settings.model import SettingsError, load, load_amqp
 
 CANARY = "Canary4711"
 AMIGO = {"AMIGO_API_KEY": CANARY, "AMIGO_API_KEY_ID": "i", "AMIGO_ORGANIZATION_ID": "o", "AMIGO_USER_ID": "u"}

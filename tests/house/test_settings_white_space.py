@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.app import credentials_of, keyring_of
-from bridge.settings import Settings, SettingsError, load
+from bridge.settings.model import Settings, SettingsError, load
+from bridge.settings.values import credentials_of, keyring_of
 
 AMIGO = {
     "AMIGO_API_KEY": "canary-key",

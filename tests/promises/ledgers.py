@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from bridge.edges.ledger.opening import OpenLedger, open_ledger
+from bridge.edges.ledger.factory import OpenLedger, open_ledger
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
 from tests.edges.postgres import PostgresServer

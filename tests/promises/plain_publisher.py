@@ -16,9 +16,9 @@ from aiormq.exceptions import DeliveryError, PublishError
 
 from bridge.core.answer.outbound_message import Outbound, OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
-from bridge.edges.rabbitmq.batching import MOST_UNCONFIRMED, MOST_UNCONFIRMED_BYTES
 from bridge.edges.rabbitmq.generation import Generation, describe, open_channel
 from bridge.edges.rabbitmq.properties import of_outbound
+from bridge.edges.rabbitmq.publishing.batching import MOST_UNCONFIRMED, MOST_UNCONFIRMED_BYTES
 from bridge.flow.ports.broker import Receipt
 
 WINDOW = 256

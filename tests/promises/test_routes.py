@@ -9,7 +9,7 @@ from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event.event import Event
 from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import Rendered, Route
-from bridge.edges.templates import JinjaRoutes
+from bridge.edges.jinja import JinjaRoutes
 from bridge.flow.ports.api import Routes
 from tests.fakes import FakeRoutes
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from bridge.cli import main
+from bridge.cli.main import main
 from bridge.sandbox import FAULTS_HELP
 from bridge.sandbox.draft import SCRIPTS
 from bridge.sandbox.fault import KINDS

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from bridge.cli import main
+from bridge.cli.main import main
 from tests.fake_api import Refusal
 
 from .events import SERVICE, event, fields, text_of

@@ -9,9 +9,9 @@ from bridge.core.errors import Refused, Unreadable
 from bridge.core.event.event import Kind
 from bridge.core.event.route import RoutedEvent
 from bridge.edges.amigo import results
+from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import Call, Chunks
 from bridge.edges.amigo.conversations import ConversationsApi
-from bridge.edges.amigo.signed import SignedClient
 
 
 class AmigoAgent:

@@ -19,9 +19,9 @@ from yarl import URL
 
 from bridge.core.delivery.rate_limits import WINDOW_S, Pace
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
-from bridge.edges.amigo import answer
 from bridge.edges.amigo.connection import Connector, Handler
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
+from bridge.edges.amigo.response import dated_s, error_text, is_last, retry_after_s
 
 CONNECT_S = 10.0
 """For one try at a name's addresses: they race, each starting a quarter of a second after the one before it."""
@@ -120,7 +120,7 @@ class HttpClient:
         async with await self.open(call, headers) as response:
             body = await self._read(call, response)
         try:
-            return (orjson.loads(body) if body else None), answer.dated_s(response.headers)
+            return (orjson.loads(body) if body else None), dated_s(response.headers)
         except orjson.JSONDecodeError:
             raise Unreadable(f"{call.operation}: the answer is not JSON") from None
 
@@ -146,12 +146,12 @@ class HttpClient:
             )
         except FOREIGN as error:
             raise _translated(call, error, sent=False) from None
-        wait_s = answer.retry_after_s(response.headers)
+        wait_s = retry_after_s(response.headers)
         if not 200 <= response.status < 300:
             async with response:
-                words = answer.words(await _error_body(response), (*self._secrets, *_secrets_in(headers)))
+                words = error_text(await _error_body(response), (*self._secrets, *_secrets_in(headers)))
                 raise self._refusal(call, response.status, words, wait_s)
-        if wait_s is not None and answer.is_last(response.headers):
+        if wait_s is not None and is_last(response.headers):
             self._pace.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
         return response
 

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
+from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import JSON, Call, Chunks
 from bridge.edges.amigo.multipart import Earlier, Recording, interact_body
 from bridge.edges.amigo.outgoing import json_body, part
@@ -20,7 +21,6 @@ from bridge.edges.amigo.results import (
     MessageSource,
     RecommendedResponses,
 )
-from bridge.edges.amigo.signed import SignedClient
 
 NDJSON = {"Accept": "application/x-ndjson"}
 CONVERSATIONS_A_PAGE = 100

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
+from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import JSON, Call
 from bridge.edges.amigo.outgoing import json_body, part
 from bridge.edges.amigo.query import given
@@ -13,7 +14,6 @@ from bridge.edges.amigo.results import (
     WebhookDestination,
     WebhookDestinations,
 )
-from bridge.edges.amigo.signed import SignedClient
 
 DELIVERIES_A_PAGE = 50
 

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import JSON, Call
 from bridge.edges.amigo.outgoing import json_body
 from bridge.edges.amigo.query import flag, given, tag_filter
 from bridge.edges.amigo.results import ConversationStarters, Prompt, Service
-from bridge.edges.amigo.signed import SignedClient
 
 SERVICES_A_PAGE = 20
 

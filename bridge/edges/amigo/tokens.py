@@ -11,7 +11,7 @@ from typing import Any
 from bridge.core.delivery.token_lifetime import ClockFault, clock_fault, span_s, use_for_s
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, SignInRefused, Unavailable, UnknownUser
 from bridge.core.secret import bearer_token
-from bridge.edges.amigo import answer
+from bridge.edges.amigo import response
 from bridge.edges.amigo.client import Call, Credentials, HttpClient
 from bridge.flow.ports.runtime import Clock, Log
 
@@ -105,11 +105,11 @@ class Tokens:
             text = bearer_token(found["id_token"])
         except ValueError as error:
             raise NotSent(f"sign-in: the id_token of the answer cannot be sent: {error}") from None
-        expires_s, now_s = answer.until(found.get("expires_at")), self._clock()
+        expires_s, now_s = response.until(found.get("expires_at")), self._clock()
         self.ahead_s = self.ahead_s if dated_s is None else now_s - dated_s
         self._warn(clock_fault(now_s, dated_s, expires_s))
         lifetime_s = span_s(expires_s, dated_s)
-        use_s = use_for_s(answer.duration_s(found.get("expires_in")) if lifetime_s is None else lifetime_s)
+        use_s = use_for_s(response.duration_s(found.get("expires_in")) if lifetime_s is None else lifetime_s)
         return Token(text, inf if use_s is None else self._monotonic() + use_s)
 
     def _warn(self, fault: ClockFault | None) -> None:

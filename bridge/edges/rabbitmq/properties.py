@@ -19,7 +19,7 @@ from pamqp.commands import Basic
 from bridge.core.answer.outbound_message import APP_ID, JSON, OutboundMessage
 from bridge.core.broker.republished_copy import TRUNCATED, Copy
 from bridge.core.event.inbound_message import Incoming
-from bridge.edges.rabbitmq.tolerance import Unreadable
+from bridge.edges.rabbitmq.lenient_decoding import Unreadable
 
 PERSISTENT = 2
 MOST_LEFT_OUT_BYTES = 200

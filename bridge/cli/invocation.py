@@ -1,0 +1,55 @@
+"""What every command has in common: its options, its configuration, the loop it runs on, and how it ends."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from bridge.cli.screen import Screen
+from bridge.edges.telemetry.logs import keep_quiet
+from bridge.settings.model import DEFAULT_FILE, SettingsError
+
+S = TypeVar("S")
+T = TypeVar("T")
+FAILED, UNUSABLE = 1, 78
+
+config_option = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration file; by default config/bridge.yaml where it exists.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of words.")
+
+
+def loaded(loader: Callable[[Path | None], S], config: Path | None, screen: Screen) -> S:
+    """The configuration; where it cannot be used, every error is shown and the command ends with 78."""
+    path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    try:
+        return loader(path)
+    except SettingsError as error:
+        for line in error.errors:
+            screen.problem(line)
+        if screen.as_json:
+            screen.say("", ok=False, errors=error.errors)
+        sys.exit(UNUSABLE)
+
+
+def hung_up() -> NoReturn:
+    """End well where whoever read the output has gone; what Python still holds of it is not written at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """On uvloop where there is one: the same program, less CPU."""
+    keep_quiet()
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)

@@ -1,0 +1,186 @@
+"""`amigo-bridge publish`: events from flags, a file or standard input, read first as the service would read them.
+
+Exit statuses as in `cli/main.py`. What would be dead-lettered is refused (1), and then nothing is published at all.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from bridge.cli.invocation import FAILED, config_option, json_option, loaded, run_async
+from bridge.cli.screen import Screen
+from bridge.core import numbers
+from bridge.core.errors import InvalidEvent
+from bridge.core.event.channel import CHANNELS
+from bridge.core.event.event import HANDLED, read_event
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Rendered, resolve
+from bridge.edges.jinja import JinjaRoutes
+from bridge.edges.rabbitmq import cli_client
+from bridge.edges.rabbitmq.generation import BrokerTrouble
+from bridge.settings.model import AmqpSettings, Settings, load_amqp, load_reading
+from bridge.settings.values import defaults_of, inbounds_of
+
+SHORT_STRING = 255
+"""Bytes of an AMQP short string: routing keys, exchanges, content types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where events are published, and as what."""
+
+    exchange: str
+    routing_key: str
+    content_type: str
+
+
+@click.command()
+@config_option
+@json_option
+@click.argument("file", required=False, type=click.File("rb"))
+@click.option("--id", "id_", help="The event's id: its idempotency key.")
+@click.option("--kind", type=click.Choice([kind.value for kind in HANDLED]))
+@click.option("--message", help="What the agent is told.")
+@click.option("--user-id")
+@click.option("--service-id")
+@click.option("--channel", type=click.Choice(list(CHANNELS)))
+@click.option("--version-set")
+@click.option("--conversation-id")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE")
+@click.option("--data", help="Free JSON for the routes.")
+@click.option("--exchange", help="By default the first inbound's.")
+@click.option("--routing-key", default="event", show_default=True)
+@click.option("--content-type", default="application/json", show_default=True)
+@click.option("--force", is_flag=True, help="Publish also what the service would dead-letter.")
+def publish(
+    config: Path | None,
+    as_json: bool,
+    file: BinaryIO | None,
+    tags: Sequence[str],
+    data: str | None,
+    exchange: str | None,
+    routing_key: str,
+    content_type: str,
+    force: bool,
+    **fields: str | None,
+) -> None:
+    """Publish an event: from flags, or from FILE (`-` for standard input) with one JSON event or one a line."""
+    screen = Screen(as_json=as_json)
+    _check_short(("--exchange", exchange or ""), ("--routing-key", routing_key), ("--content-type", content_type))
+    bodies = _bodies(file, _named(fields, tags, data))
+    settings = None if force else loaded(load_reading, config, screen)
+    amqp = settings.amqp if settings else loaded(load_amqp, config, screen)
+    target = Target(amqp.inbound[0].exchange if exchange is None else exchange, routing_key, content_type)
+    ids = [_id(body) for body in bodies] if settings is None else _read(screen, settings, target, bodies)
+    _publish(screen, amqp, target, bodies, ids)
+
+
+def _publish(
+    screen: Screen, amqp: AmqpSettings, target: Target, bodies: Sequence[bytes], ids: Sequence[str | None]
+) -> None:
+    url, events = amqp.url[0].get_secret_value(), [(None, body) for body in bodies]
+
+    def taken(index: int) -> None:
+        words = f"published {ids[index] or 'an event without an id'} to {target.exchange}"
+        screen.say(words, published=ids[index], exchange=target.exchange)
+
+    try:
+        run_async(cli_client.publish(url, target.exchange, target.routing_key, events, target.content_type, taken))
+    except BrokerTrouble as trouble:
+        screen.problem(str(trouble))
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        screen.problem("interrupted: what was not said to be published may or may not be")
+        sys.exit(FAILED)
+
+
+def _read(screen: Screen, settings: Settings, target: Target, bodies: Sequence[bytes]) -> list[str]:
+    """The ids of the events, read as the service would; where one would be dead-lettered, the command ends with 1."""
+    inbounds = inbounds_of(settings.amqp)
+    inbound = next((one for one in inbounds if one.exchange == target.exchange), inbounds[0])
+    routes = JinjaRoutes([route.route() for route in settings.routes], {inbound.queue: inbound.max_bytes})
+    ids, refused = [], []
+    for number, body in enumerate(bodies, 1):
+        incoming = Incoming(
+            body, inbound.queue, target.exchange, target.routing_key, properties={"content_type": target.content_type}
+        )
+        try:
+            event = read_event(incoming, inbound.max_bytes)
+            route = routes.match(event, incoming)
+            rendered = routes.render(route, event, incoming) if route is not None else Rendered()
+            ids.append(resolve(event, route, rendered, defaults_of(settings)).id)
+        except InvalidEvent as error:
+            refused.append((number, error))
+    if refused:
+        _refuse(screen, refused)
+    return ids
+
+
+def _refuse(screen: Screen, refused: Sequence[tuple[int, InvalidEvent]]) -> None:
+    for number, error in refused:
+        screen.problem(f"event {number}{f' ({error.event_id})' if error.event_id else ''} would be refused: {error}")
+        if screen.as_json:
+            screen.say(refused=error.event_id, number=number, error=str(error))
+    screen.problem("nothing was published; --force publishes it all the same")
+    sys.exit(FAILED)
+
+
+def _named(fields: dict[str, str | None], tags: Sequence[str], data: str | None) -> dict[str, Any]:
+    """The event that the flags make."""
+    named: dict[str, Any] = {
+        ("id" if name == "id_" else name): value for name, value in fields.items() if value is not None
+    }
+    if any("=" not in pair for pair in tags):
+        raise click.UsageError("--tag is of the form KEY=VALUE")
+    if tags:
+        named["tags"] = dict(pair.split("=", 1) for pair in tags)
+    if data is not None:
+        try:
+            named["data"] = numbers.loads(data.encode())
+        except ValueError as error:
+            raise click.UsageError(f"--data is not JSON: {error}") from None
+    return named
+
+
+def _bodies(file: BinaryIO | None, named: dict[str, Any]) -> list[bytes]:
+    """The events: of the flags or, of a file, the whole of it where that is one JSON value, otherwise its lines."""
+    if file is not None and named:
+        raise click.UsageError("give a file or flags, not both")
+    if file is None and not named:
+        raise click.UsageError("give a file, or flags such as --id and --message")
+    if file is None:
+        try:
+            return [numbers.dumps(named)]
+        except ValueError as error:
+            raise click.UsageError(f"the flags make no JSON: {error}") from None
+    content = file.read()
+    if not content.strip():
+        raise click.UsageError("there is no event in the file")
+    try:
+        numbers.loads(content)
+    except ValueError:
+        return [line for line in content.splitlines() if line.strip()]
+    return [content.strip()]
+
+
+def _check_short(*options: tuple[str, str]) -> None:
+    for option, text in options:
+        try:
+            length = len(text.encode())
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{option} is not UTF-8") from None
+        if length > SHORT_STRING:
+            raise click.UsageError(f"{option} has {length} bytes, at most {SHORT_STRING} are possible")
+
+
+def _id(body: bytes) -> str | None:
+    try:
+        found = numbers.loads(body)
+    except ValueError:
+        return None
+    id_ = found.get("id") if isinstance(found, dict) else None
+    return id_ if isinstance(id_, str) else None

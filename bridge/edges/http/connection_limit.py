@@ -1,0 +1,85 @@
+"""Who may stay connected to the HTTP server: so many at once, and nobody for long who says nothing.
+
+aiohttp (3.14.5) closes a connection that has sent no request only after the keep-alive time, and takes any number.
+"""
+
+import asyncio
+import resource
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from bridge.edges.http.protocol import Connection, Malformed
+
+MOST_CONNECTIONS = 2_000
+SHARE_OF_FILES = 4
+"""Of the files that the process may open, one in so many may be a connection to this server."""
+SILENT_S = 15.0
+"""How long a connection may take until its first request is there, headers and all."""
+SWEEP_S = 1.0
+
+
+class Doorkeeper:
+    """Makes the server's connections. Where too many have come, the one goes that was heard of least lately."""
+
+    def __init__(self, malformed: Malformed, most: int | None = None) -> None:
+        """`malformed` is told of what is no HTTP."""
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        limited = files != resource.RLIM_INFINITY
+        self._most = most or (min(MOST_CONNECTIONS, files // SHARE_OF_FILES) if limited else MOST_CONNECTIONS)
+        self._malformed = malformed
+        self._server: web.Server | None = None
+        self._make_request: Callable[..., web.BaseRequest] = web.BaseRequest
+        self._silent_since_s: OrderedDict[Any, float | None] = OrderedDict()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def factory(self, server: web.Server | None) -> Callable[[], asyncio.Protocol]:
+        """The protocol factory for the server's socket; call it in the loop that serves."""
+        if server is None:
+            raise RuntimeError("the server is not set up")
+        self._server = server
+        self._make_request = server.request_factory
+        server.request_factory = self._heard
+        self._sweep()
+        return self._admitted
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    def _heard(self, message: Any, payload: Any, connection: Any, *more: Any) -> web.BaseRequest:
+        """Makes a request, as the server would, and notes that its connection has sent one."""
+        if connection in self._silent_since_s:
+            self._silent_since_s[connection] = None
+            self._silent_since_s.move_to_end(connection)
+        connection.heard(payload)
+        return self._make_request(message, payload, connection, *more)
+
+    def _admitted(self) -> asyncio.Protocol:
+        if len(self._silent_since_s) >= self._most:
+            self._forget_gone()
+        if len(self._silent_since_s) >= self._most:
+            oldest, _ = self._silent_since_s.popitem(last=False)
+            oldest.force_close()
+        if self._server is None:
+            raise RuntimeError("the server is not set up")
+        connection = Connection(self._server, self._malformed)
+        self._silent_since_s[connection] = asyncio.get_running_loop().time()
+        return connection
+
+    def _sweep(self) -> None:
+        self._forget_gone()
+        loop = asyncio.get_running_loop()
+        for protocol, since_s in list(self._silent_since_s.items()):
+            if since_s is not None and loop.time() - since_s > SILENT_S:
+                del self._silent_since_s[protocol]
+                protocol.force_close()
+        self._sweeping = loop.call_later(SWEEP_S, self._sweep)
+
+    def _forget_gone(self) -> None:
+        connected = set(self._server.connections) if self._server is not None else set()
+        for protocol in [one for one in self._silent_since_s if one not in connected]:
+            del self._silent_since_s[protocol]

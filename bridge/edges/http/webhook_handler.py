@@ -1,0 +1,121 @@
+"""`POST /webhooks/{name}`: reads what comes within limits of size and time, and answers what the reception says."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from bridge.core.webhook import problem
+from bridge.core.webhook.client_address import Network, client_address
+from bridge.core.webhook.problem import Answer, Refusal
+from bridge.core.webhook.signature import Request
+from bridge.edges.http.protocol import document, response
+from bridge.flow.ports.webhook import Reception
+
+BODY_S = 10.0
+"""How long a body may take from its first byte to its last."""
+MOST_HELD_BYTES = 64 * 1024 * 1024
+"""Of all bodies that are being read or wait for their confirms."""
+BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
+
+
+class WebhookDoor:
+    """What the HTTP server asks when a webhook comes."""
+
+    def __init__(self, reception: Reception, trusted_proxies: Sequence[Network] = ()) -> None:
+        self.held_bytes = 0
+        self._reception = reception
+        self._trusted = trusted_proxies
+
+    def malformed(self, refusal: Refusal, peer: str) -> None:
+        """Something came that is no HTTP."""
+        self._reception.refused("", refusal, peer)
+
+    async def handle(self, name: str, request: web.BaseRequest) -> web.Response:
+        """The answer to a request for the webhook of this name."""
+        try:
+            return _answered(await self._taken(name, request))
+        except Refusal as refusal:
+            self._reception.refused(name, refusal, self._client(request))
+            return _refused(refusal, unread=not request.content.at_eof())
+
+    async def _taken(self, name: str, request: web.BaseRequest) -> Answer:
+        headers: dict[str, list[str]] = {}
+        for header, value in request.headers.items():
+            headers.setdefault(header.lower(), []).append(value)
+        query = request.raw_path.partition("?")[2]
+        hook = Request(headers, query=query)
+        source = self._reception.admit(name, request.method, hook)
+        if (request.content_length or 0) > source.max_bytes:
+            raise problem.too_large(source.max_bytes)
+        if "expect" in headers:
+            await _encourage(request, headers["expect"])
+        held = _Held(self)
+        try:
+            hook.body = await _body(request, source.max_bytes, held)
+            return await self._reception.take(source, hook)
+        finally:
+            self.held_bytes -= held.size
+
+    def _client(self, request: web.BaseRequest) -> str:
+        return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._trusted)
+
+
+class _Held:
+    """What one request holds of the bytes that all may hold together."""
+
+    __slots__ = ("_door", "size")
+
+    def __init__(self, door: WebhookDoor) -> None:
+        self._door = door
+        self.size = 0
+
+    def more(self, size: int) -> None:
+        self.size += size
+        self._door.held_bytes += size
+        if self._door.held_bytes > MOST_HELD_BYTES:
+            raise problem.too_busy()
+
+
+async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
+    """Tell a sender that waits for a word before it sends the body. Raises Refusal (417) for any other wish."""
+    if any(wish.lower() != "100-continue" for wish in wishes):
+        raise problem.of_status(417)
+    if request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # or the answer would count as begun
+
+
+async def _body(request: web.BaseRequest, most: int, held: _Held) -> bytes:
+    """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
+    body = bytearray()  # and not a list of pieces: a sender chooses how small they are
+    try:
+        if request.content.is_eof():  # it came with the headers
+            held.more(len(whole := request.content.read_nowait()))
+            if held.size > most:
+                raise problem.too_large(most)
+            return whole
+        async with asyncio.timeout(BODY_S):
+            while part := await request.content.readany():
+                held.more(len(part))
+                if held.size > most:
+                    raise problem.too_large(most)
+                body += part
+    except TimeoutError:
+        raise problem.too_slow(BODY_S) from None
+    except BROKEN_OFF:
+        raise problem.broken_off() from None
+    return bytes(body)
+
+
+def _answered(answer: Answer) -> web.Response:
+    return response(answer.body, answer.content_type, answer.status, answer.headers)
+
+
+def _refused(refusal: Refusal, *, unread: bool) -> web.Response:
+    """The problem document. A connection whose body was not read to its end can carry no further request."""
+    answer = document(refusal)
+    if unread:
+        answer.force_close()
+    return answer

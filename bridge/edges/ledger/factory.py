@@ -1,0 +1,30 @@
+"""The configured ledger, by its URL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger
+from bridge.edges.ledger.sqlite.ledger import SqliteLedger
+from bridge.flow.ports.runtime import Log
+
+OpenLedger = SqliteLedger | PostgresqlLedger
+"""The port, with `trouble` (why it is unavailable, or None), and the counts `operations` and `commits`."""
+
+SQLITE = "sqlite:///"
+
+
+@asynccontextmanager
+async def open_ledger(url: str, keep_s: float, log: Log) -> AsyncIterator[OpenLedger]:
+    """The ledger at `sqlite:////absolute/path.db`, `sqlite:///relative.db` or `postgresql://…`, until the block ends.
+
+    A ledger that cannot be opened is no error: its `trouble` says why, its methods raise LedgerUnavailable, and it is
+    opened as soon as that is possible. `keep_s`: how long a final entry is kept.
+    """
+    ledger: OpenLedger
+    if url.startswith(SQLITE):
+        ledger = SqliteLedger(Path(url.removeprefix(SQLITE)), keep_s, log)
+    else:
+        ledger = PostgresqlLedger(url, keep_s, log)
+    async with ledger:
+        yield ledger

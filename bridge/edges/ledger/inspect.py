@@ -1,0 +1,52 @@
+"""Reading one entry while a service has the ledger: nothing is locked, nothing is written."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+
+from bridge.core.delivery.ledger_entry import Entry
+from bridge.edges.ledger.factory import SQLITE
+from bridge.edges.ledger.rows import COLUMNS, Row, entry_of, key_of
+from bridge.flow.ports.ledger import LedgerUnavailable
+
+CONNECT_S = 5.0
+STORED = ", ".join(COLUMNS)
+IN_FILE = f"SELECT {STORED} FROM events WHERE event_id = ?"  # noqa: S608  # names of columns only
+IN_DATABASE = f"SELECT {STORED} FROM amigo_bridge.events WHERE event_id = $1"  # noqa: S608
+
+
+async def look(url: str, event_id: str) -> Entry | None:
+    """What the ledger at this URL has of the event, None where it has nothing. Raises LedgerUnavailable."""
+    if url.startswith(SQLITE):
+        row = await asyncio.to_thread(_in_file, Path(url.removeprefix(SQLITE)), event_id)
+    else:
+        row = await _in_database(url, event_id)
+    return entry_of(event_id, row) if row is not None else None
+
+
+def _in_file(path: Path, event_id: str) -> Row | None:
+    if not path.exists():
+        raise LedgerUnavailable(f"{path.absolute()}: there is no such file")
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            found = connection.execute(IN_FILE, (key_of(event_id),))
+            row: Row | None = found.fetchone()
+            return row
+    except sqlite3.Error as error:
+        raise LedgerUnavailable(f"{path.absolute()}: {error}") from None
+
+
+async def _in_database(url: str, event_id: str) -> Row | None:
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_S)
+        try:
+            found = await connection.fetchrow(IN_DATABASE, key_of(event_id), timeout=CONNECT_S)
+        finally:
+            await connection.close(timeout=CONNECT_S)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise LedgerUnavailable(f"{type(error).__name__}: {error}") from None
+    return tuple(found) if found is not None else None

@@ -1,0 +1,153 @@
+"""The ledger in PostgreSQL, for several replicas: one connection, over which what waits together goes together.
+
+    call ▸ waiting ▸ at most one statement for claims, writes, releases and finds each ▸ answers
+
+The same connection renews the lease of this process every RENEW_S. When it is lost, what was under way is carried out
+again over a new one, once: every statement may be repeated (a repeated claim finds the entry that it made itself, and
+the event is reconciled rather than started). After that calls fail at once, and connecting goes on with back-off.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from bridge.core.delivery.ledger_entry import Claim
+from bridge.core.delivery.progress import Record
+from bridge.edges.ledger.call_queue import Ask, AskedLedger, Kind
+from bridge.edges.ledger.postgresql import statements
+from bridge.edges.ledger.rows import entry_of
+from bridge.flow.ports.ledger import LedgerUnavailable
+from bridge.flow.ports.runtime import Log
+
+LEASE_S = 30.0
+RENEW_S = 10.0
+MOST_AT_ONCE = 500
+"""Calls that go together."""
+CONNECT_S = 5.0
+COMMAND_S = 10.0
+PURGE_EVERY_S = 60.0
+CLOSING_S = 10.0
+APPLICATION = {"application_name": "amigo-bridge"}
+
+TROUBLES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    LedgerUnavailable,
+    OSError,  # TimeoutError is one
+)
+STAGES: tuple[tuple[Kind, Callable[[Any, str, Sequence[Ask]], Awaitable[Sequence[Any]]]], ...] = (
+    (Kind.CLAIM, statements.claim),
+    (Kind.WRITE, statements.write),
+    (Kind.RELEASE, statements.release),
+    (Kind.FIND, statements.find),
+    (Kind.BEGUN, statements.begun),
+    (Kind.LIVES_ON, statements.lives_on),
+)
+
+
+class PostgresqlLedger(AskedLedger):
+    """The ledger port; an async context manager that connects and lets go. Entering never fails: see `trouble`."""
+
+    shared = True
+
+    def __init__(self, url: str, keep_s: float, log: Log) -> None:
+        super().__init__(log)
+        self._url = url
+        parts = urlsplit(url)
+        self._place = parts.netloc.rpartition("@")[2] + parts.path
+        self._owner = secrets.token_hex(8)
+        self._keep_s = keep_s
+        self._repeated = False
+
+    async def __aexit__(self, *_: object) -> None:
+        self._close()
+        done, __ = await asyncio.wait((self._task,), timeout=CLOSING_S)
+        if not done:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        self._asks.closed(f"the ledger at {self._place} is closed")
+
+    async def claim(self, event_id: str, digest: bytes, *, durable: bool = True, record: Record | None = None) -> Claim:
+        """Take the event, unless another process's lease on it runs; see the port. Here a claim is always durable."""
+        holder, row, wait_s = await self._claim(event_id, digest, durable=durable, record=record)
+        return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
+
+    async def _work(self) -> None:
+        asks = self._asks
+        while not asks.closing:
+            try:
+                async with self._connected() as connection:
+                    await self._serve(connection)
+            except TROUBLES as error:
+                if asks.trouble is None and not self._repeated:
+                    self._repeated = True
+                    continue
+                asks.lost(f"the ledger at {self._place}: {_cause(error)}")
+            except Exception as error:
+                self._log.critical("ledger.broken", exc_info=True)
+                asks.lost(f"the ledger at {self._place}: {type(error).__name__}: {error}")
+            await asks.back_off(random.random())
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        connection = await asyncpg.connect(
+            self._url, timeout=CONNECT_S, command_timeout=COMMAND_S, server_settings=APPLICATION
+        )
+        try:
+            connection.add_termination_listener(lambda _: self._asks.wake())
+            await statements.migrate(connection)
+            await statements.renew(connection, self._owner, LEASE_S)
+            self._asks.well(place=self._place)
+            yield connection
+            await connection.close(timeout=COMMAND_S)
+        finally:
+            connection.terminate()
+
+    async def _serve(self, connection: Any) -> None:
+        """Carry out what waits and keep the lease, until the end or until the connection fails."""
+        loop, asks = asyncio.get_running_loop(), self._asks
+        renew_s, purge_s = loop.time() + RENEW_S, loop.time()
+        while True:
+            if connection.is_closed():
+                raise ConnectionResetError("the server closed the connection")
+            if loop.time() >= renew_s:
+                await statements.renew(connection, self._owner, LEASE_S)
+                renew_s = loop.time() + RENEW_S
+            calls = asks.take(MOST_AT_ONCE)
+            if complete := asks.take_complete():
+                await statements.complete(connection, self._owner, complete)
+            if calls:
+                await self._carry_out(connection)
+            elif asks.closing:
+                await statements.go(connection, self._owner)
+                return
+            if loop.time() >= purge_s:
+                more = await self._purge(connection)
+                purge_s = loop.time() + (0 if more else PURGE_EVERY_S)
+            await asks.woken(min(renew_s, purge_s))
+
+    async def _carry_out(self, connection: Any) -> None:
+        for kind, carry_out in STAGES:
+            asks = [ask for ask in self._asks.in_hand if ask.kind is kind]
+            if asks:
+                self._asks.settle(asks, await carry_out(connection, self._owner, asks))
+        self._repeated = False
+
+    async def _purge(self, connection: Any) -> bool:
+        removed = await statements.purge(connection, self._keep_s)
+        if removed:
+            self._log.debug("ledger.purged", entries=removed)
+        return removed > 0
+
+
+def _cause(error: Exception) -> str:
+    """The first line of what is wrong; what asyncpg adds may quote values."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else f"it does not answer ({type(error).__name__})"

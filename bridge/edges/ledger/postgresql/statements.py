@@ -1,0 +1,254 @@
+"""The statements of the ledger in PostgreSQL. Each is one round trip, a transaction of its own, for many events.
+
+**Whose an event is** stands in its row: `owner`, a name that a process draws at its start. **Until when** stands in the
+owner's row: one update renews all that a process has. A claim takes an event that nobody owns, that is final, or whose
+owner's lease is over by the database's clock; the row's lock lets one claimer through at a time. A write needs the row
+still to be its process's, so who has lost an event cannot overwrite what its successor knows.
+
+**No deadlocks**: every statement takes its row locks in the order of the events' ids ("C" order, as Python sorts).
+`claimed_at` never changes and nothing else that changes is indexed, so that updates stay in the page (HOT).
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bridge.core.delivery.ledger_entry import Entry, Holder, State
+from bridge.edges.ledger.call_queue import Ask
+from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS, complete_row
+from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+
+ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
+SHORTEST_WAIT_S = 1.0
+"""Told where another process's lease has just ended."""
+PURGE_STEP = 500
+LAPSED_OWNERS = "1 day"
+
+# amigo_bridge.version is how many of these a database has been through.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE amigo_bridge.owners (
+        owner text PRIMARY KEY,
+        until timestamptz NOT NULL
+    );
+    CREATE TABLE amigo_bridge.events (
+        event_id text COLLATE "C" PRIMARY KEY,
+        owner text,
+        claims integer NOT NULL DEFAULT 1,
+        claimed_at timestamptz NOT NULL DEFAULT now(),
+        changed_at timestamptz NOT NULL DEFAULT now(),
+        state text NOT NULL,
+        digest bytea NOT NULL,
+        attempt integer NOT NULL,
+        replay integer NOT NULL,
+        record text,
+        letter text,
+        ending bytea
+    ) WITH (fillfactor = 70);
+    CREATE INDEX events_claimed_at ON amigo_bridge.events (claimed_at);
+    """,
+    """
+    ALTER TABLE amigo_bridge.events ADD COLUMN deaths integer NOT NULL DEFAULT 0;
+    ALTER TABLE amigo_bridge.owners ADD COLUMN host text, ADD COLUMN begun boolean NOT NULL DEFAULT false,
+        ADD COLUMN deaths integer NOT NULL DEFAULT 0;
+    """,
+)
+
+STORED = ", ".join(f"e.{name}" for name in COLUMNS)
+ASKED_COLUMNS = ", ".join(f"asked.{name}" for name in COLUMNS)
+ASKED = f"""unnest($2::text[], $3::text[], $4::bytea[], $5::integer[], $6::integer[], $7::integer[], $8::text[],
+$9::text[], $10::bytea[]) AS asked (event_id, {", ".join(COLUMNS)})"""
+"""Entries to write, as one array for each column."""
+FINAL = ", ".join(f"'{state}'" for state in FINAL_STATES)
+LAPSED = "NOT EXISTS (SELECT FROM amigo_bridge.owners o WHERE o.owner = e.owner AND o.until > now())"
+DIED = f"CASE WHEN e.owner <> $1 AND e.state NOT IN ({FINAL}) AND {LAPSED} THEN 1 ELSE 0 END"
+"""1 where a process that is gone had the event in hand; $1 is who asks."""
+
+# Read from the catalogue's tables: what `to_regclass` has not found it goes on not finding while waiting for the lock.
+HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'amigo_bridge')"
+HAS_VERSION = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'amigo_bridge' AND tablename = 'version')"
+)
+
+CLAIM = f"""
+INSERT INTO amigo_bridge.events AS e (event_id, owner, {", ".join(COLUMNS)})
+SELECT asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
+ON CONFLICT (event_id) DO UPDATE SET owner = excluded.owner, claims = e.claims + 1, deaths = e.deaths + {DIED}
+WHERE e.owner IS NULL OR e.owner = excluded.owner OR e.state IN ({FINAL})
+OR {LAPSED}
+RETURNING e.event_id, e.claims, {STORED}
+"""  # noqa: S608 - of constants
+
+LEFT = """
+SELECT e.event_id, extract(epoch FROM o.until - now())::float8 AS wait_s
+FROM amigo_bridge.events e JOIN amigo_bridge.owners o ON o.owner = e.owner
+WHERE e.event_id = ANY ($1::text[])
+"""
+
+WRITE = f"""
+INSERT INTO amigo_bridge.events AS e (event_id, owner, {", ".join(COLUMNS)})
+SELECT asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
+ON CONFLICT (event_id) DO UPDATE SET changed_at = now(), {", ".join(f"{name} = excluded.{name}" for name in COLUMNS)}
+WHERE e.owner = excluded.owner
+RETURNING e.event_id
+"""  # noqa: S608 - of constants
+
+COMPLETE = f"""
+WITH held AS (
+    SELECT event_id FROM amigo_bridge.events
+    WHERE event_id = ANY ($2::text[]) AND owner = $1 AND state = '{State.ANSWERED}' ORDER BY event_id FOR UPDATE
+)
+UPDATE amigo_bridge.events e SET state = '{State.COMPLETE}', changed_at = now() FROM held
+WHERE e.event_id = held.event_id
+"""  # noqa: S608 - of constants
+
+RELEASE = """
+WITH held AS (
+    SELECT event_id FROM amigo_bridge.events
+    WHERE event_id = ANY ($2::text[]) AND owner = $1 ORDER BY event_id FOR UPDATE
+)
+UPDATE amigo_bridge.events e SET owner = NULL FROM held WHERE e.event_id = held.event_id
+"""
+
+FOUND = STORED.replace("e.deaths", f"e.deaths + {DIED}")
+FIND = f"SELECT e.event_id, {FOUND} FROM amigo_bridge.events e WHERE e.event_id = ANY ($2::text[])"  # noqa: S608
+
+# Whose host is the same is the next one there: it begins when the one before it has ended, however that was.
+BEGUN = """
+UPDATE amigo_bridge.owners SET host = $2, begun = true, deaths = coalesce((
+    SELECT CASE WHEN before.begun THEN before.deaths + 1 ELSE 0 END FROM amigo_bridge.owners before
+    WHERE before.host = $2 AND before.owner <> $1 ORDER BY before.until DESC LIMIT 1
+), 0)
+WHERE owner = $1 RETURNING deaths
+"""
+
+LIVES_ON = "UPDATE amigo_bridge.owners SET begun = false, deaths = 0 WHERE host = $1"
+
+RENEW = """
+INSERT INTO amigo_bridge.owners (owner, until) VALUES ($1, now() + $2::float8 * interval '1 second')
+ON CONFLICT (owner) DO UPDATE SET until = excluded.until
+"""
+
+GO = "DELETE FROM amigo_bridge.owners WHERE owner = $1"
+
+PURGE = f"""
+DELETE FROM amigo_bridge.events WHERE event_id IN (
+    SELECT event_id FROM amigo_bridge.events
+    WHERE claimed_at < now() - $1::float8 * interval '1 second'
+    AND changed_at < now() - $1::float8 * CASE WHEN state IN ({FINAL}) THEN 1 ELSE $2::integer END * interval '1 second'
+    ORDER BY claimed_at LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+"""  # noqa: S608 - of constants
+
+PURGE_OWNERS = f"DELETE FROM amigo_bridge.owners WHERE until < now() - interval '{LAPSED_OWNERS}'"  # noqa: S608
+
+Connection = Any
+Answer = tuple[Holder, Sequence[Any] | None, float]
+"""Of a claim: who had the event, its row where it is this process's now, and the other's lease in seconds."""
+
+
+async def migrate(connection: Connection) -> None:
+    """Bring the schema up to date; of several that start at once, one does. LedgerUnavailable for a later version's."""
+    if await _version(connection) == len(MIGRATIONS):
+        return
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_KEY)
+        version = await _version(connection)
+        if version > len(MIGRATIONS):
+            raise LedgerUnavailable(f"a later version of amigo-bridge has made its schema ({version})")
+        if not version:
+            if not await connection.fetchval(HAS_SCHEMA):
+                await connection.execute("CREATE SCHEMA amigo_bridge")
+            await connection.execute("CREATE TABLE amigo_bridge.version (version integer NOT NULL)")
+            await connection.execute("INSERT INTO amigo_bridge.version VALUES (0)")
+        for migration in MIGRATIONS[version:]:
+            await connection.execute(migration)
+        await connection.execute("UPDATE amigo_bridge.version SET version = $1", len(MIGRATIONS))
+
+
+async def claim(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[Answer]:
+    """Claim events, each once in `asks` or more often; answers in their order."""
+    rows = {ask.key: ask.value[0] for ask in reversed(asks)}
+    taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, *_columns(rows))}
+    denied = [key for key in rows if key not in taken]
+    waits = dict(await connection.fetch(LEFT, denied)) if denied else {}
+    answers: list[Answer] = []
+    seen: set[str] = set()
+    for ask in asks:
+        row = taken.get(ask.key)
+        if row is None:
+            answers.append((Holder.ANOTHER, None, max(SHORTEST_WAIT_S, waits.get(ask.key, 0.0))))
+        elif row[1] == 1 and ask.key not in seen:
+            answers.append((Holder.NOBODY, None, 0.0))
+        else:
+            answers.append((Holder.EARLIER, tuple(row)[2:], 0.0))
+        seen.add(ask.key)
+    return answers
+
+
+async def write(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[LeaseLost | None]:
+    """Write entries; of several for one event the last. Answers in their order."""
+    rows = {ask.key: ask.value for ask in asks}
+    written = {row[0] for row in await connection.fetch(WRITE, owner, *_columns(rows))}
+    return [None if ask.key in written else LeaseLost(f"another process has {ask.key!r} now") for ask in asks]
+
+
+async def complete(connection: Connection, owner: str, answered: Mapping[str, Entry]) -> None:
+    """These events are complete. Where one is not there as answered, all are written that are still the owner's."""
+    done: str = await connection.execute(COMPLETE, owner, list(answered))
+    if int(done.removeprefix("UPDATE ")) < len(answered):
+        rows = {key: complete_row(entry) for key, entry in answered.items()}
+        await connection.execute(WRITE, owner, *_columns(rows))
+
+
+async def release(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[None]:
+    """Let go of events."""
+    await connection.execute(RELEASE, owner, [ask.key for ask in asks])
+    return [None] * len(asks)
+
+
+async def find(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[Sequence[Any] | None]:
+    """The rows of events, None where there is none. Answers in their order."""
+    found = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, [ask.key for ask in asks])}
+    return [found.get(ask.key) for ask in asks]
+
+
+async def begun(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[int]:
+    """The owner begins; see the port."""
+    deaths: int = await connection.fetchval(BEGUN, owner, socket.gethostname())
+    return [deaths] * len(asks)
+
+
+async def lives_on(connection: Connection, _: str, asks: Sequence[Ask]) -> list[None]:
+    """The owner has outlived the beginning, or ends in good order."""
+    await connection.execute(LIVES_ON, socket.gethostname())
+    return [None] * len(asks)
+
+
+async def renew(connection: Connection, owner: str, lease_s: float) -> None:
+    """Let the owner's lease run for `lease_s` seconds from now, by the database's clock."""
+    await connection.execute(RENEW, owner, lease_s)
+
+
+async def go(connection: Connection, owner: str) -> None:
+    """The owner ends: whatever it has may be claimed."""
+    await connection.execute(GO, owner)
+
+
+async def purge(connection: Connection, keep_s: float) -> int:
+    """One step of removing what is too old; how many entries went. See `sqlite_file` for what goes when."""
+    await connection.execute(PURGE_OWNERS)
+    done: str = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
+    return int(done.removeprefix("DELETE "))
+
+
+def _columns(rows: Mapping[str, Sequence[Any]]) -> list[list[Any]]:
+    """The parameters of ASKED, in the order of the events' ids."""
+    return [list(column) for column in zip(*((key, *row) for key, row in sorted(rows.items())), strict=True)]
+
+
+async def _version(connection: Connection) -> int:
+    if not await connection.fetchval(HAS_VERSION):
+        return 0
+    version: int = await connection.fetchval("SELECT version FROM amigo_bridge.version")
+    return version

@@ -1,0 +1,271 @@
+"""The ledger's SQLite file, for the one thread that works on it.
+
+**Durable** means on the disk: WAL with `synchronous=FULL` syncs the log at every commit. A process that is killed loses
+nothing with NORMAL either, but a machine that loses power would forget the last commits, and with them what was asked
+of the API. What a sync costs is shared by all calls of its commit.
+
+**One process** has the file: it holds an flock on `<file>-lock`, which ends with the process however that ends. So
+whatever an entry says, whoever wrote it is gone, and nothing needs a lease.
+
+**A claim** of an event that is new waits in memory for the next commit, unless it says that a request is about to be
+sent: nobody else can have the file, and a claim that died with its process proves as little as none.
+
+**Purging** goes through the entries in the order in which they were first claimed, in small steps, until it meets one
+that is too young. Final ones go when they have not changed for `keep`, unfinished ones after UNFINISHED_KEEPS times
+that.
+
+A damaged file is never written over: someone has to move it away.
+"""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bridge.core.delivery.ledger_entry import Entry
+from bridge.edges.ledger.call_queue import Ask, Kind
+from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, complete_row, died_with
+from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
+from bridge.edges.ledger.sqlite.schema import (
+    BEGUN,
+    COMPLETE,
+    LIVES_ON,
+    NotALedger,
+    check,
+    migrate,
+    prove_room,
+    release,
+    select,
+    upsert,
+)
+from bridge.flow.ports.ledger import LedgerUnavailable
+
+BUSY_S = 2.0
+"""How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
+CHUNK = 50
+"""Events in one statement."""
+PURGE_STEP = 500
+"""Entries looked at in one step of purging."""
+WAL_BYTES = 64 * 1024 * 1024
+
+SAID = {
+    sqlite3.SQLITE_BUSY: "another program has locked it",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; move it away and a new one is made",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database; move it away and a new one is made",
+    sqlite3.SQLITE_READONLY: "it may not be written",
+}
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class LedgerFile:
+    """One file. Every method but `close` raises LedgerUnavailable, with a sentence that names file and cause."""
+
+    def __init__(self, path: Path, keep_s: float) -> None:
+        self.path = path.absolute()
+        self._real = self.path
+        self._keep_ms = int(keep_s * 1000)
+        self._connection: sqlite3.Connection | None = None
+        self._lock = FileLock(self._beside("-lock"))
+        self._identity: Identity | None = None
+        self._wal_identity: Identity | None = None
+        self._damaged = False
+        self._purged_to = 0
+        self._owner = secrets.token_hex(8)
+        self._claimed: dict[str, Row] = {}
+        """The rows of claims that wait for a commit."""
+        self.made_anew = False
+        """Set when the file that was open had gone from its path, and another one is used now."""
+        self._gone = False
+
+    def open(self) -> None:
+        """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
+        with self._translated():
+            self._real = self.path.resolve()  # whatever it is called: all names of one file share one lock
+            if self._lock.path != self._beside("-lock"):
+                self._lock.let_go()
+                self._lock = FileLock(self._beside("-lock"))
+            if not self._lock.take():
+                raise NotALedger(f"it is in use by {self._lock.holder()}, which locks {self._lock.path}")
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, cached_statements=4 * CHUNK)
+            self._connection = connection
+            self._check(connection)
+            self._prepare(connection)
+            self._identity, self._wal_identity = identity(self.path), identity(self._beside("-wal"))
+            self.made_anew, self._gone = self._gone, False
+
+    def close(self) -> None:
+        """Close the file, but keep the lock."""
+        self._claimed.clear()
+        replaced, connection = self._identity is not None and self._replaced, self._connection
+        self._connection = self._identity = None
+        if connection is not None:
+            with suppress(sqlite3.Error):  # what could not be written has been reported by the commit that failed
+                if replaced:
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that a file that was moved is whole
+            with suppress(sqlite3.Error):
+                connection.close()
+            if replaced:
+                self._gone = True
+                self._forsake_log()
+
+    def let_go(self) -> None:
+        """Give up the lock, so that another process may have the file."""
+        self._lock.let_go()
+
+    def carry_out(self, asks: Sequence[Ask], now_s: float) -> list[Any]:
+        """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
+        self._reopen_if_replaced()
+        with self._translated():
+            known = dict(self._read({ask.key for ask in asks if ask.kind in (Kind.CLAIM, Kind.FIND)}))
+            known.update(self._claimed)
+            changed: dict[str, Row] = {}
+            claimed: dict[str, Row] = {}
+            released: list[str] = []
+            answers: list[Any] = []
+            for ask in asks:
+                answers.append(known.get(ask.key))
+                match ask.kind:
+                    case Kind.WRITE:
+                        changed[ask.key] = ask.value
+                    case Kind.RELEASE:
+                        released.append(ask.key)
+                    case Kind.CLAIM if ask.key in known:
+                        if known[ask.key][0] not in FINAL_STATES:
+                            changed[ask.key] = known[ask.key]
+                    case Kind.CLAIM:
+                        known[ask.key], durable = ask.value
+                        (changed if durable else claimed)[ask.key] = known[ask.key]
+                    case Kind.BEGUN:
+                        (answers[-1],) = self._opened.execute(BEGUN).fetchone()
+                    case Kind.LIVES_ON:
+                        self._opened.execute(LIVES_ON)
+            self._change(changed, released, int(now_s * 1000))
+            self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)
+            return answers
+
+    def complete(self, answered: Mapping[str, Entry], now_s: float) -> None:
+        """These events are complete: one column, in one commit. Where one is not there as answered, all are written."""
+        self._reopen_if_replaced()
+        now_ms = int(now_s * 1000)
+        with self._translated():
+            changed = self._opened.execute(COMPLETE, (now_ms, orjson.dumps(list(answered)).decode())).rowcount
+            if changed < len(answered):
+                self._change({key: complete_row(entry) for key, entry in answered.items()}, [], now_ms)
+
+    def purge(self, now_s: float) -> tuple[int, bool]:
+        """One step of removing what is too old: how many entries went, and whether there may be more to do."""
+        limit_ms = int(now_s * 1000) - self._keep_ms
+        with self._translated():
+            step = self._opened.execute(
+                "SELECT number, claimed_ms FROM events WHERE number > ? ORDER BY number LIMIT ?",
+                (self._purged_to, PURGE_STEP),
+            ).fetchall()
+            old = [number for number, claimed_ms in step if claimed_ms < limit_ms]
+            if not old:
+                self._purged_to = 0
+                return 0, False
+            removed = self._opened.execute(
+                "DELETE FROM events WHERE number > ? AND number <= ? AND changed_ms < CASE WHEN state IN (?, ?)"
+                " THEN ? ELSE ? END",
+                (self._purged_to, old[-1], *FINAL_STATES, limit_ms, limit_ms - (UNFINISHED_KEEPS - 1) * self._keep_ms),
+            ).rowcount
+            self._purged_to = old[-1]
+            return removed, True
+
+    def _reopen_if_replaced(self) -> None:
+        if self._replaced or not self._lock.held:
+            self.close()
+            self.open()
+
+    @property
+    def _replaced(self) -> bool:
+        """Whether the file that is open is no longer the one at its path."""
+        return identity(self.path) != self._identity
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise LedgerUnavailable(f"the ledger {self.path} is closed")
+        return self._connection
+
+    def _read(self, keys: Iterable[str]) -> Iterator[tuple[str, Row]]:
+        """What is known of events. What another owner had in hand died with it: nobody else can have the file."""
+        for chunk in _chunks(keys):
+            for key, owner, *row in self._opened.execute(select(len(chunk)), chunk):
+                yield key, row if owner in (None, self._owner) else died_with(row)
+
+    def _change(self, changed: dict[str, Row], released: list[str], now_ms: int) -> None:
+        """Write rows and the claims that have waited for that, and let go of events: all in one commit."""
+        for key in released:
+            self._claimed.pop(key, None)
+        if not changed and not released:
+            return
+        rows = list(_chunks({**self._claimed, **changed}.items()))
+        keys = list(_chunks(released))
+        alone = len(rows) + len(keys) == 1
+        if not alone:
+            self._opened.execute("BEGIN IMMEDIATE")
+        for chunk in rows:
+            values = [value for key, row in chunk for value in (key, now_ms, now_ms, self._owner, *row)]
+            self._opened.execute(upsert(len(chunk)), values)
+        for chunk in keys:
+            self._opened.execute(release(len(chunk)), (self._owner, *chunk))
+        if not alone:
+            self._opened.execute("COMMIT")
+        self._claimed.clear()
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        if self._damaged:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise NotALedger(f"{SAID[sqlite3.SQLITE_CORRUPT]} ({found})")
+            self._damaged = False
+        check(connection)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise NotALedger("its file system cannot do without a rollback journal")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        migrate(connection)
+        prove_room(connection)
+
+    def _forsake_log(self) -> None:
+        """Take away what the file that was deleted or moved leaves at its path: a new one would replay it."""
+        wal = self._beside("-wal")
+        if self._wal_identity is not None and identity(wal) == self._wal_identity:
+            wal.unlink(missing_ok=True)
+            self._beside("-shm").unlink(missing_ok=True)
+
+    def _beside(self, suffix: str) -> Path:
+        return Path(f"{self._real}{suffix}")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
+            self._damaged = self._damaged or code in DAMAGED
+            cause = SAID.get(code, str(error))
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            raise LedgerUnavailable(f"the ledger {self.path}: {cause} ({name})") from error
+        except NotALedger as error:
+            raise LedgerUnavailable(f"the ledger {self.path}: {error}") from None
+        except OSError as error:
+            raise LedgerUnavailable(f"the ledger {self.path}: {error.strerror or error}") from error
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk

@@ -1,0 +1,111 @@
+"""The ledger in a SQLite file: the port's calls are carried out by one thread, all that wait in one commit.
+
+    call ▸ waiting ▸ thread: read, change, commit ▸ answers
+
+A commit costs nearly the same CPU whether it carries one call or fifty, so the more calls one has carried the longer
+the next one gathers; a call that comes after a pause is carried out at once. When anything fails, the calls of that
+commit and all that wait fail, and the file is opened again, with back-off, until it can be written.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bridge.core.delivery.ledger_entry import Claim, Holder
+from bridge.core.delivery.progress import Record
+from bridge.edges.ledger.call_queue import AskedLedger
+from bridge.edges.ledger.rows import entry_of
+from bridge.edges.ledger.sqlite.file import LedgerFile
+from bridge.flow.ports.ledger import LedgerUnavailable
+from bridge.flow.ports.runtime import Log
+
+MOST_AT_ONCE = 1_000
+"""Calls in one commit."""
+PACE_S, LONGEST_PACE_S = 0.004, 0.06
+"""From one commit to the next: so long for each call beside the first that was carried, and at most so long."""
+PURGE_EVERY_S = 60.0
+CLOSING_S = 10.0
+REPLACED = "the file was deleted or moved: what is at its place now is used, if need be made anew"
+
+
+class SqliteLedger(AskedLedger):
+    """The ledger port; an async context manager that opens and closes the file. Entering never fails: see `trouble`."""
+
+    shared = False
+
+    def __init__(self, path: Path, keep_s: float, log: Log, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(log)
+        self._file = LedgerFile(path, keep_s)
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "ledger")
+
+    async def __aexit__(self, *_: object) -> None:
+        self._close()
+        done, __ = await asyncio.wait((self._task,), timeout=CLOSING_S)
+        if not done:
+            self._task.cancel()
+            self._log.error("ledger.unclosed", file=str(self._file.path), error="the disk does not answer")
+        self._asks.closed(f"the ledger {self._file.path} is closed")
+        self._thread.shutdown(wait=bool(done))
+
+    async def claim(
+        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+    ) -> Claim:
+        """Take the event; see the port. Whoever had it before is gone: nobody else can have the file."""
+        row = await self._claim(event_id, digest, durable=durable, record=record)
+        return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
+
+    async def _work(self) -> None:
+        in_thread, asks = asyncio.get_running_loop().run_in_executor, self._asks
+        while not asks.closing:
+            try:
+                await in_thread(self._thread, self._file.open)
+                asks.well(file=str(self._file.path))
+                self._tell_replaced()
+                await self._serve()
+            except LedgerUnavailable as error:
+                asks.lost(str(error))
+            except Exception as error:
+                self._log.critical("ledger.broken", exc_info=True)
+                asks.lost(f"the ledger {self._file.path}: {type(error).__name__}: {error}")
+            await in_thread(self._thread, self._file.close)
+            await asks.back_off(random.random())
+        await in_thread(self._thread, self._file.let_go)
+
+    async def _serve(self) -> None:
+        """Carry out what waits, until the end or LedgerUnavailable."""
+        loop, asks = asyncio.get_running_loop(), self._asks
+        purge_s = loop.time()
+        while True:
+            await asks.woken(purge_s)
+            began_s = loop.time()
+            calls = len(asks.take(MOST_AT_ONCE))
+            if complete := asks.take_complete():
+                await loop.run_in_executor(self._thread, self._file.complete, complete, self._clock())
+            if calls:
+                answers = await loop.run_in_executor(self._thread, self._file.carry_out, asks.in_hand, self._clock())
+                self._tell_replaced()
+                asks.settle(asks.in_hand, answers)
+            elif asks.closing:
+                return
+            if began_s >= purge_s:
+                more = await self._purge()
+                purge_s = began_s + (0 if more else PURGE_EVERY_S)
+            if not asks.closing:
+                await asks.pause(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
+
+    def _tell_replaced(self) -> None:
+        if self._file.made_anew:
+            self._file.made_anew = False
+            self._log.error("ledger.replaced", file=str(self._file.path), error=REPLACED)
+
+    async def _purge(self) -> bool:
+        """One step; whether there may be more to do."""
+        in_thread = asyncio.get_running_loop().run_in_executor
+        removed, more = await in_thread(self._thread, self._file.purge, self._clock())
+        if removed:
+            self._log.debug("ledger.purged", entries=removed)
+        return more

@@ -1,0 +1,1 @@
+"""Consuming: the consumer of the inbound queues, deliveries and their acks."""

@@ -1,0 +1,288 @@
+"""Taking events: one channel an inbound, a callback that only hands over, and acks that die with their generation."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import uuid4
+
+import aio_pika
+from aiormq import Channel as Underlay
+from aiormq.abc import DeliveredMessage
+
+from bridge.core.broker.topology import Inbound
+from bridge.core.delivery.poison import SETTLED
+from bridge.core.event.inbound_message import Incoming
+from bridge.edges.rabbitmq.consuming.acks import Acks
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
+from bridge.edges.rabbitmq.properties import incoming
+from bridge.flow.ports.broker import Delivery
+from bridge.flow.ports.runtime import Log
+
+TAG = "amigo-bridge"
+SETTLE_S = 0.5
+"""How long a channel stays open after its last ack: a quorum queue carries acks out in batches, and the broker forgets
+those that wait for their turn when the channel closes."""
+
+
+@dataclass(slots=True, eq=False)
+class Feed:
+    """One consumer of one inbound, on a channel of its own, from its start until it is cancelled; then it is retired.
+
+    `held` counts its unacked deliveries, at most `prefetch`; `heard_s` is when the broker last could and did speak
+    (event loop time), `served` whether there was any delivery. `unwatch` lets the channel close without ending the
+    generation. Until `cancelled`, the broker may still deliver.
+    """
+
+    inbound: Inbound
+    prefetch: int
+    tag: str
+    channel: Underlay
+    unwatch: Callable[[], None]
+    heard_s: float
+    acks: Acks = field(init=False)
+    held: int = 0
+    served: bool = False
+    cancelled: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class BrokerDelivery:
+    """A delivery of one generation; see the port."""
+
+    incoming: Incoming
+    feed: Feed
+    generation: Generation
+    tag: int
+    consumer: "Consumer"
+    acked: bool = False
+
+    @property
+    def alive(self) -> bool:
+        return self.generation.alive
+
+    def ack(self) -> bool:
+        if self.acked or not self.generation.alive:
+            return False
+        self.acked = True
+        self.feed.held -= 1
+        self.feed.heard_s = _now()  # only now can the broker send the next one
+        self.consumer.send_ack(self)
+        return True
+
+
+@dataclass(slots=True)
+class Desired:
+    """Why consuming is held back; empty while it is not. `paused` is set while nothing is being consumed."""
+
+    reasons: set[str] = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    paused: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Consumer:
+    """Consumes every inbound while nothing holds it back. Pausing cancels the consumers and requeues nothing.
+
+    A prefetch counts for each consumer, and what a cancelled one held is still in hand. So each start gets what is left
+    of the inbound's prefetch, and the consumer is renewed as the rest comes back.
+    """
+
+    def __init__(self, inbounds: tuple[Inbound, ...], log: Log) -> None:
+        self.receive: Callable[[Delivery], None] | None = None
+        self._inbounds = inbounds
+        self._log = log
+        self._desired = Desired()
+        self._desired.paused.set()
+        self.began = asyncio.Event()
+        """Set once something has been consumed from, for the first time."""
+        self._feeds: dict[str, Feed] = {}
+        self._retired: list[Feed] = []
+        self._replacing: set[str] = set()
+        self._settle_first = 0
+        self._background: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
+
+    @property
+    def held_back_by(self) -> list[str]:
+        return sorted(self._desired.reasons)
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """The consumers at work, in the present generation."""
+        return list(self._feeds.values())
+
+    @property
+    def consuming(self) -> bool:
+        """Whether every inbound has its consumer or is just getting another one, or has as much in hand as it may."""
+        served = self._feeds.keys() | self._replacing
+        return not self._desired.reasons and all(
+            inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
+        )
+
+    @property
+    def cautious(self) -> bool:
+        """Whether it takes one delivery at a time."""
+        return self._settle_first > 0
+
+    def beware(self) -> None:
+        """Take one delivery at a time, from the next start of a consumer on, until some have settled."""
+        self._settle_first = SETTLED
+
+    def pause(self, reason: str) -> None:
+        """Hold back; see the port."""
+        self._desired.reasons.add(reason)
+        self._desired.changed.set()
+
+    def resume(self, reason: str) -> None:
+        """Let go; see the port."""
+        self._desired.reasons.discard(reason)
+        self._desired.changed.set()
+
+    async def run(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
+        """Consume in this generation, as far as wanted, until it ends. Raises BrokerTrouble."""
+        while True:
+            self._desired.changed.clear()
+            for inbound in self._inbounds:
+                async with self._changing:
+                    await self._see_to(connection, generation, inbound)
+            await self._desired.changed.wait()
+
+    async def _see_to(
+        self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
+    ) -> None:
+        feed, free = self._feeds.get(inbound.queue), self._free(inbound)
+        if self._desired.reasons:
+            if feed is not None:
+                await self._retire(feed)
+                self._log.info("consumer.paused", queue=inbound.queue, by=self.held_back_by)
+        elif feed is None:
+            if free > 0:
+                await self._start(connection, generation, inbound)
+                self._log.info("consumer.started", queue=inbound.queue, prefetch=free)
+        elif free >= 2 * feed.prefetch or (free > feed.prefetch and not self._retired):
+            await self._replace(connection, generation, feed)
+
+    async def renew(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
+        """Cancel this consumer and start another, unless it is cancelled already. Raises BrokerTrouble.
+
+        A quorum queue that was deleted and declared again at once goes on counting our consumer, and delivers nothing
+        to it: from here that looks just like silence, so after enough of it the consumer is renewed.
+        """
+        async with self._changing:
+            if self._feeds.get(feed.inbound.queue) is feed and self._free(feed.inbound) > 0:
+                await self._replace(connection, generation, feed)
+
+    async def _replace(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
+        """Cancel this consumer and start another; `consuming` does not fall for the milliseconds between them.
+
+        The broker delivers until the cancel reaches it. If nothing is free after that, the next ack starts the other.
+        """
+        inbound = feed.inbound
+        self._replacing.add(inbound.queue)
+        try:
+            await self._retire(feed)
+            if self._free(inbound) > 0:  # a prefetch of 0 would be one without limit
+                await self._start(connection, generation, inbound)
+        finally:
+            self._replacing.discard(inbound.queue)
+
+    def detach(self) -> None:
+        """The generation has ended: the broker will deliver again what it had delivered."""
+        self._feeds.clear()
+        self._retired.clear()
+        self._desired.paused.set()
+
+    async def acks_sent(self) -> None:
+        """Return when every ack has reached the queue, or can no more, and what a pause has retired is closed."""
+        if self._desired.reasons:
+            await self._desired.paused.wait()
+        for feed in (*self._feeds.values(), *self._retired):
+            await feed.acks.all_written()
+            await asyncio.sleep(feed.acks.written_s + SETTLE_S - _now())
+        while self._background:
+            await asyncio.wait(set(self._background))
+
+    def send_ack(self, delivery: BrokerDelivery) -> None:
+        """Write the ack at the end of this turn of the loop."""
+        delivery.feed.acks.put(delivery.tag)
+        if self.cautious:
+            self._settle_first -= 1
+        if delivery.feed.prefetch < delivery.feed.inbound.prefetch or self._retired:
+            self._desired.changed.set()
+
+    def _start_task(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _ack_lost(self, feed: Feed, error: str) -> None:
+        self._log.info("ack.lost", error=error, queue=feed.inbound.queue)
+
+    def _free(self, inbound: Inbound) -> int:
+        """How many more deliveries of this inbound may be in hand."""
+        feeds = (*self._feeds.values(), *self._retired)
+        most = 1 if self.cautious else inbound.prefetch
+        return most - sum(feed.held for feed in feeds if feed.inbound is inbound)
+
+    async def _start(
+        self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
+    ) -> None:
+        """Start a consumer for as many as are free; at least one must be."""
+        queue, prefetch = inbound.queue, self._free(inbound)
+        name = f"consuming channel of {queue}"
+        _, channel, unwatch = await open_channel(connection, generation, name)
+        channel.on_consumer_cancel_callbacks.add(partial(_cancelled, generation, queue))
+        await limited(channel.basic_qos(prefetch_count=prefetch), f"setting the prefetch of {queue}")
+        tag = f"{TAG}-{queue}-{uuid4().hex[:12]}"
+        feed = Feed(inbound, prefetch, tag, channel, unwatch, _now())
+        feed.acks = Acks(channel, partial(self._close_if_done, feed), partial(self._ack_lost, feed))
+        callback = partial(self._deliver, feed, generation)
+        await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
+        self._feeds[queue] = feed
+        self.began.set()
+        self._desired.paused.clear()
+
+    async def _retire(self, feed: Feed) -> None:
+        """Cancel the consumer. Its channel stays for the acks that are still owed."""
+        del self._feeds[feed.inbound.queue]
+        self._retired.append(feed)
+        await limited(feed.channel.basic_cancel(feed.tag), f"cancelling the consumer of {feed.inbound.queue}")
+        feed.cancelled = True
+        self._close_if_done(feed)
+        if not self._feeds:
+            self._desired.paused.set()
+
+    def _close_if_done(self, feed: Feed) -> None:
+        if feed in self._retired and feed.cancelled and not feed.held and not feed.acks.owed:
+            self._retired.remove(feed)
+            feed.unwatch()
+            self._start_task(self._close(feed))
+
+    async def _close(self, feed: Feed) -> None:
+        await asyncio.sleep(feed.acks.written_s + SETTLE_S - _now())
+        try:
+            await limited(feed.channel.close(), f"closing a channel of {feed.inbound.queue}")
+        except BrokerTrouble as trouble:
+            self._log.info("channel.unclosed", error=str(trouble), queue=feed.inbound.queue)
+
+    async def _deliver(self, feed: Feed, generation: Generation, message: DeliveredMessage) -> None:
+        feed.heard_s = _now()
+        feed.held += 1
+        feed.served = True
+        if self.receive is None or message.delivery_tag is None:
+            generation.end("a delivery came before anybody could take it")
+            return
+        try:
+            self.receive(
+                BrokerDelivery(incoming(message, feed.inbound.queue), feed, generation, message.delivery_tag, self)
+            )
+        except Exception:  # aiormq would log it where nobody looks
+            self._log.critical("delivery.unhandled", exc_info=True, queue=feed.inbound.queue)
+
+
+def _cancelled(generation: Generation, queue: str, frame: object) -> None:
+    generation.end(f"the broker cancelled the consumer of {queue}")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

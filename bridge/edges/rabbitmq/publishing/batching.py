@@ -1,0 +1,266 @@
+"""The publisher of the hot path: all that is handed over in one turn of the loop leaves in one write.
+
+    publish ▸ waiting ▸ encode ▸ one write a turn ▸ RabbitMQ ▸ confirms, also multiple ones, by counting ▸ receipts
+
+**What it bypasses.** `aio_pika.Exchange.publish` and `aiormq.Channel.basic_publish`: a task, three futures, a lock,
+some reflection and a drain for each message, which is nearly all of a bridge's CPU. Frames are encoded here
+(`frames.py`) and put into aiormq's own write queue; confirms and returns come from aiormq's reader (`confirms.py`).
+
+**What it does not.** Connecting, authentication, TLS, heartbeats, flow of frames, topology and consuming are aiormq's.
+
+**What keeps it right.** The delivery tag of a message is its number on the channel, for only this class publishes
+there. A multiple confirm settles all up to its tag. A return names its message by id and comes before that message's
+confirm; two messages of one id never fly at once. When the generation ends, what has no confirm goes back to the front,
+in order. The promise suite runs the same tests against a publisher of plain library calls and this one, property tests
+compare the frames with pamqp's, and the versions of aio-pika, aiormq and pamqp are locked: a new one meets both first.
+
+**One message that the broker will not have** closes the channel, and others flew beside it: `pipe.py` says how it is
+found. What may be taken later (403) is published again on a channel of its own, where nobody waits for it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import ClassVar
+
+import aio_pika
+
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage
+from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
+from bridge.edges.rabbitmq.publishing.confirms import open_publish_channel
+from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
+from bridge.edges.rabbitmq.publishing.publisher_channel import Handed, Pipe
+from bridge.flow.ports.broker import Receipt
+
+MOST_UNCONFIRMED = 20_000
+MOST_UNCONFIRMED_BYTES = 32 * 1024 * 1024
+"""What may be handed over and unconfirmed before `room` makes the streams wait."""
+ALONE_INDEX = 800
+"""The channel for what may close it again, beyond those of the outbounds, which count from 0."""
+BEHIND_S = 0.005
+WHOM = itemgetter(1)
+
+
+class BatchingPublisher:
+    """The publisher port; see the module."""
+
+    new_encoder: ClassVar[type[FrameEncoder]] = FrameEncoder
+
+    def __init__(self, outbounds: tuple[Outbound, ...]) -> None:
+        self.blocked = False
+        self._pipes = [Pipe(self, index) for index in range(len(outbounds))]
+        self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
+        self._connection: aio_pika.abc.AbstractConnection
+        self._generation: Generation | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._openings: set[asyncio.Task[None]] = set()
+        self._in_turns = False
+        """Whether the connection itself was closed over a message: then suspects of one pipe at a time."""
+        self._unconfirmed = 0
+        self._unconfirmed_bytes = 0
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages handed over whose fate is open."""
+        return self._unconfirmed
+
+    def publish(self, messages: Sequence[OutboundMessage], receipt: Receipt, *, alone: bool = False) -> None:
+        """Hand over; see the port."""
+        if not messages:
+            return
+        pipes, total = self._pipes, 0
+        for message in messages:
+            size = len(message.body)
+            total += size
+            pipe = self._alone if alone else pipes[message.to.outbound]
+            pipe.waiting.append((message, receipt, size))
+        self._handed(len(messages), total)
+
+    def withdraw(self, message: OutboundMessage) -> None:
+        """Forget a message of which nobody wants to hear any more, if it has not been written yet."""
+        for pipe in self._all:
+            size = pipe.withdraw(message)
+            if size is not None:
+                self._forget(1, size)
+
+    def forget(self, receipt: Receipt) -> None:
+        """See the port."""
+        for pipe in self._all:
+            for message in [message for message, whom, _ in pipe.waiting if whom is receipt]:
+                self.withdraw(message)
+
+    @property
+    def full(self) -> bool:
+        """See the port."""
+        return not self._roomy.is_set()
+
+    async def room(self) -> None:
+        """See the port."""
+        await self._roomy.wait()
+
+    async def drained(self) -> None:
+        """Return once nothing is unconfirmed."""
+        await self._empty.wait()
+
+    async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
+        """Publish through this connection from now on, beginning with what is unconfirmed."""
+        self._loop = asyncio.get_running_loop()  # a system call each time in Python 3.11
+        self._connection = connection
+        for pipe in self._pipes:
+            await self._open(pipe, generation)
+        self._generation = generation
+        self.resume()
+
+    def detach(self) -> None:
+        """The generation has ended: what flies is lost to it, and waits for the next one."""
+        self._generation = None
+        for opening in self._openings:
+            opening.cancel()
+        self._in_turns = False
+        for pipe in self._all:
+            if pipe.channel is not None:
+                pipe.channel.silence()
+            alone, lost = pipe.one_by_one, pipe.take_back()
+            refusal, pipe.blame = pipe.blame, None
+            if refusal is None:
+                self._keep(pipe, lost)
+            elif alone and lost:
+                pipe.suspects = max(0, pipe.suspects - 1)
+                self.settled(lost, refusal, set())
+            else:
+                pipe.suspect(lost)
+            self._in_turns |= refusal is not None
+
+    def resume(self) -> None:
+        """Go on with what waits."""
+        for pipe in self._all:
+            self.pump(pipe)
+
+    def oldest_s(self) -> float | None:
+        """Since when (event loop time) the message that has flown longest waits for its confirm; None for none."""
+        return min((pipe.batches[0][1] for pipe in self._all if pipe.batches), default=None)
+
+    def pump(self, pipe: Pipe) -> None:
+        """Write what waits at the end of this turn of the loop, together with what else comes by then."""
+        if pipe.waiting and not pipe.scheduled and not pipe.writing and self._generation is not None:
+            pipe.scheduled = True
+            self._loop.call_soon(self._write, pipe)
+
+    def settled(self, over: list[Handed], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
+        """See PipeOwner."""
+        self._forget(len(over), sum([size for _, _, size in over]))
+        if refusal is None and not unrouted:
+            for receipt, handed in groupby(over, WHOM):
+                receipt.confirmed([message for message, _, _ in handed])
+            return
+        for message, receipt, _ in over:
+            if message.message_id in unrouted:
+                unrouted.remove(message.message_id)
+                receipt.refused(message, refusal or UNROUTED)
+            elif refusal is None:
+                receipt.confirmed((message,))
+            else:
+                receipt.refused(message, refusal)
+
+    def cleared(self) -> None:
+        """See PipeOwner."""
+        if self._in_turns:
+            self._in_turns = any(pipe.suspects for pipe in self._all)
+            self.resume()
+
+    def broken(self, reason: str) -> None:
+        """See PipeOwner."""
+        if self._generation is not None:
+            self._generation.end(reason)
+
+    @property
+    def _all(self) -> list[Pipe]:
+        return [*self._pipes, self._alone]
+
+    def _keep(self, pipe: Pipe, lost: list[Handed]) -> None:
+        """Publish again, in order, what a lost connection has left open."""
+        pipe.waiting.extendleft(reversed(lost))
+        for message, receipt, _ in lost:
+            receipt.lost(message)
+
+    def _handed(self, count: int, size: int) -> None:
+        """So many more messages wait, of so many bytes together."""
+        if not self._unconfirmed:
+            self._empty.clear()
+        self._unconfirmed += count
+        self._unconfirmed_bytes += size
+        if self._unconfirmed > MOST_UNCONFIRMED or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES:
+            self._roomy.clear()
+        self.resume()
+
+    def _forget(self, count: int, size: int) -> None:
+        """So many fewer are unconfirmed, of so many bytes together."""
+        self._unconfirmed -= count
+        self._unconfirmed_bytes -= size
+        if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
+            self._roomy.set()
+        if not self._unconfirmed:
+            self._empty.set()
+
+    def _write(self, pipe: Pipe) -> None:
+        pipe.scheduled = False
+        generation, channel = self._generation, pipe.channel
+        if generation is None or not generation.alive or pipe.writing or self.blocked or self._waits_its_turn(pipe):
+            return
+        if channel is None:
+            self._open_soon(pipe, generation)
+            return
+        if channel.behind:
+            self._loop.call_later(BEHIND_S, self.pump, pipe)
+            return
+        payload = pipe.batch(self._loop.time(), self._unwritable)
+        if not payload:
+            return
+        try:
+            written = channel.send(payload)
+        except (asyncio.QueueFull, RuntimeError) as error:
+            generation.end(f"publishing failed: {type(error).__name__}: {error}")
+            return
+        pipe.writing = True
+        written.add_done_callback(lambda _: self._written(pipe, channel))
+
+    def _written(self, pipe: Pipe, channel: object) -> None:
+        """The socket has taken the last batch. Until then the next one grows: that is what makes batches."""
+        if channel is pipe.channel:
+            pipe.writing = False
+            self.pump(pipe)
+
+    def _unwritable(self, handed: Handed, refusal: PublishRefusal) -> None:
+        self._loop.call_soon(self.settled, [handed], refusal, set())
+
+    def _waits_its_turn(self, pipe: Pipe) -> bool:
+        """Whether another pipe is one by one, so that the next connection that is closed names its culprit."""
+        if not self._in_turns or not pipe.one_by_one:
+            return False
+        return any(other.suspects and other is not pipe for other in self._all[: self._all.index(pipe)])
+
+    def _open_soon(self, pipe: Pipe, generation: Generation) -> None:
+        """Open another channel for what waits."""
+        if not pipe.opening:
+            pipe.opening = True
+            opening = self._loop.create_task(self._open_again(pipe, generation))
+            self._openings.add(opening)
+            opening.add_done_callback(self._openings.discard)
+
+    async def _open_again(self, pipe: Pipe, generation: Generation) -> None:
+        try:
+            await self._open(pipe, generation)
+        except BrokerTrouble as trouble:
+            generation.end(str(trouble))
+            return
+        self.pump(pipe)
+
+    async def _open(self, pipe: Pipe, generation: Generation) -> None:
+        channel = await open_publish_channel(self._connection, generation, pipe.index, pipe)
+        pipe.opened(channel, self.new_encoder(channel.number, channel.frame_max))

@@ -1,0 +1,123 @@
+"""The publisher for those who wait for an answer: webhooks. It batches as the hot path does, and keeps nothing.
+
+What flies when the connection goes is refused, not published again: its sender will send it again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import aio_pika
+
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import LOST, PublishRefusal, RefusalKind
+from bridge.core.webhook.webhook import may_be_left_out
+from bridge.edges.rabbitmq.generation import Generation
+from bridge.edges.rabbitmq.properties import without_largest
+from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
+from bridge.edges.rabbitmq.publishing.frames import FrameEncoder, FrameTooLarge, Piece
+from bridge.edges.rabbitmq.publishing.publisher_channel import Pipe
+from bridge.flow.ports.webhook import NotTaken
+
+CONFIRM_S = 10.0
+CHANNEL_INDEX = 900
+"""Beyond those of the outbounds, which count from 0; RabbitMQ allows 2047 channels a connection."""
+ALONE_INDEX = 901
+
+
+class Waiter:
+    """The receipt of one message: a future."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, told: asyncio.Future[None]) -> None:
+        self.told = told
+
+    def confirmed(self, _: Sequence[OutboundMessage]) -> None:
+        if not self.told.done():
+            self.told.set_result(None)
+
+    def refused(self, _: OutboundMessage, refusal: PublishRefusal) -> None:
+        if not self.told.done():
+            self.told.set_exception(NotTaken(refusal.error, unrouted=refusal.kind is RefusalKind.UNROUTED))
+
+    def lost(self, _: OutboundMessage) -> None:
+        """Told by `refused` in the same moment."""
+
+
+class WebhookEncoder(FrameEncoder):
+    """Encodes webhooks; one whose headers are too much for a frame goes without the largest of its sender's."""
+
+    def publish(self, message: OutboundMessage, pieces: list[Piece]) -> int:
+        try:
+            return super().publish(message, pieces)
+        except FrameTooLarge as error:
+            headers = message.own_headers
+            kept, _ = without_largest(headers, may_be_left_out(headers), error.excess)
+            return super().publish(replace(message, own_headers=kept), pieces)
+
+
+class BrokerEntrance(BatchingPublisher):
+    """The entrance port, on a channel of its own; mandatory messages that no queue takes are refused."""
+
+    new_encoder: ClassVar[type[FrameEncoder]] = WebhookEncoder
+
+    def __init__(self, blocked: Callable[[], bool]) -> None:
+        """`blocked` tells whether the broker has said that it takes nothing for now."""
+        super().__init__(())
+        self._pipe = Pipe(self, CHANNEL_INDEX)
+        self._pipes = [self._pipe]
+        self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
+        self._is_blocked = blocked
+        self._attached = False
+        self._expected: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
+        """Publish through this connection from now on."""
+        await super().attach(connection, generation)
+        self._attached = True
+
+    def detach(self) -> None:
+        """The generation has ended, and with it all that was on its way."""
+        self._attached = False
+        super().detach()
+        waiting = list(self._pipe.waiting)
+        self._pipe.waiting.clear()
+        self._pipe.suspects = 0
+        self.settled(waiting, LOST, set())
+
+    async def enqueue(self, message: OutboundMessage) -> None:
+        """See the port."""
+        if not self._attached:
+            raise NotTaken("there is no connection to the broker")
+        if self._is_blocked():
+            raise NotTaken("the broker blocks publishing (memory or disk alarm)")
+        while self._expected and self._expected[0][1].done():
+            self._expected.popleft()
+        if self.full:
+            raise NotTaken("too much is unconfirmed")
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        self._expected.append((loop.time() + CONFIRM_S, told))
+        if self._timer is None:
+            self._timer = loop.call_later(CONFIRM_S, self._expire)
+        size = len(message.body)
+        self._pipe.waiting.append((message, Waiter(told), size))  # the one pipe, whichever exchange it is for
+        self._handed(1, size)
+        await told
+
+    def _expire(self) -> None:
+        """Tell those who have waited long enough. One timer for all: confirms come nearly in order."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._expected:
+            until_s, told = self._expected[0]
+            if not told.done() and until_s > loop.time():
+                self._timer = loop.call_at(until_s, self._expire)
+                return
+            self._expected.popleft()
+            if not told.done():
+                told.set_exception(NotTaken(f"no confirm within {CONFIRM_S:g} s"))

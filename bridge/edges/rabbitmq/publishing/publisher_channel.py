@@ -1,0 +1,192 @@
+"""What waits and what flies on one publishing channel, and how what closes the channel is found.
+
+normal        a window of messages flies; confirms settle them
+closed        the broker closed the channel over one of those that flew: all of them are suspects, on a fresh channel
+one by one    a suspect flies alone: confirmed, it is cleared; closing the channel again, it is refused
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import NACKED, PublishRefusal, RefusalKind
+from bridge.edges.rabbitmq.publishing.confirms import PublishChannel
+from bridge.edges.rabbitmq.publishing.frames import UNWRITABLE, FrameEncoder, Piece
+from bridge.flow.ports.broker import Receipt
+
+WINDOW = 4_096
+WINDOW_BYTES = 16 * 1024 * 1024
+"""What flies on one channel at the most."""
+BATCH_BYTES = 256 * 1024
+
+Handed = tuple[OutboundMessage, Receipt, int]
+"""A message, whom to tell, and the bytes of its body."""
+
+
+class PipeOwner(Protocol):
+    """The publisher, as its pipes see it."""
+
+    def settled(self, over: list[Handed], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
+        """The fate of these is known: refused, all of them or those that came back, or else confirmed."""
+
+    def pump(self, pipe: "Pipe") -> None:
+        """Write what waits, soon; on another channel where the pipe has none any more."""
+
+    def cleared(self) -> None:
+        """A pipe has no suspects any more."""
+
+    def broken(self, reason: str) -> None:
+        """All counting is in doubt, and so is the generation."""
+
+
+@dataclass(slots=True, eq=False)
+class Pipe:
+    """One publishing channel: what waits, and what flies, oldest first. The first that flies has tag `first_tag`.
+
+    None stands for one whose fate was known before that of an earlier one. `ids` are those of the messages that fly,
+    `unrouted` those of them that came back; `batches` are, for each write, the tag after its last and when it was
+    (event loop time). `suspects` counts how many of those that wait or fly, from the front, go one by one; with
+    `always_alone` all of them do. `blame` is what the broker said as it closed the whole connection.
+    """
+
+    owner: PipeOwner
+    index: int
+    always_alone: bool = False
+    waiting: deque[Handed] = field(default_factory=deque)
+    flying: deque[Handed | None] = field(default_factory=deque)
+    ids: set[str] = field(default_factory=set)
+    unrouted: set[str] = field(default_factory=set)
+    batches: deque[tuple[int, float]] = field(default_factory=deque)
+    first_tag: int = 1
+    flying_bytes: int = 0
+    suspects: int = 0
+    scheduled: bool = False
+    writing: bool = False
+    opening: bool = False
+    channel: PublishChannel | None = None
+    encoder: FrameEncoder | None = None
+    blame: PublishRefusal | None = None
+
+    @property
+    def one_by_one(self) -> bool:
+        return self.always_alone or self.suspects > 0
+
+    def opened(self, channel: PublishChannel, encoder: FrameEncoder) -> None:
+        """Publish on this fresh channel from now on; its delivery tags count from 1."""
+        self.channel, self.encoder, self.first_tag = channel, encoder, 1
+        self.opening = self.writing = False
+
+    def told(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
+        """A confirm of the broker; see Teller."""
+        flying = self.flying
+        last = delivery_tag - self.first_tag if delivery_tag else len(flying) - 1
+        if not 0 <= last < len(flying):
+            self.owner.broken(f"the broker confirmed delivery tag {delivery_tag}, which was not outstanding")
+            return
+        if multiple:
+            found = [flying.popleft() for _ in range(last + 1)]
+            self.first_tag += last + 1
+        else:
+            found = [flying[last]]
+            flying[last] = None
+        while flying and flying[0] is None:
+            flying.popleft()
+            self.first_tag += 1
+        while self.batches and self.batches[0][0] <= self.first_tag:
+            self.batches.popleft()
+        over = [handed for handed in found if handed is not None]
+        self.ids.difference_update([message.message_id for message, _, _ in over])
+        self.flying_bytes -= sum([size for _, _, size in over])
+        if self.suspects:
+            self._cleared(len(over))
+        self.owner.settled(over, None if acked else NACKED, self.unrouted)
+        self.owner.pump(self)
+
+    def returned(self, message_id: str | None) -> None:
+        """A return of the broker; see Teller."""
+        if (message_id or "") in self.ids:
+            self.unrouted.add(message_id or "")
+
+    def closed(self, refusal: PublishRefusal | None, words: str) -> None:
+        """The broker has closed the channel; see Teller. Nothing of it may be written or counted any more."""
+        if self.channel is not None:
+            self.channel.silence()
+        lost = self.take_back()
+        if not lost or refusal is None:
+            self.waiting.extendleft(reversed(lost))
+            self.owner.broken(f"publishing channel {self.index} closed: {words}")
+        elif self.one_by_one:
+            self._cleared(1)
+            self.owner.settled(lost, refusal, set())
+            self.owner.pump(self)
+        else:
+            self.suspect(lost)
+            self.owner.pump(self)
+
+    def blamed(self, refusal: PublishRefusal) -> None:
+        """See Teller."""
+        self.blame = refusal
+
+    def suspect(self, lost: list[Handed]) -> None:
+        """Publish these again, first and one by one."""
+        self.waiting.extendleft(reversed(lost))
+        self.suspects += len(lost)
+        for message, receipt, _ in lost:
+            receipt.lost(message)
+
+    def withdraw(self, message: OutboundMessage) -> int | None:
+        """Forget a message that waits; gives the bytes of its body, None where it does not wait here."""
+        for place, handed in enumerate(self.waiting):
+            if handed[0] is message:
+                del self.waiting[place]
+                if place < self.suspects - len(self.flying):
+                    self._cleared(1)
+                return handed[2]
+        return None
+
+    def take_back(self) -> list[Handed]:
+        """Give up the channel; returns what flew on it."""
+        lost = [handed for handed in self.flying if handed is not None]
+        self.flying.clear()
+        self.ids.clear()
+        self.unrouted.clear()
+        self.batches.clear()
+        self.channel, self.encoder, self.flying_bytes = None, None, 0
+        self.writing = self.opening = False
+        return lost
+
+    def batch(self, now_s: float, refuse: Callable[[Handed, PublishRefusal], None]) -> bytes:
+        """The frames of what may be written now, which flies from here on. What cannot be written is refused."""
+        waiting, flying, ids, encoder = self.waiting, self.flying, self.ids, self.encoder
+        if encoder is None:
+            return b""
+        window = 1 if self.one_by_one else WINDOW
+        room, room_bytes, batch_bytes = window - len(flying), WINDOW_BYTES - self.flying_bytes, BATCH_BYTES
+        parts: list[Piece] = []
+        while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:
+            message, _, size = handed = waiting.popleft()
+            if message.message_id in ids:
+                waiting.appendleft(handed)
+                break  # returns go by id: the other one of this id must have been told of first
+            try:
+                written = encoder.publish(message, parts)
+            except UNWRITABLE as error:
+                self._cleared(1)
+                refuse(handed, PublishRefusal(RefusalKind.IMPOSSIBLE, f"it cannot be written as AMQP: {error}"))
+                continue
+            flying.append(handed)
+            ids.add(message.message_id)
+            room, room_bytes, batch_bytes = room - 1, room_bytes - size, batch_bytes - written
+        if parts:
+            self.batches.append((self.first_tag + len(flying), now_s))
+        self.flying_bytes = WINDOW_BYTES - room_bytes
+        return b"".join(parts)
+
+    def _cleared(self, number: int) -> None:
+        """So many of the suspects are dealt with."""
+        if self.suspects:
+            self.suspects = max(0, self.suspects - number)
+            if not self.suspects:
+                self.owner.cleared()

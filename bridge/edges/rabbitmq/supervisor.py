@@ -1,0 +1,197 @@
+"""The supervisor of the connection to RabbitMQ: one generation after the other, for as long as the process lives.
+
+connect twice ▸ topology ▸ publisher, copier ▸ consumer ▸ watch ▸ ✝ ▸ back-off with jitter ▸ the next one
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
+from itertools import count
+
+import aio_pika
+from yarl import URL
+
+from bridge.core.broker.topology import Topology
+from bridge.core.delivery.poison import QUICK_S, cautious_after
+from bridge.edges.rabbitmq import lenient_decoding
+from bridge.edges.rabbitmq.addresses import Addresses
+from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
+from bridge.edges.rabbitmq.consuming.consumer import Consumer
+from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Generation
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
+from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
+from bridge.edges.rabbitmq.topology import declare, verify
+from bridge.edges.rabbitmq.watchdog import Watch
+from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
+from bridge.flow.ports.runtime import Dice, Log
+
+HEALTHY_S = 10.0
+SHORTEST_S, LONGEST_S, LONGEST_PERMANENT_S = 0.2, 10.0, 5.0
+
+
+class Session:
+    """Keeps a generation alive. `trouble` says why there is none; None while there is one."""
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        topology: Topology,
+        *,
+        may_declare: bool,
+        consumer: Consumer,
+        publisher: BrokerPublisher,
+        copier: BrokerCopier,
+        entrance: BrokerEntrance | None = None,
+        ledger: Ledger,
+        dice: Dice,
+        log: Log,
+    ) -> None:
+        self.trouble: str | None = "not connected yet"
+        self.generations = 0
+        self.deaths = 0
+        """How many connections and processes in a row ended right after they had begun to consume."""
+        self._urls = urls
+        self._addresses = Addresses()
+        self._topology = topology
+        self._to_declare = may_declare
+        self._consumer = consumer
+        self._publisher = publisher
+        self._copier = copier
+        self._entrance = entrance
+        self._ledger = ledger
+        self._begun = False
+        self._beginning = asyncio.Lock()
+        self._outlived = False
+        self._dice = dice
+        self._log = log
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled; then close what is open in good order."""
+        lenient_decoding.install()
+        loop = asyncio.get_running_loop()
+        failures = 0
+        for number in count(1):
+            url, permanent, started_s = self._urls[(number - 1) % len(self._urls)], False, loop.time()
+            generation = Generation(number)
+            try:
+                self.trouble = await self._live(generation, url)
+                permanent = generation.refused
+            except BrokerTrouble as trouble:
+                self.trouble, permanent = str(trouble), trouble.permanent
+            failures = 1 if loop.time() - started_s > HEALTHY_S else failures + 1
+            wait_s = self._wait_s(failures, permanent=permanent)
+            say = self._log.error if permanent else self._log.warning
+            say("broker.lost", error=self.trouble, generation=number, permanent=permanent, again_in_s=round(wait_s, 2))
+            await asyncio.sleep(wait_s)
+
+    def _wait_s(self, failures: int, *, permanent: bool) -> float:
+        if permanent:
+            return LONGEST_PERMANENT_S * (0.5 + self._dice() / 2)
+        return SHORTEST_S + self._dice() * min(LONGEST_S, SHORTEST_S * 2.0 ** min(failures, 16))
+
+    async def _live(self, generation: Generation, url: str) -> str:
+        """One generation, from connecting to its end; returns why it ended."""
+        async with AsyncExitStack() as stack:
+            stack.callback(generation.end, "closed")
+            publishing = await self._connect(stack, generation, url, "publishing")
+            consuming = await self._connect(stack, generation, url, "consuming")
+            await self._see_to_topology(consuming)
+            stack.callback(self._publisher.detach)
+            await self._publisher.attach(publishing, generation)
+            stack.callback(self._copier.detach)
+            await self._copier.attach(publishing, generation)
+            if self._entrance is not None:
+                stack.callback(self._entrance.detach)
+                await self._entrance.attach(publishing, generation)
+            stack.callback(self._consumer.detach)
+            delay_exchange = self._topology.delay_exchange
+            watch = Watch(self._consumer, self._publisher, self._copier, delay_exchange, generation, self._log)
+            self.generations += 1
+            self.trouble = None
+            await self.begin()
+            self._log.info("broker.connected", generation=generation.number, host=URL(url).host)
+            return await self._until_over(
+                generation,
+                self._consumer.run(consuming, generation),
+                watch.blocked(publishing),
+                watch.confirms(),
+                watch.publishing(),
+                watch.consuming(consuming),
+                self._outlive(),
+            )
+
+    async def begin(self) -> None:
+        """Before consuming: take care where connections, or processes before this one, died soon after they had begun.
+
+        The processes are counted once, as soon as the ledger can tell.
+        """
+        async with self._beginning:
+            if not self._begun:
+                with suppress(LedgerUnavailable):  # it says so itself
+                    self.deaths += await self._ledger.begun()
+                    self._begun = True
+        if cautious_after(self.deaths):
+            self._log.warning("consumer.cautious", deaths=self.deaths)
+            self._consumer.beware()
+
+    async def _outlive(self) -> None:
+        """Consume for so long that whatever ends the process later, it is not what was consumed at the beginning."""
+        if not self._outlived:
+            await self._consumer.began.wait()
+            await asyncio.sleep(QUICK_S)
+            self._outlived = True
+            with suppress(LedgerUnavailable):
+                await self._ledger.lives_on()
+
+    async def _until_over(self, generation: Generation, *parts: Coroutine[None, None, None]) -> str:
+        tasks = [asyncio.create_task(self._part(generation, part)) for part in parts]
+        began_s = asyncio.get_running_loop().time()
+        try:
+            self.trouble = await generation.over()
+            lived_s = asyncio.get_running_loop().time() - began_s
+            self.deaths = self.deaths + 1 if lived_s < QUICK_S else 0
+            return self.trouble
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for part in parts:
+                part.close()  # one whose task was cancelled before it began was never awaited
+            self._publisher.blocked = False
+
+    async def _part(self, generation: Generation, part: Coroutine[None, None, None]) -> None:
+        try:
+            await part
+        except BrokerTrouble as trouble:
+            generation.end(str(trouble), trouble.kind)
+        except asyncio.CancelledError:
+            generation.end("the connection was lost")
+            raise
+        except Exception as error:
+            self._log.critical("broker.broken", exc_info=True)
+            generation.end(f"{type(error).__name__}: {error}")
+
+    async def _connect(
+        self, stack: AsyncExitStack, generation: Generation, url: str, what: str
+    ) -> aio_pika.abc.AbstractConnection:
+        connection = await connection_to(url, f"amigo-bridge {what}", addresses=self._addresses)
+        generation.watch(connection, f"the {what} connection")
+        stack.push_async_callback(self._close, connection)
+        return connection
+
+    async def _close(self, connection: SeverableConnection) -> None:
+        if not await connection.closed_in_order():
+            self._log.info("broker.unclosed", error="the connection was cut: the broker did not answer")
+
+    async def _see_to_topology(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        """Declare once in the life of the process, if at all; from then on only verify."""
+        if self._to_declare:
+            as_found = await declare(connection, self._topology)
+            self._to_declare = False
+            if as_found:
+                error = "they have other arguments, as an earlier version declared them, and are used as they are"
+                self._log.warning("topology.as_found", queues=as_found, error=error)
+            return
+        missing = await verify(connection, self._topology)
+        if missing:
+            raise BrokerTrouble(f"missing at the broker: {', '.join(missing)}", permanent=True)

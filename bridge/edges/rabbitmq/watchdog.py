@@ -1,0 +1,150 @@
+"""Who notices that the broker is there and yet does not work: blocked, silent, or without our consumer.
+
+Waiting is counted in ticks, not by the clock: a process that is busy itself must not take that for a silent broker.
+"""
+
+import asyncio
+
+import aio_pika
+import aiormq
+
+from bridge.core.broker.idleness import Verdict, verdict
+from bridge.core.broker.publish_refusal import RefusalKind
+from bridge.edges.rabbitmq.consuming.consumer import Consumer, Feed
+from bridge.edges.rabbitmq.generation import (
+    TICK_S,
+    BrokerPublisher,
+    BrokerTrouble,
+    Generation,
+    TroubleKind,
+    limited,
+    patiently,
+)
+from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
+from bridge.flow.ports.runtime import Log
+
+EVERY_S = 4.0
+ANSWER_S = 8.0
+STUCK_S = 8.0
+"""How long a consumer with room may get nothing although messages are ready."""
+SILENT_S = 12.0
+"""After how long without any delivery a consumer is renewed, to be sure that it still is one."""
+SINGLE_SILENT_S = 40.0
+"""The same where that may pass the queue on to the one that stands by."""
+SLOWEST_CONFIRM_S = 15.0
+REFUSED_FOR = {RefusalKind.FORBIDDEN: TroubleKind.ACCESS, RefusalKind.MISSING: TroubleKind.NOT_FOUND}
+
+
+class Watch:
+    """Ends a generation that looks alive and is not. Uses a channel of its own: a time-out closes the channel."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        publisher: BrokerPublisher,
+        copier: BrokerCopier,
+        delay_exchange: str,
+        generation: Generation,
+        log: Log,
+    ) -> None:
+        self._consumer = consumer
+        self._publisher = publisher
+        self._copier = copier
+        self._delay_exchange = delay_exchange
+        self._generation = generation
+        self._log = log
+
+    async def blocked(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        """Keep `publisher.blocked` true to what the broker says of the publishing connection (a resource alarm)."""
+        while connection.transport is not None:
+            if not await self._ready(connection.transport):
+                self._publisher.blocked = True
+                self._log.warning("publisher.blocked")
+                await connection.transport.ready()
+                self._publisher.blocked = False
+                self._log.warning("publisher.unblocked")
+                self._publisher.resume()
+            await asyncio.sleep(0.25)
+
+    @staticmethod
+    async def _ready(transport: aio_pika.abc.UnderlayConnection) -> bool:
+        """Whether the broker lets this connection publish: `ready` returns at once then, and waits otherwise."""
+        try:
+            async with asyncio.timeout(0.05):
+                await transport.ready()
+        except TimeoutError:
+            return False
+        return True
+
+    async def confirms(self) -> None:
+        """End the generation where confirms stay away without the broker having said that it is blocked."""
+        oldest_s, waited_s = None, 0.0
+        while waited_s < SLOWEST_CONFIRM_S:
+            await asyncio.sleep(TICK_S)
+            both_s = (self._publisher.oldest_s(), self._copier.oldest_s())
+            before_s, oldest_s = oldest_s, min([since_s for since_s in both_s if since_s is not None], default=None)
+            still = oldest_s is not None and oldest_s == before_s and not self._publisher.blocked
+            waited_s = waited_s + TICK_S if still else 0.0
+        self._generation.end(f"no confirm for {SLOWEST_CONFIRM_S:g} s")
+
+    async def publishing(self) -> None:
+        """Publish into the void now and then: only a connection that publishes is told that it is blocked.
+
+        It is also the first that is refused where the exchange for delays is missing, or not for this role to write to.
+        """
+        while True:
+            refusal = await self._copier.probe(self._delay_exchange)
+            kind = REFUSED_FOR.get(refusal.kind) if refusal is not None else None
+            if refusal is not None and kind is not None:
+                self._generation.end(f"publishing to {self._delay_exchange}: {refusal.error}", kind)
+            await asyncio.sleep(EVERY_S)
+
+    async def consuming(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        """Compare what the broker says of each queue with what arrives here."""
+        channel = connection.channel()
+        await limited(channel.initialize(), "opening the watching channel")
+        underlay = await channel.get_underlay_channel()
+        while True:
+            await asyncio.sleep(EVERY_S)
+            for feed in self._consumer.feeds:
+                seen = await self._look(underlay, feed.inbound.queue)
+                if seen is None:
+                    return
+                if feed in self._consumer.feeds:  # neither paused nor renewed meanwhile
+                    await self._judge(connection, feed, *seen)
+
+    async def _look(self, channel: aiormq.abc.AbstractChannel, queue: str) -> tuple[int, int] | None:
+        """Ready messages and consumers; None where the role may not look: then only the broker's messages tell."""
+        try:
+            seen = await patiently(channel.queue_declare(queue, passive=True), f"looking at {queue}", ANSWER_S)
+        except BrokerTrouble as trouble:
+            if trouble.kind is TroubleKind.ACCESS:
+                self._log.warning("watch.refused", queue=queue, error=str(trouble))
+            else:
+                self._generation.end(str(trouble))
+            return None
+        return seen.message_count or 0, seen.consumer_count or 0
+
+    async def _judge(self, connection: aio_pika.abc.AbstractConnection, feed: Feed, ready: int, consumers: int) -> None:
+        queue, single_active = feed.inbound.queue, feed.inbound.single_active
+        idle_s = _now() - feed.heard_s
+        found = verdict(
+            ready=ready,
+            consumers=consumers,
+            held=feed.held,
+            prefetch=feed.prefetch,
+            overdue=idle_s > STUCK_S,
+            silent=idle_s > (SINGLE_SILENT_S if single_active else SILENT_S),
+            single_active=single_active,
+            served=feed.served,
+        )
+        if found is Verdict.LOST:
+            self._generation.end(f"{queue} has lost its consumer")
+        elif found is Verdict.STUCK:
+            self._generation.end(f"{queue} has {ready} messages, none was delivered for {idle_s:.0f} s")
+        elif found is Verdict.RENEW:
+            await self._consumer.renew(connection, self._generation, feed)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,120 @@
+"""The process: signals, the tasks that run as long as it does, readiness, the stop, the exit status."""
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from bridge import __version__
+from bridge.app import Bridge
+from bridge.core.webhook.client_address import networks
+from bridge.edges import crash
+from bridge.edges.amigo.client import HttpClient
+from bridge.edges.http.server import HealthServer
+from bridge.edges.http.webhook_handler import WebhookDoor
+from bridge.edges.ledger.factory import open_ledger
+from bridge.edges.telemetry.metrics import Metrics
+from bridge.flow import failpoints
+from bridge.flow.ports.runtime import Log
+from bridge.settings.model import Settings
+from bridge.settings.values import credentials_of
+
+CRASH_AT = "BRIDGE_CRASH_AT"
+"""For tests: the label of a step at which to die."""
+COLLECTOR = (50_000, 20, 50)
+
+
+async def serve(settings: Settings, log: Log) -> int:
+    """Run the service until it is told to stop. Returns the exit status."""
+    stop = _stop_signals()
+    if CRASH_AT in os.environ:
+        failpoints.listener = crash.at(os.environ[CRASH_AT])
+    credentials = credentials_of(settings)
+    async with AsyncExitStack() as stack:
+        client = HttpClient(credentials, settings.amigo.idle)
+        keeping = open_ledger(settings.ledger.url.get_secret_value(), settings.ledger.keep, log)
+        ledger = await stack.enter_async_context(keeping)
+        bridge = Bridge(settings, client, credentials, ledger, log)
+        metrics = Metrics(bridge.tally, bridge.gauges)
+        door = WebhookDoor(bridge.intake, networks(settings.http.trusted_proxies))
+        health = HealthServer(
+            settings.http.host,
+            settings.http.port,
+            components=bridge.components,
+            metrics=metrics.text,
+            version=__version__,
+            webhook=door.handle,
+            malformed=door.malformed,
+        )
+        try:
+            await stack.enter_async_context(health)
+        except (OSError, ValueError) as error:
+            log.critical("bridge.unstartable", error=f"http.host, http.port: {error}")
+            return 1
+        await stack.enter_async_context(client)
+        _spare_the_collector()
+        for hook in settings.webhooks:
+            if hook.scheme == "none":
+                log.warning("webhook.insecure", source=hook.name, error="anybody who can reach it can start events")
+        log.info("bridge.started", http=f"http://{settings.http.host}:{health.port}")
+        broken = await stack.enter_async_context(_running(bridge, log))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait((stopped, broken), return_when=asyncio.FIRST_COMPLETED)
+        await bridge.stop()
+    log.info("bridge.stopped")
+    return 1 if broken.done() and not broken.cancelled() else 0
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays, and streams make much garbage without cycles: look for cycles less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR)
+
+
+@asynccontextmanager
+async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str]]:
+    """The tasks that run as long as the process; gives a future that is done as soon as one of them has failed."""
+    broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def failed(task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        log.critical("task.broken", task=task.get_name(), exc_info=task.exception())
+        if not broken.done():
+            broken.set_result(task.get_name())
+
+    parts = {
+        "session": bridge.session.run(),
+        "gate": bridge.gate.run(),
+        "lanes": bridge.dispatcher.run(),
+        "ledger watch": bridge.ledger_watch.run(),
+        "absence": bridge.absence.run(),
+        "lag": bridge.measure_lag(),
+    }
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+    for task in tasks:
+        task.add_done_callback(failed)
+    try:
+        yield broken
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        broken.cancel()
+
+
+def _stop_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def told(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told, number)
+    return stop

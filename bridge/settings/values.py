@@ -1,0 +1,89 @@
+"""The settings as values of the core and of the edges."""
+
+import time
+from functools import partial
+
+from bridge.core.answer.outbound_message import Outbound, RoutingKey
+from bridge.core.broker.topology import Inbound, Topology, topology
+from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.event.route import ChannelSettings, Defaults
+from bridge.core.webhook.schemes import key_of
+from bridge.edges.amigo.client import Credentials
+from bridge.edges.webhook_secrets import Keyring, Ring
+from bridge.flow.ports.runtime import Log
+from bridge.settings.model import AmqpSettings, Settings
+
+
+def credentials_of(settings: Settings) -> Credentials:
+    """Where the API is, and who the bridge is there."""
+    amigo = settings.amigo
+    return Credentials(
+        base_url=amigo.base_url,
+        organization_id=amigo.organization_id,
+        api_key_id=amigo.api_key_id,
+        api_key=amigo.api_key.get_secret_value(),
+        user_id=amigo.user_id,
+        token_organization_id=amigo.token_organization_id,
+        mongo_cluster=amigo.mongo_cluster,
+    )
+
+
+def keyring_of(settings: Settings, log: Log | None = None) -> Keyring:
+    """The webhooks' secrets, as their schemes take them."""
+    return Keyring(
+        {
+            hook.name: Ring(
+                [secret.get_secret_value() for secret in hook.secrets],
+                hook.secrets_file,
+                partial(key_of, hook.scheme),
+                time.time,
+                log,
+            )
+            for hook in settings.webhooks
+        }
+    )
+
+
+def inbounds_of(amqp: AmqpSettings) -> tuple[Inbound, ...]:
+    """The inbounds as values."""
+    return tuple(Inbound(**dict(inbound)) for inbound in amqp.inbound)
+
+
+def outbounds_of(amqp: AmqpSettings) -> tuple[Outbound, ...]:
+    """The outbounds as values."""
+    return tuple(
+        Outbound(
+            exchange=outbound.exchange,
+            key=RoutingKey(outbound.routing_key),
+            types=outbound.types,
+            required=outbound.required,
+            cloudevents=outbound.format == "cloudevents",
+        )
+        for outbound in amqp.outbound
+    )
+
+
+def defaults_of(settings: Settings) -> Defaults:
+    """What holds where neither event nor route says otherwise."""
+    channels: dict[str, ChannelSettings] = {
+        name: ChannelSettings(channel.version_set, channel.response_format)
+        for name, channel in settings.channels.items()
+    }
+    return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels)
+
+
+def retry_of(settings: Settings) -> RetryPolicy:
+    """How attempts, pauses and refused publishes are repeated."""
+    retry = settings.retry
+    return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for)
+
+
+def topology_of(amqp: AmqpSettings) -> Topology:
+    """Every exchange and queue that the bridge needs."""
+    return topology(
+        inbounds_of(amqp),
+        tuple(outbound.exchange for outbound in amqp.outbound),
+        dead_exchange=amqp.dead_letter.exchange,
+        dead=amqp.dead_letter.queue,
+        delay_exchange=amqp.delay.exchange,
+    )
