@@ -7,8 +7,8 @@ from typing import Literal
 import click
 
 from bridge import sandbox
+from bridge.sandbox.http.server import run as run_sandbox
 from bridge.sandbox.options import SandboxOptions
-from bridge.sandbox.server import run as run_sandbox
 
 
 def _as_written(page: str) -> str:

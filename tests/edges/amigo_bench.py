@@ -13,8 +13,8 @@ from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.amigo.events import Event, lines, read_event
 from bridge.edges.amigo.services import ServicesApi
 from bridge.sandbox import SandboxOptions
-from bridge.sandbox.server import serve
-from bridge.sandbox.world import World
+from bridge.sandbox.http.server import serve
+from bridge.sandbox.state.state import World
 
 from .amigo import SERVICE, credentials
 

@@ -8,7 +8,7 @@ import pytest
 from bridge.core.delivery.resend import ONCE, Resend, resend
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Actor, ApiError, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable
-from bridge.sandbox.fault import AFTER, BEFORE, STREAM
+from bridge.sandbox.script.fault import AFTER, BEFORE, STREAM
 
 from .amigo import API_KEY, SERVICE
 from .amigo_bench import OPERATIONS, USER, Bench, Operation, all_of, bench, said

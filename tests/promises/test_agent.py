@@ -13,7 +13,7 @@ from bridge.core.event.event import Kind
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports.api import Agent
 from bridge.sandbox import SandboxOptions
-from bridge.sandbox.server import serve
+from bridge.sandbox.http.server import serve
 from tests.edges.amigo import agent_at, routed
 from tests.fakes import FakeAgent
 from tests.system.waiting import until

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from bridge.sandbox.world import World
+from bridge.sandbox.state.state import World
 
 SERVICE = "5f0000000000000000000001"
 Event = dict[str, Any]

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from bridge.sandbox import SandboxOptions
-from bridge.sandbox.server import serve
+from bridge.sandbox.http.server import serve
 
 from .caller import Caller
 

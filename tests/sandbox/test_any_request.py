@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from bridge.sandbox import SandboxOptions
-from bridge.sandbox.fault import AFTER, BEFORE, STREAM
-from bridge.sandbox.operations import OPERATIONS
-from bridge.sandbox.server import serve
+from bridge.sandbox.http.server import serve
+from bridge.sandbox.operations.table import OPERATIONS
+from bridge.sandbox.script.fault import AFTER, BEFORE, STREAM
 
 from .caller import SERVICE, Caller
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from bridge.sandbox import SandboxOptions
-from bridge.sandbox.server import serve
+from bridge.sandbox.http.server import serve
 
 HEADERS = {"x-api-key": "sandbox-secret", "x-api-key-id": "sandbox-key", "x-user-id": "user-1"}
 

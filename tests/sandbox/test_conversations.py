@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.sandbox.actions import ALL_TYPES
+from bridge.sandbox.script.actions import ALL_TYPES
 
 from .caller import SERVICE, Caller
 from .conftest import Start

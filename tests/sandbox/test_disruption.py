@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.sandbox.beats import Beat, Commit, Cut, End, Say, Void, framed, say
-from bridge.sandbox.disruption import disrupt
-from bridge.sandbox.draft import SCRIPTS
-from bridge.sandbox.fault import AFTER, KINDS, STREAM, Fault, UnknownFault, make_fault, parse_fault
-from bridge.sandbox.query import page
-from bridge.sandbox.reply import answer, pieces
+from bridge.sandbox.http.query import page
+from bridge.sandbox.script.disruption import disrupt
+from bridge.sandbox.script.fault import AFTER, KINDS, STREAM, Fault, UnknownFault, make_fault, parse_fault
+from bridge.sandbox.script.reply import answer, pieces
+from bridge.sandbox.script.reply_draft import SCRIPTS
+from bridge.sandbox.script.script_steps import Beat, Commit, Cut, End, Say, Void, framed, say
 
 
 def beats(count: int) -> list[Beat]:

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from bridge.cli.main import main
 from bridge.sandbox import FAULTS_HELP
-from bridge.sandbox.draft import SCRIPTS
-from bridge.sandbox.fault import KINDS
+from bridge.sandbox.script.fault import KINDS
+from bridge.sandbox.script.reply_draft import SCRIPTS
 
 from .caller import Answer, Caller, until
 from .conftest import Start

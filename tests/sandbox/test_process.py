@@ -14,7 +14,7 @@ from .caller import Caller
 SCRIPT = """
 import sys
 from bridge.sandbox.options import SandboxOptions
-from bridge.sandbox.server import run
+from bridge.sandbox.http.server import run
 sys.exit(run("127.0.0.1", int(sys.argv[1]), SandboxOptions()))
 """
 

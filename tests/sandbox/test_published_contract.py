@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from amigo_sdk.generated import model
 
-from bridge.sandbox.operations import OPERATIONS
+from bridge.sandbox.operations.table import OPERATIONS
 
 from .caller import SERVICE, Caller
 from .conftest import Start

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.sandbox.actions import ALL_TYPES
+from bridge.sandbox.script.actions import ALL_TYPES
 
 from .caller import SERVICE, Caller
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from amigo_sdk.webhooks import parse_webhook_event, verify_signature
 
-from bridge.sandbox.letter import SIGNATURE_HEADER, STAMP_HEADER, sign
+from bridge.sandbox.webhooks.signed_webhook import SIGNATURE_HEADER, STAMP_HEADER, sign
 
 from .caller import Caller, until
 from .conftest import Start

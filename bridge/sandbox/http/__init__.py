@@ -1,0 +1,1 @@
+"""HTTP: the server, one call of an operation, what is checked of it, its refusals and its limits."""

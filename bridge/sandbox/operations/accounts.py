@@ -1,0 +1,158 @@
+"""Sign-in and users (amigo API contract, sections 1.1, 1.13 and 1.14)."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.call import Call
+from bridge.sandbox.http.query import Query, page
+from bridge.sandbox.http.refusal import (
+    EMAIL_TAKEN,
+    NO_ROLE,
+    SIGN_IN_FAILED,
+    Problems,
+    Refusal,
+    json_response,
+)
+from bridge.sandbox.state.clock import iso
+from bridge.sandbox.state.directory import ROLES
+from bridge.sandbox.state.rows import User
+from bridge.sandbox.state.tokens import Identity
+
+_CREDENTIALS = ("x-api-key", "x-api-key-id", "x-user-id")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_RESERVED_DOMAINS = (".invalid", ".test", ".local", ".localhost")
+_VARIABLE = re.compile(r"[a-z_][a-z0-9_]+")
+_LONGEST_PAGE = 100
+_SORTABLE = ("first_name", "last_name", "email")
+_SORTABLE_STATS = ("num_conversations", "num_messages", "last_message_time")
+_PREFERENCES: dict[str, Any] = {
+    "enable_response_recommendation": False,
+    "preferred_language": None,
+    "conversations_visible_to_admins": True,
+    "user_model_visible_to_admins": True,
+    "timezone": None,
+    "audio_keyterms": [],
+}
+
+
+async def sign_in(call: Call) -> web.StreamResponse:
+    """POST /user/signin_with_api_key - a token for one user."""
+    headers, world, problems = call.request.headers, call.world, Problems()
+    for name in _CREDENTIALS:
+        if not headers.get(name):
+            problems.add("missing", ("header", name), "Field required")
+    problems.settle()
+    user = world.directory.user(call.org_id, headers["x-user-id"])
+    fits = world.directory.key_fits(call.org_id, headers["x-api-key-id"], headers["x-api-key"], world.clock.now_ms())
+    if user is None or not user.verified or not fits:
+        raise Refusal(401, SIGN_IN_FAILED)
+    token, expires_ms = world.tokens.issue(Identity(call.org_id, user.user_id))
+    return json_response({"id_token": token, "expires_at": iso(expires_ms)})
+
+
+async def create_user(call: Call) -> web.StreamResponse:
+    """POST /user/ - 201; the e-mail address is unique in the organization."""
+    query = Query(call.request)
+    body = Body(call.body, query.problems)
+    first_name, last_name = (body.text(name, "", required=True) or "" for name in ("first_name", "last_name"))
+    email = _email(body.text("email", "", required=True) or "", ("body", "email"), query.problems)
+    role = body.text("role_name", "", required=True) or ""
+    plain = _variables(body, "nonsensitive_user_variables", 19)
+    secret = _variables(body, "sensitive_user_variables", 20)
+    preferences = body.mapping("user_preferences", _PREFERENCES)
+    query.settle()
+    call.require("User:InviteUser")
+    if role not in ROLES:
+        raise Refusal(404, NO_ROLE)
+    if any(user.email == email for user in _users(call)):
+        raise Refusal(409, EMAIL_TAKEN)
+    user = User(call.org_id, call.world.ids.new(), first_name, last_name, email, role)
+    user.verified = not call.world.options.unverified_users
+    user.nonsensitive, user.sensitive_names = plain, list(secret)
+    user.preferences = preferences
+    call.world.store.save_user(user)
+    link = f"{call.request.url.origin()}/verify/{user.user_id}" if not user.verified else None
+    return json_response({"user_id": user.user_id, "verify_link": link}, 201)
+
+
+async def list_users(call: Call) -> web.StreamResponse:
+    """GET /user/."""
+    query = Query(call.request)
+    ids = query.texts("user_id")
+    emails = [_email(email, ("query", "email"), query.problems) for email in query.texts("email")]
+    limit = query.number("limit", _LONGEST_PAGE, 0, _LONGEST_PAGE)
+    start = query.number("continuation_token", 0)
+    order = query.sort([*_SORTABLE, *(f"user_stats.{name}" for name in _SORTABLE_STATS)])
+    query.settle()
+    for user_id in ids:
+        call.world.directory.user(call.org_id, user_id)
+    rows = [
+        _user(call, user)
+        for user in _users(call)
+        if (not ids or user.user_id in ids) and (not emails or user.email in emails) and call.may("User:GetUserInfo")
+    ]
+    for name, descending in reversed(order):
+        rows.sort(key=_sort_key(name), reverse=descending)
+    shown, more, token = page(rows, start, limit)
+    return json_response({"users": shown, "has_more": more, "continuation_token": token})
+
+
+def _sort_key(name: str) -> Callable[[dict[str, Any]], tuple[bool, Any]]:
+    """Sorts by a field, rows without a value first."""
+
+    def key(row: dict[str, Any]) -> tuple[bool, Any]:
+        group, _, field = name.rpartition(".")
+        value = row[group][field] if group else row[field]
+        return value is not None, value or 0
+
+    return key
+
+
+def _users(call: Call) -> list[User]:
+    return [user for user in call.world.store.users.values() if user.org_id == call.org_id]
+
+
+def _user(call: Call, user: User) -> dict[str, Any]:
+    rows = call.world.store.of_users(call.org_id, [user.user_id])
+    last_ms = max((row.last_ms for row in rows if row.messages), default=None)
+    return {
+        "org_id": user.org_id,
+        "user_id": user.user_id,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "email": user.email,
+        "user_stats": {
+            "num_conversations": len(rows),
+            "num_messages": sum(len(row.messages) for row in rows),
+            "last_message_time": None if last_ms is None else iso(last_ms),
+        },
+        "role": ROLES.get(user.role_name, user.role_name),
+        "preferences": {**_PREFERENCES, **user.preferences},
+        "nonsensitive_variables": user.nonsensitive,
+        "sensitive_variables": user.sensitive_names,
+        "enable_actions_access": False,
+    }
+
+
+def _email(text: str, location: tuple[str, str], problems: Problems) -> str:
+    """The address with its domain in lower case; reserved domains are refused, as e-mail validators do."""
+    local, _, domain = text.rpartition("@")
+    if not _EMAIL.fullmatch(text) or domain.lower().endswith(_RESERVED_DOMAINS):
+        problems.add("value_error", location, "value is not a valid email address", text)
+    return f"{local}@{domain.lower()}"
+
+
+def _variables(body: Body, name: str, most: int) -> dict[str, str]:
+    given = body.get(name) or {}
+    if not isinstance(given, dict) or len(given) > most:
+        body.problems.add("dict_type", ("body", name), f"Input should be a dictionary of at most {most} items")
+        return {}
+    for key, value in given.items():
+        allowed = _VARIABLE.fullmatch(key) and not (name.startswith("non") and key == "user_id")
+        if not allowed or not isinstance(value, str):
+            body.problems.add("value_error", ("body", name), "Variable is not allowed here", key)
+    return given

@@ -1,0 +1,186 @@
+"""Webhook destinations and what was delivered to them (amigo API contract, sections 1.15 to 1.20)."""
+
+import secrets
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.call import Call
+from bridge.sandbox.http.query import Query, page
+from bridge.sandbox.http.refusal import (
+    NO_DESTINATION,
+    ROTATED_TOO_OFTEN,
+    TOO_MANY_DESTINATIONS,
+    Problems,
+    Refusal,
+    json_response,
+)
+from bridge.sandbox.state.clock import iso
+from bridge.sandbox.state.rows import Delivery, Destination
+
+TYPES = ("conversation-post-processing-complete", "api-key-expiration-soon", "agent-framework-resource-updated")
+_MOST_DESTINATIONS = 10
+_FEWEST_RETRIES, _USUAL_RETRIES, _MOST_RETRIES = 1, 3, 5
+_ROTATION_MS = 3_600_000
+_DUAL_MS = 1_800_000
+_LONGEST_PAGE = 50
+
+
+async def create_destination(call: Call) -> web.StreamResponse:
+    """POST /webhook_destination/ - 201 with the secret, which is shown only here."""
+    query = Query(call.request)
+    body = Body(call.body, query.problems)
+    url = body.text("url", "", required=True) or ""
+    _check_url(call, url, query.problems)
+    types = _types(body, required=True) or []
+    retries = body.number("retry_attempts", _FEWEST_RETRIES, _MOST_RETRIES, _USUAL_RETRIES) or _USUAL_RETRIES
+    query.settle()
+    call.require("Webhook:CreateWebhookDestination")
+    if len(_destinations(call)) >= _MOST_DESTINATIONS:
+        raise Refusal(400, TOO_MANY_DESTINATIONS)
+    now_ms = call.world.clock.now_ms()
+    row = Destination(call.world.ids.new(), call.org_id, url, types, retries, _new_secret(), now_ms)
+    call.world.store.save_destination(row)
+    return json_response({"webhook_destination_id": row.id, "secret": row.secret}, 201)
+
+
+async def list_destinations(call: Call) -> web.StreamResponse:
+    """GET /webhook_destination/ - all on one page."""
+    query = Query(call.request)
+    ids = query.ids("id")
+    query.settle()
+    call.require("Webhook:GetWebhookDestination")
+    rows = [row for row in _destinations(call) if not ids or row.id in ids]
+    return json_response({"webhook_destinations": [_destination(row) for row in rows]})
+
+
+async def update_destination(call: Call) -> web.StreamResponse:
+    """POST /webhook_destination/{id} - 204; the URL cannot change."""
+    query = Query(call.request)
+    body = Body(call.body, query.problems)
+    types = _types(body, required=False)
+    retries = None
+    if body.get("retry_attempts") is not None:
+        retries = body.number("retry_attempts", _FEWEST_RETRIES, _MOST_RETRIES, None)
+    query.settle()
+    row = _find(call)
+    call.require("Webhook:UpdateWebhookDestination")
+    row.accepted_types = row.accepted_types if types is None else types
+    row.retry_attempts = row.retry_attempts if retries is None else retries
+    call.world.store.save_destination(row)
+    return web.Response(status=204)
+
+
+async def delete_destination(call: Call) -> web.StreamResponse:
+    """DELETE /webhook_destination/{id} - 204."""
+    Query(call.request).settle()
+    row = _find(call)
+    call.require("Webhook:DeleteWebhookDestination")
+    call.world.store.drop_destination(row)
+    return web.Response(status=204)
+
+
+async def rotate_secret(call: Call) -> web.StreamResponse:
+    """POST /webhook_destination/{id}/rotate-secret - at most once per hour; both secrets sign for half an hour."""
+    Query(call.request).settle()
+    row = _find(call)
+    call.require("Webhook:UpdateWebhookDestination")
+    now_ms = call.world.clock.now_ms()
+    if row.old_secret is not None and now_ms < row.secret_ms + _ROTATION_MS:
+        raise Refusal(400, ROTATED_TOO_OFTEN)
+    row.old_secret, row.secret = row.secret, _new_secret()
+    row.secret_ms, row.dual_until_ms = now_ms, now_ms + _DUAL_MS
+    call.world.store.save_destination(row)
+    return json_response({"secret": row.secret, "dual_signing_stops_at": iso(row.dual_until_ms)})
+
+
+async def list_deliveries(call: Call) -> web.StreamResponse:
+    """GET /webhook_destination/{id}/delivery."""
+    query = Query(call.request)
+    statuses, kind = query.choices("status", ("success", "failed"), ("success", "failed")), query.text("type")
+    after_ms, before_ms = query.moment_ms("created_after"), query.moment_ms("created_before")
+    limit = query.number("limit", _LONGEST_PAGE, 0, _LONGEST_PAGE)
+    start = query.number("continuation_token", 0)
+    order = query.sort(["type", "status", "created_at"])
+    query.settle()
+    destination = _find(call)
+    call.require("Webhook:GetWebhookDeliveries")
+    rows = [
+        _delivery(row)
+        for row in call.world.store.deliveries.values()
+        if row.destination_id == destination.id
+        and row.status in statuses
+        and kind in (None, row.type)
+        and (after_ms is None or row.created_ms >= after_ms)
+        and (before_ms is None or row.created_ms <= before_ms)
+    ]
+    for name, descending in reversed(order):
+        rows.sort(key=lambda row: str(row[name]), reverse=descending)
+    shown, more, token = page(rows, start, limit)
+    return json_response({"webhook_deliveries": shown, "has_more": more, "continuation_token": token})
+
+
+def _check_url(call: Call, url: str, problems: Problems) -> None:
+    """HTTPS, or HTTP where the options name the host."""
+    scheme, host = _place(url)
+    if not host or scheme not in ("http", "https"):
+        problems.add("url_parsing", ("body", "url"), "Input should be a valid URL", url)
+    elif scheme == "http" and host not in call.world.options.webhook_hosts:
+        problems.add("url_scheme", ("body", "url"), "URL scheme should be 'https'", url)
+
+
+def _place(url: str) -> tuple[str, str | None]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", None
+    return parts.scheme, parts.hostname
+
+
+def _types(body: Body, *, required: bool) -> list[str] | None:
+    if not required and body.get("accepted_types") is None:
+        return None
+    types = body.texts("accepted_types", required=required)
+    for kind in types:
+        if kind not in TYPES:
+            body.problems.add("enum", ("body", "accepted_types"), f"Input should be {' or '.join(TYPES)}", kind)
+    return types
+
+
+def _new_secret() -> str:
+    return f"whsec_{secrets.token_hex(16)}"
+
+
+def _destinations(call: Call) -> list[Destination]:
+    return [row for row in call.world.store.destinations.values() if row.org_id == call.org_id]
+
+
+def _find(call: Call) -> Destination:
+    wanted = call.request.match_info["webhook_destination_id"]
+    for row in _destinations(call):
+        if row.id == wanted:
+            return row
+    raise Refusal(404, NO_DESTINATION)
+
+
+def _destination(row: Destination) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "url": row.url,
+        "secret_generated_at": iso(row.secret_ms),
+        "retry_attempts": row.retry_attempts,
+        "accepted_types": row.accepted_types,
+    }
+
+
+def _delivery(row: Delivery) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "type": row.type,
+        "webhook_content": row.content,
+        "status": row.status,
+        "delivery_attempts": [{"delivery_time": iso(at_ms), "status_code": status} for at_ms, status in row.attempts],
+        "dual_signed": row.dual_signed,
+        "created_at": iso(row.created_ms),
+    }

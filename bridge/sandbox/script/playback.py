@@ -1,0 +1,75 @@
+"""The player: plays the beats of a turn on a wire, and settles the turn exactly once."""
+
+import asyncio
+
+from bridge.sandbox.http.client_connection import Wire
+from bridge.sandbox.script.script_steps import Beat, Commit, Cut, End, Hold, Mute, Say, Void
+from bridge.sandbox.state.rows import Turn
+from bridge.sandbox.state.store import Store
+
+
+class Player:
+    """One turn on one wire.
+
+    ``outcome`` is ``committed`` or ``voided`` once that is decided. A client that leaves before the commit voids the
+    turn, unless it ``survives``: then it goes on without an audience.
+    """
+
+    def __init__(self, store: Store, turn: Turn, wire: Wire, *, pace: float, survives: bool) -> None:
+        self._store = store
+        self._turn = turn
+        self._wire = wire
+        self._pace = pace
+        self._survives = survives
+        self.outcome: str | None = None
+
+    async def play(self, beats: list[Beat]) -> None:
+        self._store.begin(self._turn)
+        try:
+            for beat in beats:
+                if self._wire.client_left and not self._survives:
+                    break
+                await self._perform(beat)
+        finally:
+            self._settle()
+
+    async def _perform(self, beat: Beat) -> None:
+        match beat:
+            case Say():
+                await self._rest(beat.pause_s * self._pace)
+                await self._wire.say(beat)
+            case Hold():
+                await self._rest(beat.seconds)
+            case Mute():
+                self._wire.mute()
+            case Commit():
+                self._commit()
+            case Void():
+                self._store.void(self._turn, keep_conversation=beat.keep_conversation)
+                self.outcome = "voided"
+            case Cut():
+                if beat.release:
+                    self._store.release(self._turn)
+                self._wire.cut()
+            case End():
+                # The client may act at once when it sees the end, so the lock goes first.
+                self._store.release(self._turn)
+                await self._wire.end()
+
+    async def _rest(self, seconds: float) -> None:
+        if seconds > 0:
+            await self._wire.rest(seconds, even_alone=self._survives)
+        else:
+            await asyncio.sleep(0)
+
+    def _commit(self) -> None:
+        if (self._wire.client_left and not self._survives) or not self._store.knows(self._turn):
+            return
+        self._store.commit(self._turn)
+        self.outcome = "committed"
+
+    def _settle(self) -> None:
+        if self.outcome is None:
+            self._store.void(self._turn)
+            self.outcome = "voided"
+        self._store.release(self._turn)

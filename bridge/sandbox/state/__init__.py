@@ -1,0 +1,1 @@
+"""State: everything that the sandbox remembers, its clock, its ids and its tokens."""

@@ -1,0 +1,1 @@
+"""Webhooks: signed, sent, sent again, and logged."""
