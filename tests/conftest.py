@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.outcomes import OUTCOMES, Outcomes
+from tests.support.outcomes import OUTCOMES, Outcomes
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from deploy.local.node import RabbitNode
-from tests.edges.postgres import PostgresServer
-from tests.system.broker import Broker
+from tests.support.broker import Broker
+from tests.support.postgres import PostgresServer
 
 
 class Arena:

@@ -9,7 +9,7 @@ from tests.chaos import field
 from tests.chaos.arena import Arena
 from tests.chaos.field import Field
 from tests.chaos.setup import Setup
-from tests.edges.nodes import shared_broker, shared_postgres
+from tests.support.nodes import shared_broker, shared_postgres
 
 
 @pytest.fixture(scope="module")

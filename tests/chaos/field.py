@@ -23,10 +23,10 @@ from tests.chaos.gateway import Gateway
 from tests.chaos.replica import Replica, sandbox
 from tests.chaos.setup import Setup, configuration
 from tests.chaos.witness import Api, told_of
-from tests.edges.proxy import Proxy
-from tests.system.events import event
-from tests.system.rabbit import AGENT, DEAD, DELAYS_S, EVENTS, Outgoing, Rabbit, Subscriber
-from tests.system.world import merged
+from tests.support.events import event
+from tests.support.proxy import Proxy
+from tests.support.rabbit import AGENT, DEAD, DELAYS_S, EVENTS, Outgoing, Rabbit, Subscriber
+from tests.support.world import merged
 
 POLL_S = 0.05
 MARK = "chaos-mark"

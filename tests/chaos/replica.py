@@ -11,8 +11,8 @@ import aiohttp
 import yaml
 
 from deploy.local.child import Child
-from tests.system.process import command, environment
-from tests.system.world import merged
+from tests.support.process import command, environment
+from tests.support.world import merged
 
 STEP_S = 0.02
 EXPECTED = (0, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)

@@ -9,7 +9,7 @@ from tests.chaos import kills, ledgers, troubles
 from tests.chaos.field import Batch, Field
 from tests.chaos.program import leading_to
 from tests.chaos.setup import Setup
-from tests.system.rabbit import EVENTS
+from tests.support.rabbit import EVENTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from tests.chaos.field import Batch, Field, Unsettled
 from tests.chaos.load import Load
-from tests.system.events import event
-from tests.system.rabbit import EVENTS, EVENTS_ARGUMENTS
+from tests.support.events import event
+from tests.support.rabbit import EVENTS, EVENTS_ARGUMENTS
 
 ANSWERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "api-reset-before": (

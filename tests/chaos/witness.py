@@ -8,7 +8,7 @@ from typing import Any, Self
 import aiohttp
 
 from tests.chaos.comparing import Heard, Told
-from tests.system.rabbit import Record
+from tests.support.rabbit import Record
 
 EVENT_ID = re.compile(r"event (\S+):(?=\s|$)")
 TIMEOUT = aiohttp.ClientTimeout(total=30)

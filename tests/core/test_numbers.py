@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event
 from bridge.core.numbers import Number, dumps, loads, written
-from tests.core.making import MIB, incoming, thrown
+from tests.support.making import MIB, incoming, thrown
 
 TOKENS = [
     "0",

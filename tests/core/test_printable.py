@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.printable import CONTROLS, printable, printable_json
-from tests.core.making import thrown
+from tests.support.making import thrown
 
 ESCAPED = {
     "\x00": r"\x00",

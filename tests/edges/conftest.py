@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.outcomes import OUTCOMES, Outcomes
-from tests.system.broker import Broker
-
-from .logbook import Logbook
-from .nodes import shared_broker, shared_postgres
-from .postgres import PostgresServer
-from .proxy import Proxy
-from .rig import Rig
-from .scripted import Script, ScriptedServer
+from tests.support.broker import Broker
+from tests.support.logbook import Logbook
+from tests.support.nodes import shared_broker, shared_postgres
+from tests.support.outcomes import OUTCOMES, Outcomes
+from tests.support.postgres import PostgresServer
+from tests.support.proxy import Proxy
+from tests.support.rig import Rig
+from tests.support.scripted import Script, ScriptedServer
 
 Serve = Callable[[Script], Awaitable[ScriptedServer]]
 Build = Callable[..., Rig]
@@ -24,7 +23,7 @@ Build = Callable[..., Rig]
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
     """A socket that dies is told in other exceptions on each loop, so what cuts streams is tried on both."""
-    if item.path.name in ("test_amigo_outcomes.py", "test_amigo_streams.py", "test_amigo_gathered.py"):
+    if item.path.parent.name == "amigo" and item.path.stem in ("test_outcomes", "test_streams", "test_gathered"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
 

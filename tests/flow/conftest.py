@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.fakes import VirtualTimeLoop
+from tests.support.fakes import VirtualTimeLoop
 
 
 def pytest_asyncio_loop_factories(

@@ -3,9 +3,8 @@
 import pytest
 
 from bridge.core.errors import Lost, Refused
-from tests.fakes import Gate, answered, complete, error, said
-
-from .bench import Bench
+from tests.support.fakes import Gate, answered, complete, error, said
+from tests.support.flow_bench import Bench
 
 
 async def test_a_redelivered_copy_takes_over_the_ack_while_the_stream_goes_on():

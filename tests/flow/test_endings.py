@@ -9,9 +9,8 @@ from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import InvalidEvent, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser
 from bridge.core.event.route import Route
 from bridge.flow.relay import Limits
-from tests.fakes import Fate, Play, answered, complete, error, opening, refused, said
-
-from .bench import Bench
+from tests.support.fakes import Fate, Play, answered, complete, error, opening, refused, said
+from tests.support.flow_bench import Bench
 
 TWO = RetryPolicy(attempts=2)
 FAILED = ["copy:rejected", "bridge-failed", "ack"]

@@ -15,7 +15,7 @@ from bridge.core.event.event import Event, Kind
 from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.flow.ports.broker import CopyRefused
-from tests.fakes import (
+from tests.support.fakes import (
     FakeAgent,
     FakeCopier,
     FakeDelivery,

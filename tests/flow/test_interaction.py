@@ -4,9 +4,8 @@ import pytest
 
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly, Unavailable
 from bridge.core.event.route import Route
-from tests.fakes import FakeRoutes, Fate, Talk, answered, complete, error, refused, said
-
-from .bench import SERVICE, USER, Bench
+from tests.support.fakes import FakeRoutes, Fate, Talk, answered, complete, error, refused, said
+from tests.support.flow_bench import SERVICE, USER, Bench
 
 
 def somebodys(bench: Bench, channel: str = "api", channel_type: str = "async", **tags: str) -> Talk:

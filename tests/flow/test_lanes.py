@@ -5,9 +5,8 @@ import asyncio
 import pytest
 
 from bridge.core.errors import Lost, NotSent, Refused, SignInRefused
-from tests.fakes import Gate, answered, complete, error, said
-
-from .bench import SERVICE, Bench
+from tests.support.fakes import Gate, answered, complete, error, said
+from tests.support.flow_bench import SERVICE, Bench
 
 FORTY = [f"e{number:02}" for number in range(40)]
 

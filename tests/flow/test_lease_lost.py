@@ -7,9 +7,9 @@ import pytest
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.flow import failpoints
-from tests.fakes import FakeLedger, Fate, Play, answered, complete, error, opening, said
+from tests.support.fakes import FakeLedger, Fate, Play, answered, complete, error, opening, said
+from tests.support.flow_bench import SERVICE, USER, Bench
 
-from .bench import SERVICE, USER, Bench
 from .test_ledger_away import endings
 
 WHOLE = Play((opening, said("Hel"), said("lo"), complete()), Fate.SAVED)

@@ -11,9 +11,9 @@ from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost
 from bridge.flow import failpoints
 from bridge.flow.ports.ledger import EntryUnreadable
-from tests.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
+from tests.support.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
+from tests.support.flow_bench import ENDINGS, SERVICE, USER, Bench
 
-from .bench import ENDINGS, SERVICE, USER, Bench
 from .test_ledger import ON_THE_WAY, Death
 
 AWAY = "the disk is full"

@@ -7,9 +7,8 @@ import pytest
 from bridge.core.errors import Refused, TooEarly, UnknownUser, Unsendable
 from bridge.core.event.route import OnBusy, Route
 from bridge.core.event.tags import own_tags
-from tests.fakes import FakeRoutes
-
-from .bench import SERVICE, USER, Bench
+from tests.support.fakes import FakeRoutes
+from tests.support.flow_bench import SERVICE, USER, Bench
 
 NOW = TooEarly("429: come back now", 0.0)
 LONG_S = 1200.0

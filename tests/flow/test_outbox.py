@@ -8,9 +8,8 @@ from bridge.core.answer.outbound_message import Address, Letterhead, Outbound, O
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.flow.outbox import Outbox, Undeliverable
-from tests.fakes import FakeLog, FakePublisher, Gate, answered, complete, said
-
-from .bench import AGENT_EVENTS, KEY, Bench
+from tests.support.fakes import FakeLog, FakePublisher, Gate, answered, complete, said
+from tests.support.flow_bench import AGENT_EVENTS, KEY, Bench
 
 POLICY = RetryPolicy(publish_for_s=3.5)
 

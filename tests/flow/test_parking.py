@@ -6,9 +6,9 @@ from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly
 from bridge.core.event.route import Route
-from tests.fakes import DELAY, FakeRoutes, Fate, Gate, answered, complete, error, refused, said
+from tests.support.fakes import DELAY, FakeRoutes, Fate, Gate, answered, complete, error, refused, said
+from tests.support.flow_bench import SERVICE, USER, Bench
 
-from .bench import SERVICE, USER, Bench
 from .test_lanes import ended
 
 VOID = answered(said("Hel"), error(500))

@@ -4,9 +4,9 @@ import pytest
 
 from bridge.core.errors import Lost, NotSent, Refused
 from bridge.core.event.inbound_message import Incoming
-from tests.fakes import Gate, answered, complete, error, said
+from tests.support.fakes import Gate, answered, complete, error, said
+from tests.support.flow_bench import QUEUE, Bench
 
-from .bench import QUEUE, Bench
 from .test_lanes import ended
 
 

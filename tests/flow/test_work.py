@@ -8,7 +8,7 @@ from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work, past, traceparent
-from tests.fakes import FakeDelivery, FakeLog, FakePublisher
+from tests.support.fakes import FakeDelivery, FakeLog, FakePublisher
 
 from .test_outbox import POLICY
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.broker_root import MACHINE, VARIABLE, BrokerRoot, NoRoot
 from deploy.local.node import NodeError, RabbitNode
-from tests.local.namespaces import AS_ROOT, REFUSAL, said
+from tests.support.namespaces import AS_ROOT, REFUSAL, said
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from deploy.local.child import tail
-from tests.local.processes import eventually, processes_in
+from tests.support.processes import eventually, processes_in
 
 ROOT = Path(__file__).resolve().parents[2]
 ESCAPE = "\x1b"

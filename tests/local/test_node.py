@@ -14,7 +14,7 @@ import pytest
 
 from deploy.local import node as node_module
 from deploy.local.node import NodeError, RabbitNode, free_port, opens
-from tests.local.processes import eventually, processes_in
+from tests.support.processes import eventually, processes_in
 
 QUORUM = {"x-queue-type": "quorum"}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from deploy.local.child import Child
-from tests.local.namespaces import AS_ROOT, REFUSAL, said
-from tests.local.processes import eventually, processes_in
 from tests.matrix.checkout import ROOT, copy_to
 from tests.matrix.room import Room
+from tests.support.namespaces import AS_ROOT, REFUSAL, said
+from tests.support.processes import eventually, processes_in
 
 
 def test_a_command_is_never_read_by_a_shell() -> None:

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from tests.edges.conftest import broker, build, heartbeat, log, postgres
-from tests.edges.logbook import Logbook
+from tests.support.logbook import Logbook
 
 from .ledgers import FakeWorld, Tellable, World, postgresql_world, sqlite_world
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from bridge.edges.ledger.factory import OpenLedger, open_ledger
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
-from tests.edges.postgres import PostgresServer
-from tests.fakes import FakeLedger
+from tests.support.fakes import FakeLedger
+from tests.support.postgres import PostgresServer
 
 KEEP_S = 3600.0
 

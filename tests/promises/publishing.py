@@ -6,11 +6,11 @@ from typing import Any, Protocol
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED
 from bridge.flow.ports.broker import Publisher
-from tests.edges.proxy import Proxy
-from tests.edges.rig import Rig, outbound, outgoing
-from tests.fakes import FakePublisher
-from tests.system.broker import Broker
-from tests.system.rabbit import QUORUM
+from tests.support.broker import Broker
+from tests.support.fakes import FakePublisher
+from tests.support.proxy import Proxy
+from tests.support.rabbit import QUORUM
+from tests.support.rig import Rig, outbound, outgoing
 
 HEARD, AUDIT, DEAF, FULL = 0, 1, 2, 3
 EXCHANGES = ("agent.events", "audit", "deaf", "full")

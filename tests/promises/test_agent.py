@@ -14,9 +14,9 @@ from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports.api import Agent
 from bridge.sandbox import SandboxOptions
 from bridge.sandbox.http.server import serve
-from tests.edges.amigo import agent_at, routed
-from tests.fakes import FakeAgent
-from tests.system.waiting import until
+from tests.support.amigo import agent_at, routed
+from tests.support.fakes import FakeAgent
+from tests.support.waiting import until
 
 NOBODY = "f" * 24
 

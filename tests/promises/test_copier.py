@@ -9,12 +9,12 @@ import pytest
 from bridge.core.broker.republished_copy import Copy
 from bridge.flow.ports.broker import Copier, CopyRefused
 from tests.edges.conftest import Build
-from tests.edges.proxy import Proxy
-from tests.edges.rig import Rig
-from tests.fakes import FakeCopier
-from tests.system.broker import Broker
-from tests.system.rabbit import DEAD
-from tests.system.waiting import stays
+from tests.support.broker import Broker
+from tests.support.fakes import FakeCopier
+from tests.support.proxy import Proxy
+from tests.support.rabbit import DEAD
+from tests.support.rig import Rig
+from tests.support.waiting import stays
 
 
 class World(Protocol):

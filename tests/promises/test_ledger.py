@@ -9,7 +9,7 @@ from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Record, Request
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
-from tests.system.waiting import until
+from tests.support.waiting import until
 
 from .ledgers import Tellable, World
 

@@ -1,4 +1,4 @@
-"""The publisher port. Another implementation is one more line in PUBLISHERS (tests/edges/rig.py)."""
+"""The publisher port. Another implementation is one more line in PUBLISHERS (tests/support/rig.py)."""
 
 import asyncio
 import random
@@ -9,10 +9,10 @@ import pytest
 
 from bridge.core.answer.outbound_message import OutboundMessage
 from tests.edges.conftest import Build
-from tests.edges.proxy import Proxy
-from tests.edges.rig import PUBLISHERS, Receipts, outgoing
-from tests.system.broker import Broker
-from tests.system.waiting import stays
+from tests.support.broker import Broker
+from tests.support.proxy import Proxy
+from tests.support.rig import PUBLISHERS, Receipts, outgoing
+from tests.support.waiting import stays
 
 from .publishing import AUDIT, DEAF, EXCHANGES, FULL, HEARD, FakeWorld, RealWorld, World
 

@@ -11,7 +11,7 @@ from bridge.core.event.inbound_message import Incoming
 from bridge.core.event.route import Rendered, Route
 from bridge.edges.jinja import JinjaRoutes
 from bridge.flow.ports.api import Routes
-from tests.fakes import FakeRoutes
+from tests.support.fakes import FakeRoutes
 
 SERVICE = "5f0000000000000000000001"
 INCOMING = Incoming(b"{}", headers={"region": "eu"}, exchange="bridge.events", routing_key="crm.alert")

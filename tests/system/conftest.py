@@ -9,13 +9,12 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.node import RabbitNode, free_port
-from tests.edges.nodes import shared_broker
-from tests.fake_api import FakeApi
-
-from .broker import Broker
-from .process import BridgeProcess
-from .rabbit import Rabbit, Subscriber
-from .world import API_KEY, API_KEY_ID, World
+from tests.support.broker import Broker
+from tests.support.fake_api import FakeApi
+from tests.support.nodes import shared_broker
+from tests.support.process import BridgeProcess
+from tests.support.rabbit import Rabbit, Subscriber
+from tests.support.world import API_KEY, API_KEY_ID, World
 
 
 @pytest.fixture(scope="session")

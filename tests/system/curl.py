@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from .process import environment
+from tests.support.process import environment
 
 
 async def shell(script: str, env: dict[str, str] | None = None) -> str:

@@ -4,13 +4,12 @@ import asyncio
 
 import pytest
 
-from tests.edges.nodes import shared_postgres
-from tests.edges.proxy import Proxy
-from tests.fake_api import Gate, answer
-
-from .events import event, text_of
-from .rabbit import DEAD
-from .world import World
+from tests.support.events import event, text_of
+from tests.support.fake_api import Gate, answer
+from tests.support.nodes import shared_postgres
+from tests.support.proxy import Proxy
+from tests.support.rabbit import DEAD
+from tests.support.world import World
 
 
 async def test_a_replica_without_its_broker_leaves_its_events_to_the_other(

@@ -3,12 +3,11 @@
 import asyncio
 import json
 
-from tests.fake_api import Complete, Gate, Piece, Stream, answer
-
-from .events import event, text_of
-from .rabbit import DEAD, EVENTS
-from .waiting import stays, until
-from .world import World
+from tests.support.events import event, text_of
+from tests.support.fake_api import Complete, Gate, Piece, Stream, answer
+from tests.support.rabbit import DEAD, EVENTS
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 # How long the bridge tries to publish follows from its retry policy.
 PATIENT = {"attempts": 100, "first": "200ms", "longest": "500ms"}

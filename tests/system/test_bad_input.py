@@ -9,12 +9,12 @@ from typing import Any
 import pika
 import pytest
 
-from .events import SERVICE, event, fence, fields, raw, text_of
-from .process import BridgeProcess
-from .rabbit import EVENTS, Outgoing, Record
-from .waiting import until
-from .wire import every_type, random_headers, table, with_headers
-from .world import World
+from tests.support.events import SERVICE, event, fence, fields, raw, text_of
+from tests.support.process import BridgeProcess
+from tests.support.rabbit import EVENTS, Outgoing, Record
+from tests.support.waiting import until
+from tests.support.wire import every_type, random_headers, table, with_headers
+from tests.support.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,13 +5,12 @@ import time
 
 import pytest
 
-from tests.fake_api import Complete, Gate, Piece, Stream, answer
-
-from .events import event, text_of
-from .oracle import assert_in_order
-from .rabbit import DEAD, EVENTS, EVENTS_ARGUMENTS
-from .waiting import stays, until
-from .world import World
+from tests.support.events import event, text_of
+from tests.support.fake_api import Complete, Gate, Piece, Stream, answer
+from tests.support.oracle import assert_in_order
+from tests.support.rabbit import DEAD, EVENTS, EVENTS_ARGUMENTS
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 NOTICE_S = 30
 

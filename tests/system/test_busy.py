@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.fake_api import Conversation, Refusal
-
-from .events import SERVICE, event, text_of
-from .process import BridgeProcess
-from .waiting import stays, until
-from .world import World
+from tests.support.events import SERVICE, event, text_of
+from tests.support.fake_api import Conversation, Refusal
+from tests.support.process import BridgeProcess
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

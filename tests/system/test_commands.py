@@ -13,13 +13,12 @@ import yaml
 from click.testing import CliRunner
 
 from bridge.cli.main import main
-from tests.fake_api import Refusal
-
-from .events import SERVICE, event, fields, text_of
-from .process import BridgeProcess, Output, command, environment, run_command
-from .rabbit import EVENTS, QUORUM, Outgoing
-from .waiting import until
-from .world import World
+from tests.support.events import SERVICE, event, fields, text_of
+from tests.support.fake_api import Refusal
+from tests.support.process import BridgeProcess, Output, command, environment, run_command
+from tests.support.rabbit import EVENTS, QUORUM, Outgoing
+from tests.support.waiting import until
+from tests.support.world import World
 
 # Every secret of this configuration begins with `canary-`, which run_command refuses to see in any output.
 FAULTY: dict[str, Any] = {

@@ -6,13 +6,12 @@ import time
 import pytest
 
 from bridge.core.delivery.poison import CULPRIT
-
-from .events import body_of, event, text_of
-from .oracle import story
-from .process import BridgeProcess
-from .rabbit import EVENTS
-from .waiting import until
-from .world import World
+from tests.support.events import body_of, event, text_of
+from tests.support.oracle import story
+from tests.support.process import BridgeProcess
+from tests.support.rabbit import EVENTS
+from tests.support.waiting import until
+from tests.support.world import World
 
 MANY = 300
 MOST_DEATHS = 2 * CULPRIT + 4

@@ -2,12 +2,11 @@
 
 import json
 
-from tests.fake_api import Refusal, answer
-
-from .events import fence, fields, raw, text_of
-from .rabbit import EVENTS
-from .waiting import until
-from .world import World
+from tests.support.events import fence, fields, raw, text_of
+from tests.support.fake_api import Refusal, answer
+from tests.support.rabbit import EVENTS
+from tests.support.waiting import until
+from tests.support.world import World
 
 SLOWLY = {"attempts": 2, "first": "2s", "longest": "2s"}
 

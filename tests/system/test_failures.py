@@ -6,14 +6,13 @@ from email.utils import formatdate
 
 import pytest
 
-from tests.fake_api import Answer, Call, Complete, Error, Gate, Piece, Raw, Refusal, Stream, answer
-
-from .events import event, text_of
-from .oracle import STREAM_ID, assert_in_order, of_event
-from .process import BridgeProcess
-from .rabbit import Record
-from .waiting import stays, until
-from .world import World
+from tests.support.events import event, text_of
+from tests.support.fake_api import Answer, Call, Complete, Error, Gate, Piece, Raw, Refusal, Stream, answer
+from tests.support.oracle import STREAM_ID, assert_in_order, of_event
+from tests.support.process import BridgeProcess
+from tests.support.rabbit import Record
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,11 +17,24 @@ from amigo_sdk.models import (
 )
 
 from deploy.local.node import free_port
-from tests.fake_api import Answer, Commit, Cut, Error, FakeApi, Gate, Husk, Piece, Raw, Refusal, Reset, Stream, answer
-
-from .events import SERVICE
-from .waiting import until
-from .world import API_KEY, API_KEY_ID
+from tests.support.events import SERVICE
+from tests.support.fake_api import (
+    Answer,
+    Commit,
+    Cut,
+    Error,
+    FakeApi,
+    Gate,
+    Husk,
+    Piece,
+    Raw,
+    Refusal,
+    Reset,
+    Stream,
+    answer,
+)
+from tests.support.waiting import until
+from tests.support.world import API_KEY, API_KEY_ID
 
 CREATE = CreateConversationParametersQuery(response_format="text")
 INTERACT = InteractWithConversationParametersQuery(request_format="text", response_format="text")

@@ -7,12 +7,11 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.fake_api import Gate, Husk, Refusal, answer
-
-from .events import event, service, text_of
-from .rabbit import AGENT, DEAD, DELAYS_S, EVENTS
-from .waiting import stays, until
-from .world import World
+from tests.support.events import event, service, text_of
+from tests.support.fake_api import Gate, Husk, Refusal, answer
+from tests.support.rabbit import AGENT, DEAD, DELAYS_S, EVENTS
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 
 async def waiting(world: World) -> bool:

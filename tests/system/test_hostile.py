@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.fake_api import Complete, Piece, Raw, Stream
-
-from .events import body_of, event, raw, text_of
-from .oracle import of_event
-from .process import BridgeProcess
-from .rabbit import EVENTS, Outgoing
-from .waiting import until
-from .world import World
+from tests.support.events import body_of, event, raw, text_of
+from tests.support.fake_api import Complete, Piece, Raw, Stream
+from tests.support.oracle import of_event
+from tests.support.process import BridgeProcess
+from tests.support.rabbit import EVENTS, Outgoing
+from tests.support.waiting import until
+from tests.support.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

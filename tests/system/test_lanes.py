@@ -4,11 +4,10 @@ from itertools import groupby
 
 import pytest
 
-from tests.fake_api import Complete, Gate, Piece, Stream, answer
-
-from .events import event, service, text_of
-from .waiting import stays, until
-from .world import World
+from tests.support.events import event, service, text_of
+from tests.support.fake_api import Complete, Gate, Piece, Stream, answer
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 FORTY = [f"f{number:02}" for number in range(40)]
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.edges.nodes import shared_postgres
-from tests.fake_api import Error, Gate, Husk, Piece, Stream, answer
-
-from .events import event, text_of
-from .process import BridgeProcess, command, environment, run_command
-from .rabbit import DEAD, EVENTS
-from .waiting import stays, until
-from .world import World
+from tests.support.events import event, text_of
+from tests.support.fake_api import Error, Gate, Husk, Piece, Stream, answer
+from tests.support.nodes import shared_postgres
+from tests.support.process import BridgeProcess, command, environment, run_command
+from tests.support.rabbit import DEAD, EVENTS
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 
 async def ledger_row(bridge: BridgeProcess) -> dict[str, Any]:

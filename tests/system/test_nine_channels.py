@@ -4,12 +4,11 @@ import json
 from collections import Counter
 from typing import Any
 
-from tests.fake_api import Answer, Complete, Gate, Piece, Raw, Stream, answer
-
-from .events import CHANNELS, event, fence, fields, raw, service, text_of
-from .oracle import assert_told, of_event
-from .rabbit import Outgoing
-from .world import World
+from tests.support.events import CHANNELS, event, fence, fields, raw, service, text_of
+from tests.support.fake_api import Answer, Complete, Gate, Piece, Raw, Stream, answer
+from tests.support.oracle import assert_told, of_event
+from tests.support.rabbit import Outgoing
+from tests.support.world import World
 
 EVENTS = 360
 USERS = 120

@@ -9,13 +9,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.fake_api import Call, Refusal
+from tests.support.events import event, text_of
+from tests.support.fake_api import Call, Refusal
+from tests.support.process import BridgeProcess, run_command
+from tests.support.waiting import until
+from tests.support.world import World
 
-from .events import event, text_of
-from .process import BridgeProcess, run_command
 from .test_webhooks import HOOK, ROUTE, SECRET, request_of
-from .waiting import until
-from .world import World
 
 NOW = (
     {"Retry-After": "0"},

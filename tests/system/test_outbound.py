@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-from tests.fake_api import Complete, Piece, Raw, Stream, answer
-
-from .events import event, raw, text_of
-from .oracle import of_event, without_repeats
-from .rabbit import DEAD, EVENTS, Subscriber
-from .waiting import stays, until
-from .world import World
+from tests.support.events import event, raw, text_of
+from tests.support.fake_api import Complete, Piece, Raw, Stream, answer
+from tests.support.oracle import of_event, without_repeats
+from tests.support.rabbit import DEAD, EVENTS, Subscriber
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 EXCHANGES = ("agent.events", "agent.endings", "agent.cloud", "agent.keys")
 KEY = "{route}.{user_id}.{service_id}.{version_set}.{source}.{type}"

@@ -9,14 +9,14 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.fake_api import Refusal, answer
+from tests.support.events import SERVICE, event, fields, text_of
+from tests.support.fake_api import Refusal, answer
+from tests.support.process import ROOT, run_command
+from tests.support.rabbit import DEAD, EVENTS
+from tests.support.waiting import until
+from tests.support.world import World
 
-from .events import SERVICE, event, fields, text_of
-from .process import ROOT, run_command
-from .rabbit import DEAD, EVENTS
 from .test_commands import Tail, watched
-from .waiting import until
-from .world import World
 
 RETRY = {"attempts": 2, "first": "1s", "longest": "1s"}
 STATED = re.compile(r"^# (.*)\nrabbitmqctl (set_permissions .*)$", re.MULTILINE)

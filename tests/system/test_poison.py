@@ -2,11 +2,11 @@
 
 import asyncio
 
-from .events import body_of, event, text_of
-from .rabbit import DEAD, EVENTS, EVENTS_ARGUMENTS, Outgoing
-from .waiting import until
-from .wire import TIMESTAMP, RawProperties, scalar, table, with_headers
-from .world import World
+from tests.support.events import body_of, event, text_of
+from tests.support.rabbit import DEAD, EVENTS, EVENTS_ARGUMENTS, Outgoing
+from tests.support.waiting import until
+from tests.support.wire import TIMESTAMP, RawProperties, scalar, table, with_headers
+from tests.support.world import World
 
 # The design's queue with a lower limit, so that the broker gives up within the test's time.
 IMPATIENT = {**EVENTS_ARGUMENTS, "x-delivery-limit": 4}

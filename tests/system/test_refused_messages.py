@@ -5,14 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fake_api import Complete, Piece, Raw, Stream
-
-from .broker import Broker
-from .events import event, raw, text_of
-from .oracle import of_event
-from .rabbit import DEAD, EVENTS
-from .waiting import until
-from .world import World
+from tests.support.broker import Broker
+from tests.support.events import event, raw, text_of
+from tests.support.fake_api import Complete, Piece, Raw, Stream
+from tests.support.oracle import of_event
+from tests.support.rabbit import DEAD, EVENTS
+from tests.support.waiting import until
+from tests.support.world import World
 
 MIB = 1024 * 1024
 LARGE_LINE = Raw(b'{"type": "new-message", "message": "' + b"x" * (MIB + MIB // 2) + b'"}')

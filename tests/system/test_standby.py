@@ -1,11 +1,10 @@
 """Two processes at a queue with a single active consumer: the second is ready and idle until the first one goes."""
 
-from tests.fake_api import Gate, Husk, answer
-
-from .events import event, text_of
-from .rabbit import EVENTS
-from .waiting import stays, until
-from .world import World
+from tests.support.events import event, text_of
+from tests.support.fake_api import Gate, Husk, answer
+from tests.support.rabbit import EVENTS
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 PATIENCE_S = 16.0
 """Longer than the watch gives a consumer that gets nothing of what is ready."""

@@ -7,14 +7,13 @@ import time
 
 import pytest
 
-from tests.fake_api import Complete, Gate, Husk, Piece, Refusal, Stream, answer
-
-from .events import SERVICE, event, fields, raw, text_of
-from .oracle import of_event
-from .process import BridgeProcess
-from .rabbit import DEAD, EVENTS
-from .waiting import slowness, stays, until
-from .world import World
+from tests.support.events import SERVICE, event, fields, raw, text_of
+from tests.support.fake_api import Complete, Gate, Husk, Piece, Refusal, Stream, answer
+from tests.support.oracle import of_event
+from tests.support.process import BridgeProcess
+from tests.support.rabbit import DEAD, EVENTS
+from tests.support.waiting import slowness, stays, until
+from tests.support.world import World
 
 # One event for each thing that the API may make of an interaction whose client is gone, and two of each.
 LEFT = {f"{husk.name.lower()}-{number}": husk for husk in Husk for number in (1, 2)}

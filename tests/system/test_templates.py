@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from .events import SERVICE, event, raw
-from .world import World
+from tests.support.events import SERVICE, event, raw
+from tests.support.world import World
 
 GUARDED = '{"account":123456789012345678901234567890,"amount":1.10,"rate":1e3,"zero":-0}'
 CONFIG: dict[str, Any] = {

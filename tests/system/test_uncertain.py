@@ -2,11 +2,10 @@
 
 import json
 
-from tests.fake_api import Cut
-
-from .events import event, text_of
-from .waiting import until
-from .world import World
+from tests.support.events import event, text_of
+from tests.support.fake_api import Cut
+from tests.support.waiting import until
+from tests.support.world import World
 
 
 async def assert_uncertain(world: World, event_id: str) -> None:

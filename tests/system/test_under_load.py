@@ -6,15 +6,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.edges.proxy import Proxy
-from tests.fake_api import Complete, Gate, Piece, Stream
-
-from .events import event, text_of
-from .oracle import assert_in_order
-from .process import BridgeProcess
-from .rabbit import AGENT, DEAD, EVENTS, QUORUM, Record
-from .waiting import until
-from .world import World
+from tests.support.events import event, text_of
+from tests.support.fake_api import Complete, Gate, Piece, Stream
+from tests.support.oracle import assert_in_order
+from tests.support.process import BridgeProcess
+from tests.support.proxy import Proxy
+from tests.support.rabbit import AGENT, DEAD, EVENTS, QUORUM, Record
+from tests.support.waiting import until
+from tests.support.world import World
 
 STREAMS = 200
 STAGES = 50

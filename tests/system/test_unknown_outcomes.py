@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from tests.fake_api import Answer, Commit, Cut, Error, Husk, Piece, Raw, Refusal, Reset, Stream, answer
-
-from .events import SERVICE, event, fence, text_of
-from .oracle import STREAM_ID, assert_in_order, of_event
-from .process import BridgeProcess
-from .world import World
+from tests.support.events import SERVICE, event, fence, text_of
+from tests.support.fake_api import Answer, Commit, Cut, Error, Husk, Piece, Raw, Refusal, Reset, Stream, answer
+from tests.support.oracle import STREAM_ID, assert_in_order, of_event
+from tests.support.process import BridgeProcess
+from tests.support.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -16,12 +16,12 @@ import yaml
 
 from deploy.local.child import Child
 from deploy.local.node import free_port
+from tests.support.process import command, environment, run_command
+from tests.support.rabbit import EVENTS, Record
+from tests.support.waiting import stays, until
+from tests.support.world import World
 
 from .curl import answers, shell
-from .process import command, environment, run_command
-from .rabbit import EVENTS, Record
-from .waiting import stays, until
-from .world import World
 
 DONE = "conversation-post-processing-complete"
 

@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 
 from bridge.core.webhook.schemes import SCHEMES
+from tests.support.process import ROOT
+from tests.support.rabbit import EVENTS
+from tests.support.waiting import until
+from tests.support.world import World
 
 from .curl import answers, shell
-from .process import ROOT
-from .rabbit import EVENTS
-from .waiting import until
-from .world import World
 
 FENCED = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 WHSEC = "whsec_" + base64.b64encode(b"the key of billing").decode()

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import aiohttp
 
-from .process import BridgeProcess, run_command
-from .rabbit import EVENTS
-from .waiting import until
-from .world import World
+from tests.support.process import BridgeProcess, run_command
+from tests.support.rabbit import EVENTS
+from tests.support.waiting import until
+from tests.support.world import World
 
 SECRET = "canary-hook-secret"
 HOOK: dict[str, Any] = {"name": "git", "scheme": "github", "secrets": [SECRET], "rate": 1_000_000}
@@ -145,7 +145,7 @@ async def test_a_cloudevent_starts_a_conversation_once_and_a_route_sees_its_attr
 
 
 async def test_a_sender_that_ends_its_direction_is_answered(world: World) -> None:
-    """On uvloop, on which the service runs; tests/edges/test_half_closed.py has the variants."""
+    """On uvloop, on which the service runs; tests/edges/http/test_half_closed.py has the variants."""
     bridge = world.bridge(**NO_API)
     bridge.start()
     await listening(bridge)

@@ -6,7 +6,7 @@ piece of the request. `handle_error` is where it does so, and here each is answe
 aiohttp closes a connection whose sender has ended its own direction, answered or not. Ending one direction is no
 disconnect (RFC 9112, section 9.6): here the sender is answered all that it has asked, and then it is closed.
 
-aiohttp documents neither, so that tests/edges/test_malformed_http.py and tests/edges/test_half_closed.py must notice
+aiohttp documents neither: `test_malformed.py` and `test_half_closed.py` of tests/edges/http must notice
 if that changes.
 """
 

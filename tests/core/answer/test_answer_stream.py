@@ -1,0 +1,245 @@
+"""One stream, line by line: the table of stages, ids, sequence, and exactly one ending."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.answer.answer_stream import LISTENING, NEXT, Conversation, Signal, Stage
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey
+from tests.support.making import HEX, KEY, stamp, subject, thrown
+
+COMPLETE = b'{"type":"interaction-complete","message_id":"m-2","full_message":"x","conversation_completed":true}'
+CREATED = b'{"type":"conversation-created","conversation_id":"%s"}' % HEX.encode()
+ERROR = b'{"type":"error","http_error_code":500,"error_description":"broken"}'
+SAID = b'{"type":"new-message","message":"words","sequence_number":1,"stop":false}'
+ANNOUNCED = b'{"type":"user-message-available","message_id":"m-1"}'
+MALFORMED = b'{"type":'
+
+LINES = {
+    "created": CREATED,
+    "announced": ANNOUNCED,
+    "said": SAID,
+    "action": b'{"type":"current-agent-action","action":{"type":"x"}}',
+    "complete": COMPLETE,
+    "error": ERROR,
+    "unknown type": b'{"type":"brand-new","n":1}',
+    "no type": b"{}",
+    "array": b"[1]",
+    "number": b"5",
+    "malformed": MALFORMED,
+    "not utf-8": b'{"type":"\xff"}',
+    "blank": b" ",
+}
+Act = Callable[[Conversation], list[OutboundMessage] | None]
+ACTS: dict[str, Act] = {
+    **{name: partial(Conversation.receive, lines=[line]) for name, line in LINES.items()},
+    "ended": lambda talk: talk.ended(),
+    "cut": lambda talk: talk.cut("reset"),
+}
+CUTS = ("malformed", "not utf-8", "blank", "cut")
+TO_STAGE = {
+    Stage.REQUESTED: (),
+    Stage.OPEN: ("opened",),
+    Stage.COMPLETE: ("opened", "complete"),
+    Stage.SAVED: ("opened", "complete", "error"),
+    Stage.VOID: ("opened", "error"),
+    Stage.UNKNOWN: ("opened", "cut"),
+}
+
+
+def talk(**about: Any) -> Conversation:
+    return Conversation(subject(stream="0123456789ab", **about), stamp())
+
+
+def opened(*lines: bytes) -> Conversation:
+    conversation = talk()
+    conversation.opened()
+    conversation.receive(lines)
+    return conversation
+
+
+def at(stage: Stage) -> Conversation:
+    conversation = talk()
+    for act in TO_STAGE[stage]:
+        _ = conversation.opened() if act == "opened" else ACTS[act](conversation)
+    assert conversation.stage is stage
+    return conversation
+
+
+def follows(stage: Stage, act: str) -> Stage:
+    """What section 4.1 says: settled is settled; an unclean end is unknown; an error before the ending is void."""
+    if stage is Stage.REQUESTED:
+        return Stage.UNKNOWN if act in ("ended", "cut") else Stage.REQUESTED
+    if stage is Stage.OPEN:
+        return {"complete": Stage.COMPLETE, "error": Stage.VOID, "ended": Stage.UNKNOWN}.get(
+            act, Stage.UNKNOWN if act in CUTS else Stage.OPEN
+        )
+    return Stage.SAVED if (stage, act) == (Stage.COMPLETE, "error") else stage
+
+
+@pytest.mark.parametrize(("stage", "act"), list(product(Stage, ACTS)), ids=str)
+def test_every_stage_meets_everything_that_can_happen(stage: Stage, act: str) -> None:
+    conversation = at(stage)
+    before = conversation.sequence
+    messages = ACTS[act](conversation) or []
+    assert conversation.stage is follows(stage, act)
+    published = (
+        stage in (Stage.OPEN, Stage.COMPLETE)
+        and act not in (*CUTS, "ended")
+        and (stage, act) != (Stage.COMPLETE, "complete")
+    )
+    assert [message.body for message in messages] == ([LINES[act]] if published else [])
+    assert conversation.sequence == before + published
+
+
+def test_next_is_total_for_what_can_arise_and_no_more() -> None:
+    always = {Signal.ENDED, Signal.CUT}
+    lines = {Signal.SAID, Signal.COMPLETED, Signal.ERRED}
+    for stage in Stage:
+        extra = {Signal.OPENED} if stage is Stage.REQUESTED else lines if stage in LISTENING else set()
+        assert set(NEXT[stage]) == always | extra
+
+
+def test_a_line_that_tells_nothing_leaves_a_stream_as_it_is() -> None:
+    """Which is why the conversation does not look it up for each of them."""
+    assert all(NEXT[stage][Signal.SAID] is stage for stage in LISTENING)
+
+
+def test_what_is_saved_void_or_unknown_stays_so() -> None:
+    for stage in (Stage.SAVED, Stage.VOID, Stage.UNKNOWN):
+        assert set(NEXT[stage].values()) == {stage}
+    assert set(NEXT[Stage.COMPLETE].values()) == {Stage.COMPLETE, Stage.SAVED}
+
+
+@given(st.lists(st.sampled_from(sorted(ACTS)), max_size=12))
+@thrown(500)
+def test_any_order_of_lines_gives_a_gapless_sequence_and_at_most_one_ending(acts: list[str]) -> None:
+    conversation, out = talk(), []
+    conversation.opened()
+    for act in acts:
+        stage = conversation.stage
+        messages = ACTS[act](conversation) or []
+        out += messages
+        assert conversation.stage is follows(stage, act)
+        assert len(messages) <= 1
+        assert not messages or stage in LISTENING
+    assert [message.headers["sequence"] for message in out] == list(range(1, len(out) + 1))
+    assert len({message.message_id for message in out}) == len(out)
+    endings = [message for message in out if message.type == "interaction-complete"]
+    assert len(endings) == (1 if conversation.complete else 0)
+    assert conversation.sequence == len(out)
+
+
+# --- what is published
+
+
+def test_a_line_is_published_with_its_own_bytes_and_a_stable_id() -> None:
+    conversation = opened()
+    message = conversation.receive([SAID])[0]
+    assert message.body is SAID
+    assert message.type == "new-message"
+    assert message.message_id == "e-1:0123456789ab:1"
+    assert message.correlation_id == "e-1"
+    assert (message.headers["stream"], message.headers["sequence"]) == ("0123456789ab", 1)
+    assert conversation.receive([SAID])[0].message_id == "e-1:0123456789ab:2"
+
+
+def test_the_endings_id_does_not_depend_on_its_stream() -> None:
+    assert opened().receive([COMPLETE])[0].message_id == "e-1:interaction-complete"
+
+
+def test_the_endings_sequence_counts_on() -> None:
+    conversation = opened(SAID, SAID)
+    assert conversation.receive([COMPLETE])[0].headers["sequence"] == 3
+    assert conversation.receive([ERROR])[0].message_id == "e-1:0123456789ab:4"
+
+
+def test_a_second_ending_publishes_nothing_and_changes_nothing() -> None:
+    conversation = opened(COMPLETE)
+    assert conversation.receive([COMPLETE.replace(b"true", b"false").replace(b"m-2", b"m-9")]) == []
+    assert (conversation.sequence, conversation.conversation_completed) == (1, True)
+
+
+def test_a_line_goes_to_every_outbound_that_takes_it_under_one_id() -> None:
+    all_of_it, endings = Outbound("all", RoutingKey(KEY)), Outbound("endings", RoutingKey("x"), ("interaction-*",))
+    conversation = Conversation(subject(stream="0123456789ab"), stamp(all_of_it, endings))
+    conversation.opened()
+    assert [message.exchange for message in conversation.receive([SAID])] == ["all"]
+    both = conversation.receive([COMPLETE])
+    assert [(message.exchange, message.to.outbound) for message in both] == [("all", 0), ("endings", 1)]
+    assert {message.message_id for message in both} == {"e-1:interaction-complete"}
+
+
+def test_the_conversations_id_is_known_from_the_line_that_tells_it() -> None:
+    conversation = opened()
+    assert "conversation_id" not in conversation.receive([SAID])[0].headers
+    assert conversation.receive([CREATED])[0].headers["conversation_id"] == HEX
+    assert conversation.receive([SAID])[0].headers["conversation_id"] == HEX
+
+
+def test_what_the_lines_tell_is_remembered() -> None:
+    conversation = opened(ANNOUNCED, COMPLETE)
+    assert conversation.announced_message_id == "m-1"
+    assert conversation.conversation_completed is True
+
+
+@pytest.mark.parametrize("said", [b"1", b'"true"', b"null", b"[true]"])
+def test_only_true_says_that_the_conversation_is_completed(said: bytes) -> None:
+    conversation = opened(b'{"type":"interaction-complete","conversation_completed":%s}' % said)
+    assert conversation.complete
+    assert conversation.conversation_completed is False
+
+
+# --- how it ends
+
+
+def test_an_error_before_the_ending_makes_it_void_and_after_it_does_not() -> None:
+    void, saved = opened(SAID, ERROR), opened(COMPLETE, ERROR)
+    assert (void.stage, void.complete, void.error, void.error_code) == (Stage.VOID, False, "broken", 500)
+    assert (saved.stage, saved.complete, saved.error, saved.error_code) == (Stage.SAVED, True, "broken", 500)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "code"),
+    [
+        ({}, "error on the stream", None),
+        ({"error_description": ""}, "error on the stream", None),
+        ({"message": "old spelling"}, "old spelling", None),
+        ({"error_description": {"a": 1}, "http_error_code": "500"}, "{'a': 1}", None),
+        ({"error_description": "x" * 900, "http_error_code": 422}, "x" * 500, 422),
+    ],
+)
+def test_an_error_of_any_form_is_read(fields: dict[str, Any], error: str, code: int | None) -> None:
+    conversation = opened(json.dumps({"type": "error", **fields}).encode())
+    assert (conversation.error, conversation.error_code) == (error, code)
+
+
+def test_a_malformed_line_cuts_the_stream_and_says_which_line() -> None:
+    conversation = opened(SAID)
+    assert conversation.receive([MALFORMED]) == []
+    assert conversation.stage is Stage.UNKNOWN
+    assert conversation.error.startswith("line 2 of the stream is not JSON")
+    assert not conversation.listening
+
+
+def test_a_malformed_line_after_the_ending_takes_nothing_back() -> None:
+    assert opened(COMPLETE, MALFORMED).stage is Stage.COMPLETE
+
+
+def test_a_clean_end_without_an_ending_proves_nothing() -> None:
+    conversation = opened(SAID)
+    conversation.ended()
+    assert conversation.stage is Stage.UNKNOWN
+    assert conversation.error == "the stream ended without interaction-complete"
+
+
+def test_the_first_reason_for_an_end_is_kept() -> None:
+    conversation = opened(MALFORMED)
+    conversation.cut("reset")
+    assert "not JSON" in conversation.error

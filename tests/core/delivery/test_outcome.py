@@ -1,0 +1,263 @@
+"""The table of section 4.1, row by row: how an attempt ended, and what follows."""
+
+from itertools import product
+
+import pytest
+
+from bridge.core.answer.answer_stream import Conversation
+from bridge.core.delivery.outcome import (
+    EXHAUSTED,
+    ROWS,
+    Acknowledge,
+    Again,
+    DeadLetter,
+    Ended,
+    Outcome,
+    Then,
+    decide,
+    of_error,
+    of_stream,
+)
+from bridge.core.delivery.retry import RetryPolicy, backoff, pause
+from bridge.core.errors import (
+    ApiError,
+    BridgeError,
+    InvalidEvent,
+    LineTooLong,
+    Lost,
+    NoRoute,
+    NotSent,
+    Refused,
+    SignInRefused,
+    TooEarly,
+    Unavailable,
+    UnknownUser,
+    Unsendable,
+)
+from tests.support.making import stamp, subject
+
+POLICY = RetryPolicy()
+FOLLOWS = {
+    Outcome.COMPLETE: (Then.ACK, ""),
+    Outcome.SAVED: (Then.ACK, ""),
+    Outcome.INVALID: (Then.DEAD, "invalid-event"),
+    Outcome.NO_ROUTE: (Then.DEAD, "no-route"),
+    Outcome.REJECTED: (Then.DEAD, "rejected"),
+    Outcome.CONFLICT: (Then.RETRY, ""),
+    Outcome.BUSY: (Then.PAUSE, ""),
+    Outcome.CREDENTIALS: (Then.PAUSE, ""),
+    Outcome.TOO_EARLY: (Then.PAUSE, ""),
+    Outcome.DOWN: (Then.PAUSE, ""),
+    Outcome.UNKNOWN: (Then.RETRY, ""),
+    Outcome.VOID: (Then.RETRY, ""),
+    Outcome.UNDELIVERABLE: (Then.DEAD, "undeliverable"),
+    Outcome.UNCERTAIN: (Then.DEAD, "uncertain"),
+    Outcome.LEDGER_AWAY: (Then.PAUSE, ""),
+    Outcome.LEASE_LOST: (Then.PAUSE, ""),
+    Outcome.BUG: (Then.DEAD, "internal-error"),
+}
+
+
+def test_every_outcome_has_its_row_and_no_row_is_without_one() -> None:
+    assert set(ROWS) == set(Outcome)
+    assert {outcome: (row.then, row.reason) for outcome, row in ROWS.items()} == FOLLOWS
+
+
+def test_exactly_the_dead_letter_rows_have_a_reason() -> None:
+    assert all(bool(row.reason) == (row.then is Then.DEAD) for row in ROWS.values())
+
+
+ATTEMPTS = range(1, 9)
+PAUSES = (0, 1, 50)
+WAITS = (None, 0.0, 7.0, 3600.0)
+DICE = (0.0, 0.5, 1.0)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_at_every_attempt_is_settled_as_its_row_says(outcome: Outcome) -> None:
+    then, reason = FOLLOWS[outcome]
+    for attempt, pauses, wait_s, dice in product(ATTEMPTS, PAUSES, WAITS, DICE):
+        settlement = decide(Ended(outcome, "why", wait_s), attempt, pauses, POLICY, dice)
+        match then:
+            case Then.ACK:
+                assert settlement == Acknowledge()
+            case Then.DEAD:
+                assert settlement == DeadLetter(reason, "why", attempt)
+            case Then.PAUSE:
+                expected = max(wait_s or 0.0, pause(pauses + 1, POLICY, dice))
+                assert settlement == Again(expected, attempt - 1, pauses + 1)
+            case Then.RETRY if attempt >= POLICY.attempts:
+                assert settlement == DeadLetter("exhausted", "why", attempt)
+            case Then.RETRY:
+                assert settlement == Again(max(backoff(attempt, POLICY, dice) or 0, wait_s or 0), attempt, 0)
+
+
+def test_a_pause_never_uses_an_event_up() -> None:
+    attempt, pauses = 1, 0
+    for _ in range(1000):
+        settlement = decide(Ended(Outcome.DOWN), attempt, pauses, POLICY, 1.0)
+        assert isinstance(settlement, Again)
+        attempt, pauses = settlement.attempt + 1, settlement.pauses
+        assert 0 < settlement.after_s <= 60
+    assert (attempt, pauses) == (1, 1000)
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if FOLLOWS[outcome][0] is Then.PAUSE])
+@pytest.mark.parametrize("asked_s", [0.0, 0.001, -5.0])
+def test_a_pause_of_nothing_is_none_whatever_the_api_asks_for(outcome: Outcome, asked_s: float) -> None:
+    attempt, pauses, waits = 1, 0, []
+    for _ in range(9):
+        settlement = decide(Ended(outcome, "come back now", asked_s), attempt, pauses, POLICY, 0.0)
+        assert isinstance(settlement, Again)
+        attempt, pauses = settlement.attempt + 1, settlement.pauses
+        waits.append(settlement.after_s)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert attempt == 1
+
+
+def test_six_attempts_are_made_by_default_and_not_one_more() -> None:
+    made, attempt = 0, 1
+    while True:
+        made += 1
+        settlement = decide(Ended(Outcome.UNKNOWN, "why"), attempt, 0, POLICY, 0.0)
+        if isinstance(settlement, DeadLetter):
+            break
+        assert isinstance(settlement, Again)
+        attempt = settlement.attempt + 1
+    assert made == 6
+    assert settlement == DeadLetter(EXHAUSTED, "why", 6)
+
+
+# --- before the first line
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "maybe_sent"),
+    [
+        (InvalidEvent("x"), Outcome.INVALID, False),
+        (NoRoute("x"), Outcome.NO_ROUTE, False),
+        (SignInRefused("x"), Outcome.CREDENTIALS, False),
+        (UnknownUser("x"), Outcome.REJECTED, False),
+        (Unsendable("x"), Outcome.REJECTED, False),
+        (TooEarly("x", 30.0), Outcome.TOO_EARLY, False),
+        (NotSent("x"), Outcome.DOWN, False),
+        (Unavailable("x"), Outcome.DOWN, True),
+        (Lost("x"), Outcome.UNKNOWN, True),
+        (LineTooLong(10, []), Outcome.UNKNOWN, True),
+        (ApiError("x"), Outcome.UNKNOWN, True),
+        (BridgeError("x"), Outcome.BUG, False),
+        (ValueError("x"), Outcome.BUG, False),
+        (RecursionError("x"), Outcome.BUG, False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_an_error_before_the_first_line_has_its_row(error: Exception, outcome: Outcome, maybe_sent: bool) -> None:
+    ended = of_error(error)
+    assert (ended.outcome, ended.maybe_sent) == (outcome, maybe_sent)
+    assert str(error) in ended.error
+
+
+def test_a_rate_limit_tells_how_long_to_wait() -> None:
+    assert of_error(TooEarly("x", 30.0)).wait_s == 30.0
+
+
+def test_a_bug_is_named_by_its_type() -> None:
+    assert of_error(KeyError("channel")).error == "KeyError: 'channel'"
+
+
+def test_every_error_of_the_tree_has_a_row() -> None:
+    made = {Refused: ("create", 500, "x"), TooEarly: ("x", 1.0), LineTooLong: (1, [])}
+    for kind in (ApiError, *ApiError.__subclasses__(), *InvalidEvent.__subclasses__(), InvalidEvent):
+        assert of_error(kind(*made.get(kind, ("x",)))).outcome is not Outcome.BUG
+
+
+SOMEONE_MUST_ACT = (400, 403, 404, 415, 422)
+UNKNOWN = (408, 500, 502, 504)
+
+
+def row_of_status(status: int, operation: str) -> Outcome:
+    if status in UNKNOWN:
+        return Outcome.UNKNOWN
+    if status == 400 and operation == "create-conversation":
+        return Outcome.CONFLICT
+    if status in SOMEONE_MUST_ACT:
+        return Outcome.REJECTED
+    named = {401: Outcome.CREDENTIALS, 409: Outcome.CONFLICT, 429: Outcome.TOO_EARLY, 503: Outcome.DOWN}
+    return named.get(status, Outcome.UNKNOWN if status >= 500 else Outcome.REJECTED)
+
+
+@pytest.mark.parametrize("operation", ["create-conversation", "interact"])
+def test_every_status_has_its_row(operation: str) -> None:
+    for status in range(300, 600):
+        ended = of_error(Refused(operation, status, "said", 9.0))
+        expected = row_of_status(status, operation)
+        assert ended.outcome is expected, status
+        assert ended.maybe_sent == (expected in (Outcome.UNKNOWN, Outcome.DOWN)), status
+        assert (ended.status, ended.wait_s) == (status, 9.0)
+        assert str(status) in ended.error
+        assert "said" in ended.error
+
+
+def test_only_what_may_have_reached_the_api_is_marked_so() -> None:
+    """A refusal is an answer: nothing was carried out. 408, 5xx and a lost connection are not."""
+    for status in (401, 403, 404, 409, 415, 422, 429):
+        assert not of_error(Refused("interact", status, "")).maybe_sent
+
+
+# --- on the stream
+
+
+def stream(*lines: bytes, cut: str | None = None, ended: bool = False) -> Ended:
+    conversation = Conversation(subject(stream="0123456789ab"), stamp())
+    conversation.opened()
+    conversation.receive(lines)
+    if cut is not None:
+        conversation.cut(cut)
+    if ended:
+        conversation.ended()
+    return of_stream(conversation)
+
+
+COMPLETE = b'{"type":"interaction-complete"}'
+SAID = b'{"type":"new-message"}'
+
+
+def error(code: object) -> bytes:
+    written = "null" if code is None else str(code).lower()
+    return f'{{"type":"error","http_error_code":{written},"error_description":"why"}}'.encode()
+
+
+def test_complete_is_complete_however_the_stream_goes_on() -> None:
+    for ended in (stream(COMPLETE), stream(COMPLETE, ended=True), stream(COMPLETE, cut="x"), stream(COMPLETE, b"{")):
+        assert ended == Ended(Outcome.COMPLETE)
+
+
+@pytest.mark.parametrize("code", [None, 400, 404, 409, 422, 429, 500, 503])
+def test_an_error_after_the_ending_is_saved_whatever_its_code(code: int | None) -> None:
+    assert stream(COMPLETE, error(code)) == Ended(Outcome.SAVED, "why", status=code)
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 415, 418, 422, 451, 499])
+def test_an_error_with_a_4xx_code_inside_is_rejected(code: int) -> None:
+    ended = stream(SAID, error(code))
+    assert (ended.outcome, ended.error, ended.status) == (Outcome.REJECTED, "why", code)
+
+
+@pytest.mark.parametrize("code", [None, 408, 409, 429, 500, 502, 503, 504, 399, 600, 0, -400, True, 422.0, '"422"'])
+def test_any_other_error_before_the_ending_is_void_and_may_have_left_something(code: object) -> None:
+    ended = stream(SAID, error(code))
+    assert (ended.outcome, ended.error, ended.maybe_sent) == (Outcome.VOID, "why", True)
+
+
+@pytest.mark.parametrize("lines", [(), (SAID,)])
+def test_a_stream_without_an_ending_is_unknown_and_may_have_been_carried_out(lines: tuple[bytes, ...]) -> None:
+    for ended in (stream(*lines, ended=True), stream(*lines, cut="reset"), stream(*lines, b"{"), stream(*lines)):
+        assert (ended.outcome, ended.maybe_sent) == (Outcome.UNKNOWN, True)
+    assert stream(*lines, cut="reset").error == "reset"
+
+
+def test_a_stream_that_never_opened_is_unknown() -> None:
+    conversation = Conversation(subject(stream="0123456789ab"), stamp())
+    conversation.cut("time-out")
+    ended = of_stream(conversation)
+    assert (ended.outcome, ended.error, ended.maybe_sent) == (Outcome.UNKNOWN, "time-out", True)

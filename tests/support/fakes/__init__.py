@@ -1,0 +1,54 @@
+"""Plain fakes of the flow's ports. They keep the promises of `bridge/flow/ports/`, and the tests hold them to it."""
+
+from tests.support.fakes.agent import Call, FakeAgent, HotLoop
+from tests.support.fakes.broker import DELAY, FakeCopier, FakeDelivery, FakeInbox, Trace
+from tests.support.fakes.clock import Stuck, VirtualTimeLoop
+from tests.support.fakes.ledger import FakeLedger
+from tests.support.fakes.log import FakeLog
+from tests.support.fakes.play import (
+    Fate,
+    Gate,
+    Play,
+    Step,
+    Talk,
+    Turn,
+    answered,
+    complete,
+    error,
+    line,
+    opening,
+    refused,
+    said,
+)
+from tests.support.fakes.publisher import FakePublisher
+from tests.support.fakes.routes import FakeRoutes
+
+__all__ = [
+    "DELAY",
+    "Call",
+    "FakeAgent",
+    "FakeCopier",
+    "FakeDelivery",
+    "FakeInbox",
+    "FakeLedger",
+    "FakeLog",
+    "FakePublisher",
+    "FakeRoutes",
+    "Fate",
+    "Gate",
+    "HotLoop",
+    "Play",
+    "Step",
+    "Stuck",
+    "Talk",
+    "Trace",
+    "Turn",
+    "VirtualTimeLoop",
+    "answered",
+    "complete",
+    "error",
+    "line",
+    "opening",
+    "refused",
+    "said",
+]

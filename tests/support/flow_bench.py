@@ -1,0 +1,355 @@
+"""The flow, wired as `bridge/app.py` wires it, over fakes; and what must hold of every run, whatever happened in it."""
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Self
+
+import orjson
+
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey, Stamp
+from bridge.core.broker.republished_copy import Copy
+from bridge.core.counters import Tally
+from bridge.core.delivery.retry import RetryPolicy, republish
+from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.route import Defaults
+from bridge.flow.api_breaker import Gate
+from bridge.flow.broker_absence import BrokerAbsence
+from bridge.flow.dispatcher import Dispatcher
+from bridge.flow.interaction import Interaction
+from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.outbox import Outbox
+from bridge.flow.reconciler import Reconciliation
+from bridge.flow.relay import Limits, Streaming
+from bridge.flow.settler import Settling
+from tests.support.fakes import (
+    DELAY,
+    FakeAgent,
+    FakeCopier,
+    FakeDelivery,
+    FakeInbox,
+    FakeLedger,
+    FakeLog,
+    FakePublisher,
+    FakeRoutes,
+    Trace,
+)
+
+QUEUE = "bridge.events"
+USER, SERVICE = "user-1", "5f0000000000000000000001"
+KEY = RoutingKey("{channel_type}.{channel}.{type}")
+AGENT_EVENTS = Outbound("agent.events", KEY)
+ENDINGS = ("interaction-complete", "bridge-failed")
+LONG_S = 7_200.0
+LATENCY_S = 0.005
+"""How much longer than its delay a copy takes to come back."""
+
+
+class Bench:
+    """Use as an async context manager: it opens the gate, and at the end stops and checks what must always hold."""
+
+    def __init__(
+        self,
+        *,
+        policy: RetryPolicy | None = None,
+        park_after_s: float = 60.0,
+        settle_s: float = 2.0,
+        limits: Limits | None = None,
+        outbounds: tuple[Outbound, ...] = (AGENT_EVENTS,),
+        routes: FakeRoutes | None = None,
+        defaults: Defaults | None = None,
+        dice: float = 0.5,
+        copies_return: bool = True,
+        ledger: FakeLedger | None = None,
+        when_lost: str = "hold",
+        patience_s: float = 10.0,
+    ) -> None:
+        self.trace: Trace = []
+        self.deliveries: list[FakeDelivery] = []
+        self.agent, self.inbox, self.log, self.tally = FakeAgent(), FakeInbox(), FakeLog(), Tally()
+        self.publisher, self.copier = FakePublisher(self.trace), FakeCopier(self.trace)
+        self.routes = routes or FakeRoutes()
+        self.policy = policy or RetryPolicy()
+        self.bugs_expected = False
+        self.stopped = False
+        self.begun = 0
+        self.on_the_way = 0
+        self._waiting: list[Incoming] = []
+        self._delay_queues: defaultdict[str, deque[Copy]] = defaultdict(deque)
+        self._streams = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self.copier.arrived = self._delayed if copies_return else lambda copy: None
+        self.inbox.resumed = self._resumed
+        self.ledger = ledger or FakeLedger()
+        self._when_lost, self._patience_s = when_lost, patience_s
+        self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
+        self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """What a process has in its own memory."""
+
+        def roll() -> float:
+            return self._dice
+
+        stamp = Stamp(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
+        self.reconciliation = Reconciliation(self.agent, self._settle_s, self.log)
+        self.book = Book(self.ledger, self.log, holds=self._when_lost == "hold")
+        self.ledger_watch = LedgerWatch(self.ledger, self.book, self.inbox, self._patience_s, self._begins, self.log)
+        self.streaming = Streaming(self.publisher, self.book, stamp, self._limits, self._new_stream)
+        self.interaction = Interaction(self.agent, self.streaming, self.reconciliation, self.log)
+        self.settling = Settling(
+            self.copier,
+            self.book,
+            stamp,
+            "bridge.dead",
+            DELAY,
+            self.policy,
+            lambda: 1_700_000_000.0,
+            roll,
+            self.tally,
+            self.log,
+        )
+        self.gate = Gate(self.agent, self.inbox, self.policy, roll, self.log)
+        self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
+        self.dispatcher = Dispatcher(
+            routes=self.routes,
+            defaults=self._defaults,
+            max_bytes={QUEUE: 1024 * 1024},
+            interaction=self.interaction,
+            settling=self.settling,
+            book=self.book,
+            gate=self.gate,
+            new_outbox=lambda: Outbox(self.publisher, self.policy, roll, self.log),
+            policy=self.policy,
+            park_after_s=self._park_after_s,
+            dice=roll,
+            tally=self.tally,
+            log=self.log,
+        )
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        await self.until(lambda: self.gate.is_open, "the gate opens")
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._check_settled()
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.dispatcher.stop(0)
+        if kind is None:
+            broken = [each for each in results if isinstance(each, Exception)]
+            assert not broken, f"a task of the process ended: {broken!r}"
+            self.check()
+
+    def start(self) -> None:
+        """The tasks that run as long as the process; without waiting for the gate."""
+        parts = (self.gate, self.dispatcher, self.ledger_watch, self.absence)
+        self._tasks = [asyncio.create_task(part.run()) for part in parts]
+
+    async def restart(self) -> None:
+        """The process dies where it stands; the next one gets what was not acknowledged."""
+        self.bugs_expected = True  # a lane that was cut down says so
+        for task in (*self._tasks, *self.dispatcher.tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self.dispatcher.tasks, return_exceptions=True)
+        self.ledger.gone()
+        self.ledger = FakeLedger(beside=self.ledger)
+        self.inbox.reasons.clear()
+        self._assemble()
+        self.start()
+        await self.until(lambda: self.gate.is_open, "the gate opens")
+        for delivery in [each for each in self.deliveries if not each.acked and each.alive]:
+            self.redeliver(delivery)
+
+    async def _begins(self) -> None:
+        self.begun += 1
+
+    async def _let_go(self) -> None:
+        await self.dispatcher.let_go()
+
+    async def stop(self, grace_s: float) -> int:
+        self.stopped = True
+        return await self.dispatcher.stop(grace_s)
+
+    @staticmethod
+    def now_s() -> float:
+        return asyncio.get_running_loop().time()
+
+    # In.
+
+    def deliver(self, event_id: str = "e1", text: str | None = None, **fields: Any) -> FakeDelivery:
+        """An event; `redelivered`, `headers` and `body` belong to the message, every other field to the event."""
+        message = {name: fields.pop(name) for name in ("redelivered", "headers", "properties") if name in fields}
+        event = {"id": event_id, "message": text or f"Tell {event_id}", "user_id": USER, "service_id": SERVICE}
+        body = fields.pop("body", None)
+        if body is None:
+            body = orjson.dumps({name: value for name, value in {**event, **fields}.items() if value is not None})
+        return self.receive(Incoming(body, QUEUE, "bridge.events", "some.key", **message))
+
+    def receive(self, incoming: Incoming) -> FakeDelivery:
+        delivery = FakeDelivery(incoming, trace=self.trace)
+        self.deliveries.append(delivery)
+        self.dispatcher.receive(delivery)
+        return delivery
+
+    def redeliver(self, delivery: FakeDelivery) -> FakeDelivery:
+        """The same message on the next connection."""
+        delivery.die()
+        old = delivery.incoming
+        return self.receive(
+            Incoming(old.body, old.queue, old.exchange, old.routing_key, True, old.properties, old.headers)
+        )
+
+    def _delayed(self, copy: Copy) -> None:
+        if copy.exchange != DELAY:
+            return
+        self.on_the_way += 1
+        queue = self._delay_queues[copy.routing_key]
+        queue.append(copy)
+        delay_s = float(copy.routing_key.rsplit(".", 1)[1])
+        asyncio.get_running_loop().call_later(delay_s + LATENCY_S, self._back, queue)
+
+    def _back(self, queue: deque[Copy]) -> None:
+        """First in, first out, also for those that come back at the same moment."""
+        copy = queue.popleft()
+        incoming = Incoming(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers)
+        self._waiting.append(incoming)
+        if self.inbox.consuming:
+            self._resumed()
+
+    def _resumed(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for incoming in waiting:
+            self.on_the_way -= 1
+            self.receive(incoming)
+
+    def _new_stream(self) -> str:
+        self._streams += 1
+        return f"{self._streams:012x}"
+
+    # Waiting.
+
+    async def until(self, holds: Callable[[], object], what: str, within_s: float = LONG_S) -> None:
+        """Wait in virtual time until something holds."""
+        began_s = self.now_s()
+        while not holds():
+            waited_s = self.now_s() - began_s
+            assert waited_s < within_s, f"not within {within_s:g} s: {what}"
+            await asyncio.sleep(min(1.0, max(0.05, waited_s / 20)))
+
+    async def quiet(self, within_s: float = LONG_S) -> None:
+        """Wait until nothing is in hand, or on its way through a delay queue."""
+        await self.until(lambda: not self.dispatcher.in_hand and not self.on_the_way, "everything settled", within_s)
+
+    async def wait(self, seconds: float) -> None:
+        """Let so much virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    # Out.
+
+    def out(self, event_id: str = "e1") -> list[OutboundMessage]:
+        """What the broker has confirmed for an event, without the repeats, in order."""
+        messages = {each.message_id: each for each in self.publisher.confirmed if each.correlation_id == event_id}
+        return list(messages.values())
+
+    def types(self, event_id: str = "e1") -> list[str]:
+        return [message.type for message in self.out(event_id)]
+
+    def said(self, type_: str, event_id: str = "e1") -> list[dict[str, Any]]:
+        """The bodies of an event's messages of one type."""
+        return [orjson.loads(message.body) for message in self.out(event_id) if message.type == type_]
+
+    def order(self) -> list[str]:
+        """In which order things were made sure of: the type of a message, `copy:<where>` of a copy, `ack`."""
+        names = {
+            "confirmed": lambda it: it.type,
+            "copied": lambda it: f"copy:{it.routing_key}",
+            "acked": lambda it: "ack",
+        }
+        return [names[what](it) for what, it in self.trace if what in names]
+
+    def dead(self) -> list[str]:
+        """The reason of every dead letter, in order."""
+        return [copy.routing_key for copy in self.copier.dead()]
+
+    def attempts(self) -> int:
+        """Requests that may have made the agent hear something."""
+        return len(self.agent.calls("create", "interact"))
+
+    # What must always hold.
+
+    def check(self) -> None:
+        assert not self.agent.hot, "the API is asked again and again without a wait"
+        assert not self.agent.overlaps, "two requests of one user and service at once"
+        assert self.bugs_expected or not self.log.at("critical"), self.log.at("critical")
+        for delivery in self.deliveries:
+            assert delivery.asked <= 1, f"settled {delivery.asked} times: {delivery.incoming.body!r}"
+        self._check_endings()
+        self._check_confirms()
+        self._check_heard()
+
+    def _check_settled(self) -> None:
+        """What is not in hand any more is acked, if it may still be."""
+        left = [each.incoming.body for each in self.deliveries if each.alive and not each.acked]
+        assert self.stopped or self.dispatcher.in_hand or not left, f"neither in hand nor settled: {left}"
+
+    def _check_endings(self) -> None:
+        told = {(each.to.outbound, each.correlation_id, each.type) for each in self.publisher.confirmed}
+        endings = Counter((outbound, event_id) for outbound, event_id, type_ in told if type_ in ENDINGS)
+        assert all(count == 1 for count in endings.values()), f"more than one ending: {endings}"
+
+    def _check_confirms(self) -> None:
+        """Nothing is acked while a message of its event is unconfirmed, unless it was given up."""
+        unconfirmed: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
+        refusals: Counter[tuple[int, str]] = Counter()
+        patience = self._tries()
+        for what, it in self.trace:
+            if what == "acked":
+                left = sorted(unconfirmed[event_id_of(it.incoming.body)])
+                assert not left, f"acked before these were confirmed: {left}"
+            elif what != "copied":
+                name = (it.to.outbound, it.message_id)
+                refusals[name] += what == "refused"
+                given_up = what == "refused for good" or refusals[name] >= patience
+                known = unconfirmed[it.correlation_id]
+                known.discard(name) if what in ("confirmed", "forgotten") or given_up else known.add(name)
+
+    def _tries(self) -> int:
+        """How often a message is published before it is given up."""
+        elapsed_s = 0.0
+        for times in count(1):
+            wait_s = republish(times, elapsed_s, self.policy, self._dice)
+            if wait_s is None:
+                return times
+            elapsed_s += wait_s
+        raise AssertionError("patience never ends")
+
+    def _check_heard(self) -> None:
+        """One external event, one interaction."""
+        events = {event_id_of(each.incoming.body): text_of(each.incoming.body) for each in self.deliveries}
+        allowed = Counter(events.values()) + self.agent.others
+        for text in events.values():
+            assert text is None or self.agent.heard(text) <= allowed[text], f"the agent has heard it twice: {text!r}"
+
+
+def event_id_of(body: bytes) -> str:
+    return str(_field(body, "id"))
+
+
+def text_of(body: bytes) -> str | None:
+    text = _field(body, "message")
+    return text if isinstance(text, str) else None
+
+
+def _field(body: bytes, name: str) -> object:
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return said.get(name) if isinstance(said, dict) else None

@@ -1,0 +1,175 @@
+"""The bridge's broker side as the composition root wires it, without the flow: deliveries and receipts are kept."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bridge.core.answer.outbound_message import Address, Letterhead, Outbound, OutboundMessage, RoutingKey
+from bridge.core.broker.publish_refusal import PublishRefusal
+from bridge.core.broker.topology import Inbound, topology
+from bridge.edges.rabbitmq.consuming.consumer import Consumer
+from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
+from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
+from bridge.edges.rabbitmq.supervisor import Session
+from bridge.flow.ports.broker import Delivery
+from tests.support.broker import Broker
+from tests.support.fakes import FakeLedger
+from tests.support.logbook import Logbook
+from tests.support.plain_publisher import PlainPublisher
+from tests.support.rabbit import AGENT, DEAD, DELAY, EVENTS, Rabbit
+from tests.support.waiting import until
+
+# Every implementation of the publisher port; the tests run once for each.
+PUBLISHERS: dict[str, Callable[[tuple[Outbound, ...]], Any]] = {
+    "plain": PlainPublisher,
+    "batching": BatchingPublisher,
+}
+
+
+def inbound(queue: str = EVENTS, **changes: Any) -> Inbound:
+    fields: dict[str, Any] = {"exchange": EVENTS, "queue": queue, "bindings": ("#",), "prefetch": 50}
+    return Inbound(**{**fields, "max_bytes": 1_048_576, **changes})
+
+
+def outbound(exchange: str = AGENT, **changes: Any) -> Outbound:
+    return Outbound(exchange, RoutingKey("{type}"), **changes)
+
+
+def outgoing(message_id: str, body: bytes = b"{}", **changes: Any) -> OutboundMessage:
+    """An outbound message that somebody must get."""
+    fields: dict[str, Any] = {
+        "outbound": 0,
+        "exchange": AGENT,
+        "routing_key": "text.sms.new-message",
+        "type": "new-message",
+        "correlation_id": "event-1",
+        "timestamp_s": 1_700_000_000,
+        "headers": {"event_id": "event-1", "sequence": 1, "recovered": True},
+        "mandatory": True,
+    }
+    fields |= changes
+    headers = fields.pop("headers")
+    own = {name: headers[name] for name in headers if name in ("stream", "sequence", "recovered")}
+    shared = {name: value for name, value in headers.items() if name not in own}
+    letterhead = Letterhead(fields.pop("correlation_id"), shared)
+    timestamp_s = fields.pop("timestamp_s")
+    return OutboundMessage(Address(**fields), body, message_id, timestamp_s, letterhead, own)
+
+
+@dataclass
+class Receipts:
+    """What became of each message, in the order in which it was told."""
+
+    confirmations: list[str] = field(default_factory=list)
+    refusals: list[tuple[str, PublishRefusal]] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    told: list[OutboundMessage] = field(default_factory=list)
+
+    def confirmed(self, messages: Sequence[OutboundMessage]) -> None:
+        self.confirmations += [message.message_id for message in messages]
+        self.told += messages
+
+    def refused(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
+        self.refusals.append((message.message_id, refusal))
+        self.told.append(message)
+
+    def lost(self, message: OutboundMessage) -> None:
+        self.losses.append(message.message_id)
+
+    async def all_told(self, number: int, bound_s: float = 30.0) -> None:
+        await until(lambda: len(self.told) >= number, f"{number} fates are told", bound_s)
+        assert len(self.told) == number
+
+
+class Rig:
+    """Session, consumer, publisher and copier in one vhost; `rabbit` is the broker as others see it.
+
+    Without `lean` the delay queues belong to the topology too; they take most of the time of a declaration.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        vhost: str,
+        log: Logbook,
+        urls: Sequence[str] = (),
+        inbounds: Sequence[Inbound] = (inbound(),),
+        outbounds: Sequence[Outbound] = (outbound(),),
+        may_declare: bool = True,
+        publisher: str | Callable[[tuple[Outbound, ...]], Any] = "batching",
+        dice: Callable[[], float] = lambda: 0.0,
+        lean: bool = True,
+    ) -> None:
+        self.vhost = vhost
+        self.rabbit = Rabbit(broker, vhost)
+        self.log = log
+        self.deliveries: list[Delivery] = []
+        self.consumer = Consumer(tuple(inbounds), log)
+        self.consumer.receive = self.deliveries.append
+        make = PUBLISHERS[publisher] if isinstance(publisher, str) else publisher
+        self.publisher = make(tuple(outbounds))
+        self.copier = BrokerCopier()
+        self.entrance = BrokerEntrance(lambda: self.publisher.blocked)
+        exchanges = tuple(outbound.exchange for outbound in outbounds)
+        whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
+        self.ledger = FakeLedger()
+        self.session = Session(
+            tuple(urls) or (self.rabbit.url,),
+            replace(whole, queues=tuple(queue for queue in whole.queues if not lean or not queue.as_found)),
+            may_declare=may_declare,
+            consumer=self.consumer,
+            publisher=self.publisher,
+            copier=self.copier,
+            entrance=self.entrance,
+            ledger=self.ledger,
+            dice=dice,
+            log=log,
+        )
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def generation(self) -> int:
+        return self.session.generations
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [delivery.incoming.body for delivery in self.deliveries]
+
+    def run(self) -> None:
+        self._running = asyncio.create_task(self.session.run())
+
+    async def start(self) -> "Rig":
+        self.run()
+        await self.connected()
+        return self
+
+    async def connected(self, generation: int = 1, bound_s: float = 30.0) -> None:
+        """There is a generation, that one at least, and it consumes."""
+
+        def is_so() -> bool:
+            if self._running is not None and self._running.done():
+                self._running.result()
+            return self.generation >= generation and self.session.trouble is None and self.consumer.consuming
+
+        try:
+            await until(is_so, f"generation {generation}", bound_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the session says: {self.session.trouble}") from None
+
+    async def delivered(self, number: int, bound_s: float = 20.0) -> list[Delivery]:
+        await until(lambda: len(self.deliveries) >= number, f"{number} deliveries", bound_s)
+        return self.deliveries
+
+    async def stop(self, bound_s: float = 20.0) -> None:
+        """Cancel the session, which must end in time; whatever it raised is raised here."""
+        if self._running is None:
+            return
+        running, self._running = self._running, None
+        running.cancel()
+        await asyncio.wait((running,), timeout=bound_s)
+        assert running.done(), f"the session does not end within {bound_s:g} s of being cancelled"
+        if not running.cancelled():
+            running.result()
