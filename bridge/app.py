@@ -17,7 +17,7 @@ from bridge.edges.http.server import Component
 from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
-from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import Session
 from bridge.edges.telemetry.metrics import Gauges
@@ -33,7 +33,7 @@ from bridge.flow.ports.runtime import Log
 from bridge.flow.reconciler import Reconciliation
 from bridge.flow.relay import Limits, Streaming
 from bridge.flow.settler import Settling
-from bridge.flow.webhook_ingest import Intake
+from bridge.flow.webhook_ingest import WebhookIngest
 from bridge.settings.model import Settings
 from bridge.settings.values import defaults_of, inbounds_of, keyring_of, outbounds_of, retry_of, topology_of
 
@@ -61,8 +61,8 @@ class Bridge:
         self.consumer = Consumer(inbounds, log)
         self.publisher = BatchingPublisher(outbounds)
         republisher = BrokerRepublisher()
-        entrance = BrokerEntrance(lambda: self.publisher.blocked)
-        self.intake = self._intake(entrance, inbounds[0], factory)
+        confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked)
+        self.webhook_ingest = self._webhook_ingest(confirmed_publisher, inbounds[0], factory)
         dead, delay = settings.amqp.dead_letter, settings.amqp.delay.exchange
         self.session = Session(
             tuple(url.get_secret_value() for url in settings.amqp.url),
@@ -71,7 +71,7 @@ class Bridge:
             consumer=self.consumer,
             publisher=self.publisher,
             republisher=republisher,
-            entrance=entrance,
+            confirmed_publisher=confirmed_publisher,
             ledger=ledger,
             dice=dice,
             log=log,
@@ -109,11 +109,13 @@ class Bridge:
         patience_s = self._settings.ledger.patience
         return LedgerWatch(ledger, self.book, self.consumer, patience_s, self.session.begin, self._log)
 
-    def _intake(self, entrance: BrokerEntrance, inbound: Inbound, factory: MessageFactory) -> Intake:
-        return Intake(
+    def _webhook_ingest(
+        self, confirmed_publisher: BrokerConfirmedPublisher, inbound: Inbound, factory: MessageFactory
+    ) -> WebhookIngest:
+        return WebhookIngest(
             sources={hook.name: hook.source() for hook in self._settings.webhooks},
             keyring=keyring_of(self._settings, self._log),
-            entrance=entrance,
+            confirmed_publisher=confirmed_publisher,
             inbound=inbound,
             factory=factory,
             clock=time.time,
@@ -135,7 +137,7 @@ class Bridge:
             "credentials": why.get("credentials"),
             "permissions": self.reconciliation.sight.missing,
             "process": "stopping" if self.stopping else None,
-            **{f"webhook {name}": why for name, why in self.intake.troubles().items() if why is not None},
+            **{f"webhook {name}": why for name, why in self.webhook_ingest.troubles().items() if why is not None},
         }
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),

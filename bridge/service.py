@@ -13,7 +13,7 @@ from bridge.core.webhook.client_address import networks
 from bridge.edges import crash
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.http.server import HealthServer
-from bridge.edges.http.webhook_handler import WebhookDoor
+from bridge.edges.http.webhook_handler import WebhookHandler
 from bridge.edges.ledger.factory import open_ledger
 from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
@@ -38,15 +38,15 @@ async def serve(settings: Settings, log: Log) -> int:
         ledger = await stack.enter_async_context(keeping)
         bridge = Bridge(settings, client, credentials, ledger, log)
         metrics = Metrics(bridge.counters, bridge.gauges)
-        door = WebhookDoor(bridge.intake, networks(settings.http.trusted_proxies))
+        handler = WebhookHandler(bridge.webhook_ingest, networks(settings.http.trusted_proxies))
         health = HealthServer(
             settings.http.host,
             settings.http.port,
             components=bridge.components,
             metrics=metrics.text,
             version=__version__,
-            webhook=door.handle,
-            malformed=door.malformed,
+            webhook=handler.handle,
+            malformed=handler.malformed,
         )
         try:
             await stack.enter_async_context(health)

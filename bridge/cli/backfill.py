@@ -14,9 +14,9 @@ from bridge.cli.invocation import config_option, json_option
 from bridge.cli.webhooks import KEPT, ago_of, api_of, attempt, begun, hook_of, name_option
 from bridge.core.answer.outbound_message import JSON, MessageFactory
 from bridge.core.webhook import urlencoded, webhook
-from bridge.core.webhook.problem import Refusal
+from bridge.core.webhook.problem import Problem
 from bridge.core.webhook.schemes import SCHEMES, Signing
-from bridge.core.webhook.signature import Request, Source, Unverified
+from bridge.core.webhook.signature import HttpRequest, Source, Unverified
 from bridge.edges.rabbitmq import cli_client
 from bridge.settings.model import Settings
 from bridge.settings.values import inbounds_of, keyring_of, outbounds_of
@@ -69,7 +69,7 @@ def backfill(
                         continue
                     try:
                         messages = webhook.platform_messages(found, factory, recovered=True)
-                    except Refusal as refusal:
+                    except Problem as refusal:
                         screen.problem(f"{found.id}: {refusal}")
                         continue
                     known.add(row.id)
@@ -107,7 +107,7 @@ def sign(config: Path | None, url: str | None, id_: str | None, body_file: Binar
         text = body.decode()
     except (Unverified, UnicodeDecodeError):
         raise click.UsageError("--body: not text in UTF-8, or nothing that the scheme could sign") from None
-    fault = _fault(settings, hook.source(), Request({name.lower(): (headers[name],) for name in headers}, body))
+    fault = _fault(settings, hook.source(), HttpRequest({name.lower(): (headers[name],) for name in headers}, body))
     if fault is not None:
         screen.note(f"it will be refused: {fault}")
     target = url or f"http://{settings.http.host}:{settings.http.port}/webhooks/{hook.name}"
@@ -115,7 +115,7 @@ def sign(config: Path | None, url: str | None, id_: str | None, body_file: Binar
     screen.command(shlex.join(["curl", "-i", target, *words, "--data-binary", text]))
 
 
-def _fault(settings: Settings, source: Source, request: Request) -> str | None:
+def _fault(settings: Settings, source: Source, request: HttpRequest) -> str | None:
     """Why the bridge will not take a request that verifies; None where it will."""
     factory = webhook.platform_factory(MessageFactory(outbounds_of(settings.amqp), time.time))
     try:
@@ -124,7 +124,7 @@ def _fault(settings: Settings, source: Source, request: Request) -> str | None:
             webhook.platform_messages(found, factory)
         else:
             webhook.inbound_message(found, inbounds_of(settings.amqp)[0], time.time())
-    except Refusal as refusal:
+    except Problem as refusal:
         return str(refusal)
     return None
 

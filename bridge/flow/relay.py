@@ -61,25 +61,25 @@ class Streaming:
         """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
-        conversation = AnswerStream(work.context_of(stream_id), self._factory)
-        await self._book.requested(work, conversation.stream)
+        answer_stream = AnswerStream(work.context_of(stream_id), self._factory)
+        await self._book.requested(work, answer_stream.stream)
         failpoints.reached("before-post", work.event.id)
         work.streaming = True
         try:
             async with asyncio.timeout(self._limits.longest_s) as deadline, request as stream:
                 failpoints.reached("post-answered", work.event.id)
-                conversation.opened()
-                self._opened(work, conversation)
-                await self._read(work, conversation, stream, deadline)
+                answer_stream.opened()
+                self._opened(work, answer_stream)
+                await self._read(work, answer_stream, stream, deadline)
         except TimeoutError:
-            conversation.cut(f"the stream took longer than {self._limits.longest_s:g} s")
+            answer_stream.cut(f"the stream took longer than {self._limits.longest_s:g} s")
         except (Lost, LineTooLong) as error:
-            if conversation.stage is Stage.REQUESTED:
+            if answer_stream.stage is Stage.REQUESTED:
                 raise
-            conversation.cut(str(error))
+            answer_stream.cut(str(error))
         finally:
             work.streaming = False
-        return conversation
+        return answer_stream
 
     def recovered(self, work: Work, finding: Finding) -> None:
         """Publish the ending that was found in the history."""
@@ -109,86 +109,86 @@ class Streaming:
             self._own(work, message_id, facts, {"stream": progress.stream})
         work.progress = replace(progress.cleared(), stream=None, published=0, lost_stream=progress.loses_stream)
 
-    def _opened(self, work: Work, conversation: AnswerStream) -> None:
+    def _opened(self, work: Work, answer_stream: AnswerStream) -> None:
         if work.progress.lost_stream:
-            facts = {"stream": None, "before": conversation.stream, "reason": "an earlier attempt left nothing"}
-            self._own(work, f"{work.event.id}:{conversation.stream}:voided-before", facts, {})
-        work.stream = conversation.stream
-        work.progress = work.progress.streaming(conversation.stream, lost_stream=False)
+            facts = {"stream": None, "before": answer_stream.stream, "reason": "an earlier attempt left nothing"}
+            self._own(work, f"{work.event.id}:{answer_stream.stream}:voided-before", facts, {})
+        work.stream = answer_stream.stream
+        work.progress = work.progress.streaming(answer_stream.stream, lost_stream=False)
 
     def _own(self, work: Work, message_id: str, facts: Mapping[str, object], extra: Mapping[str, object]) -> None:
         work.outbox.put(self._factory.own(work.context, "bridge-voided", message_id, facts, extra))
         work.voids += 1
 
-    async def _read(self, work: Work, conversation: AnswerStream, stream: Stream, deadline: asyncio.Timeout) -> None:
+    async def _read(self, work: Work, answer_stream: AnswerStream, stream: Stream, deadline: asyncio.Timeout) -> None:
         reading = Reading(stream)
         try:
-            await self._read_all(work, conversation, reading, deadline)
+            await self._read_all(work, answer_stream, reading, deadline)
         finally:
-            if conversation.sequence:
-                self._note(work, conversation)
-                work.lines += conversation.sequence
+            if answer_stream.sequence:
+                self._note(work, answer_stream)
+                work.lines += answer_stream.sequence
             await reading.close()
 
     async def _read_all(
-        self, work: Work, conversation: AnswerStream, reading: Reading, deadline: asyncio.Timeout
+        self, work: Work, answer_stream: AnswerStream, reading: Reading, deadline: asyncio.Timeout
     ) -> None:
         splitter = LineSplitter(self._limits.max_line_bytes)
         lingering = False
         while (chunk := await reading.chunk()) is not None:
-            gathering = self._book.gathering(work) if conversation.sequence == 0 and self._whole.due() else None
+            gathering = self._book.gathering(work) if answer_stream.sequence == 0 and self._whole.due() else None
             if gathering is not None:
                 chunk = await reading.with_more(chunk, gathering)  # of a whole answer the ledger has one write less
             try:
                 lines = splitter.feed(chunk)
             except LineTooLong as error:
-                await self._publish(work, conversation, error.lines)
+                await self._publish(work, answer_stream, error.lines)
                 raise
-            if conversation.sequence == 0:
+            if answer_stream.sequence == 0:
                 reading.hold()  # the ledger comes first
-            await self._publish(work, conversation, lines)
+            await self._publish(work, answer_stream, lines)
             if gathering is not None:
-                self._whole.ended(paid=conversation.complete)
-            if not conversation.listening:
+                self._whole.ended(paid=answer_stream.complete)
+            if not answer_stream.listening:
                 return
-            if conversation.complete and not lingering:
+            if answer_stream.complete and not lingering:
                 lingering = True
                 _within(deadline, LINGER_S)
             if self._publisher.full:
                 await reading.on_until(self._publisher.room())
         rest = splitter.close()
         if rest is not None:
-            await self._publish(work, conversation, [rest])
-        conversation.ended()
+            await self._publish(work, answer_stream, [rest])
+        answer_stream.ended()
 
-    async def _publish(self, work: Work, conversation: AnswerStream, lines: list[bytes]) -> None:
-        before = conversation.sequence
-        messages = conversation.receive(lines)
-        if conversation.sequence == before:
+    async def _publish(self, work: Work, answer_stream: AnswerStream, lines: list[bytes]) -> None:
+        before = answer_stream.sequence
+        messages = answer_stream.receive(lines)
+        if answer_stream.sequence == before:
             return
-        if before == 0 or conversation.complete:
-            await self._recorded(work, conversation, first=before == 0)
+        if before == 0 or answer_stream.complete:
+            await self._recorded(work, answer_stream, first=before == 0)
         work.outbox.put(messages)
         failpoints.reached("line", work.event.id)
 
-    async def _recorded(self, work: Work, conversation: AnswerStream, *, first: bool) -> None:
+    async def _recorded(self, work: Work, answer_stream: AnswerStream, *, first: bool) -> None:
         """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
-        self._note(work, conversation)
-        if conversation.ending is not None and not work.answered:
+        self._note(work, answer_stream)
+        if answer_stream.ending is not None and not work.answered:
             failpoints.reached("complete-read", work.event.id)
-            await self._book.answered(work, conversation.ending, conversation.ending_sequence)
+            await self._book.answered(work, answer_stream.ending, answer_stream.ending_sequence)
             failpoints.reached("ending-recorded", work.event.id)
         elif first:
             await self._book.opened(work)
             failpoints.reached("conversation-recorded", work.event.id)
 
     @staticmethod
-    def _note(work: Work, conversation: AnswerStream) -> None:
+    def _note(work: Work, answer_stream: AnswerStream) -> None:
         """What is known of the request by now; not worked out anew for every line."""
-        work.conversation_id = conversation.context.conversation_id
-        if work.progress.published != conversation.sequence:
+        work.conversation_id = answer_stream.context.conversation_id
+        if work.progress.published != answer_stream.sequence:
             work.progress = work.progress.seen(
-                conversation.sequence, work.conversation_id, conversation.announced_message_id
+                answer_stream.sequence, work.conversation_id, answer_stream.announced_message_id
             )
 
 

@@ -12,14 +12,14 @@ from bridge.core.answer.outbound_message import MessageFactory, OutboundMessage
 from bridge.core.broker.topology import Inbound
 from bridge.core.counters import Counters
 from bridge.core.webhook import problem, webhook
-from bridge.core.webhook.duplicates import Repeats
-from bridge.core.webhook.problem import Answer, Refusal
+from bridge.core.webhook.duplicates import Duplicates
+from bridge.core.webhook.problem import HttpAnswer, Problem
 from bridge.core.webhook.schemes import SCHEMES, verify
-from bridge.core.webhook.signature import Request, Source, Unverified
-from bridge.core.webhook.token_bucket import Bucket
+from bridge.core.webhook.signature import HttpRequest, Source, Unverified
+from bridge.core.webhook.token_bucket import TokenBucket
 from bridge.core.webhook.webhook import Webhook
 from bridge.flow.ports.runtime import Clock, Log
-from bridge.flow.ports.webhook import Entrance, Keyring, NotTaken
+from bridge.flow.ports.webhook import ConfirmedPublisher, Keyring, NotConfirmed
 
 MOST_OPEN = 2_000
 """Webhooks that may wait for their confirms at once."""
@@ -35,14 +35,14 @@ class Taking:
     waiting: list[asyncio.Future[bool]] = field(default_factory=list)
 
 
-class Intake:
+class WebhookIngest:
     """The reception port: what the web hands over, and what it answers."""
 
     def __init__(
         self,
         sources: Mapping[str, Source],
         keyring: Keyring,
-        entrance: Entrance,
+        confirmed_publisher: ConfirmedPublisher,
         inbound: Inbound,
         factory: MessageFactory,
         clock: Clock,
@@ -51,23 +51,23 @@ class Intake:
     ) -> None:
         self._sources = sources
         self._keyring = keyring
-        self._entrance = entrance
+        self._confirmed_publisher = confirmed_publisher
         self._inbound = inbound
         self._factory = webhook.platform_factory(factory)
         self._clock = clock
         self._counters = counters
         self._log = log
-        self._repeats = Repeats()
+        self._duplicates = Duplicates()
         self._open: dict[str, Taking] = {}
-        self._buckets = {name: Bucket(source.rate) for name, source in sources.items()}
-        self._logged = Bucket(LOGGED_A_SECOND)
+        self._buckets = {name: TokenBucket(source.rate) for name, source in sources.items()}
+        self._logged = TokenBucket(LOGGED_A_SECOND)
         self._unrouted: dict[str, str] = {}
 
     def troubles(self) -> dict[str, str | None]:
         """Why a source cannot be served, for each of them; None where it can."""
         return {name: self._trouble(source) for name, source in self._sources.items()}
 
-    def admit(self, name: str, method: str, request: Request) -> Source:
+    def admit(self, name: str, method: str, request: HttpRequest) -> Source:
         """See the port."""
         source = self._sources.get(name)
         if source is None:
@@ -77,7 +77,7 @@ class Intake:
         webhook.check_type(source, request)
         return source
 
-    async def take(self, source: Source, request: Request) -> Answer:
+    async def take(self, source: Source, request: HttpRequest) -> HttpAnswer:
         """See the port."""
         now_s = self._clock()
         try:
@@ -93,12 +93,12 @@ class Intake:
         if said is not None:
             self._counters.webhooks[source.name, "handshake"] += 1
             return said
-        known = self._repeats.find(found.keys, now_s) or await self._being_taken(found)
+        known = self._duplicates.find(found.keys, now_s) or await self._being_taken(found)
         event_id = known or await self._put(source, found)
         self._counters.webhooks[source.name, "repeat" if known else "taken"] += 1
         return problem.taken(source.scheme, event_id)
 
-    def refused(self, name: str, refusal: Refusal, client: str) -> None:
+    def refused(self, name: str, refusal: Problem, client: str) -> None:
         """See the port."""
         source = name if name in self._sources else ""
         self._counters.webhooks[source, refusal.kind] += 1
@@ -134,11 +134,11 @@ class Intake:
             self._open[key] = taking
         try:
             for message in messages:
-                await self._entrance.enqueue(message)
-            self._repeats.remember(found.keys, found.id, self._clock())
+                await self._confirmed_publisher.enqueue(message)
+            self._duplicates.remember(found.keys, found.id, self._clock())
             self._unrouted.pop(source.name, None)
             taken = True
-        except NotTaken as error:
+        except NotConfirmed as error:
             if error.unrouted:
                 self._unrouted[source.name] = str(error)
             raise problem.not_taken() from None

@@ -18,11 +18,11 @@ from bridge.core.webhook.client_address import networks
 from bridge.core.webhook.schemes import SCHEMES, Signing, key_of
 from bridge.core.webhook.signature import Source
 from bridge.edges.http.server import HealthServer
-from bridge.edges.http.webhook_handler import WebhookDoor
+from bridge.edges.http.webhook_handler import WebhookHandler
 from bridge.edges.webhook_secrets import Keyring, Ring
 from bridge.flow.ports.runtime import Clock
-from bridge.flow.ports.webhook import Entrance
-from bridge.flow.webhook_ingest import Intake
+from bridge.flow.ports.webhook import ConfirmedPublisher
+from bridge.flow.webhook_ingest import WebhookIngest
 from tests.support.logbook import Logbook
 from tests.support.rig import inbound
 from tests.support.waiting import until
@@ -56,7 +56,7 @@ class Hooks:
 
     def __init__(
         self,
-        entrance: Entrance,
+        confirmed_publisher: ConfirmedPublisher,
         *sources: Source,
         outbounds: Sequence[Outbound] = (),
         proxies: Sequence[str] = (),
@@ -69,17 +69,17 @@ class Hooks:
             source.name: Ring(secrets, None, partial(key_of, source.scheme), time.time)
             for source in sources or (GITHUB,)
         }
-        self.intake = Intake(
+        self.webhook_ingest = WebhookIngest(
             {source.name: source for source in sources or (GITHUB,)},
             Keyring(rings),
-            entrance,
+            confirmed_publisher,
             inbound(),
             MessageFactory(tuple(outbounds), time.time),
             clock,
             self.counters,
             self.log,
         )
-        self.door = WebhookDoor(self.intake, networks(proxies))
+        self.door = WebhookHandler(self.webhook_ingest, networks(proxies))
         self.server = HealthServer(
             "127.0.0.1",
             0,
@@ -135,7 +135,7 @@ class Hooks:
         return answer
 
 
-class FakeEntrance:
+class FakeConfirmedPublisher:
     """The entrance port over a list; `trouble` is raised where there is one, and `gate` waited for."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from bridge.core.webhook.signature import Request
+from bridge.core.webhook.signature import HttpRequest
 from tests.support.webhooks import Sample
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -55,7 +55,7 @@ def changed_body(dice: Dice, sample: Sample) -> bytes:
     return body[:at] + body[at:].swapcase() if body[at:] != body[at:].swapcase() else body + b"\n"
 
 
-def mutated(sample: Sample, number: int) -> Request:
+def mutated(sample: Sample, number: int) -> HttpRequest:
     """The sample's request with something in it that matters changed."""
     dice = Dice(f"{sample.source.scheme} {number}")
     signed = sample.source.scheme not in ("bearer", "basic")

@@ -10,7 +10,7 @@ from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
-from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import Session
 from bridge.flow.ports.broker import Delivery
@@ -112,7 +112,7 @@ class Rig:
         make = PUBLISHERS[publisher] if isinstance(publisher, str) else publisher
         self.publisher = make(tuple(outbounds))
         self.republisher = BrokerRepublisher()
-        self.entrance = BrokerEntrance(lambda: self.publisher.blocked)
+        self.confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
         self.ledger = FakeLedger()
@@ -123,7 +123,7 @@ class Rig:
             consumer=self.consumer,
             publisher=self.publisher,
             republisher=self.republisher,
-            entrance=self.entrance,
+            confirmed_publisher=self.confirmed_publisher,
             ledger=self.ledger,
             dice=dice,
             log=log,

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bridge.core.webhook.signature import HmacForm, Request, Source
+from bridge.core.webhook.signature import HmacForm, HttpRequest, Source
 
 NOW_S = 1_767_225_600
 SECRET = "a secret of the tests"
@@ -41,17 +41,17 @@ class Sample:
     whole_body: bool = True
 
     @property
-    def request(self) -> Request:
-        return Request({name: (value,) for name, value in self.headers.items()}, self.body, self.query)
+    def request(self) -> HttpRequest:
+        return HttpRequest({name: (value,) for name, value in self.headers.items()}, self.body, self.query)
 
-    def but(self, **changes: object) -> Request:
+    def but(self, **changes: object) -> HttpRequest:
         """The request with something else in it: `body`, `query`, `headers`."""
         return replace(self.request, **changes)  # type: ignore[arg-type]
 
-    def with_header(self, name: str, *values: str) -> Request:
+    def with_header(self, name: str, *values: str) -> HttpRequest:
         return self.but(headers={**self.request.headers, name: values})
 
-    def without(self, name: str) -> Request:
+    def without(self, name: str) -> HttpRequest:
         return self.but(headers={one: values for one, values in self.request.headers.items() if one != name})
 
 

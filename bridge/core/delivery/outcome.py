@@ -183,19 +183,19 @@ def of_error(error: Exception) -> Outcome:
             return Outcome(OutcomeKind.BUG, f"{type(error).__name__}: {error}")
 
 
-def of_stream(conversation: AnswerStream) -> Outcome:
+def of_stream(answer_stream: AnswerStream) -> Outcome:
     """The ending that a stream's last stage means."""
-    match conversation.stage:
+    match answer_stream.stage:
         case Stage.COMPLETE:
             return Outcome(OutcomeKind.COMPLETE)
         case Stage.SAVED:
-            return Outcome(OutcomeKind.SAVED, conversation.error, status=conversation.error_code)
-        case Stage.VOID if _final(conversation.error_code):
-            return Outcome(OutcomeKind.REJECTED, conversation.error, status=conversation.error_code)
+            return Outcome(OutcomeKind.SAVED, answer_stream.error, status=answer_stream.error_code)
+        case Stage.VOID if _final(answer_stream.error_code):
+            return Outcome(OutcomeKind.REJECTED, answer_stream.error, status=answer_stream.error_code)
         case Stage.VOID:
-            return Outcome(OutcomeKind.VOID, conversation.error, status=conversation.error_code, maybe_sent=True)
+            return Outcome(OutcomeKind.VOID, answer_stream.error, status=answer_stream.error_code, maybe_sent=True)
         case _:
-            return Outcome(OutcomeKind.UNKNOWN, conversation.error, maybe_sent=True)
+            return Outcome(OutcomeKind.UNKNOWN, answer_stream.error, maybe_sent=True)
 
 
 def _of_status(error: Refused) -> Outcome:

@@ -20,7 +20,7 @@ from bridge.core.event import cloudevents
 from bridge.core.event.cloudevents import STRUCTURED
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.webhook import urlencoded
-from bridge.core.webhook.signature import Request
+from bridge.core.webhook.signature import HttpRequest
 
 PREFIX = "ce-"
 FAMILY = "application/cloudevents"
@@ -66,17 +66,17 @@ class HttpCloudEvent:
         }
 
 
-def is_structured(request: Request) -> bool:
+def is_structured(request: HttpRequest) -> bool:
     """The body is an envelope; headers that look like attributes are none then."""
     return request.content_type == STRUCTURED
 
 
-def is_binary(request: Request) -> bool:
+def is_binary(request: HttpRequest) -> bool:
     """The attributes are headers, and the body is the data."""
     return not request.content_type.startswith(FAMILY) and VERSION_HEADER in request.headers
 
 
-def unwrap(request: Request) -> HttpCloudEvent | None:
+def unwrap(request: HttpRequest) -> HttpCloudEvent | None:
     """The CloudEvent in a request, or None where there is none. Raises InvalidEvent and NotText.
 
     As any reading of JSON: ValueError for what is none, RecursionError for what is nested too deep.
@@ -129,7 +129,7 @@ def _as_text(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int) else None
 
 
-def _binary(request: Request) -> HttpCloudEvent:
+def _binary(request: HttpRequest) -> HttpCloudEvent:
     attributes = {}
     for header, values in request.headers.items():
         name = header.removeprefix(PREFIX)

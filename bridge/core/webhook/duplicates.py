@@ -7,7 +7,7 @@ KEEP_S = 24 * 3600.0
 MOST = 100_000
 
 
-class Repeats:
+class Duplicates:
     """Event ids by the keys under which a repeat may come. Times are seconds on the caller's clock."""
 
     def __init__(self, keep_s: float = KEEP_S, most: int = MOST) -> None:

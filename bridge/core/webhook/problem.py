@@ -33,7 +33,7 @@ TITLES = {
 """With the type `about:blank` the title is the status's own phrase (RFC 9457, section 4.2.1; RFC 9110, section 15)."""
 
 
-class Refusal(Exception):
+class Problem(Exception):
     """A webhook is not taken; `kind` is for the log and the metrics, `detail` for the sender."""
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -57,7 +57,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What a webhook is answered that is not refused; `content_type` is the body's."""
 
     status: int
@@ -66,53 +66,56 @@ class Answer:
     content_type: str = JSON
 
 
-TAKEN = {"twilio": Answer(200, b"<Response/>", content_type="text/xml"), "slack": Answer(200, b"", content_type=TEXT)}
+TAKEN = {
+    "twilio": HttpAnswer(200, b"<Response/>", content_type="text/xml"),
+    "slack": HttpAnswer(200, b"", content_type=TEXT),
+}
 """Senders that act upon an answer: Twilio takes it for instructions (TwiML), Slack for a message to whoever asked."""
 
 
-def taken(scheme: str, event_id: str) -> Answer:
+def taken(scheme: str, event_id: str) -> HttpAnswer:
     """The broker has it, or had it before."""
-    return TAKEN.get(scheme) or Answer(202, orjson.dumps({"id": event_id}))
+    return TAKEN.get(scheme) or HttpAnswer(202, orjson.dumps({"id": event_id}))
 
 
-def malformed(*, too_long: bool) -> Refusal:
+def malformed(*, too_long: bool) -> Problem:
     """What came is no HTTP. The parser's own words are not passed on: they change, and repeat what was sent."""
     detail = "A line of the request is too long." if too_long else "The request is not well-formed HTTP/1.1."
-    return Refusal(400, "malformed", detail)
+    return Problem(400, "malformed", detail)
 
 
-def of_status(status: int, headers: Mapping[str, str] | None = None) -> Refusal:
+def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """For an address that is no webhook's, and for what should not happen."""
-    return Refusal(status, "http", TITLES.get(status, "Error"), headers)
+    return Problem(status, "http", TITLES.get(status, "Error"), headers)
 
 
-def no_such_webhook() -> Refusal:
-    return Refusal(404, "unknown", "No webhook of this name is configured.")
+def no_such_webhook() -> Problem:
+    return Problem(404, "unknown", "No webhook of this name is configured.")
 
 
-def not_a_post() -> Refusal:
-    return Refusal(405, "method", "Webhooks are sent with POST.", {"Allow": "POST"})
+def not_a_post() -> Problem:
+    return Problem(405, "method", "Webhooks are sent with POST.", {"Allow": "POST"})
 
 
-def not_understood(detail: str) -> Refusal:
-    return Refusal(415, "content-type", detail)
+def not_understood(detail: str) -> Problem:
+    return Problem(415, "content-type", detail)
 
 
-def too_large(most: int) -> Refusal:
-    return Refusal(413, "too-large", f"At most {most} bytes are taken.")
+def too_large(most: int) -> Problem:
+    return Problem(413, "too-large", f"At most {most} bytes are taken.")
 
 
-def too_slow(seconds: float) -> Refusal:
-    return Refusal(408, "too-slow", f"The body did not arrive within {seconds:g} s.")
+def too_slow(seconds: float) -> Problem:
+    return Problem(408, "too-slow", f"The body did not arrive within {seconds:g} s.")
 
 
-def broken_off() -> Refusal:
-    return Refusal(400, "broken-off", "The body did not arrive as a whole.")
+def broken_off() -> Problem:
+    return Problem(400, "broken-off", "The body did not arrive as a whole.")
 
 
-def not_verified(needs: str, kind: str, challenge: str) -> Refusal:
+def not_verified(needs: str, kind: str, challenge: str) -> Problem:
     """The same words whatever was wrong: `kind` is not among them. `challenge` as in RFC 9110, section 11.6.1."""
-    return Refusal(
+    return Problem(
         401,
         kind,
         f"The request does not verify. Needed: {needs}; made over the bytes as they are sent, "
@@ -121,26 +124,26 @@ def not_verified(needs: str, kind: str, challenge: str) -> Refusal:
     )
 
 
-def not_json(error: str) -> Refusal:
-    return Refusal(400, "not-json", f"The body is not JSON in UTF-8: {error}")
+def not_json(error: str) -> Problem:
+    return Problem(400, "not-json", f"The body is not JSON in UTF-8: {error}")
 
 
-def not_text(error: str) -> Refusal:
-    return Refusal(400, "not-text", f"Not understood: {error}.")
+def not_text(error: str) -> Problem:
+    return Problem(400, "not-text", f"Not understood: {error}.")
 
 
-def not_an_event(error: str) -> Refusal:
-    return Refusal(422, "invalid", error)
+def not_an_event(error: str) -> Problem:
+    return Problem(422, "invalid", error)
 
 
-def too_many(wait_s: float) -> Refusal:
+def too_many(wait_s: float) -> Problem:
     seconds = str(max(1, round(wait_s + 0.5)))
-    return Refusal(429, "rate", "More requests than this webhook takes; try again later.", {"Retry-After": seconds})
+    return Problem(429, "rate", "More requests than this webhook takes; try again later.", {"Retry-After": seconds})
 
 
-def not_taken() -> Refusal:
-    return Refusal(503, "not-taken", "The event could not be put in the queue.", {"Retry-After": str(RETRY_S)})
+def not_taken() -> Problem:
+    return Problem(503, "not-taken", "The event could not be put in the queue.", {"Retry-After": str(RETRY_S)})
 
 
-def too_busy() -> Refusal:
-    return Refusal(503, "busy", "Too many webhooks are in hand; try again shortly.", {"Retry-After": "1"})
+def too_busy() -> Problem:
+    return Problem(503, "busy", "Too many webhooks are in hand; try again shortly.", {"Retry-After": "1"})

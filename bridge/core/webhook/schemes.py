@@ -31,9 +31,9 @@ from bridge.core.secret import compact, trimmed
 from bridge.core.webhook import urlencoded
 from bridge.core.webhook.signature import (
     HmacForm,
+    HttpRequest,
     Keys,
     Reason,
-    Request,
     Source,
     Unverified,
     check_secret,
@@ -72,7 +72,7 @@ class Signing:
     time_s: int
 
 
-Verify = Callable[[Source, Keys, Request, float], "str | None"]
+Verify = Callable[[Source, Keys, HttpRequest, float], "str | None"]
 Sign = Callable[[Source, Signing], dict[str, str]]
 
 
@@ -95,7 +95,7 @@ class Scheme:
     challenge: str = 'Webhook realm="webhooks"'
 
 
-def verify(source: Source, keys: Keys, request: Request, now_s: float) -> str | None:
+def verify(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str | None:
     """Return if the request is the source's, with one of its keys. Raises Unverified.
 
     What is returned is None, or for a scheme that signs a time but not its id, that time: the same time and body under
@@ -139,7 +139,7 @@ def key_of(scheme: str, secret: str) -> bytes:
     return key
 
 
-def _standard(source: Source, keys: Keys, request: Request, now_s: float) -> str:
+def _standard(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str:
     """Svix's own names are read only where none of the standard's is there: two sets are never mixed."""
     names = STANDARD_NAMES if any(name in request.headers for name in STANDARD_NAMES) else SVIX_NAMES
     id_, stamp, signature = (one(request, name) for name in names)
@@ -159,7 +159,7 @@ def _sign_standard(_: Source, told: Signing) -> dict[str, str]:
     return {"webhook-id": told.id, "webhook-timestamp": str(told.time_s), "webhook-signature": f"v1,{signature}"}
 
 
-def _amigo(source: Source, keys: Keys, request: Request, now_s: float) -> str:
+def _amigo(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str:
     """Several signatures may travel in several headers, in a list, with or without `v1=` (contract, section 5)."""
     one(request, AMIGO_KEY)
     stamp = one(request, AMIGO_STAMP)
@@ -179,7 +179,7 @@ def _sign_amigo(_: Source, told: Signing) -> dict[str, str]:
     return {AMIGO_KEY: told.id, AMIGO_STAMP: str(stamp), AMIGO_SIGNATURE: signature}
 
 
-def _github(_: Source, keys: Keys, request: Request, __: float) -> None:
+def _github(_: Source, keys: Keys, request: HttpRequest, __: float) -> None:
     given = one(request, "x-hub-signature-256").lower()
     check_signature(keys, "sha256", request.body, lambda digest: b"sha256=" + in_hex(digest), (given,))
 
@@ -189,7 +189,7 @@ def _sign_github(_: Source, told: Signing) -> dict[str, str]:
     return {"X-GitHub-Event": "push", "X-GitHub-Delivery": told.id, "X-Hub-Signature-256": f"sha256={signature}"}
 
 
-def _stripe(source: Source, keys: Keys, request: Request, now_s: float) -> str:
+def _stripe(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str:
     items = [item.partition(b"=") for item in one(request, "stripe-signature").split(b",")]
     stamps = [value for name, _, value in items if name == b"t"]
     if len(stamps) != 1:
@@ -205,7 +205,7 @@ def _sign_stripe(_: Source, told: Signing) -> dict[str, str]:
     return {"Stripe-Signature": f"t={told.time_s},v1={signature}"}
 
 
-def _shopify(_: Source, keys: Keys, request: Request, __: float) -> None:
+def _shopify(_: Source, keys: Keys, request: HttpRequest, __: float) -> None:
     check_signature(keys, "sha256", request.body, in_base64, (one(request, "x-shopify-hmac-sha256"),))
 
 
@@ -214,7 +214,7 @@ def _sign_shopify(_: Source, told: Signing) -> dict[str, str]:
     return {"X-Shopify-Topic": "orders/create", "X-Shopify-Webhook-Id": told.id, "X-Shopify-Hmac-Sha256": signature}
 
 
-def _slack(source: Source, keys: Keys, request: Request, now_s: float) -> str:
+def _slack(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str:
     stamp, given = one(request, "x-slack-request-timestamp"), one(request, "x-slack-signature").lower()
     check_time(stamp, 1, source.tolerance_s, now_s)
     signed = b"v0:%b:%b" % (stamp, request.body)
@@ -227,7 +227,7 @@ def _sign_slack(_: Source, told: Signing) -> dict[str, str]:
     return {"X-Slack-Request-Timestamp": str(told.time_s), "X-Slack-Signature": f"v0={signature}"}
 
 
-def _twilio(source: Source, keys: Keys, request: Request, _: float) -> None:
+def _twilio(source: Source, keys: Keys, request: HttpRequest, _: float) -> None:
     """A form is signed field by field; any other body by its SHA-256 in the query of the signed address."""
     given = one(request, "x-twilio-signature")
     digest = dict(item.partition("=")[::2] for item in request.query.split("&")).get("bodySHA256")
@@ -269,7 +269,7 @@ def _sign_twilio(source: Source, told: Signing) -> dict[str, str]:
     return {"I-Twilio-Idempotency-Token": told.id, "X-Twilio-Signature": signature}
 
 
-def _hmac(source: Source, keys: Keys, request: Request, now_s: float) -> str | None:
+def _hmac(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str | None:
     own = source.hmac
     given, prefix = one(request, own.header.lower()), own.prefix.encode()
     if own.encoding == "hex":
@@ -298,11 +298,11 @@ def _sign_hmac(source: Source, told: Signing) -> dict[str, str]:
     return {own.header: own.prefix + signature, **{name: value for name, value in beside.items() if name}}
 
 
-def _bearer(_: Source, keys: Keys, request: Request, __: float) -> None:
+def _bearer(_: Source, keys: Keys, request: HttpRequest, __: float) -> None:
     check_secret(keys, _credentials(request, b"bearer"))
 
 
-def _basic(_: Source, keys: Keys, request: Request, __: float) -> None:
+def _basic(_: Source, keys: Keys, request: HttpRequest, __: float) -> None:
     try:
         given = base64.b64decode(_credentials(request, b"basic"), validate=True)
     except (binascii.Error, ValueError):
@@ -310,7 +310,7 @@ def _basic(_: Source, keys: Keys, request: Request, __: float) -> None:
     check_secret(keys, given)
 
 
-def _credentials(request: Request, word: bytes) -> bytes:
+def _credentials(request: HttpRequest, word: bytes) -> bytes:
     kind, _, given = one(request, "authorization").partition(b" ")
     if kind.lower() != word or not given:
         raise Unverified(Reason.MALFORMED)
@@ -329,7 +329,7 @@ def _sign_basic(source: Source, told: Signing) -> dict[str, str]:
     return {"Authorization": f"Basic {in_base64(told.key).decode()}", **_own_id(source, told)}
 
 
-def _none(_: Source, __: Keys, ___: Request, ____: float) -> None:
+def _none(_: Source, __: Keys, ___: HttpRequest, ____: float) -> None:
     return None
 
 

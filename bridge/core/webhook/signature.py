@@ -38,7 +38,7 @@ class Unverified(Exception):
 
 
 @dataclass(slots=True)
-class Request:
+class HttpRequest:
     """One webhook as it came in: header values by lower-case name, the body's bytes, the query without `?`.
 
     It is looked at before its body is read; until then the body is empty. `content_type` is the media type in lower
@@ -98,7 +98,7 @@ def raw(text: str) -> bytes:
         raise Unverified(Reason.MALFORMED) from None
 
 
-def one(request: Request, name: str) -> bytes:
+def one(request: HttpRequest, name: str) -> bytes:
     """The value of a header that must be there exactly once, and not be empty."""
     values = request.headers.get(name, ())
     if not values or not values[0]:

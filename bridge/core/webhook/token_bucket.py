@@ -1,7 +1,7 @@
 """A token bucket: so many a second, and as many at once as fit into one second."""
 
 
-class Bucket:
+class TokenBucket:
     """`rate` a second. Times are seconds on the caller's clock."""
 
     def __init__(self, rate: float) -> None:

@@ -31,9 +31,9 @@ from bridge.core.event.cloudevents_http import HttpCloudEvent
 from bridge.core.event.event import LONGEST_ID, check_hooked
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE
 from bridge.core.webhook import problem, urlencoded
-from bridge.core.webhook.problem import Answer
+from bridge.core.webhook.problem import HttpAnswer
 from bridge.core.webhook.schemes import SCHEMES
-from bridge.core.webhook.signature import Request, Source
+from bridge.core.webhook.signature import HttpRequest, Source
 
 PLATFORM_TYPE = re.compile(r"[\x21-\x7e]{1,100}")
 PLATFORM_KEY = RoutingKey("platform.{type}")
@@ -70,7 +70,7 @@ class Webhook:
         return found if isinstance(found, str) and HEX24.fullmatch(found) else None
 
 
-def check_type(source: Source, request: Request) -> None:
+def check_type(source: Source, request: HttpRequest) -> None:
     """Raises Refusal (415) for a body that would not be understood; asked before the body is read."""
     encodings = ",".join(request.headers.get("content-encoding", ())).lower().split(",")
     if not {encoding.strip() for encoding in encodings} <= PLAIN_ENCODINGS:
@@ -86,7 +86,7 @@ def check_type(source: Source, request: Request) -> None:
     raise problem.not_understood(f"Send {JSON}{f' or {urlencoded.CONTENT_TYPE}' if forms else ''}.")
 
 
-def read(source: Source, request: Request, stamp: str | None) -> Webhook:
+def read(source: Source, request: HttpRequest, stamp: str | None) -> Webhook:
     """The webhook in a request that was verified; `stamp` is what the verification returned.
 
     Raises Refusal: 400 for what is no JSON or no text, 422 for a broken CloudEvent.
@@ -101,15 +101,15 @@ def read(source: Source, request: Request, stamp: str | None) -> Webhook:
     return Webhook(event_id, source.name, body, data, headers, keys, cloud.time_s if cloud is not None else None)
 
 
-def handshake(source: Source, request: Request, data: Any) -> Answer | None:
+def handshake(source: Source, request: HttpRequest, data: Any) -> HttpAnswer | None:
     """What a sender wants to hear before it sends events; None for an event."""
     said = data if isinstance(data, dict) else {}
     if source.scheme == "slack" and said.get("type") == "url_verification" and isinstance(said.get("challenge"), str):
-        return Answer(200, orjson.dumps({"challenge": said["challenge"]}))
+        return HttpAnswer(200, orjson.dumps({"challenge": said["challenge"]}))
     if source.scheme == "slack" and said.get("ssl_check") == "1":
-        return Answer(200, b"", content_type=problem.TEXT)
+        return HttpAnswer(200, b"", content_type=problem.TEXT)
     if source.scheme == "github" and request.header("x-github-event") == "ping":
-        return Answer(200, orjson.dumps({"pong": True}))
+        return HttpAnswer(200, orjson.dumps({"pong": True}))
     return None
 
 
@@ -168,7 +168,7 @@ def _address(exchange: str, routing_key: str) -> Address:
     return Address(0, exchange, routing_key, "webhook", mandatory=True)
 
 
-def _json(request: Request) -> tuple[bytes, Any]:
+def _json(request: HttpRequest) -> tuple[bytes, Any]:
     """The body as JSON, in bytes and as a value."""
     try:
         if request.content_type == urlencoded.CONTENT_TYPE:
@@ -178,7 +178,7 @@ def _json(request: Request) -> tuple[bytes, Any]:
         raise problem.not_json(str(error)) from None
 
 
-def _cloud_event(source: Source, request: Request) -> HttpCloudEvent | None:
+def _cloud_event(source: Source, request: HttpRequest) -> HttpCloudEvent | None:
     """The CloudEvent in it; what the platform sends is passed on as it is."""
     if is_platform(source):
         return None
@@ -200,7 +200,7 @@ def _event_id(name: str, own: str) -> str:
     return whole.decode() if len(whole) <= LONGEST_ID else f"sha256:{hashlib.sha256(whole).hexdigest()}"
 
 
-def _own_id(source: Source, request: Request, data: Any) -> str | None:
+def _own_id(source: Source, request: HttpRequest, data: Any) -> str | None:
     """The sender's own id in a header, or in the body, where the scheme has one."""
     scheme = SCHEMES[source.scheme]
     named = source.id_header or source.hmac.id_header
@@ -211,7 +211,7 @@ def _own_id(source: Source, request: Request, data: Any) -> str | None:
     return found
 
 
-def _shown(source: Source, request: Request, cloud: HttpCloudEvent | None) -> dict[str, str]:
+def _shown(source: Source, request: HttpRequest, cloud: HttpCloudEvent | None) -> dict[str, str]:
     """The headers that routes see: nothing secret, nothing that would act at the broker or in the bridge.
 
     Where there are too many bytes in all, the largest are left out; of those of one size the later name.
@@ -234,7 +234,7 @@ def _shown(source: Source, request: Request, cloud: HttpCloudEvent | None) -> di
     return found
 
 
-def _texts(request: Request, cloud: HttpCloudEvent | None) -> Iterator[tuple[str, str]]:
+def _texts(request: HttpRequest, cloud: HttpCloudEvent | None) -> Iterator[tuple[str, str]]:
     """The headers as text, by lower-case name. A CloudEvent's attributes come first, and from nowhere else."""
     own = cloud.headers if cloud is not None else {}
     yield from own.items()

@@ -21,7 +21,7 @@ SILENT_S = 15.0
 SWEEP_S = 1.0
 
 
-class Doorkeeper:
+class ConnectionLimit:
     """Makes the server's connections. Where too many have come, the one goes that was heard of least lately."""
 
     def __init__(self, malformed: Malformed, most: int | None = None) -> None:

@@ -18,14 +18,14 @@ from aiohttp.http_exceptions import LineTooLong
 
 from bridge.core.event.inbound_message import NO_HEADERS
 from bridge.core.webhook import problem
-from bridge.core.webhook.problem import Refusal
+from bridge.core.webhook.problem import Problem
 
 KEEPALIVE_S = 75.0
 LINGER_S = 1.0
 """How long a body that nobody wants is read on, so that the sender gets to see its answer."""
 SERVER = "amigo-bridge"
 
-Malformed = Callable[[Refusal, str], None]
+Malformed = Callable[[Problem, str], None]
 
 
 class Connection(web.RequestHandler):
@@ -98,6 +98,6 @@ def response(
     return web.Response(body=body, status=status, headers={"Content-Type": content_type, "Server": SERVER, **headers})
 
 
-def document(refusal: Refusal) -> web.Response:
+def document(refusal: Problem) -> web.Response:
     """The problem document as a response."""
     return response(refusal.document, problem.CONTENT_TYPE, refusal.status, refusal.headers)

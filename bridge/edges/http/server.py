@@ -13,7 +13,7 @@ from aiohttp import web
 
 from bridge.core.answer.outbound_message import JSON
 from bridge.core.webhook import problem
-from bridge.edges.http.connection_limit import Doorkeeper
+from bridge.edges.http.connection_limit import ConnectionLimit
 from bridge.edges.http.protocol import Malformed, document, response
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -64,19 +64,19 @@ class HealthServer:
         }
         self._runner: web.ServerRunner | None = None
         self._server: asyncio.Server | None = None
-        self._doorkeeper = Doorkeeper(malformed)
+        self._connection_limit = ConnectionLimit(malformed)
 
     async def __aenter__(self) -> "HealthServer":
         self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0)
         await self._runner.setup()
-        factory = self._doorkeeper.factory(self._runner.server)
+        factory = self._connection_limit.factory(self._runner.server)
         listening = asyncio.get_running_loop().create_server(factory, self._host, self.port, backlog=MOST_WAITING)
         self._server = await listening
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._doorkeeper.close()
+        self._connection_limit.close()
         if self._server is not None:
             self._server.close()
         if self._runner is not None:

@@ -8,10 +8,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.core.webhook import problem
 from bridge.core.webhook.client_address import Network, client_address
-from bridge.core.webhook.problem import Answer, Refusal
-from bridge.core.webhook.signature import Request
+from bridge.core.webhook.problem import HttpAnswer, Problem
+from bridge.core.webhook.signature import HttpRequest
 from bridge.edges.http.protocol import document, response
-from bridge.flow.ports.webhook import Reception
+from bridge.flow.ports.webhook import WebhookReceiver
 
 BODY_S = 10.0
 """How long a body may take from its first byte to its last."""
@@ -20,33 +20,33 @@ MOST_HELD_BYTES = 64 * 1024 * 1024
 BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
 
 
-class WebhookDoor:
+class WebhookHandler:
     """What the HTTP server asks when a webhook comes."""
 
-    def __init__(self, reception: Reception, trusted_proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, receiver: WebhookReceiver, trusted_proxies: Sequence[Network] = ()) -> None:
         self.held_bytes = 0
-        self._reception = reception
+        self._receiver = receiver
         self._trusted = trusted_proxies
 
-    def malformed(self, refusal: Refusal, peer: str) -> None:
+    def malformed(self, refusal: Problem, peer: str) -> None:
         """Something came that is no HTTP."""
-        self._reception.refused("", refusal, peer)
+        self._receiver.refused("", refusal, peer)
 
     async def handle(self, name: str, request: web.BaseRequest) -> web.Response:
         """The answer to a request for the webhook of this name."""
         try:
             return _answered(await self._taken(name, request))
-        except Refusal as refusal:
-            self._reception.refused(name, refusal, self._client(request))
+        except Problem as refusal:
+            self._receiver.refused(name, refusal, self._client(request))
             return _refused(refusal, unread=not request.content.at_eof())
 
-    async def _taken(self, name: str, request: web.BaseRequest) -> Answer:
+    async def _taken(self, name: str, request: web.BaseRequest) -> HttpAnswer:
         headers: dict[str, list[str]] = {}
         for header, value in request.headers.items():
             headers.setdefault(header.lower(), []).append(value)
         query = request.raw_path.partition("?")[2]
-        hook = Request(headers, query=query)
-        source = self._reception.admit(name, request.method, hook)
+        hook = HttpRequest(headers, query=query)
+        source = self._receiver.admit(name, request.method, hook)
         if (request.content_length or 0) > source.max_bytes:
             raise problem.too_large(source.max_bytes)
         if "expect" in headers:
@@ -54,7 +54,7 @@ class WebhookDoor:
         held = _Held(self)
         try:
             hook.body = await _body(request, source.max_bytes, held)
-            return await self._reception.take(source, hook)
+            return await self._receiver.take(source, hook)
         finally:
             self.held_bytes -= held.size
 
@@ -67,7 +67,7 @@ class _Held:
 
     __slots__ = ("_door", "size")
 
-    def __init__(self, door: WebhookDoor) -> None:
+    def __init__(self, door: WebhookHandler) -> None:
         self._door = door
         self.size = 0
 
@@ -109,11 +109,11 @@ async def _body(request: web.BaseRequest, most: int, held: _Held) -> bytes:
     return bytes(body)
 
 
-def _answered(answer: Answer) -> web.Response:
+def _answered(answer: HttpAnswer) -> web.Response:
     return response(answer.body, answer.content_type, answer.status, answer.headers)
 
 
-def _refused(refusal: Refusal, *, unread: bool) -> web.Response:
+def _refused(refusal: Problem, *, unread: bool) -> web.Response:
     """The problem document. A connection whose body was not read to its end can carry no further request."""
     answer = document(refusal)
     if unread:

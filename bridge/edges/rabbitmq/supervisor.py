@@ -18,7 +18,7 @@ from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Generation
-from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watchdog import Watch
@@ -41,7 +41,7 @@ class Session:
         consumer: Consumer,
         publisher: BrokerPublisher,
         republisher: BrokerRepublisher,
-        entrance: BrokerEntrance | None = None,
+        confirmed_publisher: BrokerConfirmedPublisher | None = None,
         ledger: Ledger,
         dice: Dice,
         log: Log,
@@ -57,7 +57,7 @@ class Session:
         self._consumer = consumer
         self._publisher = publisher
         self._republisher = republisher
-        self._entrance = entrance
+        self._confirmed_publisher = confirmed_publisher
         self._ledger = ledger
         self._begun = False
         self._beginning = asyncio.Lock()
@@ -100,9 +100,9 @@ class Session:
             await self._publisher.attach(publishing, generation)
             stack.callback(self._republisher.detach)
             await self._republisher.attach(publishing, generation)
-            if self._entrance is not None:
-                stack.callback(self._entrance.detach)
-                await self._entrance.attach(publishing, generation)
+            if self._confirmed_publisher is not None:
+                stack.callback(self._confirmed_publisher.detach)
+                await self._confirmed_publisher.attach(publishing, generation)
             stack.callback(self._consumer.detach)
             delay_exchange = self._topology.delay_exchange
             watch = Watch(self._consumer, self._publisher, self._republisher, delay_exchange, generation, self._log)

@@ -58,18 +58,18 @@ def talk(**about: Any) -> AnswerStream:
 
 
 def opened(*lines: bytes) -> AnswerStream:
-    conversation = talk()
-    conversation.opened()
-    conversation.receive(lines)
-    return conversation
+    answer_stream = talk()
+    answer_stream.opened()
+    answer_stream.receive(lines)
+    return answer_stream
 
 
 def at(stage: Stage) -> AnswerStream:
-    conversation = talk()
+    answer_stream = talk()
     for act in TO_STAGE[stage]:
-        _ = conversation.opened() if act == "opened" else ACTS[act](conversation)
-    assert conversation.stage is stage
-    return conversation
+        _ = answer_stream.opened() if act == "opened" else ACTS[act](answer_stream)
+    assert answer_stream.stage is stage
+    return answer_stream
 
 
 def follows(stage: Stage, act: str) -> Stage:
@@ -85,17 +85,17 @@ def follows(stage: Stage, act: str) -> Stage:
 
 @pytest.mark.parametrize(("stage", "act"), list(product(Stage, ACTS)), ids=str)
 def test_every_stage_meets_everything_that_can_happen(stage: Stage, act: str) -> None:
-    conversation = at(stage)
-    before = conversation.sequence
-    messages = ACTS[act](conversation) or []
-    assert conversation.stage is follows(stage, act)
+    answer_stream = at(stage)
+    before = answer_stream.sequence
+    messages = ACTS[act](answer_stream) or []
+    assert answer_stream.stage is follows(stage, act)
     published = (
         stage in (Stage.OPEN, Stage.COMPLETE)
         and act not in (*CUTS, "ended")
         and (stage, act) != (Stage.COMPLETE, "complete")
     )
     assert [message.body for message in messages] == ([LINES[act]] if published else [])
-    assert conversation.sequence == before + published
+    assert answer_stream.sequence == before + published
 
 
 def test_next_is_total_for_what_can_arise_and_no_more() -> None:
@@ -120,34 +120,34 @@ def test_what_is_saved_void_or_unknown_stays_so() -> None:
 @given(st.lists(st.sampled_from(sorted(ACTS)), max_size=12))
 @thrown(500)
 def test_any_order_of_lines_gives_a_gapless_sequence_and_at_most_one_ending(acts: list[str]) -> None:
-    conversation, out = talk(), []
-    conversation.opened()
+    answer_stream, out = talk(), []
+    answer_stream.opened()
     for act in acts:
-        stage = conversation.stage
-        messages = ACTS[act](conversation) or []
+        stage = answer_stream.stage
+        messages = ACTS[act](answer_stream) or []
         out += messages
-        assert conversation.stage is follows(stage, act)
+        assert answer_stream.stage is follows(stage, act)
         assert len(messages) <= 1
         assert not messages or stage in LISTENING
     assert [message.headers["sequence"] for message in out] == list(range(1, len(out) + 1))
     assert len({message.message_id for message in out}) == len(out)
     endings = [message for message in out if message.type == "interaction-complete"]
-    assert len(endings) == (1 if conversation.complete else 0)
-    assert conversation.sequence == len(out)
+    assert len(endings) == (1 if answer_stream.complete else 0)
+    assert answer_stream.sequence == len(out)
 
 
 # --- what is published
 
 
 def test_a_line_is_published_with_its_own_bytes_and_a_stable_id() -> None:
-    conversation = opened()
-    message = conversation.receive([SAID])[0]
+    answer_stream = opened()
+    message = answer_stream.receive([SAID])[0]
     assert message.body is SAID
     assert message.type == "new-message"
     assert message.message_id == "e-1:0123456789ab:1"
     assert message.correlation_id == "e-1"
     assert (message.headers["stream"], message.headers["sequence"]) == ("0123456789ab", 1)
-    assert conversation.receive([SAID])[0].message_id == "e-1:0123456789ab:2"
+    assert answer_stream.receive([SAID])[0].message_id == "e-1:0123456789ab:2"
 
 
 def test_the_endings_id_does_not_depend_on_its_stream() -> None:
@@ -155,45 +155,45 @@ def test_the_endings_id_does_not_depend_on_its_stream() -> None:
 
 
 def test_the_endings_sequence_counts_on() -> None:
-    conversation = opened(SAID, SAID)
-    assert conversation.receive([COMPLETE])[0].headers["sequence"] == 3
-    assert conversation.receive([ERROR])[0].message_id == "e-1:0123456789ab:4"
+    answer_stream = opened(SAID, SAID)
+    assert answer_stream.receive([COMPLETE])[0].headers["sequence"] == 3
+    assert answer_stream.receive([ERROR])[0].message_id == "e-1:0123456789ab:4"
 
 
 def test_a_second_ending_publishes_nothing_and_changes_nothing() -> None:
-    conversation = opened(COMPLETE)
-    assert conversation.receive([COMPLETE.replace(b"true", b"false").replace(b"m-2", b"m-9")]) == []
-    assert (conversation.sequence, conversation.conversation_completed) == (1, True)
+    answer_stream = opened(COMPLETE)
+    assert answer_stream.receive([COMPLETE.replace(b"true", b"false").replace(b"m-2", b"m-9")]) == []
+    assert (answer_stream.sequence, answer_stream.conversation_completed) == (1, True)
 
 
 def test_a_line_goes_to_every_outbound_that_takes_it_under_one_id() -> None:
     all_of_it, endings = Outbound("all", RoutingKey(KEY)), Outbound("endings", RoutingKey("x"), ("interaction-*",))
-    conversation = AnswerStream(context(stream="0123456789ab"), factory(all_of_it, endings))
-    conversation.opened()
-    assert [message.exchange for message in conversation.receive([SAID])] == ["all"]
-    both = conversation.receive([COMPLETE])
+    answer_stream = AnswerStream(context(stream="0123456789ab"), factory(all_of_it, endings))
+    answer_stream.opened()
+    assert [message.exchange for message in answer_stream.receive([SAID])] == ["all"]
+    both = answer_stream.receive([COMPLETE])
     assert [(message.exchange, message.to.outbound) for message in both] == [("all", 0), ("endings", 1)]
     assert {message.message_id for message in both} == {"e-1:interaction-complete"}
 
 
 def test_the_conversations_id_is_known_from_the_line_that_tells_it() -> None:
-    conversation = opened()
-    assert "conversation_id" not in conversation.receive([SAID])[0].headers
-    assert conversation.receive([CREATED])[0].headers["conversation_id"] == HEX
-    assert conversation.receive([SAID])[0].headers["conversation_id"] == HEX
+    answer_stream = opened()
+    assert "conversation_id" not in answer_stream.receive([SAID])[0].headers
+    assert answer_stream.receive([CREATED])[0].headers["conversation_id"] == HEX
+    assert answer_stream.receive([SAID])[0].headers["conversation_id"] == HEX
 
 
 def test_what_the_lines_tell_is_remembered() -> None:
-    conversation = opened(ANNOUNCED, COMPLETE)
-    assert conversation.announced_message_id == "m-1"
-    assert conversation.conversation_completed is True
+    answer_stream = opened(ANNOUNCED, COMPLETE)
+    assert answer_stream.announced_message_id == "m-1"
+    assert answer_stream.conversation_completed is True
 
 
 @pytest.mark.parametrize("said", [b"1", b'"true"', b"null", b"[true]"])
 def test_only_true_says_that_the_conversation_is_completed(said: bytes) -> None:
-    conversation = opened(b'{"type":"interaction-complete","conversation_completed":%s}' % said)
-    assert conversation.complete
-    assert conversation.conversation_completed is False
+    answer_stream = opened(b'{"type":"interaction-complete","conversation_completed":%s}' % said)
+    assert answer_stream.complete
+    assert answer_stream.conversation_completed is False
 
 
 # --- how it ends
@@ -216,16 +216,16 @@ def test_an_error_before_the_ending_makes_it_void_and_after_it_does_not() -> Non
     ],
 )
 def test_an_error_of_any_form_is_read(fields: dict[str, Any], error: str, code: int | None) -> None:
-    conversation = opened(json.dumps({"type": "error", **fields}).encode())
-    assert (conversation.error, conversation.error_code) == (error, code)
+    answer_stream = opened(json.dumps({"type": "error", **fields}).encode())
+    assert (answer_stream.error, answer_stream.error_code) == (error, code)
 
 
 def test_a_malformed_line_cuts_the_stream_and_says_which_line() -> None:
-    conversation = opened(SAID)
-    assert conversation.receive([MALFORMED]) == []
-    assert conversation.stage is Stage.UNKNOWN
-    assert conversation.error.startswith("line 2 of the stream is not JSON")
-    assert not conversation.listening
+    answer_stream = opened(SAID)
+    assert answer_stream.receive([MALFORMED]) == []
+    assert answer_stream.stage is Stage.UNKNOWN
+    assert answer_stream.error.startswith("line 2 of the stream is not JSON")
+    assert not answer_stream.listening
 
 
 def test_a_malformed_line_after_the_ending_takes_nothing_back() -> None:
@@ -233,13 +233,13 @@ def test_a_malformed_line_after_the_ending_takes_nothing_back() -> None:
 
 
 def test_a_clean_end_without_an_ending_proves_nothing() -> None:
-    conversation = opened(SAID)
-    conversation.ended()
-    assert conversation.stage is Stage.UNKNOWN
-    assert conversation.error == "the stream ended without interaction-complete"
+    answer_stream = opened(SAID)
+    answer_stream.ended()
+    assert answer_stream.stage is Stage.UNKNOWN
+    assert answer_stream.error == "the stream ended without interaction-complete"
 
 
 def test_the_first_reason_for_an_end_is_kept() -> None:
-    conversation = opened(MALFORMED)
-    conversation.cut("reset")
-    assert "not JSON" in conversation.error
+    answer_stream = opened(MALFORMED)
+    answer_stream.cut("reset")
+    assert "not JSON" in answer_stream.error

@@ -26,9 +26,9 @@ ODD = {
 
 
 def opened() -> AnswerStream:
-    conversation = AnswerStream(context(stream="0123456789ab"), factory())
-    conversation.opened()
-    return conversation
+    answer_stream = AnswerStream(context(stream="0123456789ab"), factory())
+    answer_stream.opened()
+    return answer_stream
 
 
 def can_be_written(message: OutboundMessage) -> None:
@@ -41,9 +41,9 @@ def can_be_written(message: OutboundMessage) -> None:
 
 @pytest.mark.parametrize("line", ODD.values(), ids=ODD.keys())
 def test_an_odd_line_passes_with_its_own_bytes(line: bytes) -> None:
-    conversation = opened()
-    messages = conversation.receive([line])
-    assert conversation.stage is Stage.OPEN, conversation.error
+    answer_stream = opened()
+    messages = answer_stream.receive([line])
+    assert answer_stream.stage is Stage.OPEN, answer_stream.error
     assert messages[0].body is line
     assert messages[0].type == "new-message"
 
@@ -76,12 +76,12 @@ def test_an_odd_type_becomes_one_that_can_be_written(type_: str, expected: str) 
 @pytest.mark.parametrize("ending", [b"", b'{"type":"interaction-complete"}'])
 def test_an_error_with_a_lone_surrogate_can_be_told_on(ending: bytes) -> None:
     """What a stream calls its error goes into `bridge-voided`, `bridge-failed` and headers: it must be UTF-8."""
-    conversation = opened()
+    answer_stream = opened()
     if ending:
-        conversation.receive([ending])
-    conversation.receive([b'{"type":"error","http_error_code":422,"error_description":"half a \\ud83d"}'])
-    of_stream(conversation).error.encode()
-    assert factory().own(context(), "bridge-failed", "id", {"error": conversation.error}, {})
+        answer_stream.receive([ending])
+    answer_stream.receive([b'{"type":"error","http_error_code":422,"error_description":"half a \\ud83d"}'])
+    of_stream(answer_stream).error.encode()
+    assert factory().own(context(), "bridge-failed", "id", {"error": answer_stream.error}, {})
 
 
 @pytest.mark.parametrize(
@@ -93,38 +93,38 @@ def test_an_error_with_a_lone_surrogate_can_be_told_on(ending: bytes) -> None:
     ],
 )
 def test_ids_with_a_lone_surrogate_break_neither_headers_nor_record(line: bytes) -> None:
-    conversation = opened()
-    for message in conversation.receive([line]):
+    answer_stream = opened()
+    for message in answer_stream.receive([line]):
         can_be_written(message)
     record = Progress(
-        RequestKind.INTERACT, conversation.context.conversation_id, announced=conversation.announced_message_id
+        RequestKind.INTERACT, answer_stream.context.conversation_id, announced=answer_stream.announced_message_id
     )
     assert load(record.dump()) == record
 
 
 @pytest.mark.parametrize("value", [5, None, "", [], {}, True])
 def test_ids_of_another_type_are_not_known(value: object) -> None:
-    conversation = opened()
+    answer_stream = opened()
     for type_, name in (
         ("conversation-created", "conversation_id"),
         ("user-message-available", "message_id"),
         ("interaction-complete", "message_id"),
     ):
-        conversation.receive([json.dumps({"type": type_, name: value}).encode()])
-    assert conversation.context.conversation_id is None
-    assert conversation.announced_message_id is None
+        answer_stream.receive([json.dumps({"type": type_, name: value}).encode()])
+    assert answer_stream.context.conversation_id is None
+    assert answer_stream.announced_message_id is None
 
 
 def test_a_line_nested_so_deep_that_not_every_python_reads_it_passes_untouched_or_cuts_the_stream() -> None:
     """Python 3.11 gives up at a thousand levels, 3.13 at some ten thousand."""
-    conversation = opened()
+    answer_stream = opened()
     line = b'{"type":"x","x":' + b"[" * 5000 + b"]" * 5000 + b"}"
-    messages = conversation.receive([line])
-    assert ([message.body for message in messages], conversation.stage) in (([line], Stage.OPEN), ([], Stage.UNKNOWN))
+    messages = answer_stream.receive([line])
+    assert ([message.body for message in messages], answer_stream.stage) in (([line], Stage.OPEN), ([], Stage.UNKNOWN))
 
 
 def test_a_line_nested_beyond_any_parser_cuts_the_stream_and_breaks_nothing() -> None:
-    conversation = opened()
-    assert conversation.receive([b'{"type":"x","x":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}"]) == []
-    assert conversation.stage is Stage.UNKNOWN
-    assert orjson.dumps(conversation.error)
+    answer_stream = opened()
+    assert answer_stream.receive([b'{"type":"x","x":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}"]) == []
+    assert answer_stream.stage is Stage.UNKNOWN
+    assert orjson.dumps(answer_stream.error)

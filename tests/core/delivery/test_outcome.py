@@ -208,14 +208,14 @@ def test_only_what_may_have_reached_the_api_is_marked_so() -> None:
 
 
 def stream(*lines: bytes, cut: str | None = None, ended: bool = False) -> Outcome:
-    conversation = AnswerStream(context(stream="0123456789ab"), factory())
-    conversation.opened()
-    conversation.receive(lines)
+    answer_stream = AnswerStream(context(stream="0123456789ab"), factory())
+    answer_stream.opened()
+    answer_stream.receive(lines)
     if cut is not None:
-        conversation.cut(cut)
+        answer_stream.cut(cut)
     if ended:
-        conversation.ended()
-    return of_stream(conversation)
+        answer_stream.ended()
+    return of_stream(answer_stream)
 
 
 COMPLETE = b'{"type":"interaction-complete"}'
@@ -257,7 +257,7 @@ def test_a_stream_without_an_ending_is_unknown_and_may_have_been_carried_out(lin
 
 
 def test_a_stream_that_never_opened_is_unknown() -> None:
-    conversation = AnswerStream(context(stream="0123456789ab"), factory())
-    conversation.cut("time-out")
-    ended = of_stream(conversation)
+    answer_stream = AnswerStream(context(stream="0123456789ab"), factory())
+    answer_stream.cut("time-out")
+    ended = of_stream(answer_stream)
     assert (ended.kind, ended.error, ended.maybe_sent) == (OutcomeKind.UNKNOWN, "time-out", True)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from bridge.core.broker.topology import Inbound
 from bridge.core.event.event import read_event
 from bridge.core.webhook import webhook
-from bridge.core.webhook.problem import Refusal
-from bridge.core.webhook.signature import HmacForm, Request, Source
+from bridge.core.webhook.problem import Problem
+from bridge.core.webhook.signature import HmacForm, HttpRequest, Source
 from bridge.core.webhook.webhook import Webhook
 from tests.support.making import MIB, incoming, thrown
 from tests.support.webhooks import percent
@@ -49,25 +49,25 @@ SHOWN = {
 }
 
 
-def structured(envelope: Any, content_type: str = STRUCTURED, **headers: str) -> Request:
+def structured(envelope: Any, content_type: str = STRUCTURED, **headers: str) -> HttpRequest:
     body = envelope if isinstance(envelope, bytes) else orjson.dumps(envelope)
     named = {name.replace("_", "-"): (value,) for name, value in headers.items()}
-    return Request({"content-type": (content_type,), **named}, body)
+    return HttpRequest({"content-type": (content_type,), **named}, body)
 
 
-def binary(body: bytes, content_type: str = "application/json", **attributes: str) -> Request:
+def binary(body: bytes, content_type: str = "application/json", **attributes: str) -> HttpRequest:
     found = {"specversion": "1.0", "id": "b-1", "source": "/s", "type": "t", **attributes}
     headers = {f"ce-{name}": (value,) for name, value in found.items()}
-    return Request({**({"content-type": (content_type,)} if content_type else {}), **headers}, body)
+    return HttpRequest({**({"content-type": (content_type,)} if content_type else {}), **headers}, body)
 
 
-def read(request: Request, source: Source = DOOR) -> Webhook:
+def read(request: HttpRequest, source: Source = DOOR) -> Webhook:
     webhook.check_type(source, request)
     return webhook.read(source, request, None)
 
 
-def refused(request: Request) -> int:
-    with pytest.raises(Refusal) as caught:
+def refused(request: HttpRequest) -> int:
+    with pytest.raises(Problem) as caught:
         webhook.inbound_message(read(request), INBOUND, 0.0)
     return caught.value.status
 
@@ -197,11 +197,11 @@ def test_data_that_is_nested_as_deep_as_python_may_go_is_taken_whole_or_refused(
     assert outcome(request) in (400, data)
 
 
-def outcome(request: Request) -> int | bytes:
+def outcome(request: HttpRequest) -> int | bytes:
     """The status of the refusal, or the data in bytes."""
     try:
         return read(request).body
-    except Refusal as refusal:
+    except Problem as refusal:
         return refusal.status
 
 
@@ -245,7 +245,7 @@ def test_attributes_that_are_none_are_refused(attributes: dict[str, str], status
 
 def test_an_attribute_stands_once() -> None:
     request = binary(b"{}")
-    assert refused(Request({**request.headers, "ce-id": ("1", "2")}, b"{}")) == 422
+    assert refused(HttpRequest({**request.headers, "ce-id": ("1", "2")}, b"{}")) == 422
 
 
 @pytest.mark.parametrize(
@@ -268,11 +268,11 @@ def test_attributes_in_headers_are_decoded_once(sent: str, said: str) -> None:
 
 
 def test_without_a_version_there_is_no_cloudevent() -> None:
-    request = Request({"content-type": ("application/json",), "ce-id": ("%FF",)}, b'{"a":1}')
+    request = HttpRequest({"content-type": ("application/json",), "ce-id": ("%FF",)}, b'{"a":1}')
     found = read(request)
     assert (len(found.id), found.headers["ce-id"]) == (69, "%FF")
-    assert refused(Request({"ce-id": ("1",)}, b"{}")) == 415
-    assert refused(Request({"content-type": ("text/plain",), "ce-specversion": ("1.0",)}, b"{}")) == 415
+    assert refused(HttpRequest({"ce-id": ("1",)}, b"{}")) == 415
+    assert refused(HttpRequest({"content-type": ("text/plain",), "ce-specversion": ("1.0",)}, b"{}")) == 415
 
 
 def test_an_id_that_the_scheme_has_goes_before() -> None:

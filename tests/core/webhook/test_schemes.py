@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.core.webhook.schemes import SCHEMES, UNITS, Signing, key_of, verify
-from bridge.core.webhook.signature import HmacForm, Reason, Request, Source, Unverified
+from bridge.core.webhook.signature import HmacForm, HttpRequest, Reason, Source, Unverified
 from tests.support.webhooks import BODY, FORM, NOW_S, SECRET, TIMED, Sample, based, hexed, samples, signed_at, timed
 
 SAMPLES = samples()
@@ -22,7 +22,7 @@ def keys(sample: Sample, *more: str) -> tuple[bytes, ...]:
     return tuple(key_of(sample.source.scheme, secret) for secret in (sample.secret, *more))
 
 
-def reason(sample: Sample, request: Request, now_s: float = NOW_S) -> Reason:
+def reason(sample: Sample, request: HttpRequest, now_s: float = NOW_S) -> Reason:
     with pytest.raises(Unverified) as caught:
         verify(sample.source, keys(sample), request, now_s)
     return caught.value.reason
@@ -240,7 +240,7 @@ def test_a_prefix_may_be_of_either_case_beside_hexadecimal_digits_and_base64_may
     source = Source("s", "hmac", hmac=HmacForm("X-S", encoding="base64"))
     based64 = based(SECRET.encode(), BODY)
     for written, good in ((based64, True), (based64.swapcase(), False)):
-        request = Request({"x-s": (written,)}, BODY)
+        request = HttpRequest({"x-s": (written,)}, BODY)
         if good:
             verify(source, (SECRET.encode(),), request, NOW_S)
         else:
@@ -248,7 +248,7 @@ def test_a_prefix_may_be_of_either_case_beside_hexadecimal_digits_and_base64_may
                 verify(source, (SECRET.encode(),), request, NOW_S)
 
 
-def svix(**changes: str) -> Request:
+def svix(**changes: str) -> HttpRequest:
     """A request as Svix signs it, under its own names, with more headers or other values."""
     sample = timed("standard-webhooks")
     named = {name.replace("webhook-", "svix-"): value for name, value in sample.headers.items()}
@@ -363,7 +363,7 @@ def test_a_word_in_any_case_but_the_secret_as_it_is() -> None:
 
 
 def test_none_takes_everything() -> None:
-    assert verify(Source("s", "none"), (), Request({}, b""), 0.0) is None
+    assert verify(Source("s", "none"), (), HttpRequest({}, b""), 0.0) is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.webhook.schemes import key_of, verify
-from bridge.core.webhook.signature import Request, Unverified
+from bridge.core.webhook.signature import HttpRequest, Unverified
 from tests.support.mutations import mutated
 from tests.support.webhooks import NOW_S, Sample, samples
 
@@ -13,7 +13,7 @@ SAMPLES = samples()
 EACH = 100_000 // len(SAMPLES) + 1
 
 
-def accepted(sample: Sample) -> Iterator[Request]:
+def accepted(sample: Sample) -> Iterator[HttpRequest]:
     keys = (key_of(sample.source.scheme, sample.secret),)
     for number in range(EACH):
         request = mutated(sample, number)

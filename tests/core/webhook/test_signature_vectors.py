@@ -9,7 +9,7 @@ from standardwebhooks.webhooks import Webhook
 from stripe import WebhookSignature
 
 from bridge.core.webhook.schemes import key_of, verify
-from bridge.core.webhook.signature import Reason, Request, Source, Unverified
+from bridge.core.webhook.signature import HttpRequest, Reason, Source, Unverified
 from tests.support.webhooks import BODY, NOW_S, WHSEC
 
 # amigo API contract, section 5
@@ -27,7 +27,7 @@ OF_UTF8 = "7c2bfb90da0951e2d9bcdd04ae498f8957b18b627283423c6d920007f47e3e52"
 OF_NOTHING = "e3c58fbeeab7b6747d6130ef09b5121e7487e930118a1052fec28fad075c8503"
 
 
-def checked(scheme: str, secrets: list[str], request: Request, now_s: float, url: str | None = None) -> bool:
+def checked(scheme: str, secrets: list[str], request: HttpRequest, now_s: float, url: str | None = None) -> bool:
     try:
         verify(Source("s", scheme, url=url), [key_of(scheme, one) for one in secrets], request, now_s)
     except Unverified as error:
@@ -43,7 +43,7 @@ def platform(
         "x-amigo-request-timestamp": (str(stamp),),
         "x-amigo-request-signature": (signature,),
     }
-    return checked("amigo", list(secrets), Request(headers, body), AMIGO_S)
+    return checked("amigo", list(secrets), HttpRequest(headers, body), AMIGO_S)
 
 
 def test_the_platforms_worked_vectors() -> None:
@@ -73,7 +73,7 @@ def test_while_two_secrets_are_active_either_signature_will_do() -> None:
 def test_githubs_example() -> None:
     """docs.github.com, "Validating webhook deliveries", "Testing the webhook payload validation"."""
     signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-    request = Request({"x-hub-signature-256": (signature,)}, b"Hello, World!")
+    request = HttpRequest({"x-hub-signature-256": (signature,)}, b"Hello, World!")
     assert checked("github", ["It's a Secret to Everybody"], request, NOW_S)
 
 
@@ -89,7 +89,7 @@ def test_slacks_example() -> None:
         "x-slack-request-timestamp": ("1531420618",),
         "x-slack-signature": ("v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",),
     }
-    assert checked("slack", ["8f742231b10e8888abcd99yyyzzz85a5"], Request(headers, body), 1_531_420_618)
+    assert checked("slack", ["8f742231b10e8888abcd99yyyzzz85a5"], HttpRequest(headers, body), 1_531_420_618)
 
 
 def test_the_standards_example() -> None:
@@ -99,14 +99,14 @@ def test_the_standards_example() -> None:
         "webhook-timestamp": ("1614265330",),
         "webhook-signature": ("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",),
     }
-    request = Request(headers, b'{"test": 2432232314}')
+    request = HttpRequest(headers, b'{"test": 2432232314}')
     assert checked("standard-webhooks", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], request, 1_614_265_330)
 
 
 def test_shopifys_recipe() -> None:
     """shopify.dev, "Validate the origin of your webhook": base64 of HMAC-SHA256 over the body."""
     body = b'{"id":1234567890,"email":"customer@example.com","total_price":"123.45"}'
-    request = Request({"x-shopify-hmac-sha256": ("QNyObTlKbMx2qDlPF/ZOZcBqg5OgPg+2oky3zldc0Gw=",)}, body)
+    request = HttpRequest({"x-shopify-hmac-sha256": ("QNyObTlKbMx2qDlPF/ZOZcBqg5OgPg+2oky3zldc0Gw=",)}, body)
     assert checked("shopify", ["test-webhook-secret"], request, NOW_S)
 
 
@@ -126,7 +126,7 @@ def test_twilios_examples(body: bytes, signature: str) -> None:
         "content-type": ("application/x-www-form-urlencoded; charset=UTF-8",),
         "x-twilio-signature": (signature,),
     }
-    request = Request(headers, body, "foo=1&bar=2")
+    request = HttpRequest(headers, body, "foo=1&bar=2")
     assert checked("twilio", ["12345"], request, NOW_S, "https://mycompany.com/myapp.php")
     assert not checked("twilio", ["12346"], request, NOW_S, "https://mycompany.com/myapp.php")
 
@@ -136,21 +136,21 @@ def test_twilios_examples(body: bytes, signature: str) -> None:
 
 def test_what_stripes_library_signs_verifies() -> None:
     header = WebhookSignature.generate_signature_header(BODY.decode(), "whsec_stripe", NOW_S)
-    assert checked("stripe", ["whsec_stripe"], Request({"stripe-signature": (header,)}, BODY), NOW_S)
-    assert not checked("stripe", ["stripe"], Request({"stripe-signature": (header,)}, BODY), NOW_S)
+    assert checked("stripe", ["whsec_stripe"], HttpRequest({"stripe-signature": (header,)}, BODY), NOW_S)
+    assert not checked("stripe", ["stripe"], HttpRequest({"stripe-signature": (header,)}, BODY), NOW_S)
 
 
 def test_what_slacks_library_signs_verifies() -> None:
     signature = SignatureVerifier("secret").generate_signature(timestamp=str(NOW_S), body=BODY)
     assert signature is not None
     headers = {"x-slack-request-timestamp": (str(NOW_S),), "x-slack-signature": (signature,)}
-    assert checked("slack", ["secret"], Request(headers, BODY), NOW_S)
+    assert checked("slack", ["secret"], HttpRequest(headers, BODY), NOW_S)
 
 
 def test_what_the_standards_library_signs_verifies() -> None:
     signature = Webhook(WHSEC).sign("msg_2", datetime.fromtimestamp(NOW_S, UTC), BODY.decode())
     headers = {"webhook-id": ("msg_2",), "webhook-timestamp": (str(NOW_S),), "webhook-signature": (signature,)}
-    assert checked("standard-webhooks", [WHSEC], Request(headers, BODY), NOW_S)
-    assert checked("standard-webhooks", [WHSEC.removeprefix("whsec_")], Request(headers, BODY), NOW_S)
+    assert checked("standard-webhooks", [WHSEC], HttpRequest(headers, BODY), NOW_S)
+    assert checked("standard-webhooks", [WHSEC.removeprefix("whsec_")], HttpRequest(headers, BODY), NOW_S)
     by_svix = {name.replace("webhook-", "svix-"): values for name, values in headers.items()}
-    assert checked("standard-webhooks", [WHSEC], Request(by_svix, BODY), NOW_S)
+    assert checked("standard-webhooks", [WHSEC], HttpRequest(by_svix, BODY), NOW_S)

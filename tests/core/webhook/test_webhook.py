@@ -13,10 +13,10 @@ from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event
 from bridge.core.webhook import problem, urlencoded, webhook
 from bridge.core.webhook.client_address import client_address, networks
-from bridge.core.webhook.duplicates import Repeats
-from bridge.core.webhook.problem import Refusal
-from bridge.core.webhook.signature import HmacForm, Request, Source
-from bridge.core.webhook.token_bucket import Bucket
+from bridge.core.webhook.duplicates import Duplicates
+from bridge.core.webhook.problem import Problem
+from bridge.core.webhook.signature import HmacForm, HttpRequest, Source
+from bridge.core.webhook.token_bucket import TokenBucket
 from tests.support.making import MIB, incoming
 from tests.support.webhooks import percent, samples
 
@@ -27,10 +27,10 @@ HEX = "67d871c23eb91293ecfae8b0"
 JSON = ("application/json",)
 
 
-def request(body: Any, **headers: str) -> Request:
+def request(body: Any, **headers: str) -> HttpRequest:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     named = {name.replace("_", "-"): (value,) for name, value in headers.items()}
-    return Request({"content-type": JSON, **named}, raw)
+    return HttpRequest({"content-type": JSON, **named}, raw)
 
 
 # --- ids
@@ -48,7 +48,7 @@ def request(body: Any, **headers: str) -> Request:
         (Source("s", "hmac", hmac=HmacForm("X-S", id_header="X-Id")), request({}, x_id="8"), "s:8"),
     ],
 )
-def test_the_senders_own_id_is_it(source: Source, asked: Request, expected: str) -> None:
+def test_the_senders_own_id_is_it(source: Source, asked: HttpRequest, expected: str) -> None:
     assert webhook.read(source, asked, None).id == expected
 
 
@@ -115,7 +115,7 @@ def test_without_the_header_of_a_webhook_arrays_are_no_events_and_ids_are_the_bo
 
 @pytest.mark.parametrize("body", [{"message": " "}, {"kind": "nonsense"}, {"service_id": HEX, "channel": "fax"}])
 def test_what_could_never_work_is_said_at_the_door(body: Any) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Problem) as caught:
         webhook.inbound_message(webhook.read(GITHUB, request(body), None), INBOUND, 0.0)
     assert caught.value.status == 422
 
@@ -135,19 +135,19 @@ def test_routes_see_headers_but_nothing_secret_and_nothing_that_acts() -> None:
     asked = request({"a": 1}, x_shown="yes", x_odd="\udcffé", **long, **hidden)
     found = webhook.read(own, asked, None)
     assert found.headers == {"content-type": "application/json", "x-shown": "yes", "x-odd": "?é"}
-    many = Request({f"x-{number}": ("v",) for number in range(1000)}, b"{}")
+    many = HttpRequest({f"x-{number}": ("v",) for number in range(1000)}, b"{}")
     assert len(webhook.read(own, many, None).headers) == webhook.MOST_HEADERS
 
 
 def test_what_routes_see_of_headers_is_counted_in_bytes_and_the_largest_go_first() -> None:
     emoji = {f"x-{number:02}": ("😀" * 256,) for number in range(60)}
-    asked = Request({"content-type": JSON, "x-event": ("push",), **emoji}, b"{}")
+    asked = HttpRequest({"content-type": JSON, "x-event": ("push",), **emoji}, b"{}")
     found = webhook.read(GITHUB, asked, None).headers
     assert sum(len(name) + len(text.encode()) for name, text in found.items()) <= webhook.MOST_HEADER_BYTES
     assert found["x-event"] == "push"
     assert list(found) == ["content-type", "x-event", *(f"x-{number:02}" for number in range(len(found) - 2))]
     assert len(found) == 33
-    sizes = Request({"a": ("x" * 1000,), **{f"b{n:02}": ("x" * 990,) for n in range(33)}, "c": ("x" * 800,)}, b"{}")
+    sizes = HttpRequest({"a": ("x" * 1000,), **{f"b{n:02}": ("x" * 990,) for n in range(33)}, "c": ("x" * 800,)}, b"{}")
     assert "a" not in webhook.read(GITHUB, sizes, None).headers
     assert "c" in webhook.read(GITHUB, sizes, None).headers
 
@@ -159,7 +159,7 @@ def test_a_number_of_any_size_is_taken() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"NaN", b'"\\ud800"', b"{} {}"])
 def test_what_is_no_json_is_refused(body: bytes) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(Problem) as caught:
         webhook.read(GITHUB, request(body), None)
     assert caught.value.status == 400
 
@@ -187,7 +187,7 @@ def test_a_platform_event_goes_to_every_outbound_that_takes_it() -> None:
 @pytest.mark.parametrize("content", [[], {}, {"type": 1}, {"type": ""}, {"type": "x" * 101}, {"type": "a b"}, "text"])
 def test_without_a_type_it_is_no_platform_event(content: Any) -> None:
     found = webhook.read(AMIGO, request(content), None)
-    with pytest.raises(Refusal, match="type"):
+    with pytest.raises(Problem, match="type"):
         webhook.platform_messages(found, MessageFactory((), lambda: 0.0))
 
 
@@ -206,16 +206,16 @@ def test_every_scheme_takes_its_own_content_type(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/xml", "multipart/form-data", "application/jsonx"])
 def test_other_content_types_are_415(kind: str) -> None:
-    with pytest.raises(Refusal) as caught:
-        webhook.check_type(GITHUB, Request({"content-type": (kind,)}, b""))
+    with pytest.raises(Problem) as caught:
+        webhook.check_type(GITHUB, HttpRequest({"content-type": (kind,)}, b""))
     assert caught.value.status == 415
 
 
 def test_json_has_many_names_and_forms_are_not_for_all() -> None:
     for kind in ("application/json; charset=utf-8", "Application/JSON", "application/cloudevents+json"):
-        webhook.check_type(GITHUB, Request({"content-type": (kind,)}, b""))
-    with pytest.raises(Refusal):
-        webhook.check_type(AMIGO, Request({"content-type": (urlencoded.CONTENT_TYPE,)}, b""))
+        webhook.check_type(GITHUB, HttpRequest({"content-type": (kind,)}, b""))
+    with pytest.raises(Problem):
+        webhook.check_type(AMIGO, HttpRequest({"content-type": (urlencoded.CONTENT_TYPE,)}, b""))
 
 
 @pytest.mark.parametrize(
@@ -259,25 +259,25 @@ def test_a_payload_keeps_its_bytes() -> None:
     ],
 )
 def test_a_payload_that_is_meant_as_json_and_cannot_be_read_is_400(payload: str) -> None:
-    asked = Request({"content-type": (urlencoded.CONTENT_TYPE,)}, b"payload=" + percent(payload.encode()).encode())
-    with pytest.raises(Refusal) as caught:
+    asked = HttpRequest({"content-type": (urlencoded.CONTENT_TYPE,)}, b"payload=" + percent(payload.encode()).encode())
+    with pytest.raises(Problem) as caught:
         webhook.read(GITHUB, asked, None)
     assert caught.value.status == 400
 
 
 @pytest.mark.parametrize("body", [b"a=%ff", b"a=%ed%a0%80", b"%ed%b0%80=a", b"payload=%ed%a0%80", b"a=\xff"])
 def test_a_form_that_is_no_text_is_400(body: bytes) -> None:
-    with pytest.raises(Refusal) as caught:
-        webhook.read(GITHUB, Request({"content-type": (urlencoded.CONTENT_TYPE,)}, body), None)
+    with pytest.raises(Problem) as caught:
+        webhook.read(GITHUB, HttpRequest({"content-type": (urlencoded.CONTENT_TYPE,)}, body), None)
     assert caught.value.status == 400
 
 
 def test_bodies_that_are_not_compressed_may_say_so_in_many_ways() -> None:
     for said in (("utf-8",), ("UTF-8",), ("utf8",), ("Identity",), ("",), ("identity, utf-8",), ("identity", "utf-8")):
-        webhook.check_type(GITHUB, Request({"content-type": JSON, "content-encoding": said}, b""))
+        webhook.check_type(GITHUB, HttpRequest({"content-type": JSON, "content-encoding": said}, b""))
     for said in (("gzip",), ("identity", "gzip"), ("utf-8, br",), ("x-utf-8",), ("utf-16",)):
-        with pytest.raises(Refusal) as caught:
-            webhook.check_type(GITHUB, Request({"content-type": JSON, "content-encoding": said}, b""))
+        with pytest.raises(Problem) as caught:
+            webhook.check_type(GITHUB, HttpRequest({"content-type": JSON, "content-encoding": said}, b""))
         assert caught.value.status == 415
 
 
@@ -308,17 +308,17 @@ def test_no_handshake_for_others() -> None:
 
 
 def test_a_bucket_lets_a_second_of_its_rate_through_at_once() -> None:
-    bucket = Bucket(10)
+    bucket = TokenBucket(10)
     assert [bucket.take(100.0) for _ in range(10)] == [0.0] * 10
     assert bucket.take(100.0) == pytest.approx(0.1)
     assert [bucket.take(100.25), bucket.take(100.25)] == [0.0, 0.0]
     assert bucket.take(50.0) > 0, "a clock that goes back gives nothing"
-    slow = Bucket(0.5)
+    slow = TokenBucket(0.5)
     assert (slow.take(0.0), slow.take(0.0), slow.take(2.0)) == (0.0, 2.0, 0.0)
 
 
 def test_repeats_are_forgotten_after_a_day_and_beyond_their_number() -> None:
-    repeats = Repeats(keep_s=10, most=3)
+    repeats = Duplicates(keep_s=10, most=3)
     repeats.remember(("a", "seal"), "a", 0.0)
     assert [repeats.find((key,), 10.0) for key in ("a", "seal", "b")] == ["a", "a", None]
     assert repeats.find(("a",), 10.1) is None

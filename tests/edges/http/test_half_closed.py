@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from bridge.edges.http import connection_limit as doorkeeper_module
-from tests.support.hooks import GITHUB, FakeEntrance, Hooks, signed
+from bridge.edges.http import connection_limit as connection_limit
+from tests.support.hooks import GITHUB, FakeConfirmedPublisher, Hooks, signed
 from tests.support.waiting import until
 
 BODY = b'{"a":1}'
@@ -32,13 +32,13 @@ def statuses(answer: bytes) -> list[bytes]:
 
 
 @pytest.fixture
-def entrance() -> FakeEntrance:
-    return FakeEntrance()
+def confirmed_publisher() -> FakeConfirmedPublisher:
+    return FakeConfirmedPublisher()
 
 
 @pytest.fixture
-async def hooks(entrance: FakeEntrance) -> AsyncIterator[Hooks]:
-    async with Hooks(entrance, GITHUB) as made:
+async def hooks(confirmed_publisher: FakeConfirmedPublisher) -> AsyncIterator[Hooks]:
+    async with Hooks(confirmed_publisher, GITHUB) as made:
         yield made
 
 
@@ -60,31 +60,35 @@ async def ended(hooks: Hooks, *pieces: bytes, arrived: Sequence[Callable[[], obj
     return answer
 
 
-async def test_it_is_answered_and_then_the_connection_is_closed(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_it_is_answered_and_then_the_connection_is_closed(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
     answer = await ended(hooks, asked("h-1"))
     assert statuses(answer) == [b"202"]
     assert answer.endswith(b'{"id":"git:h-1"}')
-    assert [message.message_id for message in entrance.messages] == ["git:h-1"]
+    assert [message.message_id for message in confirmed_publisher.messages] == ["git:h-1"]
 
 
 async def test_the_end_may_come_with_the_last_byte_of_the_body_or_long_after(
-    hooks: Hooks, entrance: FakeEntrance
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
 ) -> None:
     request = asked("h-2")
     assert statuses(await ended(hooks, request[:-3], request[-3:], arrived=[lambda: hooks.door.held_bytes])) == [b"202"]
     reader, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
-    entrance.gate.clear()
+    confirmed_publisher.gate.clear()
     writer.write(asked("h-3"))
     await until(lambda: hooks.door.held_bytes == len(BODY), "it waits for its confirm")
     writer.write_eof()
     await asyncio.sleep(0)
-    entrance.gate.set()
+    confirmed_publisher.gate.set()
     async with asyncio.timeout(BOUND_S):
         assert statuses(await reader.read()) == [b"202"]
     writer.close()
 
 
-async def test_after_other_requests_on_the_same_connection(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_after_other_requests_on_the_same_connection(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
     for number in range(3):
         writer.write(asked(f"k-{number}"))
@@ -96,17 +100,19 @@ async def test_after_other_requests_on_the_same_connection(hooks: Hooks, entranc
         answer = await reader.read()  # to the end: whether the answer could say so depends on when the FIN came
     writer.close()
     assert statuses(answer) == [b"202"]
-    assert len(entrance.messages) == 4
+    assert len(confirmed_publisher.messages) == 4
 
 
-async def test_all_that_was_asked_in_one_go_is_answered(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_all_that_was_asked_in_one_go_is_answered(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
     answer = await ended(hooks, b"".join(asked(f"p-{number}") for number in range(20)))
     assert statuses(answer) == [b"202"] * 20
-    assert len(entrance.messages) == 20
-    entrance.gate.clear()
+    assert len(confirmed_publisher.messages) == 20
+    confirmed_publisher.gate.clear()
     going = asyncio.create_task(ended(hooks, asked("p-20") + asked("p-21") + asked("p-22", "Connection: close")))
     await until(lambda: hooks.door.held_bytes, "the first waits for its confirm")
-    entrance.gate.set()
+    confirmed_publisher.gate.set()
     assert statuses(await going) == [b"202"] * 3
 
 
@@ -171,10 +177,13 @@ async def test_an_idle_connection_is_closed_at_once_when_its_sender_ends(hooks: 
 
 
 async def test_who_is_gone_altogether_breaks_nothing(
-    hooks: Hooks, entrance: FakeEntrance, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    hooks: Hooks,
+    confirmed_publisher: FakeConfirmedPublisher,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doorkeeper_module, "SWEEP_S", 0.1)
-    entrance.gate.clear()
+    monkeypatch.setattr(connection_limit, "SWEEP_S", 0.1)
+    confirmed_publisher.gate.clear()
     for number, how in enumerate(("close", "abort", "linger")):
         _, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
         writer.write(asked(f"g-{number}"))
@@ -186,8 +195,8 @@ async def test_who_is_gone_altogether_breaks_nothing(
         else:
             writer.close()
             await writer.wait_closed()
-    entrance.gate.set()
-    await until(lambda: len(entrance.messages) == 3, "all are on the queue")
+    confirmed_publisher.gate.set()
+    await until(lambda: len(confirmed_publisher.messages) == 3, "all are on the queue")
     await until(lambda: hooks.door.held_bytes == 0, "all have been let go")
     assert hooks.server._runner is not None
     server = hooks.server._runner.server

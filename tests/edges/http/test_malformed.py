@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bridge.edges.http import webhook_handler as module
 from bridge.edges.http.server import HealthServer
-from tests.support.hooks import GITHUB, FakeEntrance, Hooks
+from tests.support.hooks import GITHUB, FakeConfirmedPublisher, Hooks
 
 HEAD = b"POST /webhooks/git HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 LONG = b"a" * 20_000
@@ -32,7 +32,7 @@ MALFORMED = {
 
 @pytest.fixture
 async def hooks() -> AsyncIterator[Hooks]:
-    async with Hooks(FakeEntrance(), GITHUB) as made:
+    async with Hooks(FakeConfirmedPublisher(), GITHUB) as made:
         yield made
 
 
@@ -92,7 +92,7 @@ async def test_a_bug_is_a_problem_and_stands_in_the_log(caplog: pytest.LogCaptur
     async def broken(_: str, __: web.BaseRequest) -> web.Response:
         raise LookupError("canary-inside")
 
-    hooks = Hooks(FakeEntrance(), GITHUB)
+    hooks = Hooks(FakeConfirmedPublisher(), GITHUB)
     hooks.server = HealthServer("127.0.0.1", 0, components=list, metrics=bytes, version="1", webhook=broken)
     async with hooks:
         answer = await hooks.raw(b"GET /webhooks/git HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 
 from bridge.core.webhook.signature import Source
-from bridge.edges.http import connection_limit as doorkeeper_module
+from bridge.edges.http import connection_limit as connection_limit
 from bridge.edges.http import webhook_handler as module
-from bridge.flow import webhook_ingest as intake_module
-from bridge.flow.ports.webhook import NotTaken
-from tests.support.hooks import GITHUB, SECRET, FakeEntrance, Hooks, signed
+from bridge.flow import webhook_ingest as webhook_ingest
+from bridge.flow.ports.webhook import NotConfirmed
+from tests.support.hooks import GITHUB, SECRET, FakeConfirmedPublisher, Hooks, signed
 from tests.support.waiting import until
 
 SLACK = Source("chat", "slack", rate=1e9)
@@ -26,52 +26,60 @@ BODY = b'{"a":1}'
 
 
 @pytest.fixture
-def entrance() -> FakeEntrance:
-    return FakeEntrance()
+def confirmed_publisher() -> FakeConfirmedPublisher:
+    return FakeConfirmedPublisher()
 
 
 @pytest.fixture
-async def hooks(entrance: FakeEntrance) -> AsyncIterator[Hooks]:
-    async with Hooks(entrance, GITHUB, SLACK, AMIGO, SLOW, SMALL) as made:
+async def hooks(confirmed_publisher: FakeConfirmedPublisher) -> AsyncIterator[Hooks]:
+    async with Hooks(confirmed_publisher, GITHUB, SLACK, AMIGO, SLOW, SMALL) as made:
         yield made
 
 
-async def test_a_good_webhook_is_202_with_the_event_id(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_a_good_webhook_is_202_with_the_event_id(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
     found = await hooks.good(id_="d-1")
     assert (found.status, found.json, found.headers["Content-Type"]) == (202, {"id": "git:d-1"}, "application/json")
-    (message,) = entrance.messages
+    (message,) = confirmed_publisher.messages
     assert (message.exchange, message.routing_key, message.message_id) == ("bridge.events", "webhook.git", "git:d-1")
     assert (message.body, message.mandatory, message.headers["x-bridge-source"]) == (BODY, True, "git")
     assert message.headers["x-github-event"] == "push"
     assert not any("signature" in name for name in message.headers)
 
 
-async def test_a_repeat_is_202_with_the_same_id_and_no_second_event(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_a_repeat_is_202_with_the_same_id_and_no_second_event(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
     for _ in range(3):
         assert (await hooks.good(id_="d-2")).json == {"id": "git:d-2"}
-    assert len(entrance.messages) == 1
+    assert len(confirmed_publisher.messages) == 1
     assert hooks.counters.webhooks["git", "repeat"] == 2
 
 
-async def test_repeats_at_the_same_time_are_one_event(hooks: Hooks, entrance: FakeEntrance) -> None:
-    entrance.gate.clear()
+async def test_repeats_at_the_same_time_are_one_event(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
+    confirmed_publisher.gate.clear()
     sending = [asyncio.create_task(hooks.good(id_="d-3")) for _ in range(20)]
     await until(lambda: hooks.door.held_bytes == 20 * len(BODY), "all have arrived")
-    entrance.gate.set()
+    confirmed_publisher.gate.set()
     assert {(await each).status for each in sending} == {202}
-    assert len(entrance.messages) == 1
+    assert len(confirmed_publisher.messages) == 1
     assert hooks.door.held_bytes == 0
 
 
-async def test_without_an_id_the_bodys_digest_is_it(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_without_an_id_the_bodys_digest_is_it(hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher) -> None:
     body = b'{"type":"event_callback","event":{"text":"hi"}}'
     for _ in range(2):
         assert (await hooks.send("chat", body, signed(SLACK, body))).status == 200
-    (message,) = entrance.messages
+    (message,) = confirmed_publisher.messages
     assert message.message_id == f"chat:{hashlib.sha256(body).hexdigest()}"
 
 
-async def test_a_captured_request_under_another_unsigned_id_is_a_repeat(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_a_captured_request_under_another_unsigned_id_is_a_repeat(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
     body = b'{"type":"t"}'
     headers = signed(AMIGO, body, "key-1")
     first = await hooks.send("platform", body, headers)
@@ -80,41 +88,45 @@ async def test_a_captured_request_under_another_unsigned_id_is_a_repeat(hooks: H
 
 
 async def test_a_captured_request_is_a_repeat_where_another_id_is_configured_than_the_signed_one(
-    entrance: FakeEntrance,
+    confirmed_publisher: FakeConfirmedPublisher,
 ) -> None:
     stripe = Source("pay", "stripe", id_header="X-Request-Id", rate=1e9)
     body = b'{"id":"evt_1"}'
     headers = signed(stripe, body)
-    async with Hooks(entrance, stripe) as hooks:
+    async with Hooks(confirmed_publisher, stripe) as hooks:
         for own in ("a", "b"):
             assert (await hooks.send("pay", body, {**headers, "X-Request-Id": own})).json == {"id": "pay:a"}
-    assert len(entrance.messages) == 1
+    assert len(confirmed_publisher.messages) == 1
 
 
-async def test_what_is_refused_is_not_counted_as_taken(hooks: Hooks, entrance: FakeEntrance) -> None:
-    entrance.trouble = NotTaken("no connection")
+async def test_what_is_refused_is_not_counted_as_taken(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
+    confirmed_publisher.trouble = NotConfirmed("no connection")
     await hooks.good(id_="d-6")
     assert dict(hooks.counters.webhooks) == {("git", "not-taken"): 1}
 
 
-async def test_it_is_remembered_only_after_the_confirm(hooks: Hooks, entrance: FakeEntrance) -> None:
-    entrance.trouble = NotTaken("no connection")
+async def test_it_is_remembered_only_after_the_confirm(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
+    confirmed_publisher.trouble = NotConfirmed("no connection")
     refused = await hooks.good(id_="d-4")
     assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
-    entrance.trouble = None
+    confirmed_publisher.trouble = None
     assert (await hooks.good(id_="d-4")).status == 202
-    assert len(entrance.messages) == 1
+    assert len(confirmed_publisher.messages) == 1
 
 
 async def test_a_source_whose_events_reach_no_queue_says_so_until_one_does(
-    hooks: Hooks, entrance: FakeEntrance
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
 ) -> None:
-    entrance.trouble = NotTaken("no queue takes it", unrouted=True)
+    confirmed_publisher.trouble = NotConfirmed("no queue takes it", unrouted=True)
     await hooks.good(id_="d-5")
-    assert hooks.intake.troubles()["git"] == "no queue takes it"
-    entrance.trouble = None
+    assert hooks.webhook_ingest.troubles()["git"] == "no queue takes it"
+    confirmed_publisher.trouble = None
     await hooks.good(id_="d-5")
-    assert set(hooks.intake.troubles().values()) == {None}
+    assert set(hooks.webhook_ingest.troubles().values()) == {None}
 
 
 # --- refusals
@@ -168,11 +180,13 @@ async def test_an_encoding_that_changes_nothing_is_taken(hooks: Hooks) -> None:
         assert (await hooks.send("git", BODY, headers)).status == 202
 
 
-async def test_a_payload_with_half_a_surrogate_pair_is_400_as_json_is(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_a_payload_with_half_a_surrogate_pair_is_400_as_json_is(
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
+) -> None:
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     for body in (b"payload=%22%5Cud800%22", b"payload=%7B%22a%22%3A%22%5Cudc00%22%7D"):
         assert (await hooks.send("git", body, {**signed(GITHUB, body), **kind})).status == 400
-    assert entrance.messages == []
+    assert confirmed_publisher.messages == []
 
 
 async def test_compressed_bodies_are_not_taken(hooks: Hooks) -> None:
@@ -210,7 +224,7 @@ async def test_the_log_is_not_filled_by_strangers(hooks: Hooks) -> None:
 
 
 async def test_slacks_and_githubs_handshakes_are_answered_and_start_nothing(
-    hooks: Hooks, entrance: FakeEntrance
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
 ) -> None:
     body = b'{"type":"url_verification","challenge":"3eZbrw1a"}'
     found = await hooks.send("chat", body, signed(SLACK, body))
@@ -218,30 +232,32 @@ async def test_slacks_and_githubs_handshakes_are_answered_and_start_nothing(
     assert (await hooks.send("chat", body, signed(SLACK, b"other"))).status == 401
     ping = {**signed(GITHUB, BODY), "X-GitHub-Event": "ping"}
     assert (await hooks.send("git", BODY, ping)).status == 200
-    assert entrance.messages == []
+    assert confirmed_publisher.messages == []
 
 
-async def test_forms_become_objects(hooks: Hooks, entrance: FakeEntrance) -> None:
+async def test_forms_become_objects(hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher) -> None:
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     for body, expected in (
         (b"command=%2Fdo&text=a+b&text=c", {"command": "/do", "text": ["a b", "c"]}),
         (b"payload=%7B%22type%22%3A%22x%22%7D", {"type": "x"}),
     ):
         assert (await hooks.send("chat", body, {**signed(SLACK, body), **kind})).status == 200
-        assert json.loads(entrance.messages[-1].body) == expected
+        assert json.loads(confirmed_publisher.messages[-1].body) == expected
 
 
 # --- proxies
 
 
-async def test_the_clients_address_is_believed_only_of_trusted_proxies(entrance: FakeEntrance) -> None:
+async def test_the_clients_address_is_believed_only_of_trusted_proxies(
+    confirmed_publisher: FakeConfirmedPublisher,
+) -> None:
     forwarded = {"X-Forwarded-For": "6.6.6.6, 203.0.113.7, 10.1.2.3"}
     for proxies, client in (
         ((), "127.0.0.1"),
         (("127.0.0.0/8",), "10.1.2.3"),
         (("127.0.0.1", "10.0.0.0/8"), "203.0.113.7"),
     ):
-        async with Hooks(entrance, GITHUB, proxies=proxies) as hooks:
+        async with Hooks(confirmed_publisher, GITHUB, proxies=proxies) as hooks:
             await hooks.send("git", BODY, forwarded)
             (line,) = hooks.log.of("webhook.refused")
             assert line["client"] == client
@@ -329,29 +345,31 @@ async def test_a_sender_that_waits_for_a_word_before_it_sends_the_body_gets_it(h
 
 
 async def test_how_many_wait_for_their_confirms_is_bounded(
-    hooks: Hooks, entrance: FakeEntrance, monkeypatch: pytest.MonkeyPatch
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_module, "MOST_OPEN", 3)
-    entrance.gate.clear()
+    monkeypatch.setattr(webhook_ingest, "MOST_OPEN", 3)
+    confirmed_publisher.gate.clear()
     waiting = [asyncio.create_task(hooks.good(id_=f"o-{number}")) for number in range(3)]
     await until(lambda: hooks.door.held_bytes == 3 * len(BODY), "three wait")
     found = await hooks.good(id_="o-4")
     assert (found.status, found.headers["Retry-After"]) == (503, "1")
-    entrance.gate.set()
+    confirmed_publisher.gate.set()
     assert {(await each).status for each in waiting} == {202}
     assert (await hooks.good(id_="o-4")).status == 202
-    assert len(entrance.messages) == 4
+    assert len(confirmed_publisher.messages) == 4
 
 
 async def test_connections_that_never_send_are_closed(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorkeeper_module, "SILENT_S", 0.1)
+    monkeypatch.setattr(connection_limit, "SILENT_S", 0.1)
     for piece in (b"", b"POST /webhooks/git HTTP/1.1\r\nHost: x\r\nX-Slow: "):
         assert await hooks.raw(piece, bound_s=10) == b""
 
 
-async def test_of_too_many_connections_the_one_goes_that_was_heard_of_least_lately(entrance: FakeEntrance) -> None:
-    hooks = Hooks(entrance, GITHUB)
-    hooks.server._doorkeeper._most = 10  # what the constructor sets
+async def test_of_too_many_connections_the_one_goes_that_was_heard_of_least_lately(
+    confirmed_publisher: FakeConfirmedPublisher,
+) -> None:
+    hooks = Hooks(confirmed_publisher, GITHUB)
+    hooks.server._connection_limit._most = 10  # what the constructor sets
     async with hooks, aiohttp.ClientSession() as busy:
 
         async def ask() -> int:
@@ -375,9 +393,9 @@ async def _ends(reader: asyncio.StreamReader) -> bool:
         return await reader.read() == b""
 
 
-async def test_the_source_decides_how_large_a_body_may_be(entrance: FakeEntrance) -> None:
+async def test_the_source_decides_how_large_a_body_may_be(confirmed_publisher: FakeConfirmedPublisher) -> None:
     large = replace(GITHUB, max_bytes=3_000_000)
     body = b'{"message":"' + b"x" * 1_048_576 + b'"}'
-    async with Hooks(entrance, large) as hooks:
+    async with Hooks(confirmed_publisher, large) as hooks:
         assert (await hooks.good(large, body)).status == 422  # the inbound takes less
         assert (await hooks.good(large, b'"' + b"x" * 1_000_000 + b'"')).status == 202

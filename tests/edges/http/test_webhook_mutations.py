@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 from multidict import CIMultiDict
 
-from bridge.core.webhook.signature import Request
-from bridge.edges.http import connection_limit as doorkeeper_module
+from bridge.core.webhook.signature import HttpRequest
+from bridge.edges.http import connection_limit as connection_limit
 from bridge.edges.http import webhook_handler as module
-from tests.support.hooks import GITHUB, FakeEntrance, Hooks, signed
+from tests.support.hooks import GITHUB, FakeConfirmedPublisher, Hooks, signed
 from tests.support.mutations import Dice, mutated
 from tests.support.webhooks import NOW_S, Sample, samples
 
@@ -25,7 +25,7 @@ RAW = 1_000
 BODY = b'{"who":"somebody","what":"something"}'
 
 
-async def status_of(hooks: Hooks, sample: Sample, request: Request) -> int:
+async def status_of(hooks: Hooks, sample: Sample, request: HttpRequest) -> int:
     """The request as a sender would send it."""
     name = sample.source.name + (f"?{request.query}" if request.query else "")
     headers = CIMultiDict((name, value) for name, values in request.headers.items() for value in values)
@@ -36,13 +36,13 @@ async def status_of(hooks: Hooks, sample: Sample, request: Request) -> int:
 async def test_no_mutated_request_is_taken_over_http(name: str) -> None:
     sample = SAMPLES[name]
     source = replace(sample.source, rate=1e9)
-    entrance = FakeEntrance()
+    confirmed_publisher = FakeConfirmedPublisher()
     requests = [request for number in range(EACH) if (request := mutated(sample, number)) != sample.request]
-    async with Hooks(entrance, source, secrets=(sample.secret,), clock=lambda: NOW_S) as hooks:
+    async with Hooks(confirmed_publisher, source, secrets=(sample.secret,), clock=lambda: NOW_S) as hooks:
         for first in range(0, len(requests), AT_ONCE):
             asked = (status_of(hooks, sample, request) for request in requests[first : first + AT_ONCE])
             assert set(await asyncio.gather(*asked)) == {401}
-        assert entrance.messages == []
+        assert confirmed_publisher.messages == []
         assert await status_of(hooks, sample, sample.request) == (200 if source.scheme in ("slack", "twilio") else 202)
 
 
@@ -61,22 +61,22 @@ def damaged(good: bytes, number: int) -> bytes:
 
 
 @pytest.fixture
-def entrance() -> FakeEntrance:
-    return FakeEntrance()
+def confirmed_publisher() -> FakeConfirmedPublisher:
+    return FakeConfirmedPublisher()
 
 
 @pytest.fixture
-async def hasty(entrance: FakeEntrance, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooks]:
+async def hasty(confirmed_publisher: FakeConfirmedPublisher, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooks]:
     """A door that waits only a moment for what does not come."""
     monkeypatch.setattr(module, "BODY_S", 0.1)
-    monkeypatch.setattr(doorkeeper_module, "SILENT_S", 0.1)
-    monkeypatch.setattr(doorkeeper_module, "SWEEP_S", 0.1)
-    async with Hooks(entrance, GITHUB) as hooks:
+    monkeypatch.setattr(connection_limit, "SILENT_S", 0.1)
+    monkeypatch.setattr(connection_limit, "SWEEP_S", 0.1)
+    async with Hooks(confirmed_publisher, GITHUB) as hooks:
         yield hooks
 
 
 async def test_no_damaged_bytes_make_the_server_fail(
-    hasty: Hooks, entrance: FakeEntrance, caplog: pytest.LogCaptureFixture
+    hasty: Hooks, confirmed_publisher: FakeConfirmedPublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     head = "".join(f"{name}: {value}\r\n" for name, value in signed(GITHUB, BODY).items())
     good = f"POST /webhooks/git HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
@@ -97,5 +97,5 @@ async def test_no_damaged_bytes_make_the_server_fail(
         found.update(await asyncio.gather(*(answer(number) for number in range(first, first + 4 * AT_ONCE))))
     assert found >= {b"202", b"400", b"401", b"404", b"408"}
     assert not [status for status in found if status.startswith(b"5")]
-    assert {message.body for message in entrance.messages} == {BODY}
+    assert {message.body for message in confirmed_publisher.messages} == {BODY}
     assert not caplog.records

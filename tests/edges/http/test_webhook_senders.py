@@ -9,55 +9,59 @@ from xml.etree import ElementTree
 import pytest
 
 from bridge.core.webhook.signature import Source
-from bridge.flow.ports.webhook import NotTaken
-from tests.support.hooks import SECRET, FakeEntrance, Hooks, signed
+from bridge.flow.ports.webhook import NotConfirmed
+from tests.support.hooks import SECRET, FakeConfirmedPublisher, Hooks, signed
 
 SLACK = Source("chat", "slack", rate=1e9)
 BODY = b'{"a":1}'
 
 
 @pytest.fixture
-def entrance() -> FakeEntrance:
-    return FakeEntrance()
+def confirmed_publisher() -> FakeConfirmedPublisher:
+    return FakeConfirmedPublisher()
 
 
 # --- what senders take for a yes
 
 
-async def test_slack_is_answered_200_and_nothing_that_it_would_show(entrance: FakeEntrance) -> None:
+async def test_slack_is_answered_200_and_nothing_that_it_would_show(
+    confirmed_publisher: FakeConfirmedPublisher,
+) -> None:
     body = b'{"type":"event_callback","event_id":"Ev1"}'
-    async with Hooks(entrance, SLACK) as hooks:
+    async with Hooks(confirmed_publisher, SLACK) as hooks:
         for headers in (signed(SLACK, body), {**signed(SLACK, body), "X-Slack-Retry-Num": "1"}):
             found = await hooks.send("chat", body, headers)
             assert (found.status, found.body) == (200, b"")
-        (message,) = entrance.messages
+        (message,) = confirmed_publisher.messages
         assert message.message_id == "chat:Ev1"
-        entrance.trouble = NotTaken("no connection")
+        confirmed_publisher.trouble = NotConfirmed("no connection")
         other = b'{"event_id":"Ev2"}'
         assert (await hooks.send("chat", other, signed(SLACK, other))).status == 503
 
 
-async def test_slacks_look_at_the_certificate_is_200_where_it_is_signed(entrance: FakeEntrance) -> None:
+async def test_slacks_look_at_the_certificate_is_200_where_it_is_signed(
+    confirmed_publisher: FakeConfirmedPublisher,
+) -> None:
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    async with Hooks(entrance, SLACK) as hooks:
+    async with Hooks(confirmed_publisher, SLACK) as hooks:
         for body in (b"ssl_check=1&token=x", b"token=x&ssl_check=1"):
             found = await hooks.send("chat", body, {**signed(SLACK, body), **kind})
             assert (found.status, found.body) == (200, b"")
             assert (await hooks.send("chat", body, {**signed(SLACK, b"other"), **kind})).status == 401
-    assert entrance.messages == []
+    assert confirmed_publisher.messages == []
 
 
-async def test_twilio_is_answered_with_instructions_to_do_nothing(entrance: FakeEntrance) -> None:
+async def test_twilio_is_answered_with_instructions_to_do_nothing(confirmed_publisher: FakeConfirmedPublisher) -> None:
     source = Source("sms", "twilio", url="https://hooks.example.com/webhooks/sms", rate=1e9)
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     body = b"From=me&Body=Hello"
-    async with Hooks(entrance, source) as hooks:
+    async with Hooks(confirmed_publisher, source) as hooks:
         for _ in range(2):
             found = await hooks.send("sms", body, {**signed(source, body), **kind})
             assert (found.status, found.headers["Content-Type"]) == (200, "text/xml")
             root = ElementTree.fromstring(found.body)
             assert (root.tag, len(root), root.text) == ("Response", 0, None)
-    (message,) = entrance.messages
+    (message,) = confirmed_publisher.messages
     assert json.loads(message.body) == {"From": "me", "Body": "Hello"}
 
 
@@ -73,15 +77,15 @@ async def test_twilio_is_answered_with_instructions_to_do_nothing(entrance: Fake
     ],
 )
 async def test_a_401_has_the_challenge_of_its_scheme(
-    entrance: FakeEntrance, scheme: str, secret: str, challenge: str
+    confirmed_publisher: FakeConfirmedPublisher, scheme: str, secret: str, challenge: str
 ) -> None:
-    async with Hooks(entrance, Source("door", scheme), secrets=(secret,)) as hooks:
+    async with Hooks(confirmed_publisher, Source("door", scheme), secrets=(secret,)) as hooks:
         for headers in ({}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer x"}):
             found = await hooks.send("door", BODY, {"Content-Type": "application/json", **headers})
             assert (found.status, found.headers["WWW-Authenticate"]) == (401, challenge)
 
 
-async def test_clients_that_wait_for_the_challenge_get_in(entrance: FakeEntrance) -> None:
+async def test_clients_that_wait_for_the_challenge_get_in(confirmed_publisher: FakeConfirmedPublisher) -> None:
     def by_urllib(url: str) -> int:
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         passwords.add_password(None, url, "user", "påss")
@@ -95,20 +99,20 @@ async def test_clients_that_wait_for_the_challenge_get_in(entrance: FakeEntrance
         body = ["-H", "Content-Type: application/json", "-d", '{"b":1}', url]
         return subprocess.run([*command, *body], capture_output=True, text=True, timeout=20, check=True).stdout
 
-    async with Hooks(entrance, Source("door", "basic"), secrets=("user:påss",)) as hooks:
+    async with Hooks(confirmed_publisher, Source("door", "basic"), secrets=("user:påss",)) as hooks:
         assert await asyncio.to_thread(by_curl, f"{hooks.url}door") == "202"
         assert await asyncio.to_thread(by_urllib, f"{hooks.url}door") == 202
-    assert len(entrance.messages) == 2
+    assert len(confirmed_publisher.messages) == 2
 
 
 # --- CloudEvents
 
 
-async def test_one_cloudevent_is_one_event_in_either_mode(entrance: FakeEntrance) -> None:
+async def test_one_cloudevent_is_one_event_in_either_mode(confirmed_publisher: FakeConfirmedPublisher) -> None:
     source = Source("cloud", "bearer", rate=1e9)
     attributes = {"specversion": "1.0", "id": "A/1 é", "source": "/s", "type": "t"}
     by = {"Authorization": f"Bearer {SECRET}"}
-    async with Hooks(entrance, source) as hooks:
+    async with Hooks(confirmed_publisher, source) as hooks:
         for time in ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"):
             body = json.dumps({**attributes, "time": time, "data": {"a": 1}}).encode()
             found = await hooks.send("cloud", body, {**by, "Content-Type": "application/cloudevents+json"})
@@ -119,19 +123,19 @@ async def test_one_cloudevent_is_one_event_in_either_mode(entrance: FakeEntrance
         batch = json.dumps([attributes, attributes]).encode()
         kind = {"Content-Type": "application/cloudevents-batch+json"}
         assert (await hooks.send("cloud", batch, {**by, **kind})).status == 415
-    (message,) = entrance.messages
+    (message,) = confirmed_publisher.messages
     assert json.loads(message.body) == {"a": 1}
     assert message.headers["ce-type"] == "t"
     assert message.timestamp_s == 1_767_225_600
 
 
 async def test_a_captured_request_is_a_repeat_under_the_id_of_a_cloudevent_that_nobody_signed(
-    entrance: FakeEntrance,
+    confirmed_publisher: FakeConfirmedPublisher,
 ) -> None:
     body = b'{"type":"block_actions"}'
     headers = signed(SLACK, body)
     for_cloud = {"ce-specversion": "1.0", "ce-source": "/s", "ce-type": "t"}
-    async with Hooks(entrance, SLACK) as hooks:
+    async with Hooks(confirmed_publisher, SLACK) as hooks:
         for more in ({}, {**for_cloud, "ce-id": "1"}, {**for_cloud, "ce-id": "2"}):
             assert (await hooks.send("chat", body, {**headers, **more})).status == 200
-    assert len(entrance.messages) == 1
+    assert len(confirmed_publisher.messages) == 1

@@ -19,7 +19,7 @@ from bridge.edges.rabbitmq.properties import without_largest
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder, FrameTooLarge, Piece
 from bridge.edges.rabbitmq.publishing.publisher_channel import Pipe
-from bridge.flow.ports.webhook import NotTaken
+from bridge.flow.ports.webhook import NotConfirmed
 
 CONFIRM_S = 10.0
 CHANNEL_INDEX = 900
@@ -41,7 +41,7 @@ class Waiter:
 
     def refused(self, _: OutboundMessage, refusal: PublishRefusal) -> None:
         if not self.told.done():
-            self.told.set_exception(NotTaken(refusal.error, unrouted=refusal.kind is RefusalKind.UNROUTED))
+            self.told.set_exception(NotConfirmed(refusal.error, unrouted=refusal.kind is RefusalKind.UNROUTED))
 
     def lost(self, _: OutboundMessage) -> None:
         """Told by `refused` in the same moment."""
@@ -59,7 +59,7 @@ class WebhookEncoder(FrameEncoder):
             return super().publish(replace(message, own_headers=kept), pieces)
 
 
-class BrokerEntrance(BatchingPublisher):
+class BrokerConfirmedPublisher(BatchingPublisher):
     """The entrance port, on a channel of its own; mandatory messages that no queue takes are refused."""
 
     new_encoder: ClassVar[type[FrameEncoder]] = WebhookEncoder
@@ -92,13 +92,13 @@ class BrokerEntrance(BatchingPublisher):
     async def enqueue(self, message: OutboundMessage) -> None:
         """See the port."""
         if not self._attached:
-            raise NotTaken("there is no connection to the broker")
+            raise NotConfirmed("there is no connection to the broker")
         if self._is_blocked():
-            raise NotTaken("the broker blocks publishing (memory or disk alarm)")
+            raise NotConfirmed("the broker blocks publishing (memory or disk alarm)")
         while self._expected and self._expected[0][1].done():
             self._expected.popleft()
         if self.full:
-            raise NotTaken("too much is unconfirmed")
+            raise NotConfirmed("too much is unconfirmed")
         loop = asyncio.get_running_loop()
         told: asyncio.Future[None] = loop.create_future()
         self._expected.append((loop.time() + CONFIRM_S, told))
@@ -120,4 +120,4 @@ class BrokerEntrance(BatchingPublisher):
                 return
             self._expected.popleft()
             if not told.done():
-                told.set_exception(NotTaken(f"no confirm within {CONFIRM_S:g} s"))
+                told.set_exception(NotConfirmed(f"no confirm within {CONFIRM_S:g} s"))

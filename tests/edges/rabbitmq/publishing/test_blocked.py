@@ -119,7 +119,7 @@ async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_m
     await until(lambda: rig.session.trouble is None, "there is a generation", 30)
     answers: dict[int, Answered] = {}
 
-    async with Hooks(rig.entrance, GITHUB) as hooks:
+    async with Hooks(rig.confirmed_publisher, GITHUB) as hooks:
 
         async def send(*numbers: int) -> None:
             found = await asyncio.gather(*(hooks.good(id_=str(number)) for number in numbers))

@@ -7,8 +7,8 @@ import pytest
 
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.edges.rabbitmq.publishing import confirmed_publisher as module
-from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
-from bridge.flow.ports.webhook import NotTaken
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
+from bridge.flow.ports.webhook import NotConfirmed
 from deploy.local.node import RabbitNode
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
@@ -33,13 +33,15 @@ async def idle(build: Build, **options: Any) -> Rig:
     return rig
 
 
-async def outcomes(entrance: BrokerEntrance, messages: list[OutboundMessage]) -> list[BaseException | None]:
-    return await asyncio.gather(*(entrance.enqueue(message) for message in messages), return_exceptions=True)
+async def outcomes(
+    confirmed_publisher: BrokerConfirmedPublisher, messages: list[OutboundMessage]
+) -> list[BaseException | None]:
+    return await asyncio.gather(*(confirmed_publisher.enqueue(message) for message in messages), return_exceptions=True)
 
 
 async def test_what_is_confirmed_is_in_the_queue_as_it_was_sent(build: Build) -> None:
     rig = await idle(build)
-    await asyncio.gather(*(rig.entrance.enqueue(hook(number)) for number in range(1000)))
+    await asyncio.gather(*(rig.confirmed_publisher.enqueue(hook(number)) for number in range(1000)))
     taken = await rig.rabbit.take(EVENTS)
     assert {record.message_id for record in taken} == {f"hook-{number}" for number in range(1000)}
     first = taken[0]
@@ -50,13 +52,13 @@ async def test_what_is_confirmed_is_in_the_queue_as_it_was_sent(build: Build) ->
 async def test_what_no_queue_takes_is_told_to_its_own_sender(build: Build) -> None:
     rig = await idle(build)
     found = await outcomes(
-        rig.entrance, [hook(number, exchange="" if number % 3 == 0 else EVENTS) for number in range(300)]
+        rig.confirmed_publisher, [hook(number, exchange="" if number % 3 == 0 else EVENTS) for number in range(300)]
     )
     for number, outcome in enumerate(found):
         if number % 3:
             assert outcome is None
         else:
-            assert isinstance(outcome, NotTaken)
+            assert isinstance(outcome, NotConfirmed)
             assert outcome.unrouted
     assert await rig.rabbit.ready_count(EVENTS) == 200
     assert rig.generation == 1
@@ -64,31 +66,31 @@ async def test_what_no_queue_takes_is_told_to_its_own_sender(build: Build) -> No
 
 async def test_an_exchange_that_is_not_there_is_told_to_its_own_sender(build: Build) -> None:
     rig = await idle(build)
-    found = await outcomes(rig.entrance, [hook(1), hook(2, exchange="nowhere"), hook(3)])
-    assert [type(outcome) for outcome in found] == [type(None), NotTaken, type(None)]
+    found = await outcomes(rig.confirmed_publisher, [hook(1), hook(2, exchange="nowhere"), hook(3)])
+    assert [type(outcome) for outcome in found] == [type(None), NotConfirmed, type(None)]
     assert rig.generation == 1
 
 
 async def test_without_a_connection_it_is_refused_at_once(build: Build) -> None:
     rig = build()
-    with pytest.raises(NotTaken, match="no connection"):
-        await asyncio.wait_for(rig.entrance.enqueue(hook(1)), 5)
+    with pytest.raises(NotConfirmed, match="no connection"):
+        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 5)
     await idle(build, vhost=rig.vhost)
 
 
 async def test_while_the_broker_blocks_it_is_refused_at_once(build: Build) -> None:
     rig = await idle(build)
     rig.publisher.blocked = True
-    with pytest.raises(NotTaken, match="blocks"):
-        await asyncio.wait_for(rig.entrance.enqueue(hook(1)), 5)
+    with pytest.raises(NotConfirmed, match="blocks"):
+        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 5)
     rig.publisher.blocked = False
 
 
 async def test_a_message_that_cannot_be_written_is_refused(build: Build) -> None:
     rig = await idle(build)
-    with pytest.raises(NotTaken, match="AMQP"):
-        await asyncio.wait_for(rig.entrance.enqueue(hook(1, type="t" * 300)), 5)
-    await rig.entrance.enqueue(hook(2))
+    with pytest.raises(NotConfirmed, match="AMQP"):
+        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1, type="t" * 300)), 5)
+    await rig.confirmed_publisher.enqueue(hook(2))
 
 
 async def test_a_silent_broker_is_a_refusal_within_seconds(
@@ -100,8 +102,8 @@ async def test_a_silent_broker_is_a_refusal_within_seconds(
         vhost = broker.vhost()
         rig = await idle(build, vhost=vhost, urls=(proxy.url(vhost),))
         proxy.freeze()
-        with pytest.raises(NotTaken, match="no confirm"):
-            await asyncio.wait_for(rig.entrance.enqueue(hook(1)), 5)
+        with pytest.raises(NotConfirmed, match="no confirm"):
+            await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 5)
         await rig.stop()
         proxy.reset()
 
@@ -119,8 +121,8 @@ async def test_what_was_confirmed_is_there_and_what_was_not_is_told_when_connect
 
         async def send(number: int) -> None:
             try:
-                await rig.entrance.enqueue(hook(number))
-            except NotTaken:
+                await rig.confirmed_publisher.enqueue(hook(number))
+            except NotConfirmed:
                 refused.add(f"hook-{number}")
             else:
                 confirmed.add(f"hook-{number}")
@@ -141,7 +143,7 @@ async def test_what_was_confirmed_is_there_and_what_was_not_is_told_when_connect
                     proxy.reset()
             await asyncio.wait_for(asyncio.gather(*sending), 15)
             await until(lambda: rig.generation > generation and rig.session.trouble is None, "the next one", 20)  # noqa: B023
-        await rig.entrance.enqueue(hook(number))
+        await rig.confirmed_publisher.enqueue(hook(number))
         queued = {record.message_id for record in await rig.rabbit.take(EVENTS)}
         assert confirmed <= queued
         assert len(confirmed) + len(refused) == number

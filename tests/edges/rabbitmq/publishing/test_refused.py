@@ -13,7 +13,7 @@ from bridge.core.event.inbound_message import SOURCE, InboundMessage
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
 from bridge.flow.ports.broker import RepublishRefused
-from bridge.flow.ports.webhook import NotTaken
+from bridge.flow.ports.webhook import NotConfirmed
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.rabbit import AGENT, DEAD, DELAY, EVENTS, QUORUM
@@ -183,8 +183,8 @@ async def test_a_webhook_that_is_too_large_for_the_broker_is_refused_alone(build
         outgoing(f"h{number}", LARGE if number == 50 else b"{}", exchange=EVENTS, routing_key="webhook.s")
         for number in range(100)
     ]
-    fates = await asyncio.gather(*(rig.entrance.enqueue(hook) for hook in hooks), return_exceptions=True)
-    assert isinstance(fates[50], NotTaken)
+    fates = await asyncio.gather(*(rig.confirmed_publisher.enqueue(hook) for hook in hooks), return_exceptions=True)
+    assert isinstance(fates[50], NotConfirmed)
     assert [fate for fate in fates if fate is not None] == [fates[50]]
     assert rig.generation == 1
 
@@ -198,7 +198,7 @@ async def test_a_webhooks_headers_that_do_not_fit_are_left_out_largest_first(bui
     foreign = {f"h{number}": "🔥" * (10 * number) for number in range(1, 60)}
     hook = outgoing("h", exchange=EVENTS, routing_key="webhook.s", headers={})
     hook.own_headers = {**foreign, SOURCE: "github"}
-    await rig.entrance.enqueue(hook)
+    await rig.confirmed_publisher.enqueue(hook)
     (record,) = await rig.rabbit.take(EVENTS)
     kept = [name for name in record.headers if name.startswith("h")]
     assert record.headers[SOURCE] == "github"
