@@ -25,7 +25,7 @@ from bridge.flow.api_breaker import Gate
 from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.interaction import Interaction
-from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.ledger import Ledger
@@ -79,11 +79,11 @@ class Bridge:
 
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice, log=log))
         self.gate = Gate(agent, self.consumer, policy, dice, log)
-        self.book = Book(ledger, log, holds=settings.ledger.when_lost == "hold")
+        self.journal = LedgerJournal(ledger, log, holds=settings.ledger.when_lost == "hold")
         self.ledger_watch = self._ledger_watch(ledger)
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
-        streaming = Streaming(self.publisher, self.book, factory, limits, lambda: f"{random.getrandbits(48):012x}")
+        streaming = Streaming(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
         max_bytes = {inbound.queue: inbound.max_bytes for inbound in inbounds}
         self.dispatcher = Dispatcher(
             routes=JinjaRoutes([route.route() for route in settings.routes], max_bytes),
@@ -91,9 +91,9 @@ class Bridge:
             max_bytes=max_bytes,
             interaction=Interaction(agent, streaming, self.reconciliation, log),
             settling=Settling(
-                republisher, self.book, factory, dead.exchange, delay, policy, time.time, dice, self.counters, log
+                republisher, self.journal, factory, dead.exchange, delay, policy, time.time, dice, self.counters, log
             ),
-            book=self.book,
+            journal=self.journal,
             gate=self.gate,
             new_outbox=lambda: Outbox(self.publisher, policy, dice, log),
             policy=policy,
@@ -107,7 +107,7 @@ class Bridge:
 
     def _ledger_watch(self, ledger: Ledger) -> LedgerWatch:
         patience_s = self._settings.ledger.patience
-        return LedgerWatch(ledger, self.book, self.consumer, patience_s, self.session.begin, self._log)
+        return LedgerWatch(ledger, self.journal, self.consumer, patience_s, self.session.begin, self._log)
 
     def _webhook_ingest(
         self, confirmed_publisher: BrokerConfirmedPublisher, inbound: Inbound, factory: MessageFactory
@@ -141,7 +141,7 @@ class Bridge:
         }
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),
-            Component("ledger", self.book.trouble is None, self.book.trouble, needed=self.ledger_watch.holding),
+            Component("ledger", self.journal.trouble is None, self.journal.trouble, needed=self.ledger_watch.holding),
         ]
 
     def gauges(self) -> Gauges:

@@ -32,7 +32,7 @@ from bridge.flow import failpoints
 from bridge.flow.api_breaker import Gate
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
-from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.outbox import Outbox
 from bridge.flow.poison_guard import Suspects
 from bridge.flow.ports.api import Routes
@@ -59,7 +59,7 @@ class Dispatcher:
         max_bytes: Mapping[str, int],
         interaction: Interaction,
         settling: Settling,
-        book: Book,
+        journal: LedgerJournal,
         gate: Gate,
         new_outbox: Callable[[], Outbox],
         policy: RetryPolicy,
@@ -73,15 +73,15 @@ class Dispatcher:
         self._max_bytes = max_bytes
         self._interaction = interaction
         self._settling = settling
-        self._book = book
+        self._journal = journal
         self._gate = gate
-        self._suspects = Suspects(book, park_after_s, log)
+        self._suspects = Suspects(journal, park_after_s, log)
         self._new_outbox = new_outbox
         self._policy = policy
         self._dice = dice
         self._counters = counters
         self._log = log
-        self._lanes = Lanes(self, settling, gate, book, park_after_s, log)
+        self._lanes = Lanes(self, settling, gate, journal, park_after_s, log)
         self._refusals: set[asyncio.Task[None]] = set()
 
     @property
@@ -124,7 +124,7 @@ class Dispatcher:
         settlement = work.letter or await self._settlement(work)
         if isinstance(settlement, DeadLetter):
             work.letter = settlement
-            await self._book.failed(work, settlement)
+            await self._journal.failed(work, settlement)
         return settlement
 
     async def _settlement(self, work: Work) -> Settlement:
@@ -153,7 +153,7 @@ class Dispatcher:
     async def given_up(self, work: Work, letter: DeadLetter) -> bool:
         """The ledger has it that the event failed. False where that has to wait."""
         try:
-            await self._book.failed(work, letter)
+            await self._journal.failed(work, letter)
         except LedgerUnavailable:
             return False
         return True
@@ -165,7 +165,7 @@ class Dispatcher:
         if work.letter is None:
             work.plan_anew()
         pauses = work.pauses + 1
-        wait_s = 0.0 if self._book.trouble is not None else pause(pauses, self._policy, self._dice())
+        wait_s = 0.0 if self._journal.trouble is not None else pause(pauses, self._policy, self._dice())
         return Again(wait_s, work.attempt, pauses)
 
     def _taken(self, work: Work) -> Again:
@@ -180,13 +180,13 @@ class Dispatcher:
 
     async def _plan(self, work: Work) -> Plan:
         self._interaction.foresee(work)
-        claim = await self._book.claim(work)
+        claim = await self._journal.claim(work)
         if claim is None:
             if not work.progress.needs_proof:
                 work.progress = replace(work.progress, request=RequestKind.UNKNOWN)
             work.planned = True
             return Plan.RECONCILE
-        plan_ = plan(claim, redelivered=work.redelivered, requeue=work.incoming.requeue, sure=self._book.holds)
+        plan_ = plan(claim, redelivered=work.redelivered, requeue=work.incoming.requeue, sure=self._journal.holds)
         work.planned = plan_ is not Plan.DELAY
         if claim.entry is not None and plan_ is not Plan.DELAY:
             self._known(work, claim.entry, plan_)
@@ -271,7 +271,7 @@ class Dispatcher:
             await asyncio.wait(self._refusals, timeout=min(grace_s, CLOSING_S))
         for task in self._refusals:
             task.cancel()
-        await self._book.let_go(self._lanes.in_hand)
+        await self._journal.let_go(self._lanes.in_hand)
         return left
 
     async def let_go(self) -> None:
@@ -279,7 +279,7 @@ class Dispatcher:
         for work in await self._lanes.let_go():
             self._log.info("event.let_go", event_id=work.event.id, answered=work.answered)
             work.outbox.forget()
-            await self._book.released(work)
+            await self._journal.released(work)
 
     def _routed(self, delivery: Delivery) -> RoutedEvent:
         incoming = delivery.incoming

@@ -16,7 +16,7 @@ from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Settlem
 from bridge.core.delivery.retry import delay_level
 from bridge.flow.api_breaker import Gate
 from bridge.flow.lane_order import LATE_S, Key, Order
-from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.runtime import Log
 from bridge.flow.settler import Settling
 from bridge.flow.work import Work
@@ -70,12 +70,12 @@ class Lanes:
     """Owns every event that is in hand, and the tasks that work on them."""
 
     def __init__(
-        self, handler: Handler, settling: Settling, gate: Gate, book: Book, park_after_s: float, log: Log
+        self, handler: Handler, settling: Settling, gate: Gate, journal: LedgerJournal, park_after_s: float, log: Log
     ) -> None:
         self._handler = handler
         self._settling = settling
         self._gate = gate
-        self._book = book
+        self._journal = journal
         self._park_after_s = park_after_s
         self._log = log
         self._order = Order()
@@ -148,7 +148,7 @@ class Lanes:
         """Whether nothing is asked for it just now, and nothing of what was is known here alone."""
         if work.delivery.alive or work.streaming:
             return False
-        written = work.recorded and self._book.shared  # with nobody to take it, its lines wait here for the broker
+        written = work.recorded and self._journal.shared  # with nobody to take it, its lines wait here for the broker
         return written or work in lane.parking or not work.progress.needs_proof
 
     async def _let_go_of(self, lane: Lane, free: list[Work]) -> list[Work]:
@@ -195,7 +195,7 @@ class Lanes:
             while lane.works and not self._stopping.is_set():
                 if not self._gate.is_open:
                     await self._wait_or_park(lane, self._gate.wait(self._park_after_s), lambda: self._gate.is_open)
-                elif lane.works[0].held and self._book.trouble is not None:
+                elif lane.works[0].held and self._journal.trouble is not None:
                     await self._wait_for_ledger(lane)
                 elif (until_s := self._order.wait_until(lane.works[0])) > _now():
                     await self._changed_before(lane, until_s)
@@ -295,12 +295,12 @@ class Lanes:
     async def _wait_for_ledger(self, lane: Lane) -> None:
         first = lane.works[0]
         left_s = CLOSED_WAIT_S if first.unparkable else max(0.0, first.started_s + self._park_after_s - _now())
-        await self._wait_or_park(lane, self._ledger_within(left_s), lambda: self._book.trouble is None)
+        await self._wait_or_park(lane, self._ledger_within(left_s), lambda: self._journal.trouble is None)
 
     async def _ledger_within(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._book.available()
+                await self._journal.available()
 
     async def _wait_or_park(self, lane: Lane, wait: Coroutine[Any, Any, object], is_over: Callable[[], bool]) -> None:
         """Wait as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""

@@ -27,7 +27,7 @@ class NotWritten(LedgerUnavailable):
         self.taken = taken
 
 
-class Book:
+class LedgerJournal:
     """The ledger, as far as it can be had. `holds`: it is waited for before anything is asked of the API."""
 
     def __init__(self, ledger: Ledger, log: Log, *, holds: bool) -> None:

@@ -7,7 +7,7 @@ away for `patience`    ──┘
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.broker import Inbox
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
@@ -24,7 +24,7 @@ class LedgerWatch:
     def __init__(
         self,
         ledger: Ledger,
-        book: Book,
+        journal: LedgerJournal,
         inbox: Inbox,
         patience_s: float,
         begins: Callable[[], Awaitable[None]],
@@ -32,7 +32,7 @@ class LedgerWatch:
     ) -> None:
         self.holding = False
         self._ledger = ledger
-        self._book = book
+        self._journal = journal
         self._inbox = inbox
         self._patience_s = patience_s
         self._begins = begins
@@ -47,7 +47,7 @@ class LedgerWatch:
             if not self.holding and not await self._back_in_time():
                 self._hold()
             await self._ledger.available()
-            await self._book.catch_up()
+            await self._journal.catch_up()
             if self.holding:
                 await self._begins()
                 self._release()
@@ -61,7 +61,7 @@ class LedgerWatch:
         return True
 
     def _hold(self) -> None:
-        if self._book.holds:
+        if self._journal.holds:
             self.holding = True
             self._inbox.pause(REASON)
             self._log.error("ledger.held", error=self._ledger.trouble)

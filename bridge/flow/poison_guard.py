@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from bridge.core.delivery.poison import is_suspect, together
-from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
 
@@ -27,8 +27,8 @@ class Place:
 class Suspects:
     """Lets suspects through, in order of arrival, as many together as their deaths allow."""
 
-    def __init__(self, book: Book, patience_s: float, log: Log) -> None:
-        self._book = book
+    def __init__(self, journal: LedgerJournal, patience_s: float, log: Log) -> None:
+        self._journal = journal
         self._patience_s = patience_s
         self._log = log
         self._in_hand: dict[str, int] = {}
@@ -39,7 +39,7 @@ class Suspects:
         """Wait for the event's turn. False where it does not come before the event has been in memory for too long."""
         if work.event.id in self._in_hand:
             return True
-        deaths = await self._book.deaths(work)
+        deaths = await self._journal.deaths(work)
         if not is_suspect(deaths):
             return True
         self._log.info("event.suspect", event_id=work.event.id, deaths=deaths, waiting=len(self._waiting))

@@ -18,7 +18,7 @@ from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.reconcile import Finding
 from bridge.core.errors import LineTooLong, Lost
 from bridge.flow import failpoints
-from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.api import Stream
 from bridge.flow.ports.broker import Publisher
 from bridge.flow.read_ahead import Reading
@@ -40,10 +40,15 @@ class Streaming:
     """Publishes what a stream says, what was recovered in its place, and what of it is void."""
 
     def __init__(
-        self, publisher: Publisher, book: Book, factory: MessageFactory, limits: Limits, new_stream: Callable[[], str]
+        self,
+        publisher: Publisher,
+        journal: LedgerJournal,
+        factory: MessageFactory,
+        limits: Limits,
+        new_stream: Callable[[], str],
     ) -> None:
         self._publisher = publisher
-        self._book = book
+        self._journal = journal
         self._factory = factory
         self._limits = limits
         self._new_stream = new_stream
@@ -62,7 +67,7 @@ class Streaming:
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
         answer_stream = AnswerStream(work.context_of(stream_id), self._factory)
-        await self._book.requested(work, answer_stream.stream)
+        await self._journal.requested(work, answer_stream.stream)
         failpoints.reached("before-post", work.event.id)
         work.streaming = True
         try:
@@ -136,7 +141,7 @@ class Streaming:
         splitter = LineSplitter(self._limits.max_line_bytes)
         lingering = False
         while (chunk := await reading.chunk()) is not None:
-            gathering = self._book.gathering(work) if answer_stream.sequence == 0 and self._whole.due() else None
+            gathering = self._journal.gathering(work) if answer_stream.sequence == 0 and self._whole.due() else None
             if gathering is not None:
                 chunk = await reading.with_more(chunk, gathering)  # of a whole answer the ledger has one write less
             try:
@@ -176,10 +181,10 @@ class Streaming:
         self._note(work, answer_stream)
         if answer_stream.ending is not None and not work.answered:
             failpoints.reached("complete-read", work.event.id)
-            await self._book.answered(work, answer_stream.ending, answer_stream.ending_sequence)
+            await self._journal.answered(work, answer_stream.ending, answer_stream.ending_sequence)
             failpoints.reached("ending-recorded", work.event.id)
         elif first:
-            await self._book.opened(work)
+            await self._journal.opened(work)
             failpoints.reached("conversation-recorded", work.event.id)
 
     @staticmethod

@@ -14,7 +14,7 @@ from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.retry import RetryPolicy, delay_level, pause
 from bridge.flow import failpoints
-from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
 from bridge.flow.ports.runtime import Clock, Dice, Log
@@ -35,7 +35,7 @@ class Settling:
     def __init__(
         self,
         republisher: Republisher,
-        book: Book,
+        journal: LedgerJournal,
         factory: MessageFactory,
         dead_exchange: str,
         delay_exchange: str,
@@ -46,7 +46,7 @@ class Settling:
         log: Log,
     ) -> None:
         self._republisher = republisher
-        self._book = book
+        self._journal = journal
         self._factory = factory
         self._dead_exchange = dead_exchange
         self._delay_exchange = delay_exchange
@@ -90,14 +90,14 @@ class Settling:
             self.acknowledge(work, REPEAT)
             return
         failpoints.reached("before-complete", work.event.id)
-        self._book.complete(work)
+        self._journal.complete(work)
         failpoints.reached("before-ack", work.event.id)
         self.acknowledge(work)
 
     async def park(self, work: Work, after_s: float) -> bool:
         """Hand the event to a delay queue, with what is known of it, and ack. False where it can only wait here."""
         level_s = delay_level(after_s)
-        await self._book.waiting(work)
+        await self._journal.waiting(work)
         failpoints.reached("parking", work.event.id)
         copy = republished_copy.delayed(
             work.incoming,
@@ -112,7 +112,7 @@ class Settling:
             self._log.warning("delivery.unparkable", event_id=work.event.id, error=refusal.error)
             return False
         failpoints.reached("parked", work.event.id)
-        await self._book.released(work)
+        await self._journal.released(work)
         self.acknowledge(work, "parked", delay_s=level_s)
         return True
 

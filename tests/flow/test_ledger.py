@@ -291,11 +291,11 @@ async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered
         await bench.quiet()
         assert bench.types()[-1] == "interaction-complete"
         assert bench.agent.calls("conversations"), "it was asked whether the event had been told before"
-        assert bench.book.trouble == "disk full"
+        assert bench.journal.trouble == "disk full"
         bench.ledger.mend()
         bench.deliver("e2")
         await bench.quiet()
-        assert bench.book.trouble is None
+        assert bench.journal.trouble is None
 
 
 @pytest.mark.parametrize("label", ON_THE_WAY)

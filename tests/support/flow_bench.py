@@ -18,7 +18,7 @@ from bridge.flow.api_breaker import Gate
 from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.interaction import Interaction
-from bridge.flow.ledger_journal import Book
+from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
 from bridge.flow.reconciler import Reconciliation
@@ -96,13 +96,13 @@ class Bench:
 
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciliation = Reconciliation(self.agent, self._settle_s, self.log)
-        self.book = Book(self.ledger, self.log, holds=self._when_lost == "hold")
-        self.ledger_watch = LedgerWatch(self.ledger, self.book, self.inbox, self._patience_s, self._begins, self.log)
-        self.streaming = Streaming(self.publisher, self.book, factory, self._limits, self._new_stream)
+        self.journal = LedgerJournal(self.ledger, self.log, holds=self._when_lost == "hold")
+        self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
+        self.streaming = Streaming(self.publisher, self.journal, factory, self._limits, self._new_stream)
         self.interaction = Interaction(self.agent, self.streaming, self.reconciliation, self.log)
         self.settling = Settling(
             self.republisher,
-            self.book,
+            self.journal,
             factory,
             "bridge.dead",
             DELAY,
@@ -120,7 +120,7 @@ class Bench:
             max_bytes={QUEUE: 1024 * 1024},
             interaction=self.interaction,
             settling=self.settling,
-            book=self.book,
+            journal=self.journal,
             gate=self.gate,
             new_outbox=lambda: Outbox(self.publisher, self.policy, roll, self.log),
             policy=self.policy,

@@ -20,7 +20,7 @@ ONE_ATTEMPT = RetryPolicy(attempts=1)
 MOST_PAGES = 1000
 
 Answer = TypeVar("Answer")
-Ask = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
+LedgerCall = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
 
 
 class SignedClient:
@@ -78,7 +78,7 @@ class SignedClient:
             offset = _next_offset(call, page.get("continuation_token"), offset, len(found))
         raise Lost(f"{call.operation}: more than {MOST_PAGES} pages")
 
-    async def _resent(self, call: Call, ask: Ask[Answer]) -> Answer:
+    async def _resent(self, call: Call, ask: LedgerCall[Answer]) -> Answer:
         attempt = 0
         while True:
             attempt += 1
@@ -90,7 +90,7 @@ class SignedClient:
                     raise
             await asyncio.sleep(wait_s)
 
-    async def _signed(self, call: Call, ask: Ask[Answer]) -> Answer:
+    async def _signed(self, call: Call, ask: LedgerCall[Answer]) -> Answer:
         """A 401 precedes any processing, so the same request may be sent once more with a fresh token."""
         token = await self.tokens.of(call.user_id)
         try:

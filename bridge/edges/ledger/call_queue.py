@@ -28,7 +28,7 @@ MOST_BYTES = 8 * 1024 * 1024
 """Of endings that go together; the last one may go beyond it."""
 
 
-class Kind(Enum):
+class CallKind(Enum):
     """What is asked of the database."""
 
     CLAIM = auto()
@@ -40,19 +40,19 @@ class Kind(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Ask:
+class LedgerCall:
     """One call for one event, or for the process. `answer` is None where nobody waits for it.
 
     `value` is the row of a write; of a claim, the row of an event that nobody knew, and whether it must be durable.
     """
 
-    kind: Kind
+    kind: CallKind
     key: str
     value: Any
     answer: asyncio.Future[Any] | None
 
 
-class Asks:
+class CallQueue:
     """The calls to one ledger: those that wait, in order, and those that are in hand.
 
     There are never more than a few for each event in hand, since whoever comes next waits for its claim. While there is
@@ -66,31 +66,31 @@ class Asks:
         self.failures = 0
         """In a row, since something was last carried out."""
         self.closing = False
-        self.in_hand: list[Ask] = []
+        self.in_hand: list[LedgerCall] = []
         self.tried = asyncio.Event()
         """Set once opening has succeeded or failed."""
         self.up, self.down = asyncio.Event(), asyncio.Event()
         """Set while there is no trouble; set while there is."""
         self._log = log
-        self._waiting: deque[Ask] = deque()
+        self._waiting: deque[LedgerCall] = deque()
         self._wake = asyncio.Event()
         self._complete: dict[str, Entry] = {}
         self._complete_by_s = inf
         self._gathering: list[asyncio.Future[None]] | None = None
         """Who waits for the end of a pause; None where it is over."""
 
-    def put(self, kind: Kind, event_id: str, value: Any = None) -> asyncio.Future[Any]:
+    def put(self, kind: CallKind, event_id: str, value: Any = None) -> asyncio.Future[Any]:
         """Where the answer will be. Raises LedgerUnavailable while there is trouble."""
         if self.trouble is not None:
             raise LedgerUnavailable(self.trouble)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._add(Ask(kind, key_of(event_id), value, answer))
+        self._add(LedgerCall(kind, key_of(event_id), value, answer))
         return answer
 
-    def put_soon(self, kind: Kind, event_id: str, value: Any = None) -> None:
+    def put_soon(self, kind: CallKind, event_id: str, value: Any = None) -> None:
         """The same without an answer; while there is trouble, nothing."""
         if self.trouble is None:
-            self._add(Ask(kind, key_of(event_id), value, None))
+            self._add(LedgerCall(kind, key_of(event_id), value, None))
 
     def complete(self, answered: Entry) -> None:
         """An event is complete. That goes together with others, though never after a later call for it."""
@@ -107,7 +107,7 @@ class Asks:
             self.closing
             or len(self._complete) >= MOST_COMPLETE
             or asyncio.get_running_loop().time() >= self._complete_by_s
-            or any(ask.key in self._complete for ask in self.in_hand)
+            or any(call.key in self._complete for call in self.in_hand)
         ):
             return {}
         taken, self._complete, self._complete_by_s = self._complete, {}, inf
@@ -115,41 +115,41 @@ class Asks:
         self.commits += 1
         return taken
 
-    def _add(self, ask: Ask) -> None:
-        self._waiting.append(ask)
+    def _add(self, call: LedgerCall) -> None:
+        self._waiting.append(call)
         if len(self._waiting) == 1:
             self._wake.set()
 
-    def take(self, most: int) -> list[Ask]:
+    def take(self, most: int) -> list[LedgerCall]:
         """What is in hand: the next calls, unless some still are. No two of different kinds for one event together."""
         if self.in_hand:
             return self.in_hand
-        kinds: dict[str, Kind] = {}
+        kinds: dict[str, CallKind] = {}
         size = 0
         while self._waiting and len(self.in_hand) < most and size < MOST_BYTES:
-            ask = self._waiting[0]
-            if kinds.setdefault(ask.key, ask.kind) is not ask.kind:
+            call = self._waiting[0]
+            if kinds.setdefault(call.key, call.kind) is not call.kind:
                 break
-            if ask.kind is Kind.WRITE:
-                size += len(ask.value[-1] or b"")
+            if call.kind is CallKind.WRITE:
+                size += len(call.value[-1] or b"")
             self.in_hand.append(self._waiting.popleft())
         return self.in_hand
 
-    def settle(self, asks: Sequence[Ask], answers: Sequence[Any]) -> None:
+    def settle(self, calls: Sequence[LedgerCall], answers: Sequence[Any]) -> None:
         """Answer all calls in hand, or some; an exception is raised by the call. Who has gone away is not told."""
-        for ask, answer in zip(asks, answers, strict=True):
-            if ask.answer is None or ask.answer.done():
+        for call, answer in zip(calls, answers, strict=True):
+            if call.answer is None or call.answer.done():
                 continue
             if isinstance(answer, Exception):
-                ask.answer.set_exception(answer)
+                call.answer.set_exception(answer)
             else:
-                ask.answer.set_result(answer)
-        if len(asks) == len(self.in_hand):
+                call.answer.set_result(answer)
+        if len(calls) == len(self.in_hand):
             self.in_hand = []
         else:
-            settled = set(map(id, asks))
-            self.in_hand = [ask for ask in self.in_hand if id(ask) not in settled]
-        self.operations += len(asks)
+            settled = set(map(id, calls))
+            self.in_hand = [call for call in self.in_hand if id(call) not in settled]
+        self.operations += len(calls)
         self.commits += 1
         self.failures = 0
 
@@ -225,20 +225,20 @@ class Asks:
         self.trouble = reason
         self.up.clear()
         self.down.set()
-        for ask in (*self.in_hand, *self._waiting):
-            if ask.answer is not None and not ask.answer.done():
-                ask.answer.set_exception(LedgerUnavailable(reason))
+        for call in (*self.in_hand, *self._waiting):
+            if call.answer is not None and not call.answer.done():
+                call.answer.set_exception(LedgerUnavailable(reason))
         self.in_hand = []
         self._waiting.clear()
         self._complete, self._complete_by_s = {}, inf
         self.tried.set()
 
 
-class AskedLedger(ABC):
+class QueuedLedger(ABC):
     """What the ledgers have in common: calls that are put, and told of. Each adds the worker that carries them out."""
 
     def __init__(self, log: Log) -> None:
-        self._asks = Asks(log)
+        self._calls = CallQueue(log)
         self._log = log
         self._in_danger = False
         self._task: asyncio.Task[None]
@@ -246,74 +246,76 @@ class AskedLedger(ABC):
     @property
     def trouble(self) -> str | None:
         """Why it is unavailable; None when it is well."""
-        return self._asks.trouble
+        return self._calls.trouble
 
     async def available(self) -> None:
         """See the port."""
-        await self._asks.up.wait()
+        await self._calls.up.wait()
 
     async def away(self) -> None:
         """See the port."""
-        await self._asks.down.wait()
+        await self._calls.down.wait()
 
     @property
     def operations(self) -> int:
         """Calls carried out so far."""
-        return self._asks.operations
+        return self._calls.operations
 
     @property
     def commits(self) -> int:
         """In how many commits or statements."""
-        return self._asks.commits
+        return self._calls.commits
 
     def _claim(self, event_id: str, digest: bytes, *, durable: bool, progress: Progress | None) -> Awaitable[Any]:
-        return self._asks.put(Kind.CLAIM, event_id, (claimed_row(digest, progress), durable or progress is not None))
+        return self._calls.put(
+            CallKind.CLAIM, event_id, (claimed_row(digest, progress), durable or progress is not None)
+        )
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work(), name="ledger")
-        await self._asks.tried.wait()
+        await self._calls.tried.wait()
         return self
 
     async def write(self, entry: Entry) -> None:
         """Remember it; see the port."""
-        await self._asks.put(Kind.WRITE, entry.event_id, row_of(entry))
+        await self._calls.put(CallKind.WRITE, entry.event_id, row_of(entry))
 
     def write_soon(self, entry: Entry) -> None:
         """Remember it, before long; see the port."""
-        self._asks.put_soon(Kind.WRITE, entry.event_id, row_of(entry))
+        self._calls.put_soon(CallKind.WRITE, entry.event_id, row_of(entry))
 
     def gathering(self) -> asyncio.Future[None] | None:
         """See the port."""
-        return self._asks.gathering()
+        return self._calls.gathering()
 
     def complete_soon(self, answered: Entry) -> None:
         """See the port."""
-        self._asks.complete(answered)
+        self._calls.complete(answered)
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""
-        await asyncio.gather(*[self._asks.put(Kind.RELEASE, event_id) for event_id in event_ids])
+        await asyncio.gather(*[self._calls.put(CallKind.RELEASE, event_id) for event_id in event_ids])
 
     async def find(self, event_id: str) -> Entry | None:
         """What is known; see the port."""
-        row = await self._asks.put(Kind.FIND, event_id)
+        row = await self._calls.put(CallKind.FIND, event_id)
         return None if row is None else entry_of(event_id, row)
 
     async def begun(self) -> int:
         """See the port."""
         self._in_danger = True
-        return int(await self._asks.put(Kind.BEGUN, PROCESS))
+        return int(await self._calls.put(CallKind.BEGUN, PROCESS))
 
     async def lives_on(self) -> None:
         """See the port."""
-        await self._asks.put(Kind.LIVES_ON, PROCESS)
+        await self._calls.put(CallKind.LIVES_ON, PROCESS)
         self._in_danger = False
 
     def _close(self) -> None:
         """Let the worker end in good order."""
         if self._in_danger:
-            self._asks.put_soon(Kind.LIVES_ON, PROCESS)
-        self._asks.close()
+            self._calls.put_soon(CallKind.LIVES_ON, PROCESS)
+        self._calls.close()
 
     @abstractmethod
     async def _work(self) -> None:

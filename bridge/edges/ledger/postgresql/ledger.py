@@ -19,7 +19,7 @@ import asyncpg
 
 from bridge.core.delivery.ledger_entry import Claim
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.call_queue import Ask, AskedLedger, Kind
+from bridge.edges.ledger.call_queue import CallKind, LedgerCall, QueuedLedger
 from bridge.edges.ledger.postgresql import statements
 from bridge.edges.ledger.rows import entry_of
 from bridge.flow.ports.ledger import LedgerUnavailable
@@ -42,17 +42,17 @@ TROUBLES = (
     LedgerUnavailable,
     OSError,  # TimeoutError is one
 )
-STAGES: tuple[tuple[Kind, Callable[[Any, str, Sequence[Ask]], Awaitable[Sequence[Any]]]], ...] = (
-    (Kind.CLAIM, statements.claim),
-    (Kind.WRITE, statements.write),
-    (Kind.RELEASE, statements.release),
-    (Kind.FIND, statements.find),
-    (Kind.BEGUN, statements.begun),
-    (Kind.LIVES_ON, statements.lives_on),
+STAGES: tuple[tuple[CallKind, Callable[[Any, str, Sequence[LedgerCall]], Awaitable[Sequence[Any]]]], ...] = (
+    (CallKind.CLAIM, statements.claim),
+    (CallKind.WRITE, statements.write),
+    (CallKind.RELEASE, statements.release),
+    (CallKind.FIND, statements.find),
+    (CallKind.BEGUN, statements.begun),
+    (CallKind.LIVES_ON, statements.lives_on),
 )
 
 
-class PostgresqlLedger(AskedLedger):
+class PostgresqlLedger(QueuedLedger):
     """The ledger port; an async context manager that connects and lets go. Entering never fails: see `trouble`."""
 
     shared = True
@@ -72,7 +72,7 @@ class PostgresqlLedger(AskedLedger):
         if not done:
             self._task.cancel()
             await asyncio.wait((self._task,))
-        self._asks.closed(f"the ledger at {self._place} is closed")
+        self._calls.closed(f"the ledger at {self._place} is closed")
 
     async def claim(
         self, event_id: str, digest: bytes, *, durable: bool = True, progress: Progress | None = None
@@ -82,20 +82,20 @@ class PostgresqlLedger(AskedLedger):
         return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
 
     async def _work(self) -> None:
-        asks = self._asks
-        while not asks.closing:
+        calls = self._calls
+        while not calls.closing:
             try:
                 async with self._connected() as connection:
                     await self._serve(connection)
             except TROUBLES as error:
-                if asks.trouble is None and not self._repeated:
+                if calls.trouble is None and not self._repeated:
                     self._repeated = True
                     continue
-                asks.lost(f"the ledger at {self._place}: {_cause(error)}")
+                calls.lost(f"the ledger at {self._place}: {_cause(error)}")
             except Exception as error:
                 self._log.critical("ledger.broken", exc_info=True)
-                asks.lost(f"the ledger at {self._place}: {type(error).__name__}: {error}")
-            await asks.back_off(random.random())
+                calls.lost(f"the ledger at {self._place}: {type(error).__name__}: {error}")
+            await calls.back_off(random.random())
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Any]:
@@ -103,10 +103,10 @@ class PostgresqlLedger(AskedLedger):
             self._url, timeout=CONNECT_S, command_timeout=COMMAND_S, server_settings=APPLICATION
         )
         try:
-            connection.add_termination_listener(lambda _: self._asks.wake())
+            connection.add_termination_listener(lambda _: self._calls.wake())
             await statements.migrate(connection)
             await statements.renew(connection, self._owner, LEASE_S)
-            self._asks.well(place=self._place)
+            self._calls.well(place=self._place)
             yield connection
             await connection.close(timeout=COMMAND_S)
         finally:
@@ -114,7 +114,7 @@ class PostgresqlLedger(AskedLedger):
 
     async def _serve(self, connection: Any) -> None:
         """Carry out what waits and keep the lease, until the end or until the connection fails."""
-        loop, asks = asyncio.get_running_loop(), self._asks
+        loop, calls = asyncio.get_running_loop(), self._calls
         renew_s, purge_s = loop.time() + RENEW_S, loop.time()
         while True:
             if connection.is_closed():
@@ -122,24 +122,24 @@ class PostgresqlLedger(AskedLedger):
             if loop.time() >= renew_s:
                 await statements.renew(connection, self._owner, LEASE_S)
                 renew_s = loop.time() + RENEW_S
-            calls = asks.take(MOST_AT_ONCE)
-            if complete := asks.take_complete():
+            calls = calls.take(MOST_AT_ONCE)
+            if complete := calls.take_complete():
                 await statements.complete(connection, self._owner, complete)
             if calls:
                 await self._carry_out(connection)
-            elif asks.closing:
+            elif calls.closing:
                 await statements.go(connection, self._owner)
                 return
             if loop.time() >= purge_s:
                 more = await self._purge(connection)
                 purge_s = loop.time() + (0 if more else PURGE_EVERY_S)
-            await asks.woken(min(renew_s, purge_s))
+            await calls.woken(min(renew_s, purge_s))
 
     async def _carry_out(self, connection: Any) -> None:
         for kind, carry_out in STAGES:
-            asks = [ask for ask in self._asks.in_hand if ask.kind is kind]
-            if asks:
-                self._asks.settle(asks, await carry_out(connection, self._owner, asks))
+            calls = [call for call in self._calls.in_hand if call.kind is kind]
+            if calls:
+                self._calls.settle(calls, await carry_out(connection, self._owner, calls))
         self._repeated = False
 
     async def _purge(self, connection: Any) -> bool:

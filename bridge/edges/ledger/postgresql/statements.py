@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.core.delivery.ledger_entry import Entry, Holder, State
-from bridge.edges.ledger.call_queue import Ask
+from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS, complete_row
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
@@ -170,31 +170,31 @@ async def migrate(connection: Connection) -> None:
         await connection.execute("UPDATE amigo_bridge.version SET version = $1", len(MIGRATIONS))
 
 
-async def claim(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[Answer]:
-    """Claim events, each once in `asks` or more often; answers in their order."""
-    rows = {ask.key: ask.value[0] for ask in reversed(asks)}
+async def claim(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[Answer]:
+    """Claim events, each once in `calls` or more often; answers in their order."""
+    rows = {call.key: call.value[0] for call in reversed(calls)}
     taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, *_columns(rows))}
     denied = [key for key in rows if key not in taken]
     waits = dict(await connection.fetch(LEFT, denied)) if denied else {}
     answers: list[Answer] = []
     seen: set[str] = set()
-    for ask in asks:
-        row = taken.get(ask.key)
+    for call in calls:
+        row = taken.get(call.key)
         if row is None:
-            answers.append((Holder.ANOTHER, None, max(SHORTEST_WAIT_S, waits.get(ask.key, 0.0))))
-        elif row[1] == 1 and ask.key not in seen:
+            answers.append((Holder.ANOTHER, None, max(SHORTEST_WAIT_S, waits.get(call.key, 0.0))))
+        elif row[1] == 1 and call.key not in seen:
             answers.append((Holder.NOBODY, None, 0.0))
         else:
             answers.append((Holder.EARLIER, tuple(row)[2:], 0.0))
-        seen.add(ask.key)
+        seen.add(call.key)
     return answers
 
 
-async def write(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[LeaseLost | None]:
+async def write(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[LeaseLost | None]:
     """Write entries; of several for one event the last. Answers in their order."""
-    rows = {ask.key: ask.value for ask in asks}
+    rows = {call.key: call.value for call in calls}
     written = {row[0] for row in await connection.fetch(WRITE, owner, *_columns(rows))}
-    return [None if ask.key in written else LeaseLost(f"another process has {ask.key!r} now") for ask in asks]
+    return [None if call.key in written else LeaseLost(f"another process has {call.key!r} now") for call in calls]
 
 
 async def complete(connection: Connection, owner: str, answered: Mapping[str, Entry]) -> None:
@@ -205,28 +205,28 @@ async def complete(connection: Connection, owner: str, answered: Mapping[str, En
         await connection.execute(WRITE, owner, *_columns(rows))
 
 
-async def release(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[None]:
+async def release(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:
     """Let go of events."""
-    await connection.execute(RELEASE, owner, [ask.key for ask in asks])
-    return [None] * len(asks)
+    await connection.execute(RELEASE, owner, [call.key for call in calls])
+    return [None] * len(calls)
 
 
-async def find(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[Sequence[Any] | None]:
+async def find(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[Sequence[Any] | None]:
     """The rows of events, None where there is none. Answers in their order."""
-    found = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, [ask.key for ask in asks])}
-    return [found.get(ask.key) for ask in asks]
+    found = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, [call.key for call in calls])}
+    return [found.get(call.key) for call in calls]
 
 
-async def begun(connection: Connection, owner: str, asks: Sequence[Ask]) -> list[int]:
+async def begun(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[int]:
     """The owner begins; see the port."""
     deaths: int = await connection.fetchval(BEGUN, owner, socket.gethostname())
-    return [deaths] * len(asks)
+    return [deaths] * len(calls)
 
 
-async def lives_on(connection: Connection, _: str, asks: Sequence[Ask]) -> list[None]:
+async def lives_on(connection: Connection, _: str, calls: Sequence[LedgerCall]) -> list[None]:
     """The owner has outlived the beginning, or ends in good order."""
     await connection.execute(LIVES_ON, socket.gethostname())
-    return [None] * len(asks)
+    return [None] * len(calls)
 
 
 async def renew(connection: Connection, owner: str, lease_s: float) -> None:

@@ -29,7 +29,7 @@ from typing import Any
 import orjson
 
 from bridge.core.delivery.ledger_entry import Entry
-from bridge.edges.ledger.call_queue import Ask, Kind
+from bridge.edges.ledger.call_queue import CallKind, LedgerCall
 from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, complete_row, died_with
 from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.sqlite.schema import (
@@ -120,32 +120,32 @@ class LedgerFile:
         """Give up the lock, so that another process may have the file."""
         self._lock.let_go()
 
-    def carry_out(self, asks: Sequence[Ask], now_s: float) -> list[Any]:
+    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Any]:
         """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
         self._reopen_if_replaced()
         with self._translated():
-            known = dict(self._read({ask.key for ask in asks if ask.kind in (Kind.CLAIM, Kind.FIND)}))
+            known = dict(self._read({call.key for call in calls if call.kind in (CallKind.CLAIM, CallKind.FIND)}))
             known.update(self._claimed)
             changed: dict[str, Row] = {}
             claimed: dict[str, Row] = {}
             released: list[str] = []
             answers: list[Any] = []
-            for ask in asks:
-                answers.append(known.get(ask.key))
-                match ask.kind:
-                    case Kind.WRITE:
-                        changed[ask.key] = ask.value
-                    case Kind.RELEASE:
-                        released.append(ask.key)
-                    case Kind.CLAIM if ask.key in known:
-                        if known[ask.key][0] not in FINAL_STATES:
-                            changed[ask.key] = known[ask.key]
-                    case Kind.CLAIM:
-                        known[ask.key], durable = ask.value
-                        (changed if durable else claimed)[ask.key] = known[ask.key]
-                    case Kind.BEGUN:
+            for call in calls:
+                answers.append(known.get(call.key))
+                match call.kind:
+                    case CallKind.WRITE:
+                        changed[call.key] = call.value
+                    case CallKind.RELEASE:
+                        released.append(call.key)
+                    case CallKind.CLAIM if call.key in known:
+                        if known[call.key][0] not in FINAL_STATES:
+                            changed[call.key] = known[call.key]
+                    case CallKind.CLAIM:
+                        known[call.key], durable = call.value
+                        (changed if durable else claimed)[call.key] = known[call.key]
+                    case CallKind.BEGUN:
                         (answers[-1],) = self._opened.execute(BEGUN).fetchone()
-                    case Kind.LIVES_ON:
+                    case CallKind.LIVES_ON:
                         self._opened.execute(LIVES_ON)
             self._change(changed, released, int(now_s * 1000))
             self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)

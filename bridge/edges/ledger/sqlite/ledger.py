@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.call_queue import AskedLedger
+from bridge.edges.ledger.call_queue import QueuedLedger
 from bridge.edges.ledger.rows import entry_of
 from bridge.edges.ledger.sqlite.file import LedgerFile
 from bridge.flow.ports.ledger import LedgerUnavailable
@@ -31,7 +31,7 @@ CLOSING_S = 10.0
 REPLACED = "the file was deleted or moved: what is at its place now is used, if need be made anew"
 
 
-class SqliteLedger(AskedLedger):
+class SqliteLedger(QueuedLedger):
     """The ledger port; an async context manager that opens and closes the file. Entering never fails: see `trouble`."""
 
     shared = False
@@ -48,7 +48,7 @@ class SqliteLedger(AskedLedger):
         if not done:
             self._task.cancel()
             self._log.error("ledger.unclosed", file=str(self._file.path), error="the disk does not answer")
-        self._asks.closed(f"the ledger {self._file.path} is closed")
+        self._calls.closed(f"the ledger {self._file.path} is closed")
         self._thread.shutdown(wait=bool(done))
 
     async def claim(
@@ -59,43 +59,43 @@ class SqliteLedger(AskedLedger):
         return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
 
     async def _work(self) -> None:
-        in_thread, asks = asyncio.get_running_loop().run_in_executor, self._asks
-        while not asks.closing:
+        in_thread, calls = asyncio.get_running_loop().run_in_executor, self._calls
+        while not calls.closing:
             try:
                 await in_thread(self._thread, self._file.open)
-                asks.well(file=str(self._file.path))
+                calls.well(file=str(self._file.path))
                 self._tell_replaced()
                 await self._serve()
             except LedgerUnavailable as error:
-                asks.lost(str(error))
+                calls.lost(str(error))
             except Exception as error:
                 self._log.critical("ledger.broken", exc_info=True)
-                asks.lost(f"the ledger {self._file.path}: {type(error).__name__}: {error}")
+                calls.lost(f"the ledger {self._file.path}: {type(error).__name__}: {error}")
             await in_thread(self._thread, self._file.close)
-            await asks.back_off(random.random())
+            await calls.back_off(random.random())
         await in_thread(self._thread, self._file.let_go)
 
     async def _serve(self) -> None:
         """Carry out what waits, until the end or LedgerUnavailable."""
-        loop, asks = asyncio.get_running_loop(), self._asks
+        loop, calls = asyncio.get_running_loop(), self._calls
         purge_s = loop.time()
         while True:
-            await asks.woken(purge_s)
+            await calls.woken(purge_s)
             began_s = loop.time()
-            calls = len(asks.take(MOST_AT_ONCE))
-            if complete := asks.take_complete():
+            calls = len(calls.take(MOST_AT_ONCE))
+            if complete := calls.take_complete():
                 await loop.run_in_executor(self._thread, self._file.complete, complete, self._clock())
             if calls:
-                answers = await loop.run_in_executor(self._thread, self._file.carry_out, asks.in_hand, self._clock())
+                answers = await loop.run_in_executor(self._thread, self._file.carry_out, calls.in_hand, self._clock())
                 self._tell_replaced()
-                asks.settle(asks.in_hand, answers)
-            elif asks.closing:
+                calls.settle(calls.in_hand, answers)
+            elif calls.closing:
                 return
             if began_s >= purge_s:
                 more = await self._purge()
                 purge_s = began_s + (0 if more else PURGE_EVERY_S)
-            if not asks.closing:
-                await asks.pause(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
+            if not calls.closing:
+                await calls.pause(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
 
     def _tell_replaced(self) -> None:
         if self._file.made_anew:

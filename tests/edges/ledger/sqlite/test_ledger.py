@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
-from bridge.edges.ledger.call_queue import Asks
+from bridge.edges.ledger.call_queue import CallQueue
 from bridge.edges.ledger.factory import open_ledger
 from bridge.edges.ledger.sqlite import file, schema
 from bridge.edges.ledger.sqlite import ledger as sqlite_ledger
@@ -294,17 +294,17 @@ async def test_whoever_waits_while_calls_are_gathered_is_in_time_for_the_next_co
 
 
 async def test_whoever_waits_while_calls_are_gathered_is_told_though_that_is_broken_off(log: Logbook) -> None:
-    asks = Asks(log)
-    pausing = asyncio.create_task(asks.pause(3600))
+    calls = CallQueue(log)
+    pausing = asyncio.create_task(calls.pause(3600))
     await asyncio.sleep(0)
-    told, gone = asks.gathering(), asks.gathering()
+    told, gone = calls.gathering(), calls.gathering()
     assert told is not None
     assert gone is not None
     gone.cancel()
     pausing.cancel()
     await asyncio.wait((pausing, told), timeout=5)
     assert told.done()
-    assert asks.gathering() is None
+    assert calls.gathering() is None
 
 
 async def test_what_is_complete_is_written_after_a_while_for_many_at_once(path: Path, log: Logbook) -> None:
