@@ -34,7 +34,7 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.outbox import Outbox
-from bridge.flow.poison_guard import Suspects
+from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.api import Routes
 from bridge.flow.ports.broker import Delivery
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
@@ -75,7 +75,7 @@ class Dispatcher:
         self._settling = settling
         self._journal = journal
         self._gate = gate
-        self._suspects = Suspects(journal, park_after_s, log)
+        self._poison_guard = PoisonGuard(journal, park_after_s, log)
         self._new_outbox = new_outbox
         self._policy = policy
         self._dice = dice
@@ -130,7 +130,7 @@ class Dispatcher:
     async def _settlement(self, work: Work) -> Settlement:
         if work.planned:
             return await self._ended(work, self._interaction.attempt(work))
-        if work.comes_again and not await self._suspects.turn(work):
+        if work.comes_again and not await self._poison_guard.turn(work):
             return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
         plan_ = await self._plan(work)
         match plan_:
@@ -138,7 +138,7 @@ class Dispatcher:
                 return Acknowledge(repeat=True)
             case Plan.RESUME_FAILURE if work.entry is not None and work.entry.letter is not None:
                 return work.entry.letter
-            case Plan.CONDEMN if work.entry is not None:
+            case Plan.POISON if work.entry is not None:
                 error = f"{work.entry.deaths} processes died with it in hand"
                 work.conversation_id = work.progress.conversation_id
                 self._log.error("event.condemned", event_id=work.event.id, deaths=work.entry.deaths)
@@ -176,7 +176,7 @@ class Dispatcher:
 
     def left(self, work: Work) -> None:
         """The event is in hand no more."""
-        self._suspects.left(work)
+        self._poison_guard.left(work)
 
     async def _plan(self, work: Work) -> Plan:
         self._interaction.foresee(work)
@@ -190,7 +190,7 @@ class Dispatcher:
         work.planned = plan_ is not Plan.DELAY
         if claim.entry is not None and plan_ is not Plan.DELAY:
             self._known(work, claim.entry, plan_)
-        if plan_ is not Plan.CONDEMN:
+        if plan_ is not Plan.POISON:
             failpoints.reached("claimed", work.event.id)
         return plan_
 
@@ -265,7 +265,7 @@ class Dispatcher:
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more and finish what streams, for so many seconds. Returns how many events are left."""
-        self._suspects.stop()
+        self._poison_guard.stop()
         left = await self._lanes.stop(grace_s)
         if self._refusals:
             await asyncio.wait(self._refusals, timeout=min(grace_s, CLOSING_S))

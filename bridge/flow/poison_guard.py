@@ -24,7 +24,7 @@ class Place:
     called: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Suspects:
+class PoisonGuard:
     """Lets suspects through, in order of arrival, as many together as their deaths allow."""
 
     def __init__(self, journal: LedgerJournal, patience_s: float, log: Log) -> None:

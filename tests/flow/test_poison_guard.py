@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.delivery.ledger_entry import Entry, State
-from bridge.core.delivery.poison import CULPRIT, TOGETHER
+from bridge.core.delivery.poison import MAX_DEATHS, TOGETHER
 from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.core.errors import TooEarly
 from bridge.core.event.tags import fence
@@ -63,21 +63,21 @@ async def test_only_the_culprit_is_dead_lettered_and_everybody_else_is_answered(
                 await bench.restart()
         assert bench.dead() == ["poison"]
         assert bench.types(culprit_id)[-1] == ("interaction-complete" if label == "confirmed" else "bridge-failed")
-        assert bench.ledger.entries[culprit_id].deaths == CULPRIT
+        assert bench.ledger.entries[culprit_id].deaths == MAX_DEATHS
         for number in set(range(MANY)) - {40}:
             assert bench.types(f"e{number}")[-1] == "interaction-complete"
-        assert max(entry.deaths for key, entry in bench.ledger.entries.items() if key != culprit_id) < CULPRIT
+        assert max(entry.deaths for key, entry in bench.ledger.entries.items() if key != culprit_id) < MAX_DEATHS
         assert culprit.beside[0] > 1
         assert culprit.beside[-3:] == [0, 0, 0], "it died alone before it was condemned"
 
 
 async def test_what_was_condemned_starts_over_when_it_is_replayed() -> None:
     async with Bench() as bench:
-        bench.ledger.entries["e1"] = Entry("e1", State.CLAIMED, b"", deaths=CULPRIT)
+        bench.ledger.entries["e1"] = Entry("e1", State.CLAIMED, b"", deaths=MAX_DEATHS)
         bench.deliver(redelivered=True)
         await bench.quiet()
         assert bench.dead() == ["poison"]
-        assert bench.said("bridge-failed")[0]["error"] == f"{CULPRIT} processes died with it in hand"
+        assert bench.said("bridge-failed")[0]["error"] == f"{MAX_DEATHS} processes died with it in hand"
         bench.agent.script(answered(error(422)))
         bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
@@ -90,7 +90,7 @@ async def test_what_was_condemned_and_had_been_answered_after_all_is_not_asked_a
         talk = bench.agent.open(USER, SERVICE, tags={"bridge_event": fence("e1")})
         bench.agent.converse(talk, "Tell e1")
         progress = Progress(RequestKind.CREATE, talk.id, "0a" * 6, 1)
-        bench.ledger.entries["e1"] = Entry("e1", State.OPEN, b"", progress, deaths=CULPRIT)
+        bench.ledger.entries["e1"] = Entry("e1", State.OPEN, b"", progress, deaths=MAX_DEATHS)
         bench.deliver(redelivered=True)
         await bench.quiet()
         bench.deliver(headers={"x-bridge-requeue": 1})
@@ -121,7 +121,7 @@ async def test_a_suspect_that_waits_before_its_next_try_is_still_in_hand() -> No
         bench.agent.fail("conversations", *[TooEarly("429", 5.0)] * 10)
         for number in range(10):
             event_id = f"e{number}"
-            ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=CULPRIT - 1)
+            ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=MAX_DEATHS - 1)
             bench.deliver(event_id, user_id=event_id, redelivered=True)
         most = 0
         while bench.dispatcher.in_hand or bench.on_the_way:
@@ -141,7 +141,7 @@ async def test_an_event_that_dies_with_processes_after_it_came_from_a_delay_queu
                 culprit.dead = False
                 await bench.restart()
         assert bench.dead() == ["poison"]
-        assert len(culprit.beside) == CULPRIT
+        assert len(culprit.beside) == MAX_DEATHS
 
 
 async def test_no_suspect_is_let_through_at_the_stop() -> None:
@@ -149,7 +149,7 @@ async def test_no_suspect_is_let_through_at_the_stop() -> None:
     async with Bench(ledger=ledger) as bench:
         for number in range(6):
             event_id = f"e{number}"
-            ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=CULPRIT - 1)
+            ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=MAX_DEATHS - 1)
             bench.agent.script_for(f"Tell {event_id}", Play((opening, 4.0, complete())))
             bench.deliver(event_id, user_id=event_id, redelivered=True)
         await bench.until(lambda: bench.agent.calls("create"), "the first one streams")
@@ -163,7 +163,7 @@ async def test_a_suspect_that_waits_too_long_for_its_turn_is_parked_and_comes_ba
     ledger = FakeLedger()
     async with Bench(ledger=ledger, park_after_s=5.0) as bench:
         for name in ("e1", "e2"):
-            ledger.entries[name] = Entry(name, State.CLAIMED, b"", deaths=CULPRIT - 1)
+            ledger.entries[name] = Entry(name, State.CLAIMED, b"", deaths=MAX_DEATHS - 1)
         bench.agent.script(Play((opening, 20.0, complete())))
         bench.deliver("e1", user_id="one", redelivered=True)
         bench.deliver("e2", user_id="two", redelivered=True)

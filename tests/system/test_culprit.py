@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bridge.core.delivery.poison import CULPRIT
+from bridge.core.delivery.poison import MAX_DEATHS
 from tests.support.events import body_of, event, text_of
 from tests.support.oracle import story
 from tests.support.process import BridgeProcess
@@ -14,7 +14,7 @@ from tests.support.waiting import until
 from tests.support.world import World
 
 MANY = 300
-MOST_DEATHS = 2 * CULPRIT + 4
+MOST_DEATHS = 2 * MAX_DEATHS + 4
 """The first deaths leave no trace of a new event; those of one at a time come before the culprit's turn."""
 
 
@@ -45,7 +45,7 @@ async def test_only_the_culprit_ends_in_the_dead_letter_queue(world: World, labe
     print(f"{label}: {deaths} deaths, all over after {time.monotonic() - began_s:.1f} s")
     [letter] = await world.dead(1)
     assert (letter.body, letter.routing_key) == (body_of(culprit), "poison")
-    assert letter.headers["x-bridge-error"] == f"{CULPRIT} processes died with it in hand"
+    assert letter.headers["x-bridge-error"] == f"{MAX_DEATHS} processes died with it in hand"
     for name in names:
         told = story(world.records, name)
         assert told.ending.type == ("bridge-failed" if name == culprit else "interaction-complete")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
-from bridge.core.delivery.poison import CULPRIT, POISON
+from bridge.core.delivery.poison import MAX_DEATHS, POISON
 from bridge.core.delivery.progress import Progress, RequestKind
 
 
@@ -82,7 +82,7 @@ class Plan(StrEnum):
     """It had its ending: acknowledge."""
     RESUME_FAILURE = "resume-failure"
     """It failed: see its failure's steps through."""
-    CONDEMN = "condemn"
+    POISON = "condemn"
     """Too many processes have died with it in hand: dead-letter it untried."""
     DELAY = "delay"
     """Another process is at it: come back later."""
@@ -101,8 +101,8 @@ def plan(claim: Claim, *, redelivered: bool, requeue: int, sure: bool) -> Plan:
     match entry.state:
         case State.COMPLETE:
             return Plan.REPEAT
-        case State() as state if state is not State.FAILED and entry.deaths >= CULPRIT:
-            return Plan.CONDEMN
+        case State() as state if state is not State.FAILED and entry.deaths >= MAX_DEATHS:
+            return Plan.POISON
         case State.ANSWERED:
             return Plan.REPUBLISH
         case State.FAILED if requeue <= entry.requeue:

@@ -10,12 +10,12 @@ is condemned.
 
 QUICK_S = 5.0
 """Who dies within this time of beginning to consume may have died of what was consumed."""
-DEATHS = 2
+SUSPECT_DEATHS = 2
 SETTLED = 10
 
 TOGETHER = (64, 16, 4, 1)
 """How many suspects may be in hand together: after two deaths, after three, and so on; the last also beyond."""
-CULPRIT = 8
+MAX_DEATHS = 8
 """After so many deaths an event is not tried again."""
 POISON = "poison"
 """The reason of its dead letter, the same as that of the broker's."""
@@ -23,14 +23,14 @@ POISON = "poison"
 
 def cautious_after(deaths: int) -> bool:
     """Whether to take one event at a time after so many quick deaths in a row."""
-    return deaths >= DEATHS
+    return deaths >= SUSPECT_DEATHS
 
 
 def is_suspect(deaths: int) -> bool:
     """Whether an event with which so many processes died is kept from too many others like it."""
-    return deaths >= DEATHS
+    return deaths >= SUSPECT_DEATHS
 
 
 def together(deaths: int) -> int:
     """How many suspects may be in hand, this one among them."""
-    return TOGETHER[min(deaths - DEATHS, len(TOGETHER) - 1)]
+    return TOGETHER[min(deaths - SUSPECT_DEATHS, len(TOGETHER) - 1)]

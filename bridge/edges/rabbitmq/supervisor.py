@@ -132,7 +132,7 @@ class Session:
                     self._begun = True
         if cautious_after(self.deaths):
             self._log.warning("consumer.cautious", deaths=self.deaths)
-            self._consumer.beware()
+            self._consumer.isolate()
 
     async def _outlive(self) -> None:
         """Consume for so long that whatever ends the process later, it is not what was consumed at the beginning."""

@@ -124,7 +124,7 @@ class Consumer:
         """Whether it takes one delivery at a time."""
         return self._settle_first > 0
 
-    def beware(self) -> None:
+    def isolate(self) -> None:
         """Take one delivery at a time, from the next start of a consumer on, until some have settled."""
         self._settle_first = SETTLED
 

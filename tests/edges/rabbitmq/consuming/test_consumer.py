@@ -159,7 +159,7 @@ async def test_a_consumer_that_is_paused_before_it_connects_takes_nothing(build:
 
 async def test_a_cautious_consumer_takes_one_at_a_time_until_ten_have_settled(build: Build) -> None:
     rig = build(inbounds=(inbound(prefetch=20),))
-    rig.consumer.beware()
+    rig.consumer.isolate()
     await rig.start()
     await rig.rabbit.publish(*numbered(40))
     for number in range(SETTLED):
