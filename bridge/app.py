@@ -21,7 +21,7 @@ from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmed
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import Session
 from bridge.edges.telemetry.metrics import Gauges
-from bridge.flow.api_breaker import Gate
+from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.interaction import Interaction
@@ -30,9 +30,9 @@ from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
-from bridge.flow.reconciler import Reconciliation
-from bridge.flow.relay import Limits, Streaming
-from bridge.flow.settler import Settling
+from bridge.flow.reconciler import Reconciler
+from bridge.flow.relay import Limits, Relay
+from bridge.flow.settler import Settler
 from bridge.flow.webhook_ingest import WebhookIngest
 from bridge.settings.model import Settings
 from bridge.settings.values import defaults_of, inbounds_of, keyring_of, outbounds_of, retry_of, topology_of
@@ -78,23 +78,23 @@ class Bridge:
         )
 
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice, log=log))
-        self.gate = Gate(agent, self.consumer, policy, dice, log)
+        self.api_breaker = ApiBreaker(agent, self.consumer, policy, dice, log)
         self.journal = LedgerJournal(ledger, log, holds=settings.ledger.when_lost == "hold")
         self.ledger_watch = self._ledger_watch(ledger)
-        self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
+        self.reconciler = Reconciler(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
-        streaming = Streaming(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
+        relay = Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
         max_bytes = {inbound.queue: inbound.max_bytes for inbound in inbounds}
         self.dispatcher = Dispatcher(
             routes=JinjaRoutes([route.route() for route in settings.routes], max_bytes),
             defaults=defaults_of(settings),
             max_bytes=max_bytes,
-            interaction=Interaction(agent, streaming, self.reconciliation, log),
-            settling=Settling(
+            interaction=Interaction(agent, relay, self.reconciler, log),
+            settler=Settler(
                 republisher, self.journal, factory, dead.exchange, delay, policy, time.time, dice, self.counters, log
             ),
             journal=self.journal,
-            gate=self.gate,
+            api_breaker=self.api_breaker,
             new_outbox=lambda: Outbox(self.publisher, policy, dice, log),
             policy=policy,
             park_after_s=settings.lanes.park_after,
@@ -125,7 +125,7 @@ class Bridge:
 
     def components(self) -> list[Component]:
         """The rows of `/readyz`."""
-        connected, why = self.session.trouble, self.gate.why
+        connected, why = self.session.trouble, self.api_breaker.why
         held = ", ".join(self.consumer.held_back_by)
         consuming = None if self.consumer.consuming else connected or f"held back: {held or 'starting'}"
         blocked = "the broker blocks publishing (memory or disk alarm)" if self.publisher.blocked else None
@@ -135,7 +135,7 @@ class Bridge:
             "publisher": connected or blocked,
             "api": why.get("api"),
             "credentials": why.get("credentials"),
-            "permissions": self.reconciliation.sight.missing,
+            "permissions": self.reconciler.sight.missing,
             "process": "stopping" if self.stopping else None,
             **{f"webhook {name}": why for name, why in self.webhook_ingest.troubles().items() if why is not None},
         }
@@ -148,7 +148,7 @@ class Bridge:
         """What a scrape finds just now."""
         return Gauges(
             in_hand=self.dispatcher.in_hand,
-            running=self.counters.streaming,
+            running=self.counters.relay,
             unconfirmed=self.publisher.unconfirmed,
             blocked=self.publisher.blocked,
             generations=self.session.generations,

@@ -88,7 +88,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
 
     parts = {
         "session": bridge.session.run(),
-        "gate": bridge.gate.run(),
+        "gate": bridge.api_breaker.run(),
         "lanes": bridge.dispatcher.run(),
         "ledger watch": bridge.ledger_watch.run(),
         "absence": bridge.absence.run(),

@@ -13,7 +13,7 @@ from bridge.flow.ports.runtime import Dice, Log
 IDLE_PROBE_S = 15.0
 
 
-class Gate:
+class ApiBreaker:
     """Closed at first, while credentials are refused, and while the API is down too often in a row."""
 
     def __init__(self, agent: Agent, inbox: Inbox, policy: RetryPolicy, dice: Dice, log: Log) -> None:

@@ -29,7 +29,7 @@ from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event, usable_id
 from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve
 from bridge.flow import failpoints
-from bridge.flow.api_breaker import Gate
+from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
@@ -39,7 +39,7 @@ from bridge.flow.ports.api import Routes
 from bridge.flow.ports.broker import Delivery
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from bridge.flow.ports.runtime import Dice, Log
-from bridge.flow.settler import Settling
+from bridge.flow.settler import Settler
 from bridge.flow.work import Work
 
 ELSEWHERE_S = 5.0
@@ -58,9 +58,9 @@ class Dispatcher:
         defaults: Defaults,
         max_bytes: Mapping[str, int],
         interaction: Interaction,
-        settling: Settling,
+        settler: Settler,
         journal: LedgerJournal,
-        gate: Gate,
+        api_breaker: ApiBreaker,
         new_outbox: Callable[[], Outbox],
         policy: RetryPolicy,
         park_after_s: float,
@@ -72,16 +72,16 @@ class Dispatcher:
         self._defaults = defaults
         self._max_bytes = max_bytes
         self._interaction = interaction
-        self._settling = settling
+        self._settler = settler
         self._journal = journal
-        self._gate = gate
+        self._api_breaker = api_breaker
         self._poison_guard = PoisonGuard(journal, park_after_s, log)
         self._new_outbox = new_outbox
         self._policy = policy
         self._dice = dice
         self._counters = counters
         self._log = log
-        self._lanes = Lanes(self, settling, gate, journal, park_after_s, log)
+        self._lanes = Lanes(self, settler, api_breaker, journal, park_after_s, log)
         self._refusals: set[asyncio.Task[None]] = set()
 
     @property
@@ -235,7 +235,7 @@ class Dispatcher:
         finally:
             self._counters.streaming -= 1
         self._counters.outcomes[outcome.kind] += 1
-        self._gate.saw(outcome)
+        self._api_breaker.saw(outcome)
         settlement = self._follows(work, outcome)
         if outcome.kind is not OutcomeKind.COMPLETE:
             self._log.info(
@@ -292,9 +292,9 @@ class Dispatcher:
         running = self._lanes.find(event.id)
         if running is not None:
             self._repeated(running, delivery)
-        elif self._settling.settled_before(event.id, delivery):
+        elif self._settler.settled_before(event.id, delivery):
             self._counters.repeats += 1
-            self._counters.conflicts += self._settling.conflicts(event.id, delivery)
+            self._counters.conflicts += self._settler.conflicts(event.id, delivery)
             self._log.info("event.repeated", event_id=event.id, redelivered=delivery.incoming.redelivered, settled=True)
         else:
             now_s = asyncio.get_running_loop().time()
@@ -315,11 +315,11 @@ class Dispatcher:
         running.take_over(delivery)
 
     def _refuse(self, delivery: Delivery, outcome: Outcome, event_id: str | None, channel: str | None = None) -> None:
-        if event_id is not None and self._settling.settled_before(event_id, delivery):
+        if event_id is not None and self._settler.settled_before(event_id, delivery):
             return
         letter = DeadLetter(ROWS[outcome.kind].reason, outcome.error, delivery.incoming.attempt)
         context = EventContext(event_id=event_id, channel=channel) if event_id else None
-        self._spawn(self._settling.refuse(delivery, context, self._new_outbox(), letter))
+        self._spawn(self._settler.refuse(delivery, context, self._new_outbox(), letter))
 
     def _spawn(self, refusal: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(refusal)

@@ -25,8 +25,8 @@ from bridge.flow.outbox import Undeliverable
 from bridge.flow.ports.api import Agent, Stream
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
-from bridge.flow.reconciler import Reconciliation
-from bridge.flow.relay import Streaming
+from bridge.flow.reconciler import Reconciler
+from bridge.flow.relay import Relay
 from bridge.flow.work import Work
 
 MOST_TURNS = 3
@@ -45,17 +45,17 @@ class Target:
 class Interaction:
     """Makes attempts. Holds no state of an event: that is the Work's."""
 
-    def __init__(self, agent: Agent, streaming: Streaming, reconciliation: Reconciliation, log: Log) -> None:
+    def __init__(self, agent: Agent, relay: Relay, reconciler: Reconciler, log: Log) -> None:
         self._agent = agent
-        self._streaming = streaming
-        self._reconciliation = reconciliation
+        self._relay = relay
+        self._reconciler = reconciler
         self._log = log
         self._open = OpenConversations()
 
     def foresee(self, work: Work) -> None:
         """Say what the first request will be, where that is plain: the ledger then takes it together with the claim."""
         if not work.comes_again and not work.progress.needs_proof and self._known_target(work) is None:
-            self._streaming.foresee(work, RequestKind.CREATE)
+            self._relay.foresee(work, RequestKind.CREATE)
 
     async def attempt(self, work: Work) -> Outcome:
         """Make one attempt, see all that it published confirmed, and say how it ended.
@@ -66,7 +66,7 @@ class Interaction:
 
     async def republish(self, work: Work, entry: Entry) -> Outcome:
         """Publish the ending that the ledger has, and see it confirmed."""
-        self._streaming.again(work, entry)
+        self._relay.again(work, entry)
         return await self._confirmed(work, Outcome(OutcomeKind.COMPLETE))
 
     async def _confirmed(self, work: Work, outcome: Outcome) -> Outcome:
@@ -81,7 +81,7 @@ class Interaction:
         try:
             if not work.progress.needs_proof:
                 return await self._ask(work, None)
-            return await self._follow(work, await self._reconciliation.of(work))
+            return await self._follow(work, await self._reconciler.of(work))
         except ApiError as error:
             return of_error(error)
         except NotWritten as error:
@@ -96,7 +96,7 @@ class Interaction:
         and show later: then it stays on record, and is asked about again.
         """
         earlier = work.progress
-        self._streaming.void(work, reason)
+        self._relay.void(work, reason)
         try:
             return await self._ask(work, conversation_id)
         finally:
@@ -106,7 +106,7 @@ class Interaction:
     async def _follow(self, work: Work, finding: Finding) -> Outcome:
         match finding.means:
             case Means.ANSWERED:
-                self._streaming.recovered(work, finding)
+                self._relay.recovered(work, finding)
                 return Outcome(OutcomeKind.COMPLETE)
             case Means.NOT_DONE:
                 again = work.progress.conversation_id if work.progress.request is RequestKind.INTERACT else None
@@ -151,7 +151,7 @@ class Interaction:
 
     async def _busy(self, work: Work, outcome: Outcome) -> Outcome | Target:
         """The user has another conversation open, or something is under way: section 4.1, the row `busy`."""
-        rows = await self._reconciliation.conversations(work.event.user_id, work.event.service_id)
+        rows = await self._reconciler.conversations(work.event.user_id, work.event.service_id)
         own = [row for row in rows if row.carries(work.event.fence)]
         if any(row.num_messages or not row.is_finished for row in own):
             work.progress = work.progress.requested(RequestKind.CREATE)
@@ -226,13 +226,13 @@ class Interaction:
         return Target(None)
 
     async def _stream(self, work: Work, request: AbstractAsyncContextManager[Stream]) -> Outcome:
-        conversation = await self._streaming.run(work, request)
+        conversation = await self._relay.run(work, request)
         outcome = of_stream(conversation)
         if conversation.complete:
             await self._completed(work, conversation)
         elif conversation.stage is Stage.VOID:
             progress = work.progress
-            self._streaming.void(work, conversation.error)
+            self._relay.void(work, conversation.error)
             if outcome.maybe_sent:  # looked up before the next try: a void turn may have left its conversation behind
                 work.progress = replace(progress, stream=None, published=0)
         return outcome
@@ -240,7 +240,7 @@ class Interaction:
     async def _completed(self, work: Work, conversation: AnswerStream) -> None:
         lane, conversation_id = work.event.lane, conversation.context.conversation_id
         if conversation_id is not None:
-            self._reconciliation.sight.exists(work.event.user_id, conversation_id)
+            self._reconciler.sight.exists(work.event.user_id, conversation_id)
         if conversation.conversation_completed or conversation_id is None:
             self._open.forget(lane)
         else:

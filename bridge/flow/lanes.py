@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
 from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Settlement
 from bridge.core.delivery.retry import delay_level
-from bridge.flow.api_breaker import Gate
+from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.lane_order import LATE_S, Key, Order
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.runtime import Log
-from bridge.flow.settler import Settling
+from bridge.flow.settler import Settler
 from bridge.flow.work import Work
 
 IN_MEMORY_S = 1.0
@@ -70,11 +70,17 @@ class Lanes:
     """Owns every event that is in hand, and the tasks that work on them."""
 
     def __init__(
-        self, handler: Handler, settling: Settling, gate: Gate, journal: LedgerJournal, park_after_s: float, log: Log
+        self,
+        handler: Handler,
+        settler: Settler,
+        api_breaker: ApiBreaker,
+        journal: LedgerJournal,
+        park_after_s: float,
+        log: Log,
     ) -> None:
         self._handler = handler
-        self._settling = settling
-        self._gate = gate
+        self._settler = settler
+        self._api_breaker = api_breaker
         self._journal = journal
         self._park_after_s = park_after_s
         self._log = log
@@ -193,8 +199,10 @@ class Lanes:
     async def _run(self, lane: Lane) -> None:
         try:
             while lane.works and not self._stopping.is_set():
-                if not self._gate.is_open:
-                    await self._wait_or_park(lane, self._gate.wait(self._park_after_s), lambda: self._gate.is_open)
+                if not self._api_breaker.is_open:
+                    await self._wait_or_park(
+                        lane, self._api_breaker.wait(self._park_after_s), lambda: self._api_breaker.is_open
+                    )
                 elif lane.works[0].held and self._journal.trouble is not None:
                     await self._wait_for_ledger(lane)
                 elif (until_s := self._order.wait_until(lane.works[0])) > _now():
@@ -212,10 +220,10 @@ class Lanes:
     async def _turn(self, lane: Lane, work: Work) -> None:
         match await self._handler.handle(work):
             case Acknowledge(repeat):
-                await self._settling.complete(work, repeat=repeat)
+                await self._settler.complete(work, repeat=repeat)
                 self._drop(lane, work)
             case DeadLetter() as letter:
-                await self._settling.bury(work, letter)
+                await self._settler.bury(work, letter)
                 self._drop(lane, work)
             case Again() as again:
                 work.attempt, work.pauses = again.attempt, again.pauses
@@ -240,7 +248,7 @@ class Lanes:
         letter = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
         if not await self._handler.given_up(work, letter):
             return False
-        await self._settling.bury(work, letter)
+        await self._settler.bury(work, letter)
         self._drop(lane, work)
         return True
 
@@ -256,7 +264,7 @@ class Lanes:
         try:
             while left:
                 work = left[0]
-                if not await self._settling.park(work, after_s):
+                if not await self._settler.park(work, after_s):
                     work.unparkable = True
                     break
                 away[work.event.id].back_s = _now() + delay_level(after_s) + LATE_S

@@ -15,7 +15,7 @@ from bridge.flow.ports.api import Stream
 AHEAD_BYTES = 1_048_576
 
 
-class Reading:
+class ReadAhead:
     """The chunks of one stream, in order. Not for two readers at a time."""
 
     def __init__(self, stream: Stream) -> None:

@@ -42,7 +42,7 @@ class Sight:
             self.lists = False
 
 
-class Reconciliation:
+class Reconciler:
     """Looks until a finding is final: nothing here starts or repeats anything."""
 
     def __init__(self, agent: Agent, settle_s: float, log: Log) -> None:

@@ -21,7 +21,7 @@ from bridge.flow import failpoints
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.api import Stream
 from bridge.flow.ports.broker import Publisher
-from bridge.flow.read_ahead import Reading
+from bridge.flow.read_ahead import ReadAhead
 from bridge.flow.work import Work
 
 LINGER_S = 30.0
@@ -36,7 +36,7 @@ class Limits:
     longest_s: float
 
 
-class Streaming:
+class Relay:
     """Publishes what a stream says, what was recovered in its place, and what of it is void."""
 
     def __init__(
@@ -126,31 +126,31 @@ class Streaming:
         work.voids += 1
 
     async def _read(self, work: Work, answer_stream: AnswerStream, stream: Stream, deadline: asyncio.Timeout) -> None:
-        reading = Reading(stream)
+        read_ahead = ReadAhead(stream)
         try:
-            await self._read_all(work, answer_stream, reading, deadline)
+            await self._read_all(work, answer_stream, read_ahead, deadline)
         finally:
             if answer_stream.sequence:
                 self._note(work, answer_stream)
                 work.lines += answer_stream.sequence
-            await reading.close()
+            await read_ahead.close()
 
     async def _read_all(
-        self, work: Work, answer_stream: AnswerStream, reading: Reading, deadline: asyncio.Timeout
+        self, work: Work, answer_stream: AnswerStream, read_ahead: ReadAhead, deadline: asyncio.Timeout
     ) -> None:
         splitter = LineSplitter(self._limits.max_line_bytes)
         lingering = False
-        while (chunk := await reading.chunk()) is not None:
+        while (chunk := await read_ahead.chunk()) is not None:
             gathering = self._journal.gathering(work) if answer_stream.sequence == 0 and self._whole.due() else None
             if gathering is not None:
-                chunk = await reading.with_more(chunk, gathering)  # of a whole answer the ledger has one write less
+                chunk = await read_ahead.with_more(chunk, gathering)  # of a whole answer the ledger has one write less
             try:
                 lines = splitter.feed(chunk)
             except LineTooLong as error:
                 await self._publish(work, answer_stream, error.lines)
                 raise
             if answer_stream.sequence == 0:
-                reading.hold()  # the ledger comes first
+                read_ahead.hold()  # the ledger comes first
             await self._publish(work, answer_stream, lines)
             if gathering is not None:
                 self._whole.ended(paid=answer_stream.complete)
@@ -160,7 +160,7 @@ class Streaming:
                 lingering = True
                 _within(deadline, LINGER_S)
             if self._publisher.full:
-                await reading.on_until(self._publisher.room())
+                await read_ahead.on_until(self._publisher.room())
         rest = splitter.close()
         if rest is not None:
             await self._publish(work, answer_stream, [rest])

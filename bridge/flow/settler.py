@@ -29,7 +29,7 @@ REPEAT = "repeat"
 V = TypeVar("V")
 
 
-class Settling:
+class Settler:
     """Settles deliveries. Copies are confirmed before the original is acked, so a crash repeats and never loses."""
 
     def __init__(

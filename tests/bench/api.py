@@ -3,7 +3,7 @@
 `python -m tests.bench.api --port N`. The harness steers it on the same port:
 
 POST /_bench/script   how streams go from now on (`Script`); the counts start again
-POST /_bench/pace     send lines on the open streams for a while (`Pace`)
+POST /_bench/pace     send lines on the open streams for a while (`RateLimits`)
 POST /_bench/finish   end the open streams
 GET  /_bench/status   counts (`Status`)
 """
@@ -50,7 +50,7 @@ class Script:
 
 
 @dataclass(frozen=True)
-class Pace:
+class RateLimits:
     """So many lines a second, the open streams in turn; and on one of them a large line every now and then."""
 
     rate: float
@@ -122,7 +122,7 @@ class Stage:
             stream.go_on()
         return stream
 
-    def start(self, pace: Pace) -> None:
+    def start(self, pace: RateLimits) -> None:
         self.status.pacing = True
         self._spawn(self._paced(pace))
 
@@ -139,7 +139,7 @@ class Stage:
                 if stream.say():
                     heapq.heappush(self._due, (due_s + self.script.interval_ms / 1000, number, stream))
 
-    async def _paced(self, pace: Pace) -> None:
+    async def _paced(self, pace: RateLimits) -> None:
         status = self.status
         start_s, said, large_said = time.monotonic(), 0, 0
         large = Chunk(lines.piece(1, pace.large_bytes)) if pace.large_bytes else None
@@ -278,7 +278,7 @@ class Connection(asyncio.Protocol):
             case "script":
                 self._stage.set(Script(**said))  # type: ignore[arg-type]
             case "pace":
-                self._stage.start(Pace(**said))  # type: ignore[arg-type]
+                self._stage.start(RateLimits(**said))  # type: ignore[arg-type]
             case "finish":
                 self._stage.finish()
         self._send(b"200 OK", b"{}")

@@ -19,7 +19,7 @@ from pamqp.commands import Basic
 from deploy.local.child import Child
 from deploy.local.node import RabbitNode, free_port
 from tests.bench import amqp, contestants, topology
-from tests.bench.api import Pace, Script
+from tests.bench.api import RateLimits, Script
 from tests.bench.contestants import HOST, ROOT, Contestant, Surroundings
 from tests.bench.lines import Account
 from tests.bench.machine import Spent, Stopwatch, cpu_s
@@ -53,7 +53,7 @@ class Api:
         """Streams go like this from now on; the counts start again."""
         self._ask("POST", "script", asdict(script))
 
-    def pace(self, pace: Pace) -> None:
+    def pace(self, pace: RateLimits) -> None:
         self._ask("POST", "pace", asdict(pace))
 
     def finish(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.bench import amqp, hooks, topology
 from tests.bench import ledger as keeping
-from tests.bench.api import Pace, Script
+from tests.bench.api import RateLimits, Script
 from tests.bench.contestants import RAW, Contestant
 from tests.bench.figures import quantile
 from tests.bench.machine import Spent, rss_bytes
@@ -138,8 +138,8 @@ def large(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
         time.sleep(SETTLE_S)
         link.consume(topology.SUBSCRIBER, no_ack=True)
         run.hear_out(link, ended=False)
-        alone = _heard(run, link, Pace(sizes.rate, sizes.large_s / 2))
-        beside = _heard(run, link, Pace(sizes.rate, sizes.large_s, sizes.large_bytes, large_every_s=1.0))
+        alone = _heard(run, link, RateLimits(sizes.rate, sizes.large_s / 2))
+        beside = _heard(run, link, RateLimits(sizes.rate, sizes.large_s, sizes.large_bytes, large_every_s=1.0))
         sent_large = len(run.account.large_waits_ns)
         rig.api.finish()
         run.hear_out(link)
@@ -220,13 +220,13 @@ def _spoken(run: Run, sizes: Sizes) -> Figures:
     """What it costs when the open streams speak in turn, the outbound queue just filling."""
     before = run.rig.api.status()["lines"]
     watch = run.watch()
-    run.rig.api.pace(Pace(sizes.rate, sizes.pace_s))
+    run.rig.api.pace(RateLimits(sizes.rate, sizes.pace_s))
     time.sleep(sizes.pace_s)
     _all_queued(run, lambda: not run.rig.api.status()["pacing"])
     return _costs(run.stop(watch), run.rig.api.status()["lines"] - before)
 
 
-def _heard(run: Run, link: amqp.Link, pace: Pace) -> Figures:
+def _heard(run: Run, link: amqp.Link, pace: RateLimits) -> Figures:
     """The times of what the open streams say at this pace."""
     run.account.start_timing()
     run.rig.api.pace(pace)

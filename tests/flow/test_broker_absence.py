@@ -26,17 +26,17 @@ def endings(bench: Bench, event_id: str = "e1") -> list[str]:
 
 async def streaming(bench: Bench) -> Gate:
     """Of three events of one user the first streams, and two wait for it."""
-    gate = Gate()
-    bench.agent.script(Play((opening, said("Hel"), gate, said("lo"), complete()), Fate.SAVED))
+    api_breaker = Gate()
+    bench.agent.script(Play((opening, said("Hel"), api_breaker, said("lo"), complete()), Fate.SAVED))
     for number in range(1, 4):
         bench.deliver(f"e{number}")
-    await gate.reached.wait()
-    return gate
+    await api_breaker.reached.wait()
+    return api_breaker
 
 
 async def test_what_has_not_begun_is_let_go_after_half_a_minute_and_what_streams_is_not():
     async with Bench() as bench:
-        gate = await streaming(bench)
+        api_breaker = await streaming(bench)
         lose_broker(bench)
         await bench.wait(29)
         assert bench.dispatcher.in_hand == 3
@@ -44,7 +44,7 @@ async def test_what_has_not_begun_is_let_go_after_half_a_minute_and_what_streams
         assert (bench.dispatcher.in_hand, bench.ledger.in_hand) == (1, ["e1"])
         find_broker(bench)
         taken = [bench.redeliver(delivery) for delivery in list(bench.deliveries)]
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
         assert [delivery.acked for delivery in taken] == [1, 1, 1]
         assert [endings(bench, f"e{number}") for number in (1, 2, 3)] == [["interaction-complete"]] * 3
@@ -53,7 +53,7 @@ async def test_what_has_not_begun_is_let_go_after_half_a_minute_and_what_streams
 
 async def test_a_short_absence_lets_nothing_go():
     async with Bench() as bench:
-        gate = await streaming(bench)
+        api_breaker = await streaming(bench)
         for _ in range(5):
             lose_broker(bench)
             await bench.wait(28)
@@ -62,18 +62,18 @@ async def test_a_short_absence_lets_nothing_go():
         assert bench.dispatcher.in_hand == 3
         for delivery in list(bench.deliveries):
             bench.redeliver(delivery)
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
 
 
 async def test_a_stream_that_has_ended_is_left_to_whoever_has_the_broker_and_its_ledger_has_the_ending():
     async with Bench() as bench:
-        gate = await streaming(bench)
+        api_breaker = await streaming(bench)
         before = [message.type for message in bench.publisher.confirmed]
         lose_broker(bench)
         await bench.wait(60)
         assert bench.ledger.in_hand == ["e1"]
-        gate.open()
+        api_breaker.open()
         await bench.wait(3)
         assert (bench.dispatcher.in_hand, bench.ledger.in_hand) == (0, [])
         other = FakeLedger(beside=bench.ledger)
@@ -92,9 +92,9 @@ async def test_a_stream_that_has_ended_is_left_to_whoever_has_the_broker_and_its
 
 async def test_where_nobody_else_can_have_the_ledger_its_lines_wait_for_the_broker():
     async with Bench(ledger=FakeLedger(shared=False)) as bench:
-        gate = await streaming(bench)
+        api_breaker = await streaming(bench)
         lose_broker(bench)
-        gate.open()
+        api_breaker.open()
         await bench.wait(300)
         assert bench.dispatcher.in_hand == 1
         find_broker(bench)
@@ -106,10 +106,10 @@ async def test_where_nobody_else_can_have_the_ledger_its_lines_wait_for_the_brok
 
 async def test_an_ending_that_the_ledger_could_not_take_stays_here():
     async with Bench() as bench:
-        gate = await streaming(bench)
+        api_breaker = await streaming(bench)
         lose_broker(bench)
         bench.ledger.break_down("away too")
-        gate.open()
+        api_breaker.open()
         await bench.wait(300)
         assert bench.dispatcher.in_hand == 1
         bench.ledger.mend()

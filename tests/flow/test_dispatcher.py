@@ -9,12 +9,12 @@ from tests.support.flow_bench import Bench
 
 async def test_a_redelivered_copy_takes_over_the_ack_while_the_stream_goes_on():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(said("Hel"), gate, said("lo"), complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(said("Hel"), api_breaker, said("lo"), complete()))
         first = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         second = bench.redeliver(first)
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
         assert (first.acked, second.acked) == (0, 1)
         assert bench.attempts() == 1
@@ -24,13 +24,13 @@ async def test_a_redelivered_copy_takes_over_the_ack_while_the_stream_goes_on():
 
 async def test_take_overs_may_follow_one_another():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(api_breaker, complete()))
         deliveries = [bench.deliver()]
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         for _ in range(5):
             deliveries.append(bench.redeliver(deliveries[-1]))
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
         assert [delivery.acked for delivery in deliveries] == [0, 0, 0, 0, 0, 1]
         assert bench.counters.repeats == 5
@@ -38,12 +38,12 @@ async def test_take_overs_may_follow_one_another():
 
 async def test_a_repeat_that_was_published_twice_is_acked_with_the_first_after_its_ending():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(api_breaker, complete()))
         first, second = bench.deliver(), bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         assert (first.asked, second.asked) == (0, 0)
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
         assert (first.acked, second.acked) == (1, 1)
         assert bench.order()[-3:] == ["interaction-complete", "ack", "ack"]
@@ -51,13 +51,13 @@ async def test_a_repeat_that_was_published_twice_is_acked_with_the_first_after_i
 
 async def test_the_same_id_with_another_body_is_a_repeat_and_counted_as_a_conflict():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(api_breaker, complete()))
         bench.deliver("e1", "This")
         bench.deliver("e1", "That")
         bench.deliver("e1", "This")
-        await gate.reached.wait()
-        gate.open()
+        await api_breaker.reached.wait()
+        api_breaker.open()
         await bench.quiet()
         assert (bench.counters.repeats, bench.counters.conflicts) == (2, 1)
         assert [line["conflict"] for line in bench.log.of("event.repeated")] == [True, False]
@@ -67,13 +67,13 @@ async def test_the_same_id_with_another_body_is_a_repeat_and_counted_as_a_confli
 async def test_a_conflicting_repeat_never_stands_in_for_the_original():
     """The first delivery has died; the retry and the dead letter must have the original's body all the same."""
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(gate, error(422)))
+        api_breaker = Gate()
+        bench.agent.script(answered(api_breaker, error(422)))
         first = bench.deliver("e1", "This")
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         first.die()
         bench.deliver("e1", "That")
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
         assert [copy.body for copy in bench.republisher.dead()] == [first.incoming.body]
 
@@ -81,15 +81,15 @@ async def test_a_conflicting_repeat_never_stands_in_for_the_original():
 @pytest.mark.parametrize("ends", ["complete", "dead-letter", "parked"])
 async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_nothing_is_asked(ends):
     async with Bench(copies_return=False) as bench:
-        gate = Gate()
+        api_breaker = Gate()
         last = {"complete": complete(), "dead-letter": error(422), "parked": Lost("cut")}[ends]
-        bench.agent.script(answered(said("Hel"), gate, last))
+        bench.agent.script(answered(said("Hel"), api_breaker, last))
         first = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         first.die()
         if ends == "parked":
             bench.deliver("e1", redelivered=True).die()
-        gate.open()
+        api_breaker.open()
         await bench.until(lambda: not bench.dispatcher.in_hand or ends == "parked", "it ends")
         if ends == "parked":
             await bench.wait(5)
@@ -107,12 +107,12 @@ async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_no
 async def test_only_that_one_message_is_acked_unseen():
     """A dead letter that somebody replays is a new message of the same id: it is handled, not swallowed."""
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(gate, error(422)))
+        api_breaker = Gate()
+        bench.agent.script(answered(api_breaker, error(422)))
         first = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         first.die()
-        gate.open()
+        api_breaker.open()
         await bench.until(lambda: not bench.dispatcher.in_hand, "it is dead-lettered")
         fresh = bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
@@ -144,12 +144,12 @@ async def test_another_body_under_the_id_of_an_event_that_had_its_ending_is_a_co
 
 async def test_an_ack_that_is_lost_again_is_made_up_for_again():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(api_breaker, complete()))
         first = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         first.die()
-        gate.open()
+        api_breaker.open()
         await bench.until(lambda: not bench.dispatcher.in_hand, "it is complete")
         second = bench.redeliver(first)
         third = bench.redeliver(second)
@@ -174,16 +174,16 @@ async def test_a_refused_message_whose_ack_was_lost_is_not_dead_lettered_twice()
 
 async def test_what_is_in_hand_and_what_is_settled_is_counted():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script_for("Tell e1", answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script_for("Tell e1", answered(api_breaker, complete()))
         bench.agent.fail("interact", Refused("interact", 422, "No."))
         bench.deliver("e1")
         bench.deliver("e2")
         bench.deliver("e3", channel="fax")
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         await bench.until(lambda: bench.dispatcher.in_hand == 2, "the invalid one is refused")
         assert bench.counters.streaming == 1
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
         assert (bench.counters.received, bench.counters.streaming) == (3, 0)
         assert dict(bench.counters.settled) == {"ack": 1, "rejected": 1, "invalid-event": 1}

@@ -41,23 +41,23 @@ async def test_forty_events_of_one_user_go_strictly_one_by_one_in_order():
 async def test_forty_users_are_served_side_by_side():
     async with Bench() as bench:
         gates = [Gate() for _ in FORTY]
-        for number, (event_id, gate) in enumerate(zip(FORTY, gates, strict=True)):
-            bench.agent.script_for(f"Tell {event_id}", answered(gate, complete()))
+        for number, (event_id, api_breaker) in enumerate(zip(FORTY, gates, strict=True)):
+            bench.agent.script_for(f"Tell {event_id}", answered(api_breaker, complete()))
             bench.deliver(event_id, user_id=f"user-{number}")
-        await asyncio.gather(*(gate.reached.wait() for gate in gates))
-        for gate in gates:
-            gate.open()
+        await asyncio.gather(*(api_breaker.reached.wait() for api_breaker in gates))
+        for api_breaker in gates:
+            api_breaker.open()
         await bench.quiet()
 
 
 async def test_two_services_of_one_user_are_two_lanes():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script_for("Tell slow", answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script_for("Tell slow", answered(api_breaker, complete()))
         bench.deliver("slow")
         bench.deliver("quick", service_id="5f0000000000000000000002")
         await bench.until(lambda: ended(bench) == ["quick"], "the other service is not held up")
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
 
 
@@ -152,7 +152,7 @@ async def test_while_the_gate_is_closed_nothing_is_asked_and_what_is_held_goes_o
         bench.agent.break_down("probe", SignInRefused("no such key"))
         bench.agent.fail("create", SignInRefused("no such key"))
         bench.deliver("e1")
-        await bench.until(lambda: not bench.gate.is_open, "the gate closes")
+        await bench.until(lambda: not bench.api_breaker.is_open, "the gate closes")
         bench.deliver("e2", user_id="user-2")
         await bench.wait(30)
         assert bench.attempts() == 1
@@ -168,7 +168,7 @@ async def test_a_gate_that_stays_closed_parks_what_is_held():
         bench.agent.break_down("create", NotSent("no connection"))
         for number in range(8):
             bench.deliver(f"e{number}", user_id=f"user-{number}")
-        await bench.until(lambda: not bench.gate.is_open, "the gate closes")
+        await bench.until(lambda: not bench.api_breaker.is_open, "the gate closes")
         await bench.until(lambda: not bench.dispatcher.in_hand, "what is held is parked", 200)
         bench.agent.mend("create")
         bench.agent.mend("probe")
@@ -194,13 +194,13 @@ async def test_no_memory_is_kept_of_a_lane_that_has_ended():
 @pytest.mark.parametrize("redelivered", [False, True])
 async def test_a_repeat_of_an_event_that_waits_in_its_lane_runs_it_once(redelivered):
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(api_breaker, complete()))
         bench.deliver("e1")
         bench.deliver("e2")
         repeat = bench.deliver("e2", redelivered=redelivered)
-        await gate.reached.wait()
-        gate.open()
+        await api_breaker.reached.wait()
+        api_breaker.open()
         await bench.quiet()
         assert ended(bench) == ["e1", "e2"]
         assert repeat.acked == 1

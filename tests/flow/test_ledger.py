@@ -123,12 +123,12 @@ async def test_a_whole_answer_that_comes_before_the_ledger_writes_is_written_onc
 async def test_an_answer_that_takes_its_time_is_written_and_published_as_it_comes():
     async with Bench() as bench:
         bench.ledger.gathers = True
-        gate = Gate()
-        bench.agent.script(Play((opening, said("Hel"), gate, said("lo"), complete())))
+        api_breaker = Gate()
+        bench.agent.script(Play((opening, said("Hel"), api_breaker, said("lo"), complete())))
         delivery = bench.deliver()
         await bench.until(lambda: len(bench.out()) == 2, "what has come is published")
         assert [entry.state for entry in bench.ledger.written] == [State.OPEN]
-        gate.open()
+        api_breaker.open()
         await bench.until(lambda: delivery.acked, "it is settled")
         assert [entry.state for entry in bench.ledger.written] == [State.OPEN, State.ANSWERED, State.COMPLETE]
 
@@ -152,14 +152,14 @@ async def test_an_answer_that_begins_while_nothing_can_be_published_is_published
     """Blank lines first: what follows them is read ahead, and keeps its place."""
     async with Bench() as bench:
         bench.ledger.gathers = gathers
-        gate = Gate()
-        bench.agent.script(Play((b"\n", 0.5, b"\n", opening, said("Hel"), said("lo"), gate, complete())))
+        api_breaker = Gate()
+        bench.agent.script(Play((b"\n", 0.5, b"\n", opening, said("Hel"), said("lo"), api_breaker, complete())))
         bench.publisher.close_room()
         delivery = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         bench.publisher.open_room()
         await bench.until(lambda: len(bench.out()) == 3, "what was read ahead is published")
-        gate.open()
+        api_breaker.open()
         await bench.until(lambda: delivery.acked, "it is settled")
         assert [message.headers["sequence"] for message in bench.out()] == [1, 2, 3, 4]
         assert bench.dead() == []

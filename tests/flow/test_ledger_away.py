@@ -206,12 +206,12 @@ async def test_nor_does_a_death_meanwhile_or_afterwards(away_from, label):
 
 async def test_a_stream_goes_on_without_the_ledger_and_what_that_missed_is_written_afterwards():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(Play((opening, said("Hel"), gate, said("lo"), complete()), Fate.SAVED))
+        api_breaker = Gate()
+        bench.agent.script(Play((opening, said("Hel"), api_breaker, said("lo"), complete()), Fate.SAVED))
         delivery = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         bench.ledger.break_down(AWAY)
-        gate.open()
+        api_breaker.open()
         await bench.until(lambda: delivery.acked, "it is answered", 5.0)
         assert_answered_once(bench)
         assert bench.ledger.entries["e1"].state is State.OPEN
@@ -224,12 +224,12 @@ async def test_a_stream_goes_on_without_the_ledger_and_what_that_missed_is_writt
 
 async def test_a_cut_stream_is_asked_about_without_the_ledger_and_the_answer_recovered():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(Play((opening, said("Hel"), gate, Lost("cut")), Fate.SAVED))
+        api_breaker = Gate()
+        bench.agent.script(Play((opening, said("Hel"), api_breaker, Lost("cut")), Fate.SAVED))
         delivery = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         bench.ledger.break_down(AWAY)
-        gate.open()
+        api_breaker.open()
         await bench.until(lambda: delivery.acked or bench.republisher.delayed, "it goes on", 30.0)
         bench.ledger.mend()
         await bench.quiet()

@@ -156,14 +156,14 @@ async def test_what_a_lost_connection_left_open_is_counted_and_waited_for():
 
 async def test_a_connection_lost_in_the_middle_of_a_stream_repeats_in_order_with_the_same_ids():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(said("a"), said("b"), gate, said("c"), complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(said("a"), said("b"), api_breaker, said("c"), complete()))
         bench.publisher.hold()
         bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         bench.publisher.confirm(1)
         bench.publisher.lose()
-        gate.open()
+        api_breaker.open()
         await bench.wait(5)
         bench.publisher.release()
         bench.publisher.reconnect()

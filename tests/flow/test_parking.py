@@ -106,13 +106,13 @@ async def test_a_parked_event_whose_copy_is_refused_is_copied_again_and_acked_on
 
 async def test_a_copy_that_arrives_twice_while_the_first_runs_is_one_event():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(VOID, answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script(VOID, answered(api_breaker, complete()))
         bench.republisher.twice()
         bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         await bench.wait(5)
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
         assert bench.agent.heard("Tell e1") == 1
 
@@ -204,12 +204,12 @@ async def test_no_delivery_is_held_much_longer_than_park_after_by_pauses_alone()
 
 async def test_a_retry_on_a_dead_connection_waits_for_the_redelivery_instead_of_copying():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(said("Hel"), gate, Lost("cut"), fate=Fate.ROLLED_BACK))
+        api_breaker = Gate()
+        bench.agent.script(answered(said("Hel"), api_breaker, Lost("cut"), fate=Fate.ROLLED_BACK))
         first = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         first.die()
-        gate.open()
+        api_breaker.open()
         await bench.until(lambda: len(bench.agent.calls("create")) == 2, "the retry")
         bench.redeliver(first)
         await bench.quiet()

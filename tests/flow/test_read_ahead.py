@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bridge.core.errors import Lost
-from bridge.flow.read_ahead import AHEAD_BYTES, Reading
+from bridge.flow.read_ahead import AHEAD_BYTES, ReadAhead
 from tests.support.fakes.clock import stillness
 from tests.support.fakes.stream import FakeStream
 
@@ -38,7 +38,7 @@ class Server:
             self.closed = True
 
 
-async def all_of(reading: Reading) -> list[bytes]:
+async def all_of(reading: ReadAhead) -> list[bytes]:
     found = []
     while (chunk := await reading.chunk()) is not None:
         found.append(chunk)
@@ -48,12 +48,12 @@ async def all_of(reading: Reading) -> list[bytes]:
 async def test_chunks_come_in_order_until_the_clean_end():
     server = Server()
     server.say(b"a", b"b", b"c", None)
-    assert await all_of(Reading(server.stream())) == [b"a", b"b", b"c"]
+    assert await all_of(ReadAhead(server.stream())) == [b"a", b"b", b"c"]
 
 
 async def test_what_comes_while_it_is_held_up_is_told_before_the_cut():
     server, room = Server(), asyncio.Event()
-    reading = Reading(server.stream())
+    reading = ReadAhead(server.stream())
     server.say(b"a")
     assert await reading.chunk() == b"a"
     server.say(b"b", b"c", Lost("reset"))
@@ -71,7 +71,7 @@ async def test_what_comes_while_it_is_held_up_is_told_before_the_cut():
 
 async def test_a_chunk_that_is_under_way_when_the_hold_ends_is_the_next_one():
     server, room = Server(), asyncio.Event()
-    reading = Reading(server.stream())
+    reading = ReadAhead(server.stream())
     held_up = asyncio.create_task(reading.on_until(room.wait()))
     await stillness()
     room.set()
@@ -83,7 +83,7 @@ async def test_a_chunk_that_is_under_way_when_the_hold_ends_is_the_next_one():
 async def test_an_end_during_a_hold_is_told_in_its_turn_and_through_a_second_hold():
     server = Server()
     server.say(b"a", None)
-    reading = Reading(server.stream())
+    reading = ReadAhead(server.stream())
     for _ in range(2):
         await reading.on_until(stillness())
     assert await all_of(reading) == [b"a"]
@@ -92,7 +92,7 @@ async def test_an_end_during_a_hold_is_told_in_its_turn_and_through_a_second_hol
 async def test_no_more_than_the_bound_is_held():
     server, room = Server(), asyncio.Event()
     server.say(*[b"x" * (64 * KIB)] * 100, None)
-    reading = Reading(server.stream())
+    reading = ReadAhead(server.stream())
     held_up = asyncio.create_task(reading.on_until(room.wait()))
     await stillness()
     assert AHEAD_BYTES <= server.taken < AHEAD_BYTES + 64 * KIB
@@ -104,7 +104,7 @@ async def test_no_more_than_the_bound_is_held():
 async def test_whoever_stops_in_the_middle_of_a_hold_leaves_nothing_behind():
     server = Server()
     stream = server.stream()
-    reading = Reading(stream)
+    reading = ReadAhead(stream)
     held_up = asyncio.create_task(reading.on_until(asyncio.Event().wait()))
     await stillness()
     held_up.cancel()
@@ -118,7 +118,7 @@ async def test_whoever_stops_in_the_middle_of_a_hold_leaves_nothing_behind():
 async def test_the_connection_rests_while_something_else_comes_first_unless_a_chunk_is_under_way():
     server = Server()
     stream = server.stream()
-    reading = Reading(stream)
+    reading = ReadAhead(stream)
     reading.hold()
     assert stream.holds == 1
     await reading.on_until(stillness())
@@ -131,7 +131,7 @@ async def test_the_connection_rests_while_something_else_comes_first_unless_a_ch
 async def test_what_comes_by_then_is_added_and_what_fails_is_told_in_its_turn():
     server, turn = Server(), asyncio.Event()
     stream = server.stream()
-    reading = Reading(stream)
+    reading = ReadAhead(stream)
     server.say(b"a")
     first = await reading.chunk()
     assert first is not None
@@ -152,7 +152,7 @@ async def test_what_was_read_ahead_comes_before_what_comes_by_then():
     server, room, now = Server(), asyncio.Event(), asyncio.get_running_loop().create_future()
     now.set_result(None)
     stream = server.stream()
-    reading = Reading(stream)
+    reading = ReadAhead(stream)
     server.say(b"a", b"b", b"c")
     held_up = asyncio.create_task(reading.on_until(room.wait()))
     await stillness()

@@ -195,7 +195,7 @@ async def test_messages_that_are_not_listed_prove_nothing():
         await bench.quiet()
         assert bench.dead() == ["uncertain"]
         assert bench.attempts() == 0
-        assert "Conversation:GetMessage" in str(bench.reconciliation.sight.missing)
+        assert "Conversation:GetMessage" in str(bench.reconciler.sight.missing)
 
 
 async def test_a_role_that_lists_nothing_proves_nothing():
@@ -207,7 +207,7 @@ async def test_a_role_that_lists_nothing_proves_nothing():
         await bench.quiet()
         assert bench.dead() == ["uncertain"]
         assert [call.text for call in bench.agent.calls("create", "interact")] == ["Tell e0"]
-        assert "Conversation:GetConversation" in str(bench.reconciliation.sight.missing)
+        assert "Conversation:GetConversation" in str(bench.reconciler.sight.missing)
 
 
 async def test_the_missing_permission_is_no_longer_named_once_it_is_there():
@@ -221,7 +221,7 @@ async def test_the_missing_permission_is_no_longer_named_once_it_is_there():
         bench.deliver("e2", user_id="user-2", redelivered=True)
         bench.agent.open("user-2", SERVICE).finished = True
         await bench.quiet()
-        assert bench.reconciliation.sight.missing is None
+        assert bench.reconciler.sight.missing is None
         assert bench.types("e2")[-1] == "interaction-complete"
 
 
@@ -362,12 +362,12 @@ async def test_an_own_conversation_that_is_over_and_empty_is_not_asked_about_for
 
 async def test_an_answer_that_came_while_the_broker_was_away_is_not_asked_for_twice():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(said("Hel"), gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(said("Hel"), api_breaker, complete()))
         first = bench.deliver()
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         bench.redeliver(first)
-        gate.open()
+        api_breaker.open()
         await bench.quiet()
         assert bench.attempts() == 1
 

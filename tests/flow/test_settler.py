@@ -27,9 +27,9 @@ def work(bench: Bench, event_id: str = "e1", **headers: object) -> Work:
 async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever_and_loudly():
     bench = Bench(dice=0.0, copies_return=False)
     bench.republisher.refuse(12, UNROUTED)
-    settling = asyncio.create_task(bench.settling.bury(work(bench), DeadLetter("rejected", "No.", 1)))
+    settler = asyncio.create_task(bench.settler.bury(work(bench), DeadLetter("rejected", "No.", 1)))
     times = []
-    while not settling.done():
+    while not settler.done():
         if len(bench.republisher.refused) > len(times):
             times.append(bench.now_s())
         await asyncio.sleep(0.01)
@@ -42,19 +42,19 @@ async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever
 @pytest.mark.parametrize(("wait_s", "level"), [(0.2, 1), (1.0, 1), (1.1, 2), (59.0, 60), (301.0, 600), (5_000.0, 600)])
 async def test_the_delay_queue_is_the_shortest_that_is_not_too_early_or_the_longest_there_is(wait_s, level):
     bench = Bench(copies_return=False)
-    await bench.settling.park(work(bench), wait_s)
+    await bench.settler.park(work(bench), wait_s)
     assert [copy.routing_key for copy in bench.republisher.copies] == [f"{QUEUE}.delay.{level}"]
 
 
 async def test_a_parked_event_that_asked_for_nothing_yet_has_no_record():
     bench = Bench(copies_return=False)
-    await bench.settling.park(work(bench), 1.0)
+    await bench.settler.park(work(bench), 1.0)
     assert "x-bridge-progress" not in bench.republisher.copies[0].headers
 
 
 async def test_each_round_through_a_delay_queue_is_counted():
     bench = Bench(copies_return=False)
-    await bench.settling.park(work(bench, **{"x-bridge-copies": 6}), 1.0)
+    await bench.settler.park(work(bench, **{"x-bridge-copies": 6}), 1.0)
     assert bench.republisher.copies[0].headers["x-bridge-copies"] == 7
 
 
@@ -63,8 +63,8 @@ async def test_what_is_remembered_of_settled_events_has_its_bounds():
     for number in range(20_500):
         each = work(bench, f"e{number}")
         each.delivery.die()
-        bench.settling.acknowledge(each)
-    parts = {name: len(part) for name, part in vars(bench.settling).items() if isinstance(part, dict)}
+        bench.settler.acknowledge(each)
+    parts = {name: len(part) for name, part in vars(bench.settler).items() if isinstance(part, dict)}
     assert parts
     assert all(size <= 10_000 for size in parts.values()), parts
 
@@ -86,7 +86,7 @@ async def test_a_dead_letter_that_the_broker_never_takes_whole_is_reduced_step_b
     incoming = InboundMessage(body, QUEUE, "bridge.events", "some.key", headers={"foreign": 1})
     event = work(bench)
     event.delivery = FakeDelivery(incoming, trace=bench.trace)
-    await bench.settling.bury(event, DeadLetter("rejected", "No.", 1))
+    await bench.settler.bury(event, DeadLetter("rejected", "No.", 1))
     whole, bare = bench.republisher.refused
     (cut,) = bench.republisher.copies
     assert [len(copy.body) for copy in (whole, bare, cut)] == [200_000, 200_000, 65_536]
@@ -98,6 +98,6 @@ async def test_a_dead_letter_that_the_broker_never_takes_whole_is_reduced_step_b
 async def test_a_copy_whose_exchange_is_gone_waits_for_it_whole():
     bench = Bench(dice=0.0, copies_return=False)
     bench.republisher.refuse(3, PublishRefusal(RefusalKind.MISSING, "404"))
-    await bench.settling.bury(work(bench, foreign=1), DeadLetter("rejected", "No.", 1))
+    await bench.settler.bury(work(bench, foreign=1), DeadLetter("rejected", "No.", 1))
     (copy,) = bench.republisher.copies
     assert (copy.headers["foreign"], copy.headers.get("x-bridge-truncated")) == (1, None)

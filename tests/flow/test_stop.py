@@ -65,10 +65,10 @@ async def test_the_next_instance_asks_before_it_starts_anything():
 
 async def test_events_that_wait_for_their_turn_are_left_unacked():
     async with Bench() as bench:
-        gate = Gate()
-        bench.agent.script(answered(gate, complete()))
+        api_breaker = Gate()
+        bench.agent.script(answered(api_breaker, complete()))
         deliveries = [bench.deliver(f"e{number}") for number in range(5)]
-        await gate.reached.wait()
+        await api_breaker.reached.wait()
         assert await bench.stop(3.0) == 5
         assert [delivery.asked for delivery in deliveries] == [0] * 5
         assert bench.dispatcher.in_hand == 5
@@ -88,7 +88,7 @@ async def test_a_lane_that_waits_in_memory_stops_at_once():
 async def test_a_lane_that_waits_for_the_gate_stops_at_once():
     async with Bench() as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
-        await bench.until(lambda: not bench.gate.is_open, "the gate closes")
+        await bench.until(lambda: not bench.api_breaker.is_open, "the gate closes")
         bench.deliver()
         await bench.wait(1)
         began = bench.now_s()

@@ -14,16 +14,16 @@ from bridge.core.counters import Counters
 from bridge.core.delivery.retry import RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
-from bridge.flow.api_breaker import Gate
+from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.dispatcher import Dispatcher
 from bridge.flow.interaction import Interaction
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
-from bridge.flow.reconciler import Reconciliation
-from bridge.flow.relay import Limits, Streaming
-from bridge.flow.settler import Settling
+from bridge.flow.reconciler import Reconciler
+from bridge.flow.relay import Limits, Relay
+from bridge.flow.settler import Settler
 from tests.support.fakes import (
     DELAY,
     FakeAgent,
@@ -95,12 +95,12 @@ class Bench:
             return self._dice
 
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
-        self.reconciliation = Reconciliation(self.agent, self._settle_s, self.log)
+        self.reconciler = Reconciler(self.agent, self._settle_s, self.log)
         self.journal = LedgerJournal(self.ledger, self.log, holds=self._when_lost == "hold")
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
-        self.streaming = Streaming(self.publisher, self.journal, factory, self._limits, self._new_stream)
-        self.interaction = Interaction(self.agent, self.streaming, self.reconciliation, self.log)
-        self.settling = Settling(
+        self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream)
+        self.interaction = Interaction(self.agent, self.streaming, self.reconciler, self.log)
+        self.settler = Settler(
             self.republisher,
             self.journal,
             factory,
@@ -112,16 +112,16 @@ class Bench:
             self.counters,
             self.log,
         )
-        self.gate = Gate(self.agent, self.inbox, self.policy, roll, self.log)
+        self.api_breaker = ApiBreaker(self.agent, self.inbox, self.policy, roll, self.log)
         self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
         self.dispatcher = Dispatcher(
             routes=self.routes,
             defaults=self._defaults,
             max_bytes={QUEUE: 1024 * 1024},
             interaction=self.interaction,
-            settling=self.settling,
+            settler=self.settler,
             journal=self.journal,
-            gate=self.gate,
+            api_breaker=self.api_breaker,
             new_outbox=lambda: Outbox(self.publisher, self.policy, roll, self.log),
             policy=self.policy,
             park_after_s=self._park_after_s,
@@ -132,7 +132,7 @@ class Bench:
 
     async def __aenter__(self) -> Self:
         self.start()
-        await self.until(lambda: self.gate.is_open, "the gate opens")
+        await self.until(lambda: self.api_breaker.is_open, "the gate opens")
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
@@ -149,7 +149,7 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        parts = (self.gate, self.dispatcher, self.ledger_watch, self.absence)
+        parts = (self.api_breaker, self.dispatcher, self.ledger_watch, self.absence)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     async def restart(self) -> None:
@@ -163,7 +163,7 @@ class Bench:
         self.inbox.reasons.clear()
         self._assemble()
         self.start()
-        await self.until(lambda: self.gate.is_open, "the gate opens")
+        await self.until(lambda: self.api_breaker.is_open, "the gate opens")
         for delivery in [each for each in self.deliveries if not each.acked and each.alive]:
             self.redeliver(delivery)
 

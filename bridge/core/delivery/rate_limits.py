@@ -45,7 +45,7 @@ class Window:
     closed_until_s: float = 0.0
 
 
-class Pace:
+class RateLimits:
     """When each user may make which call again."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ import orjson
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from bridge.core.delivery.rate_limits import WINDOW_S, Pace
+from bridge.core.delivery.rate_limits import WINDOW_S, RateLimits
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.edges.amigo.connection import Connector, Handler
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
@@ -92,7 +92,7 @@ class HttpClient:
         if credentials.mongo_cluster is not None:
             self._headers["x-mongo-cluster-name"] = credentials.mongo_cluster
         self._secrets = tuple(secret for secret in (credentials.api_key,) if secret)
-        self._pace = Pace()
+        self._rate_limits = RateLimits()
         self._stream_timeout = _timeout(total_s=None, silent_s=idle_s)
         self._control_timeout = _timeout(total_s=CONTROL_S, silent_s=None)
         self._session: aiohttp.ClientSession | None = None
@@ -152,7 +152,7 @@ class HttpClient:
                 words = error_text(await _error_body(response), (*self._secrets, *_secrets_in(headers)))
                 raise self._refusal(call, response.status, words, wait_s)
         if wait_s is not None and is_last(response.headers):
-            self._pace.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
+            self._rate_limits.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
         return response
 
     def _url(self, call: Call) -> URL:
@@ -162,16 +162,16 @@ class HttpClient:
 
     def _wait_no_longer(self, call: Call) -> None:
         now_s = time.monotonic()
-        wait_s = self._pace.wait_s(call.user_id, call.operation, now_s)
+        wait_s = self._rate_limits.wait_s(call.user_id, call.operation, now_s)
         if wait_s > 0:
             raise TooEarly(f"{call.operation}: the rate limit is used up for {wait_s:.1f} s more", wait_s)
-        self._pace.called(call.user_id, call.operation, now_s)
+        self._rate_limits.called(call.user_id, call.operation, now_s)
 
     def _refusal(self, call: Call, status: int, words: str, wait_s: float | None) -> ApiError:
         """What an answer that is no 2xx means; a 429 is remembered."""
         if status == 429:
             wait_s = wait_s if wait_s is not None else WINDOW_S * (1 + secrets.randbelow(100) / 1000)
-            self._pace.refused(call.user_id, call.operation, time.monotonic(), wait_s)
+            self._rate_limits.refused(call.user_id, call.operation, time.monotonic(), wait_s)
             return TooEarly(f"{call.operation} was answered 429: {words}", wait_s)
         if status == 503:
             return Unavailable(f"{call.operation} was answered 503: {words}")

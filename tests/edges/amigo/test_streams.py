@@ -10,7 +10,7 @@ import pytest
 from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.errors import LineTooLong, Lost
 from bridge.edges.amigo.connection import Handler
-from bridge.flow.read_ahead import Reading
+from bridge.flow.read_ahead import ReadAhead
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, IDLE_S, agent_at, read, routed
 from tests.support.scripted import CHUNKED, LAST_CHUNK, Talk, chunk, head, signing_in, token
@@ -151,7 +151,7 @@ async def test_lines_that_had_come_are_given_though_the_connection_broke_meanwhi
         await asyncio.sleep(0.05)  # the broker is slow
 
     async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
-        ahead = Reading(stream)
+        ahead = ReadAhead(stream)
         pieces.append(await ahead.chunk() or b"")
         reading.set()
         await ahead.on_until(room())
@@ -192,7 +192,7 @@ async def test_while_a_stream_is_held_nothing_is_taken_from_it_and_then_all_of_i
             assert await read(stream) == b"1\n2\n3\n4\n5\n"
 
 
-async def all_of(reading: Reading, pieces: list[bytes]) -> None:
+async def all_of(reading: ReadAhead, pieces: list[bytes]) -> None:
     while (piece := await reading.chunk()) is not None:
         pieces.append(piece)
 

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from aiohttp import web
 
 from tests.support.fake_api import rules
-from tests.support.fake_api.reading import Reading
+from tests.support.fake_api.reading import ReadAhead
 from tests.support.fake_api.script import Answer, Cut, Refusal, answer
 from tests.support.fake_api.speaking import Speaking
 from tests.support.fake_api.stream import reset
@@ -50,7 +50,7 @@ class FakeApi:
         self._tokens: dict[str, tuple[str, float]] = {}
         self._issued = 0
         self._speaking = Speaking(self)
-        self._reading = Reading(self)
+        self._reading = ReadAhead(self)
         self._runner: web.AppRunner | None = None
 
     @property

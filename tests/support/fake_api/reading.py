@@ -16,7 +16,7 @@ MISSING = "Specified organization or conversation is not found."
 DEFAULT_KINDS = ["user-message", "agent-message", "external-event"]
 
 
-class Reading:
+class ReadAhead:
     def __init__(self, api: "FakeApi") -> None:
         self._api = api
         self._truth = api.truth
