@@ -19,7 +19,7 @@ from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
-from bridge.edges.rabbitmq.supervisor import Session
+from bridge.edges.rabbitmq.supervisor import Supervisor
 from bridge.edges.telemetry.metrics import Gauges
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.broker_absence import BrokerAbsence
@@ -64,7 +64,7 @@ class Bridge:
         confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked)
         self.webhook_ingest = self._webhook_ingest(confirmed_publisher, inbounds[0], factory)
         dead, delay = settings.amqp.dead_letter, settings.amqp.delay.exchange
-        self.session = Session(
+        self.supervisor = Supervisor(
             tuple(url.get_secret_value() for url in settings.amqp.url),
             topology_of(settings.amqp),
             may_declare=settings.amqp.declare,
@@ -103,11 +103,11 @@ class Bridge:
             log=log,
         )
         self.consumer.receive = self.dispatcher.receive
-        self.absence = BrokerAbsence(lambda: self.session.trouble is None, self.dispatcher.let_go)
+        self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.dispatcher.let_go)
 
     def _ledger_watch(self, ledger: Ledger) -> LedgerWatch:
         patience_s = self._settings.ledger.patience
-        return LedgerWatch(ledger, self.journal, self.consumer, patience_s, self.session.begin, self._log)
+        return LedgerWatch(ledger, self.journal, self.consumer, patience_s, self.supervisor.begin, self._log)
 
     def _webhook_ingest(
         self, confirmed_publisher: BrokerConfirmedPublisher, inbound: Inbound, factory: MessageFactory
@@ -125,7 +125,7 @@ class Bridge:
 
     def components(self) -> list[Component]:
         """The rows of `/readyz`."""
-        connected, why = self.session.trouble, self.api_breaker.why
+        connected, why = self.supervisor.trouble, self.api_breaker.why
         held = ", ".join(self.consumer.held_back_by)
         consuming = None if self.consumer.consuming else connected or f"held back: {held or 'starting'}"
         blocked = "the broker blocks publishing (memory or disk alarm)" if self.publisher.blocked else None
@@ -148,10 +148,10 @@ class Bridge:
         """What a scrape finds just now."""
         return Gauges(
             in_hand=self.dispatcher.in_hand,
-            running=self.counters.relay,
+            running=self.counters.streaming,
             unconfirmed=self.publisher.unconfirmed,
             blocked=self.publisher.blocked,
-            generations=self.session.generations,
+            generations=self.supervisor.generations,
             loop_lag_s=self.loop_lag_s,
             components={row.name: row.ok for row in self.components()},
         )

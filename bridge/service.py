@@ -87,7 +87,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
             broken.set_result(task.get_name())
 
     parts = {
-        "session": bridge.session.run(),
+        "session": bridge.supervisor.run(),
         "gate": bridge.api_breaker.run(),
         "lanes": bridge.dispatcher.run(),
         "ledger watch": bridge.ledger_watch.run(),

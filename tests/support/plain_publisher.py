@@ -26,7 +26,7 @@ WINDOW = 256
 
 
 @dataclass(slots=True, eq=False)
-class Handed:
+class Pending:
     """A message that was handed over, and who wants to know what becomes of it."""
 
     message: OutboundMessage
@@ -35,12 +35,12 @@ class Handed:
 
 
 @dataclass(slots=True, eq=False)
-class Pipe:
+class PublisherChannel:
     """The messages of one outbound, in order: those in flight, keyed by message id, then those that wait."""
 
     channel: Underlay | None = None
-    waiting: deque[Handed] = field(default_factory=deque)
-    flying: OrderedDict[str, Handed] = field(default_factory=OrderedDict)
+    waiting: deque[Pending] = field(default_factory=deque)
+    flying: OrderedDict[str, Pending] = field(default_factory=OrderedDict)
 
 
 class PlainPublisher:
@@ -48,7 +48,7 @@ class PlainPublisher:
 
     def __init__(self, outbounds: tuple[Outbound, ...]) -> None:
         self.blocked = False
-        self._pipes = [Pipe() for _ in outbounds]
+        self._pipes = [PublisherChannel() for _ in outbounds]
         self._generation: Generation | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._unconfirmed = 0
@@ -67,7 +67,7 @@ class PlainPublisher:
         """Hand over; see the port."""
         for message in messages:
             self._count(1, message)
-            self._pipes[message.to.outbound].waiting.append(Handed(message, receipt))
+            self._pipes[message.to.outbound].waiting.append(Pending(message, receipt))
         self.resume()
 
     def forget(self, receipt: Receipt) -> None:
@@ -118,7 +118,7 @@ class PlainPublisher:
         oldest = [next(iter(pipe.flying.values())).sent_s for pipe in self._pipes if pipe.flying]
         return min(oldest, default=None)
 
-    def _pump(self, pipe: Pipe) -> None:
+    def _pump(self, pipe: PublisherChannel) -> None:
         """Send what waits, as far as the window goes. Two of the same id never fly on one channel: returns go by id."""
         generation = self._generation
         while (
@@ -137,7 +137,7 @@ class PlainPublisher:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, channel: Underlay, pipe: Pipe, handed: Handed, generation: Generation) -> None:
+    async def _send(self, channel: Underlay, pipe: PublisherChannel, handed: Pending, generation: Generation) -> None:
         message = handed.message
         try:
             await channel.basic_publish(
@@ -159,7 +159,9 @@ class PlainPublisher:
         else:
             self._told(pipe, handed, generation, None)
 
-    def _told(self, pipe: Pipe, handed: Handed, generation: Generation, refusal: PublishRefusal | None) -> None:
+    def _told(
+        self, pipe: PublisherChannel, handed: Pending, generation: Generation, refusal: PublishRefusal | None
+    ) -> None:
         if generation is not self._generation:
             return  # already back in its pipe, to be published again
         del pipe.flying[handed.message.message_id]

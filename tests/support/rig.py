@@ -12,7 +12,7 @@ from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
-from bridge.edges.rabbitmq.supervisor import Session
+from bridge.edges.rabbitmq.supervisor import Supervisor
 from bridge.flow.ports.broker import Delivery
 from tests.support.broker import Broker
 from tests.support.fakes import FakeLedger
@@ -116,7 +116,7 @@ class Rig:
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
         self.ledger = FakeLedger()
-        self.session = Session(
+        self.supervisor = Supervisor(
             tuple(urls) or (self.rabbit.url,),
             replace(whole, queues=tuple(queue for queue in whole.queues if not lean or not queue.as_found)),
             may_declare=may_declare,
@@ -132,14 +132,14 @@ class Rig:
 
     @property
     def generation(self) -> int:
-        return self.session.generations
+        return self.supervisor.generations
 
     @property
     def bodies(self) -> list[bytes]:
         return [delivery.incoming.body for delivery in self.deliveries]
 
     def run(self) -> None:
-        self._running = asyncio.create_task(self.session.run())
+        self._running = asyncio.create_task(self.supervisor.run())
 
     async def start(self) -> "Rig":
         self.run()
@@ -152,12 +152,12 @@ class Rig:
         def is_so() -> bool:
             if self._running is not None and self._running.done():
                 self._running.result()
-            return self.generation >= generation and self.session.trouble is None and self.consumer.consuming
+            return self.generation >= generation and self.supervisor.trouble is None and self.consumer.consuming
 
         try:
             await until(is_so, f"generation {generation}", bound_s)
         except AssertionError as error:
-            raise AssertionError(f"{error}; the session says: {self.session.trouble}") from None
+            raise AssertionError(f"{error}; the session says: {self.supervisor.trouble}") from None
 
     async def delivered(self, number: int, bound_s: float = 20.0) -> list[Delivery]:
         await until(lambda: len(self.deliveries) >= number, f"{number} deliveries", bound_s)

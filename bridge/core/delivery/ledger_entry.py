@@ -33,9 +33,9 @@ class Entry:
     """What is known of one event.
 
     `digest` is the SHA-256 of the inbound body, `attempt` counts the attempts used up. `ending` is the line
-    `interaction-complete` as it came, from ANSWERED on; `progress.published` is then its sequence. `letter` says why the
-    event failed. `requeue` is the greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with
-    the event in hand.
+    `interaction-complete` as it came, from ANSWERED on; its sequence is then `progress.published`. `letter` says why
+    the event failed. `requeue` is the greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died
+    with the event in hand.
     """
 
     event_id: str

@@ -21,7 +21,7 @@ from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Gen
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.topology import declare, verify
-from bridge.edges.rabbitmq.watchdog import Watch
+from bridge.edges.rabbitmq.watchdog import Watchdog
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Dice, Log
 
@@ -29,7 +29,7 @@ HEALTHY_S = 10.0
 SHORTEST_S, LONGEST_S, LONGEST_PERMANENT_S = 0.2, 10.0, 5.0
 
 
-class Session:
+class Supervisor:
     """Keeps a generation alive. `trouble` says why there is none; None while there is one."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Session:
                 await self._confirmed_publisher.attach(publishing, generation)
             stack.callback(self._consumer.detach)
             delay_exchange = self._topology.delay_exchange
-            watch = Watch(self._consumer, self._publisher, self._republisher, delay_exchange, generation, self._log)
+            watch = Watchdog(self._consumer, self._publisher, self._republisher, delay_exchange, generation, self._log)
             self.generations += 1
             self.trouble = None
             await self.begin()

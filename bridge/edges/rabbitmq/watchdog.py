@@ -10,7 +10,7 @@ import aiormq
 
 from bridge.core.broker.idleness import Verdict, verdict
 from bridge.core.broker.publish_refusal import RefusalKind
-from bridge.edges.rabbitmq.consuming.consumer import Consumer, Feed
+from bridge.edges.rabbitmq.consuming.consumer import Consumer, QueueConsumer
 from bridge.edges.rabbitmq.generation import (
     TICK_S,
     BrokerPublisher,
@@ -35,7 +35,7 @@ SLOWEST_CONFIRM_S = 15.0
 REFUSED_FOR = {RefusalKind.FORBIDDEN: TroubleKind.ACCESS, RefusalKind.MISSING: TroubleKind.NOT_FOUND}
 
 
-class Watch:
+class Watchdog:
     """Ends a generation that looks alive and is not. Uses a channel of its own: a time-out closes the channel."""
 
     def __init__(
@@ -106,12 +106,12 @@ class Watch:
         underlay = await channel.get_underlay_channel()
         while True:
             await asyncio.sleep(EVERY_S)
-            for feed in self._consumer.feeds:
-                seen = await self._look(underlay, feed.inbound.queue)
+            for queue_consumer in self._consumer.queue_consumers:
+                seen = await self._look(underlay, queue_consumer.inbound.queue)
                 if seen is None:
                     return
-                if feed in self._consumer.feeds:  # neither paused nor renewed meanwhile
-                    await self._judge(connection, feed, *seen)
+                if queue_consumer in self._consumer.queue_consumers:  # neither paused nor renewed meanwhile
+                    await self._judge(connection, queue_consumer, *seen)
 
     async def _look(self, channel: aiormq.abc.AbstractChannel, queue: str) -> tuple[int, int] | None:
         """Ready messages and consumers; None where the role may not look: then only the broker's messages tell."""
@@ -125,25 +125,27 @@ class Watch:
             return None
         return seen.message_count or 0, seen.consumer_count or 0
 
-    async def _judge(self, connection: aio_pika.abc.AbstractConnection, feed: Feed, ready: int, consumers: int) -> None:
-        queue, single_active = feed.inbound.queue, feed.inbound.single_active
-        idle_s = _now() - feed.heard_s
+    async def _judge(
+        self, connection: aio_pika.abc.AbstractConnection, queue_consumer: QueueConsumer, ready: int, consumers: int
+    ) -> None:
+        queue, single_active = queue_consumer.inbound.queue, queue_consumer.inbound.single_active
+        idle_s = _now() - queue_consumer.heard_s
         found = verdict(
             ready=ready,
             consumers=consumers,
-            held=feed.held,
-            prefetch=feed.prefetch,
+            held=queue_consumer.held,
+            prefetch=queue_consumer.prefetch,
             overdue=idle_s > STUCK_S,
             silent=idle_s > (SINGLE_SILENT_S if single_active else SILENT_S),
             single_active=single_active,
-            served=feed.served,
+            served=queue_consumer.served,
         )
         if found is Verdict.LOST:
             self._generation.end(f"{queue} has lost its consumer")
         elif found is Verdict.STUCK:
             self._generation.end(f"{queue} has {ready} messages, none was delivered for {idle_s:.0f} s")
         elif found is Verdict.RENEW:
-            await self._consumer.renew(connection, self._generation, feed)
+            await self._consumer.renew(connection, self._generation, queue_consumer)
 
 
 def _now() -> float:

@@ -8,7 +8,7 @@ from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, Plan, State,
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Progress, RequestKind
 
-RECORDS = [
+PROGRESSES = [
     Progress(),
     Progress(RequestKind.CREATE, stream="s"),
     Progress(RequestKind.INTERACT, "c", "s", watermark="m"),
@@ -20,7 +20,7 @@ UNSURE = (State.CLAIMED, State.REQUESTED, State.OPEN)
 def entry(state: State, progress: Progress | None = None, **fields: object) -> Entry:
     ending = b"{}" if state in (State.ANSWERED, State.COMPLETE) else None
     letter = DeadLetter("exhausted", "why", 6) if state is State.FAILED else None
-    made: dict[str, object] = {"record": progress or Progress(), "ending": ending, "letter": letter, **fields}
+    made: dict[str, object] = {"progress": progress or Progress(), "ending": ending, "letter": letter, **fields}
     return Entry("e", state, b"digest", **made)  # type: ignore[arg-type]
 
 
@@ -37,7 +37,7 @@ def planned(
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
-@pytest.mark.parametrize("replay", [0, 1])
+@pytest.mark.parametrize("requeue", [0, 1])
 @pytest.mark.parametrize("state", [None, *State])
 def test_what_another_process_has_waits(state: State | None, redelivered: bool, requeue: int) -> None:
     known = entry(state) if state is not None else None
@@ -51,7 +51,7 @@ def test_an_event_that_nobody_knows_starts_unless_it_was_delivered_before() -> N
 
 
 @pytest.mark.parametrize(
-    ("state", "record", "redelivered", "replay"), list(itertools.product(UNSURE, RECORDS, [False, True], [0, 1]))
+    ("state", "progress", "redelivered", "requeue"), list(itertools.product(UNSURE, PROGRESSES, [False, True], [0, 1]))
 )
 def test_what_a_process_left_unfinished_is_asked_about(
     state: State, progress: Progress, redelivered: bool, requeue: int
@@ -64,7 +64,7 @@ def test_what_a_process_left_unfinished_is_asked_about(
 
 
 @pytest.mark.parametrize(
-    ("state", "record", "redelivered"), list(itertools.product([*UNSURE, State.WAITING], RECORDS, [False, True]))
+    ("state", "progress", "redelivered"), list(itertools.product([*UNSURE, State.WAITING], PROGRESSES, [False, True]))
 )
 def test_where_no_request_is_made_without_its_row_a_row_without_one_is_proof(
     state: State, progress: Progress, redelivered: bool
@@ -74,7 +74,7 @@ def test_where_no_request_is_made_without_its_row_a_row_without_one_is_proof(
     assert planned(entry(state, progress), redelivered=redelivered, sure=True) is expected
 
 
-@pytest.mark.parametrize(("record", "redelivered"), list(itertools.product(RECORDS, [False, True])))
+@pytest.mark.parametrize(("progress", "redelivered"), list(itertools.product(PROGRESSES, [False, True])))
 def test_what_comes_back_from_a_delay_queue_goes_on_with_what_was_asked(progress: Progress, redelivered: bool) -> None:
     known = entry(State.WAITING, progress)
     starts = not progress.needs_proof and not redelivered
@@ -83,22 +83,22 @@ def test_what_comes_back_from_a_delay_queue_goes_on_with_what_was_asked(progress
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
-@pytest.mark.parametrize("replay", [0, 1, 7])
+@pytest.mark.parametrize("requeue", [0, 1, 7])
 def test_an_ending_is_never_asked_for_again(redelivered: bool, requeue: int) -> None:
     assert planned(entry(State.COMPLETE), redelivered=redelivered, requeue=requeue) is Plan.REPEAT
     assert planned(entry(State.ANSWERED), redelivered=redelivered, requeue=requeue) is Plan.REPUBLISH
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
-@pytest.mark.parametrize(("seen", "replay"), [(0, 0), (1, 0), (1, 1), (2, 1)])
+@pytest.mark.parametrize(("seen", "requeue"), [(0, 0), (1, 0), (1, 1), (2, 1)])
 def test_a_failure_is_resumed_by_whatever_is_no_new_replay(seen: int, requeue: int, redelivered: bool) -> None:
     assert planned(entry(State.FAILED, requeue=seen), redelivered=redelivered, requeue=requeue) is Plan.RESUME_FAILURE
 
 
-@pytest.mark.parametrize(("seen", "replay"), [(0, 1), (1, 2), (1, 9)])
+@pytest.mark.parametrize(("seen", "requeue"), [(0, 1), (1, 2), (1, 9)])
 def test_a_new_replay_opens_a_failure_again(seen: int, requeue: int) -> None:
-    assert planned(entry(State.FAILED, RECORDS[1], requeue=seen), requeue=requeue) is Plan.START
-    assert not requests_of(entry(State.FAILED, RECORDS[1]), Plan.START).needs_proof
+    assert planned(entry(State.FAILED, PROGRESSES[1], requeue=seen), requeue=requeue) is Plan.START
+    assert not requests_of(entry(State.FAILED, PROGRESSES[1]), Plan.START).needs_proof
     answered = entry(State.FAILED, ending=b"{}", requeue=seen)
     assert planned(answered, requeue=requeue) is Plan.REPUBLISH
     lost = entry(State.FAILED, letter=DeadLetter("undeliverable", "why", 1), requeue=seen)

@@ -11,7 +11,7 @@ from bridge.core.delivery.progress import Progress, RequestKind, load
 from tests.support.making import HEX, thrown
 
 IDS = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
-RECORDS = st.builds(
+PROGRESSES = st.builds(
     Progress,
     request=st.sampled_from(RequestKind),
     conversation_id=IDS,
@@ -24,7 +24,7 @@ RECORDS = st.builds(
 FULL = Progress(RequestKind.INTERACT, HEX, "0123456789ab", 7, "m-1", "m-2", True)
 
 
-@given(RECORDS)
+@given(PROGRESSES)
 @thrown(300)
 def test_a_record_survives_its_header(progress: Progress) -> None:
     assert load(progress.dump()) == progress
@@ -90,7 +90,7 @@ def test_cleared_means_that_no_request_is_open_but_the_stream_is_still_to_be_voi
 
 
 @pytest.mark.parametrize(
-    ("record", "loses"),
+    ("progress", "loses"),
     [
         (Progress(), False),
         (Progress(RequestKind.CREATE), False),

@@ -139,7 +139,7 @@ async def test_a_service_whose_broker_has_a_dead_address_lives_on_the_other(buil
     with BlackHole() as hole:
         rig = build()
         rig = build(urls=(f"amqp://guest:guest@{NAME}/{rig.vhost}",))
-        rig.session._addresses = Named(hole.address, (HOST, broker.node.port))
+        rig.supervisor._addresses = Named(hole.address, (HOST, broker.node.port))
         await rig.start()
         await rig.rabbit.publish(Outgoing(b"event"))
         await rig.delivered(1)
@@ -245,8 +245,8 @@ async def test_a_limit_that_is_reached_is_said_and_tried_again_without_hurry(
     await asyncio.to_thread(node.ctl, *[part.format(vhost=vhost, user=user) for part in LIMITS[limit]])
     rig = build(urls=(url,))
     rig.run()
-    await until(lambda: "limit" in str(rig.session.trouble), "the limit is said")
-    assert "exist" not in str(rig.session.trouble)
+    await until(lambda: "limit" in str(rig.supervisor.trouble), "the limit is said")
+    assert "exist" not in str(rig.supervisor.trouble)
     await until(lambda: rig.log.of("broker.lost"), "it is logged")
     (level, _, fields), *_ = [line for line in rig.log.lines if line[1] == "broker.lost"]
     assert (level, fields["permanent"]) == ("error", True)

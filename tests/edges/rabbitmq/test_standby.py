@@ -46,9 +46,13 @@ async def test_one_that_stands_by_is_ready_and_idle_and_takes_over(build: Build,
     if standby.deliveries:
         active, standby = standby, active  # not told that it is single active, one is renewed and the other is next
     before = standby.generation
-    tags = {feed.tag for feed in standby.consumer.feeds}
-    await until(lambda: {feed.tag for feed in standby.consumer.feeds} - tags, "it is renewed at least once", 20)
-    await stays(lambda: standby.session.trouble is None and standby.consumer.consuming, "it is ready", 3)
+    tags = {queue_consumer.tag for queue_consumer in standby.consumer.queue_consumers}
+    await until(
+        lambda: {queue_consumer.tag for queue_consumer in standby.consumer.queue_consumers} - tags,
+        "it is renewed at least once",
+        20,
+    )
+    await stays(lambda: standby.supervisor.trouble is None and standby.consumer.consuming, "it is ready", 3)
     assert standby.generation == before
     assert standby.deliveries == []
     assert len(active.deliveries) == 2
@@ -66,9 +70,18 @@ async def test_the_active_one_keeps_the_queue_while_it_holds_something(build: Bu
     active, standby = await both(build, told=True, prefetch=10)
     await active.rabbit.publish(*numbered(1))
     await active.delivered(1)
-    (feed,), tags = active.consumer.feeds, {feed.tag for feed in standby.consumer.feeds}
-    await until(lambda: {feed.tag for feed in standby.consumer.feeds} - tags, "so long that the other is renewed", 20)
-    await stays(lambda: not standby.deliveries and active.consumer.feeds == [feed], "it keeps the queue", 1)
+    (queue_consumer,), tags = (
+        active.consumer.queue_consumers,
+        {queue_consumer.tag for queue_consumer in standby.consumer.queue_consumers},
+    )
+    await until(
+        lambda: {queue_consumer.tag for queue_consumer in standby.consumer.queue_consumers} - tags,
+        "so long that the other is renewed",
+        20,
+    )
+    await stays(
+        lambda: not standby.deliveries and active.consumer.queue_consumers == [queue_consumer], "it keeps the queue", 1
+    )
     await active.rabbit.publish(*numbered(5, start=1))
     await active.delivered(6)
     assert standby.deliveries == []

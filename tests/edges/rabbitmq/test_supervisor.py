@@ -66,7 +66,7 @@ async def test_a_connection_closed_by_the_broker_is_noticed_within_two_seconds(b
     await rig.rabbit.publish(Outgoing(b"held"))
     (held,) = await rig.delivered(1)
     closing = asyncio.create_task(asyncio.to_thread(broker.cut_connections, rig.vhost))
-    await until(lambda: rig.session.trouble is not None, "the trouble is said", 10)
+    await until(lambda: rig.supervisor.trouble is not None, "the trouble is said", 10)
     await until(lambda: not held.alive, "the right to ack is gone", 2)
     assert held.ack() is False
     await closing
@@ -87,7 +87,7 @@ async def test_a_broker_that_restarts_or_is_killed_and_comes_back_is_found_again
         for number in range(first, first + 200):
             rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)
         restarting = asyncio.create_task(asyncio.to_thread(broker.restart, violently))
-        await until(lambda: rig.session.trouble is not None, "the trouble is said", 10)
+        await until(lambda: rig.supervisor.trouble is not None, "the trouble is said", 10)
         for number in range(first + 200, first + 400):
             rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)
         await restarting
@@ -112,7 +112,7 @@ async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, 
         rig.publisher.publish([outgoing(f"m{number}", b"x" * size, mandatory=False)], receipts)
     rig.consumer.pause("test")
     rig.consumer.resume("test")
-    await until(lambda: rig.session.trouble is not None, "the trouble is said", 5)
+    await until(lambda: rig.supervisor.trouble is not None, "the trouble is said", 5)
     assert not held.alive
     await rig.connected(2)
     proxy.bury()
@@ -126,7 +126,7 @@ async def test_a_process_of_the_broker_that_is_stopped_is_noticed(build: Build, 
     rig = await build().start()
     broker.node.pause()
     try:
-        await until(lambda: rig.session.trouble is not None, "the trouble is said", 5)
+        await until(lambda: rig.supervisor.trouble is not None, "the trouble is said", 5)
         started_s = asyncio.get_running_loop().time()
         await rig.consumer.acks_sent()
         assert asyncio.get_running_loop().time() - started_s < 1 * slowness()
@@ -257,7 +257,7 @@ class Fleeting(BatchingPublisher):
 async def test_a_generation_that_ends_at_its_beginning_leaves_nothing_unawaited(build: Build) -> None:
     """Whatever it was to do has not begun then; Python's warning of it, an error here, would be its only trace."""
     rig = build()
-    rig.publisher = rig.session._publisher = Fleeting((outbound(),))
+    rig.publisher = rig.supervisor._publisher = Fleeting((outbound(),))
     await rig.start()
     gc.collect()
     assert [fields["error"] for fields in rig.log.of("broker.lost")] == ["over at once"] * 3

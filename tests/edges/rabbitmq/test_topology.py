@@ -95,8 +95,8 @@ async def test_declaring_what_exists_changes_nothing(build: Build) -> None:
 async def test_a_queue_that_is_deleted_is_said_and_never_made_again(build: Build) -> None:
     rig = await build().start()
     await rig.rabbit.delete_queue(EVENTS)
-    await until(lambda: "missing" in (rig.session.trouble or ""), "the missing queue is said")
-    assert f"queue {EVENTS}" in str(rig.session.trouble)
+    await until(lambda: "missing" in (rig.supervisor.trouble or ""), "the missing queue is said")
+    assert f"queue {EVENTS}" in str(rig.supervisor.trouble)
     assert "error" in {level for level, event, _ in rig.log.lines if event == "broker.lost"}
     assert await rig.rabbit.depth(EVENTS) is None
     await rig.rabbit.declare()
@@ -109,7 +109,7 @@ async def test_a_queue_that_is_deleted_is_said_and_never_made_again(build: Build
 async def test_what_may_not_be_declared_is_only_verified(build: Build) -> None:
     rig = build(may_declare=False, lean=False)
     rig.run()
-    await until(lambda: "missing" in (rig.session.trouble or ""), "what is missing is said")
+    await until(lambda: "missing" in (rig.supervisor.trouble or ""), "what is missing is said")
     for name in (
         f"exchange {AGENT}",
         f"exchange {DELAY}",
@@ -117,7 +117,7 @@ async def test_what_may_not_be_declared_is_only_verified(build: Build) -> None:
         f"queue {EVENTS}.delay.600",
         f"queue {DEAD}",
     ):
-        assert name in str(rig.session.trouble)
+        assert name in str(rig.supervisor.trouble)
     assert await rig.rabbit.depth(EVENTS) is None
     assert not await rig.rabbit.exchange_exists(AGENT)
     await rig.rabbit.declare()
@@ -131,8 +131,8 @@ async def test_other_arguments_are_a_permanent_trouble_that_is_said_loudly_and_n
     await rig.rabbit.declare({**EVENTS_ARGUMENTS, "x-delivery-limit": 5})
     await rig.rabbit.publish(Outgoing(b"waiting"))
     rig.run()
-    await until(lambda: "PRECONDITION" in str(rig.session.trouble).upper(), "the difference is said")
-    assert "x-delivery-limit" in str(rig.session.trouble)
+    await until(lambda: "PRECONDITION" in str(rig.supervisor.trouble).upper(), "the difference is said")
+    assert "x-delivery-limit" in str(rig.supervisor.trouble)
     (said,) = [fields for level, event, fields in rig.log.lines if (level, event) == ("error", "broker.lost")]
     assert said["permanent"]
     assert said["again_in_s"] >= 1
@@ -149,7 +149,7 @@ async def test_single_active_is_declared_and_is_another_queue_to_the_broker(buil
     await again.stop()
     other = build()
     other.run()
-    await until(lambda: "x-single-active-consumer" in str(other.session.trouble), "the difference is said")
+    await until(lambda: "x-single-active-consumer" in str(other.supervisor.trouble), "the difference is said")
 
 
 @pytest.mark.usefixtures("soon")
@@ -159,7 +159,7 @@ async def test_an_exchange_for_delays_that_is_deleted_is_said_before_anything_ha
     monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
     rig = await build().start()
     await rig.rabbit.delete_exchange(DELAY)
-    await until(lambda: f"missing at the broker: exchange {DELAY}" in str(rig.session.trouble), "it is said")
+    await until(lambda: f"missing at the broker: exchange {DELAY}" in str(rig.supervisor.trouble), "it is said")
     assert not await rig.rabbit.exchange_exists(DELAY)
     await rig.rabbit.declare()
     await rig.connected(generation=2)
@@ -200,7 +200,7 @@ async def test_a_limit_of_queues_is_no_queue_of_an_earlier_version(build: Build,
     limit = ("set_vhost_limits", "-p", rig.vhost, '{"max-queues": 4}')
     await asyncio.to_thread(broker.node.ctl, *limit)
     rig.run()
-    await until(lambda: "queue limit" in str(rig.session.trouble), "the limit is said")
+    await until(lambda: "queue limit" in str(rig.supervisor.trouble), "the limit is said")
     assert rig.log.of("topology.as_found") == []
 
 
@@ -208,7 +208,7 @@ async def test_a_delay_exchange_of_another_type_is_said(build: Build) -> None:
     rig = build()
     await rig.rabbit.make_queue("any", {"x-queue-type": "classic"}, "#", exchange=DELAY)
     rig.run()
-    await until(lambda: f"declaring exchange {DELAY}" in str(rig.session.trouble), "the difference is said")
+    await until(lambda: f"declaring exchange {DELAY}" in str(rig.supervisor.trouble), "the difference is said")
 
 
 @pytest.mark.parametrize(("user", "vhost"), [("guest:canary-password", None), ("guest:guest", "nowhere")])

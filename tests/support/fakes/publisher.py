@@ -14,15 +14,15 @@ Concerns = Callable[[OutboundMessage], bool]
 
 
 @dataclass(eq=False)
-class Handed:
+class Pending:
     message: OutboundMessage
     receipt: Receipt
 
 
 @dataclass(eq=False)
-class Pipe:
-    waiting: deque[Handed] = field(default_factory=deque)
-    flying: list[Handed] = field(default_factory=list)
+class PublisherChannel:
+    waiting: deque[Pending] = field(default_factory=deque)
+    flying: list[Pending] = field(default_factory=list)
 
 
 @dataclass
@@ -46,7 +46,7 @@ class FakePublisher:
         self.connected = True
         self._confirms = True
         self._trace = trace if trace is not None else []
-        self._pipes: dict[int, Pipe] = {}
+        self._publisher_channels: dict[int, PublisherChannel] = {}
         self._refusals: list[Refusal] = []
         self._room = asyncio.Event()
         self._room.set()
@@ -56,14 +56,18 @@ class FakePublisher:
             self.alone += messages
         for message in messages:
             self._trace.append(("handed", message))
-            self._pipes.setdefault(message.to.outbound, Pipe()).waiting.append(Handed(message, receipt))
+            self._publisher_channels.setdefault(message.to.outbound, PublisherChannel()).waiting.append(
+                Pending(message, receipt)
+            )
         self._pump()
 
     def forget(self, receipt: Receipt) -> None:
-        for pipe in self._pipes.values():
-            forgotten = [handed for handed in pipe.waiting if handed.receipt is receipt]
-            self._trace += [("forgotten", handed.message) for handed in forgotten]
-            pipe.waiting = deque(handed for handed in pipe.waiting if handed.receipt is not receipt)
+        for publisher_channel in self._publisher_channels.values():
+            forgotten = [pending for pending in publisher_channel.waiting if pending.receipt is receipt]
+            self._trace += [("forgotten", pending.message) for pending in forgotten]
+            publisher_channel.waiting = deque(
+                pending for pending in publisher_channel.waiting if pending.receipt is not receipt
+            )
 
     @property
     def full(self) -> bool:
@@ -75,7 +79,11 @@ class FakePublisher:
     @property
     def unconfirmed(self) -> list[OutboundMessage]:
         """What was handed over and whose fate is open."""
-        return [handed.message for pipe in self._pipes.values() for handed in (*pipe.flying, *pipe.waiting)]
+        return [
+            pending.message
+            for publisher_channel in self._publisher_channels.values()
+            for pending in (*publisher_channel.flying, *publisher_channel.waiting)
+        ]
 
     def hold(self) -> None:
         """Confirm nothing by itself from now on."""
@@ -84,15 +92,15 @@ class FakePublisher:
     def release(self) -> None:
         """Confirm what is in flight, and everything from now on."""
         self._confirms = True
-        for pipe in self._pipes.values():
-            for handed in pipe.flying:
-                self._soon(pipe, handed)
+        for publisher_channel in self._publisher_channels.values():
+            for pending in publisher_channel.flying:
+                self._soon(publisher_channel, pending)
 
     def confirm(self, times: int = 1) -> None:
         """Confirm (or refuse, where that was told) the oldest messages in flight of each outbound."""
-        for pipe in self._pipes.values():
-            for handed in pipe.flying[:times]:
-                self._tell(pipe, handed)
+        for publisher_channel in self._publisher_channels.values():
+            for pending in publisher_channel.flying[:times]:
+                self._tell(publisher_channel, pending)
 
     def refuse(
         self, times: int = 1, refusal: PublishRefusal = NACKED, concerns: Concerns = lambda message: True
@@ -103,11 +111,11 @@ class FakePublisher:
     def lose(self) -> None:
         """The connection goes: what is in flight is lost to it, and waits at the front for the next one."""
         self.connected = False
-        for pipe in self._pipes.values():
-            lost, pipe.flying = pipe.flying, []
-            pipe.waiting.extendleft(reversed(lost))
-            for handed in lost:
-                handed.receipt.lost(handed.message)
+        for publisher_channel in self._publisher_channels.values():
+            lost, publisher_channel.flying = publisher_channel.flying, []
+            publisher_channel.waiting.extendleft(reversed(lost))
+            for pending in lost:
+                pending.receipt.lost(pending.message)
 
     def reconnect(self) -> None:
         """Publish again, from the first unconfirmed message on."""
@@ -122,32 +130,32 @@ class FakePublisher:
         self._room.set()
 
     def _pump(self) -> None:
-        for pipe in self._pipes.values():
-            while self.connected and pipe.waiting:
-                handed = pipe.waiting[0]
-                if any(flying.message.message_id == handed.message.message_id for flying in pipe.flying):
+        for publisher_channel in self._publisher_channels.values():
+            while self.connected and publisher_channel.waiting:
+                pending = publisher_channel.waiting[0]
+                if any(flying.message.message_id == pending.message.message_id for flying in publisher_channel.flying):
                     break  # two of one id never fly at once: returns are matched by it
-                pipe.flying.append(pipe.waiting.popleft())
-                self.sent.append(handed.message)
+                publisher_channel.flying.append(publisher_channel.waiting.popleft())
+                self.sent.append(pending.message)
                 if self._confirms:
-                    self._soon(pipe, handed)
+                    self._soon(publisher_channel, pending)
 
-    def _soon(self, pipe: Pipe, handed: Handed) -> None:
-        asyncio.get_running_loop().call_soon(self._tell, pipe, handed)
+    def _soon(self, publisher_channel: PublisherChannel, pending: Pending) -> None:
+        asyncio.get_running_loop().call_soon(self._tell, publisher_channel, pending)
 
-    def _tell(self, pipe: Pipe, handed: Handed) -> None:
-        if handed not in pipe.flying or not self.connected:
+    def _tell(self, publisher_channel: PublisherChannel, pending: Pending) -> None:
+        if pending not in publisher_channel.flying or not self.connected:
             return  # lost meanwhile: it is told about when it has been published again
-        pipe.flying.remove(handed)
-        refusal = next((each for each in self._refusals if each.times and each.concerns(handed.message)), None)
+        publisher_channel.flying.remove(pending)
+        refusal = next((each for each in self._refusals if each.times and each.concerns(pending.message)), None)
         if refusal is None:
-            self.confirmed.append(handed.message)
-            self._trace.append(("confirmed", handed.message))
-            handed.receipt.confirmed((handed.message,))
+            self.confirmed.append(pending.message)
+            self._trace.append(("confirmed", pending.message))
+            pending.receipt.confirmed((pending.message,))
         else:
             refusal.times -= 1
-            self.refused.append(handed.message)
+            self.refused.append(pending.message)
             passes = refusal.refusal.kind.passes
-            self._trace.append(("refused" if passes else "refused for good", handed.message))
-            handed.receipt.refused(handed.message, refusal.refusal)
+            self._trace.append(("refused" if passes else "refused for good", pending.message))
+            pending.receipt.refused(pending.message, refusal.refusal)
         self._pump()

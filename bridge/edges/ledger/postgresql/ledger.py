@@ -114,7 +114,7 @@ class PostgresqlLedger(QueuedLedger):
 
     async def _serve(self, connection: Any) -> None:
         """Carry out what waits and keep the lease, until the end or until the connection fails."""
-        loop, calls = asyncio.get_running_loop(), self._calls
+        loop, queue = asyncio.get_running_loop(), self._calls
         renew_s, purge_s = loop.time() + RENEW_S, loop.time()
         while True:
             if connection.is_closed():
@@ -122,18 +122,18 @@ class PostgresqlLedger(QueuedLedger):
             if loop.time() >= renew_s:
                 await statements.renew(connection, self._owner, LEASE_S)
                 renew_s = loop.time() + RENEW_S
-            calls = calls.take(MOST_AT_ONCE)
-            if complete := calls.take_complete():
+            calls = queue.take(MOST_AT_ONCE)
+            if complete := queue.take_complete():
                 await statements.complete(connection, self._owner, complete)
             if calls:
                 await self._carry_out(connection)
-            elif calls.closing:
+            elif queue.closing:
                 await statements.go(connection, self._owner)
                 return
             if loop.time() >= purge_s:
                 more = await self._purge(connection)
                 purge_s = loop.time() + (0 if more else PURGE_EVERY_S)
-            await calls.woken(min(renew_s, purge_s))
+            await queue.woken(min(renew_s, purge_s))
 
     async def _carry_out(self, connection: Any) -> None:
         for kind, carry_out in STAGES:

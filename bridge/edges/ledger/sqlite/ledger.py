@@ -77,25 +77,25 @@ class SqliteLedger(QueuedLedger):
 
     async def _serve(self) -> None:
         """Carry out what waits, until the end or LedgerUnavailable."""
-        loop, calls = asyncio.get_running_loop(), self._calls
+        loop, queue = asyncio.get_running_loop(), self._calls
         purge_s = loop.time()
         while True:
-            await calls.woken(purge_s)
+            await queue.woken(purge_s)
             began_s = loop.time()
-            calls = len(calls.take(MOST_AT_ONCE))
-            if complete := calls.take_complete():
+            calls = len(queue.take(MOST_AT_ONCE))
+            if complete := queue.take_complete():
                 await loop.run_in_executor(self._thread, self._file.complete, complete, self._clock())
             if calls:
-                answers = await loop.run_in_executor(self._thread, self._file.carry_out, calls.in_hand, self._clock())
+                answers = await loop.run_in_executor(self._thread, self._file.carry_out, queue.in_hand, self._clock())
                 self._tell_replaced()
-                calls.settle(calls.in_hand, answers)
-            elif calls.closing:
+                queue.settle(queue.in_hand, answers)
+            elif queue.closing:
                 return
             if began_s >= purge_s:
                 more = await self._purge()
                 purge_s = began_s + (0 if more else PURGE_EVERY_S)
-            if not calls.closing:
-                await calls.pause(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
+            if not queue.closing:
+                await queue.pause(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
 
     def _tell_replaced(self) -> None:
         if self._file.made_anew:

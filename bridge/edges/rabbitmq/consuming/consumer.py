@@ -26,7 +26,7 @@ those that wait for their turn when the channel closes."""
 
 
 @dataclass(slots=True, eq=False)
-class Feed:
+class QueueConsumer:
     """One consumer of one inbound, on a channel of its own, from its start until it is cancelled; then it is retired.
 
     `held` counts its unacked deliveries, at most `prefetch`; `heard_s` is when the broker last could and did speak
@@ -51,7 +51,7 @@ class BrokerDelivery:
     """A delivery of one generation; see the port."""
 
     incoming: InboundMessage
-    feed: Feed
+    queue_consumer: QueueConsumer
     generation: Generation
     tag: int
     consumer: "Consumer"
@@ -65,14 +65,14 @@ class BrokerDelivery:
         if self.acked or not self.generation.alive:
             return False
         self.acked = True
-        self.feed.held -= 1
-        self.feed.heard_s = _now()  # only now can the broker send the next one
+        self.queue_consumer.held -= 1
+        self.queue_consumer.heard_s = _now()  # only now can the broker send the next one
         self.consumer.send_ack(self)
         return True
 
 
 @dataclass(slots=True)
-class Desired:
+class WantedConsumers:
     """Why consuming is held back; empty while it is not. `paused` is set while nothing is being consumed."""
 
     reasons: set[str] = field(default_factory=set)
@@ -91,12 +91,12 @@ class Consumer:
         self.receive: Callable[[Delivery], None] | None = None
         self._inbounds = inbounds
         self._log = log
-        self._desired = Desired()
+        self._desired = WantedConsumers()
         self._desired.paused.set()
         self.began = asyncio.Event()
         """Set once something has been consumed from, for the first time."""
-        self._feeds: dict[str, Feed] = {}
-        self._retired: list[Feed] = []
+        self._queue_consumers: dict[str, QueueConsumer] = {}
+        self._retired: list[QueueConsumer] = []
         self._replacing: set[str] = set()
         self._settle_first = 0
         self._background: set[asyncio.Task[None]] = set()
@@ -107,14 +107,14 @@ class Consumer:
         return sorted(self._desired.reasons)
 
     @property
-    def feeds(self) -> list[Feed]:
+    def queue_consumers(self) -> list[QueueConsumer]:
         """The consumers at work, in the present generation."""
-        return list(self._feeds.values())
+        return list(self._queue_consumers.values())
 
     @property
     def consuming(self) -> bool:
         """Whether every inbound has its consumer or is just getting another one, or has as much in hand as it may."""
-        served = self._feeds.keys() | self._replacing
+        served = self._queue_consumers.keys() | self._replacing
         return not self._desired.reasons and all(
             inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
         )
@@ -150,37 +150,44 @@ class Consumer:
     async def _see_to(
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
     ) -> None:
-        feed, free = self._feeds.get(inbound.queue), self._free(inbound)
+        queue_consumer, free = self._queue_consumers.get(inbound.queue), self._free(inbound)
         if self._desired.reasons:
-            if feed is not None:
-                await self._retire(feed)
+            if queue_consumer is not None:
+                await self._retire(queue_consumer)
                 self._log.info("consumer.paused", queue=inbound.queue, by=self.held_back_by)
-        elif feed is None:
+        elif queue_consumer is None:
             if free > 0:
                 await self._start(connection, generation, inbound)
                 self._log.info("consumer.started", queue=inbound.queue, prefetch=free)
-        elif free >= 2 * feed.prefetch or (free > feed.prefetch and not self._retired):
-            await self._replace(connection, generation, feed)
+        elif free >= 2 * queue_consumer.prefetch or (free > queue_consumer.prefetch and not self._retired):
+            await self._replace(connection, generation, queue_consumer)
 
-    async def renew(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
+    async def renew(
+        self, connection: aio_pika.abc.AbstractConnection, generation: Generation, queue_consumer: QueueConsumer
+    ) -> None:
         """Cancel this consumer and start another, unless it is cancelled already. Raises BrokerTrouble.
 
         A quorum queue that was deleted and declared again at once goes on counting our consumer, and delivers nothing
         to it: from here that looks just like silence, so after enough of it the consumer is renewed.
         """
         async with self._changing:
-            if self._feeds.get(feed.inbound.queue) is feed and self._free(feed.inbound) > 0:
-                await self._replace(connection, generation, feed)
+            if (
+                self._queue_consumers.get(queue_consumer.inbound.queue) is queue_consumer
+                and self._free(queue_consumer.inbound) > 0
+            ):
+                await self._replace(connection, generation, queue_consumer)
 
-    async def _replace(self, connection: aio_pika.abc.AbstractConnection, generation: Generation, feed: Feed) -> None:
+    async def _replace(
+        self, connection: aio_pika.abc.AbstractConnection, generation: Generation, queue_consumer: QueueConsumer
+    ) -> None:
         """Cancel this consumer and start another; `consuming` does not fall for the milliseconds between them.
 
         The broker delivers until the cancel reaches it. If nothing is free after that, the next ack starts the other.
         """
-        inbound = feed.inbound
+        inbound = queue_consumer.inbound
         self._replacing.add(inbound.queue)
         try:
-            await self._retire(feed)
+            await self._retire(queue_consumer)
             if self._free(inbound) > 0:  # a prefetch of 0 would be one without limit
                 await self._start(connection, generation, inbound)
         finally:
@@ -188,7 +195,7 @@ class Consumer:
 
     def detach(self) -> None:
         """The generation has ended: the broker will deliver again what it had delivered."""
-        self._feeds.clear()
+        self._queue_consumers.clear()
         self._retired.clear()
         self._desired.paused.set()
 
@@ -196,18 +203,18 @@ class Consumer:
         """Return when every ack has reached the queue, or can no more, and what a pause has retired is closed."""
         if self._desired.reasons:
             await self._desired.paused.wait()
-        for feed in (*self._feeds.values(), *self._retired):
-            await feed.acks.all_written()
-            await asyncio.sleep(feed.acks.written_s + SETTLE_S - _now())
+        for queue_consumer in (*self._queue_consumers.values(), *self._retired):
+            await queue_consumer.acks.all_written()
+            await asyncio.sleep(queue_consumer.acks.written_s + SETTLE_S - _now())
         while self._background:
             await asyncio.wait(set(self._background))
 
     def send_ack(self, delivery: BrokerDelivery) -> None:
         """Write the ack at the end of this turn of the loop."""
-        delivery.feed.acks.put(delivery.tag)
+        delivery.queue_consumer.acks.put(delivery.tag)
         if self.cautious:
             self._settle_first -= 1
-        if delivery.feed.prefetch < delivery.feed.inbound.prefetch or self._retired:
+        if delivery.queue_consumer.prefetch < delivery.queue_consumer.inbound.prefetch or self._retired:
             self._desired.changed.set()
 
     def _start_task(self, work: Coroutine[None, None, None]) -> None:
@@ -215,14 +222,16 @@ class Consumer:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _ack_lost(self, feed: Feed, error: str) -> None:
-        self._log.info("ack.lost", error=error, queue=feed.inbound.queue)
+    def _ack_lost(self, queue_consumer: QueueConsumer, error: str) -> None:
+        self._log.info("ack.lost", error=error, queue=queue_consumer.inbound.queue)
 
     def _free(self, inbound: Inbound) -> int:
         """How many more deliveries of this inbound may be in hand."""
-        feeds = (*self._feeds.values(), *self._retired)
+        queue_consumers = (*self._queue_consumers.values(), *self._retired)
         most = 1 if self.cautious else inbound.prefetch
-        return most - sum(feed.held for feed in feeds if feed.inbound is inbound)
+        return most - sum(
+            queue_consumer.held for queue_consumer in queue_consumers if queue_consumer.inbound is inbound
+        )
 
     async def _start(
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
@@ -234,50 +243,66 @@ class Consumer:
         channel.on_consumer_cancel_callbacks.add(partial(_cancelled, generation, queue))
         await limited(channel.basic_qos(prefetch_count=prefetch), f"setting the prefetch of {queue}")
         tag = f"{TAG}-{queue}-{uuid4().hex[:12]}"
-        feed = Feed(inbound, prefetch, tag, channel, unwatch, _now())
-        feed.acks = Acks(channel, partial(self._close_if_done, feed), partial(self._ack_lost, feed))
-        callback = partial(self._deliver, feed, generation)
+        queue_consumer = QueueConsumer(inbound, prefetch, tag, channel, unwatch, _now())
+        queue_consumer.acks = Acks(
+            channel, partial(self._close_if_done, queue_consumer), partial(self._ack_lost, queue_consumer)
+        )
+        callback = partial(self._deliver, queue_consumer, generation)
         await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
-        self._feeds[queue] = feed
+        self._queue_consumers[queue] = queue_consumer
         self.began.set()
         self._desired.paused.clear()
 
-    async def _retire(self, feed: Feed) -> None:
+    async def _retire(self, queue_consumer: QueueConsumer) -> None:
         """Cancel the consumer. Its channel stays for the acks that are still owed."""
-        del self._feeds[feed.inbound.queue]
-        self._retired.append(feed)
-        await limited(feed.channel.basic_cancel(feed.tag), f"cancelling the consumer of {feed.inbound.queue}")
-        feed.cancelled = True
-        self._close_if_done(feed)
-        if not self._feeds:
+        del self._queue_consumers[queue_consumer.inbound.queue]
+        self._retired.append(queue_consumer)
+        await limited(
+            queue_consumer.channel.basic_cancel(queue_consumer.tag),
+            f"cancelling the consumer of {queue_consumer.inbound.queue}",
+        )
+        queue_consumer.cancelled = True
+        self._close_if_done(queue_consumer)
+        if not self._queue_consumers:
             self._desired.paused.set()
 
-    def _close_if_done(self, feed: Feed) -> None:
-        if feed in self._retired and feed.cancelled and not feed.held and not feed.acks.owed:
-            self._retired.remove(feed)
-            feed.unwatch()
-            self._start_task(self._close(feed))
+    def _close_if_done(self, queue_consumer: QueueConsumer) -> None:
+        if (
+            queue_consumer in self._retired
+            and queue_consumer.cancelled
+            and not queue_consumer.held
+            and not queue_consumer.acks.owed
+        ):
+            self._retired.remove(queue_consumer)
+            queue_consumer.unwatch()
+            self._start_task(self._close(queue_consumer))
 
-    async def _close(self, feed: Feed) -> None:
-        await asyncio.sleep(feed.acks.written_s + SETTLE_S - _now())
+    async def _close(self, queue_consumer: QueueConsumer) -> None:
+        await asyncio.sleep(queue_consumer.acks.written_s + SETTLE_S - _now())
         try:
-            await limited(feed.channel.close(), f"closing a channel of {feed.inbound.queue}")
+            await limited(queue_consumer.channel.close(), f"closing a channel of {queue_consumer.inbound.queue}")
         except BrokerTrouble as trouble:
-            self._log.info("channel.unclosed", error=str(trouble), queue=feed.inbound.queue)
+            self._log.info("channel.unclosed", error=str(trouble), queue=queue_consumer.inbound.queue)
 
-    async def _deliver(self, feed: Feed, generation: Generation, message: DeliveredMessage) -> None:
-        feed.heard_s = _now()
-        feed.held += 1
-        feed.served = True
+    async def _deliver(self, queue_consumer: QueueConsumer, generation: Generation, message: DeliveredMessage) -> None:
+        queue_consumer.heard_s = _now()
+        queue_consumer.held += 1
+        queue_consumer.served = True
         if self.receive is None or message.delivery_tag is None:
             generation.end("a delivery came before anybody could take it")
             return
         try:
             self.receive(
-                BrokerDelivery(incoming(message, feed.inbound.queue), feed, generation, message.delivery_tag, self)
+                BrokerDelivery(
+                    incoming(message, queue_consumer.inbound.queue),
+                    queue_consumer,
+                    generation,
+                    message.delivery_tag,
+                    self,
+                )
             )
         except Exception:  # aiormq would log it where nobody looks
-            self._log.critical("delivery.unhandled", exc_info=True, queue=feed.inbound.queue)
+            self._log.critical("delivery.unhandled", exc_info=True, queue=queue_consumer.inbound.queue)
 
 
 def _cancelled(generation: Generation, queue: str, frame: object) -> None:

@@ -31,7 +31,7 @@ from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
 from bridge.edges.rabbitmq.publishing.confirms import open_publish_channel
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
-from bridge.edges.rabbitmq.publishing.publisher_channel import Handed, Pipe
+from bridge.edges.rabbitmq.publishing.publisher_channel import Pending, PublisherChannel
 from bridge.flow.ports.broker import Receipt
 
 MOST_UNCONFIRMED = 20_000
@@ -50,8 +50,8 @@ class BatchingPublisher:
 
     def __init__(self, outbounds: tuple[Outbound, ...]) -> None:
         self.blocked = False
-        self._pipes = [Pipe(self, index) for index in range(len(outbounds))]
-        self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
+        self._publisher_channels = [PublisherChannel(self, index) for index in range(len(outbounds))]
+        self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
         self._connection: aio_pika.abc.AbstractConnection
         self._generation: Generation | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -74,25 +74,25 @@ class BatchingPublisher:
         """Hand over; see the port."""
         if not messages:
             return
-        pipes, total = self._pipes, 0
+        publisher_channels, total = self._publisher_channels, 0
         for message in messages:
             size = len(message.body)
             total += size
-            pipe = self._alone if alone else pipes[message.to.outbound]
-            pipe.waiting.append((message, receipt, size))
-        self._handed(len(messages), total)
+            publisher_channel = self._alone if alone else publisher_channels[message.to.outbound]
+            publisher_channel.waiting.append((message, receipt, size))
+        self._pending(len(messages), total)
 
     def withdraw(self, message: OutboundMessage) -> None:
         """Forget a message of which nobody wants to hear any more, if it has not been written yet."""
-        for pipe in self._all:
-            size = pipe.withdraw(message)
+        for publisher_channel in self._all:
+            size = publisher_channel.withdraw(message)
             if size is not None:
                 self._forget(1, size)
 
     def forget(self, receipt: Receipt) -> None:
         """See the port."""
-        for pipe in self._all:
-            for message in [message for message, whom, _ in pipe.waiting if whom is receipt]:
+        for publisher_channel in self._all:
+            for message in [message for message, whom, _ in publisher_channel.waiting if whom is receipt]:
                 self.withdraw(message)
 
     @property
@@ -112,8 +112,8 @@ class BatchingPublisher:
         """Publish through this connection from now on, beginning with what is unconfirmed."""
         self._loop = asyncio.get_running_loop()  # a system call each time in Python 3.11
         self._connection = connection
-        for pipe in self._pipes:
-            await self._open(pipe, generation)
+        for publisher_channel in self._publisher_channels:
+            await self._open(publisher_channel, generation)
         self._generation = generation
         self.resume()
 
@@ -123,41 +123,49 @@ class BatchingPublisher:
         for opening in self._openings:
             opening.cancel()
         self._in_turns = False
-        for pipe in self._all:
-            if pipe.channel is not None:
-                pipe.channel.silence()
-            alone, lost = pipe.one_by_one, pipe.take_back()
-            refusal, pipe.blame = pipe.blame, None
+        for publisher_channel in self._all:
+            if publisher_channel.channel is not None:
+                publisher_channel.channel.silence()
+            alone, lost = publisher_channel.one_by_one, publisher_channel.take_back()
+            refusal, publisher_channel.blame = publisher_channel.blame, None
             if refusal is None:
-                self._keep(pipe, lost)
+                self._keep(publisher_channel, lost)
             elif alone and lost:
-                pipe.suspects = max(0, pipe.suspects - 1)
+                publisher_channel.suspects = max(0, publisher_channel.suspects - 1)
                 self.settled(lost, refusal, set())
             else:
-                pipe.suspect(lost)
+                publisher_channel.suspect(lost)
             self._in_turns |= refusal is not None
 
     def resume(self) -> None:
         """Go on with what waits."""
-        for pipe in self._all:
-            self.pump(pipe)
+        for publisher_channel in self._all:
+            self.pump(publisher_channel)
 
     def oldest_s(self) -> float | None:
         """Since when (event loop time) the message that has flown longest waits for its confirm; None for none."""
-        return min((pipe.batches[0][1] for pipe in self._all if pipe.batches), default=None)
+        return min(
+            (publisher_channel.batches[0][1] for publisher_channel in self._all if publisher_channel.batches),
+            default=None,
+        )
 
-    def pump(self, pipe: Pipe) -> None:
+    def pump(self, publisher_channel: PublisherChannel) -> None:
         """Write what waits at the end of this turn of the loop, together with what else comes by then."""
-        if pipe.waiting and not pipe.scheduled and not pipe.writing and self._generation is not None:
-            pipe.scheduled = True
-            self._loop.call_soon(self._write, pipe)
+        if (
+            publisher_channel.waiting
+            and not publisher_channel.scheduled
+            and not publisher_channel.writing
+            and self._generation is not None
+        ):
+            publisher_channel.scheduled = True
+            self._loop.call_soon(self._write, publisher_channel)
 
-    def settled(self, over: list[Handed], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
-        """See PipeOwner."""
+    def settled(self, over: list[Pending], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
+        """See ChannelOwner."""
         self._forget(len(over), sum([size for _, _, size in over]))
         if refusal is None and not unrouted:
-            for receipt, handed in groupby(over, WHOM):
-                receipt.confirmed([message for message, _, _ in handed])
+            for receipt, pending in groupby(over, WHOM):
+                receipt.confirmed([message for message, _, _ in pending])
             return
         for message, receipt, _ in over:
             if message.message_id in unrouted:
@@ -169,27 +177,27 @@ class BatchingPublisher:
                 receipt.refused(message, refusal)
 
     def cleared(self) -> None:
-        """See PipeOwner."""
+        """See ChannelOwner."""
         if self._in_turns:
-            self._in_turns = any(pipe.suspects for pipe in self._all)
+            self._in_turns = any(publisher_channel.suspects for publisher_channel in self._all)
             self.resume()
 
     def broken(self, reason: str) -> None:
-        """See PipeOwner."""
+        """See ChannelOwner."""
         if self._generation is not None:
             self._generation.end(reason)
 
     @property
-    def _all(self) -> list[Pipe]:
-        return [*self._pipes, self._alone]
+    def _all(self) -> list[PublisherChannel]:
+        return [*self._publisher_channels, self._alone]
 
-    def _keep(self, pipe: Pipe, lost: list[Handed]) -> None:
+    def _keep(self, publisher_channel: PublisherChannel, lost: list[Pending]) -> None:
         """Publish again, in order, what a lost connection has left open."""
-        pipe.waiting.extendleft(reversed(lost))
+        publisher_channel.waiting.extendleft(reversed(lost))
         for message, receipt, _ in lost:
             receipt.lost(message)
 
-    def _handed(self, count: int, size: int) -> None:
+    def _pending(self, count: int, size: int) -> None:
         """So many more messages wait, of so many bytes together."""
         if not self._unconfirmed:
             self._empty.clear()
@@ -208,18 +216,24 @@ class BatchingPublisher:
         if not self._unconfirmed:
             self._empty.set()
 
-    def _write(self, pipe: Pipe) -> None:
-        pipe.scheduled = False
-        generation, channel = self._generation, pipe.channel
-        if generation is None or not generation.alive or pipe.writing or self.blocked or self._waits_its_turn(pipe):
+    def _write(self, publisher_channel: PublisherChannel) -> None:
+        publisher_channel.scheduled = False
+        generation, channel = self._generation, publisher_channel.channel
+        if (
+            generation is None
+            or not generation.alive
+            or publisher_channel.writing
+            or self.blocked
+            or self._waits_its_turn(publisher_channel)
+        ):
             return
         if channel is None:
-            self._open_soon(pipe, generation)
+            self._open_soon(publisher_channel, generation)
             return
         if channel.behind:
-            self._loop.call_later(BEHIND_S, self.pump, pipe)
+            self._loop.call_later(BEHIND_S, self.pump, publisher_channel)
             return
-        payload = pipe.batch(self._loop.time(), self._unwritable)
+        payload = publisher_channel.batch(self._loop.time(), self._unwritable)
         if not payload:
             return
         try:
@@ -227,40 +241,43 @@ class BatchingPublisher:
         except (asyncio.QueueFull, RuntimeError) as error:
             generation.end(f"publishing failed: {type(error).__name__}: {error}")
             return
-        pipe.writing = True
-        written.add_done_callback(lambda _: self._written(pipe, channel))
+        publisher_channel.writing = True
+        written.add_done_callback(lambda _: self._written(publisher_channel, channel))
 
-    def _written(self, pipe: Pipe, channel: object) -> None:
+    def _written(self, publisher_channel: PublisherChannel, channel: object) -> None:
         """The socket has taken the last batch. Until then the next one grows: that is what makes batches."""
-        if channel is pipe.channel:
-            pipe.writing = False
-            self.pump(pipe)
+        if channel is publisher_channel.channel:
+            publisher_channel.writing = False
+            self.pump(publisher_channel)
 
-    def _unwritable(self, handed: Handed, refusal: PublishRefusal) -> None:
-        self._loop.call_soon(self.settled, [handed], refusal, set())
+    def _unwritable(self, pending: Pending, refusal: PublishRefusal) -> None:
+        self._loop.call_soon(self.settled, [pending], refusal, set())
 
-    def _waits_its_turn(self, pipe: Pipe) -> bool:
+    def _waits_its_turn(self, publisher_channel: PublisherChannel) -> bool:
         """Whether another pipe is one by one, so that the next connection that is closed names its culprit."""
-        if not self._in_turns or not pipe.one_by_one:
+        if not self._in_turns or not publisher_channel.one_by_one:
             return False
-        return any(other.suspects and other is not pipe for other in self._all[: self._all.index(pipe)])
+        return any(
+            other.suspects and other is not publisher_channel
+            for other in self._all[: self._all.index(publisher_channel)]
+        )
 
-    def _open_soon(self, pipe: Pipe, generation: Generation) -> None:
+    def _open_soon(self, publisher_channel: PublisherChannel, generation: Generation) -> None:
         """Open another channel for what waits."""
-        if not pipe.opening:
-            pipe.opening = True
-            opening = self._loop.create_task(self._open_again(pipe, generation))
+        if not publisher_channel.opening:
+            publisher_channel.opening = True
+            opening = self._loop.create_task(self._open_again(publisher_channel, generation))
             self._openings.add(opening)
             opening.add_done_callback(self._openings.discard)
 
-    async def _open_again(self, pipe: Pipe, generation: Generation) -> None:
+    async def _open_again(self, publisher_channel: PublisherChannel, generation: Generation) -> None:
         try:
-            await self._open(pipe, generation)
+            await self._open(publisher_channel, generation)
         except BrokerTrouble as trouble:
             generation.end(str(trouble))
             return
-        self.pump(pipe)
+        self.pump(publisher_channel)
 
-    async def _open(self, pipe: Pipe, generation: Generation) -> None:
-        channel = await open_publish_channel(self._connection, generation, pipe.index, pipe)
-        pipe.opened(channel, self.new_encoder(channel.number, channel.frame_max))
+    async def _open(self, publisher_channel: PublisherChannel, generation: Generation) -> None:
+        channel = await open_publish_channel(self._connection, generation, publisher_channel.index, publisher_channel)
+        publisher_channel.opened(channel, self.new_encoder(channel.number, channel.frame_max))

@@ -18,7 +18,7 @@ from bridge.edges.rabbitmq.generation import Generation
 from bridge.edges.rabbitmq.properties import without_largest
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder, FrameTooLarge, Piece
-from bridge.edges.rabbitmq.publishing.publisher_channel import Pipe
+from bridge.edges.rabbitmq.publishing.publisher_channel import PublisherChannel
 from bridge.flow.ports.webhook import NotConfirmed
 
 CONFIRM_S = 10.0
@@ -67,9 +67,9 @@ class BrokerConfirmedPublisher(BatchingPublisher):
     def __init__(self, blocked: Callable[[], bool]) -> None:
         """`blocked` tells whether the broker has said that it takes nothing for now."""
         super().__init__(())
-        self._pipe = Pipe(self, CHANNEL_INDEX)
-        self._pipes = [self._pipe]
-        self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
+        self._publisher_channel = PublisherChannel(self, CHANNEL_INDEX)
+        self._publisher_channels = [self._publisher_channel]
+        self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
         self._is_blocked = blocked
         self._attached = False
         self._expected: deque[tuple[float, asyncio.Future[None]]] = deque()
@@ -84,9 +84,9 @@ class BrokerConfirmedPublisher(BatchingPublisher):
         """The generation has ended, and with it all that was on its way."""
         self._attached = False
         super().detach()
-        waiting = list(self._pipe.waiting)
-        self._pipe.waiting.clear()
-        self._pipe.suspects = 0
+        waiting = list(self._publisher_channel.waiting)
+        self._publisher_channel.waiting.clear()
+        self._publisher_channel.suspects = 0
         self.settled(waiting, LOST, set())
 
     async def enqueue(self, message: OutboundMessage) -> None:
@@ -105,8 +105,10 @@ class BrokerConfirmedPublisher(BatchingPublisher):
         if self._timer is None:
             self._timer = loop.call_later(CONFIRM_S, self._expire)
         size = len(message.body)
-        self._pipe.waiting.append((message, Waiter(told), size))  # the one pipe, whichever exchange it is for
-        self._handed(1, size)
+        self._publisher_channel.waiting.append(
+            (message, Waiter(told), size)
+        )  # the one pipe, whichever exchange it is for
+        self._pending(1, size)
         await told
 
     def _expire(self) -> None:

@@ -32,7 +32,7 @@ _CONNECTION_CODES: Mapping[type[BaseException], int] = {
 """The reply codes of `connection.close` that may be about what was published; aiormq gives them as classes."""
 
 
-class Teller(Protocol):
+class ConfirmListener(Protocol):
     """Whom a channel tells what the broker said."""
 
     def told(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
@@ -54,9 +54,9 @@ class Teller(Protocol):
 class PublishChannel(aiormq.Channel):
     """See the module. Publishing is `send`, which takes the bytes of whole frames."""
 
-    def __init__(self, connection: Any, number: int, teller: Teller) -> None:
+    def __init__(self, connection: Any, number: int, listener: ConfirmListener) -> None:
         super().__init__(connection, number, publisher_confirms=True, frame_buffer=FRAME_BUFFER)
-        self._teller: Teller | None = teller
+        self._listener: ConfirmListener | None = listener
         self.is_told = False
         """Whether the teller knows that it is closed."""
 
@@ -76,41 +76,41 @@ class PublishChannel(aiormq.Channel):
 
     def silence(self) -> None:
         """Tell nobody anything any more: what still comes belongs to a generation that is over."""
-        self._teller = None
+        self._listener = None
 
     def blame(self, error: BaseException | None) -> None:
         """Tell of a connection that the broker has closed, where that may be for what was published."""
         code = None if error is None else _CONNECTION_CODES.get(type(error))
         refusal = of_reply_code(code, describe(error))
-        if refusal is not None and self._teller is not None:
-            self._teller.blamed(refusal)
+        if refusal is not None and self._listener is not None:
+            self._listener.blamed(refusal)
 
     async def _on_confirm_frame(self, frame: Any) -> None:
-        if self._teller is not None:
+        if self._listener is not None:
             acked = isinstance(frame, spec.Basic.Ack)
-            self._teller.told(int(frame.delivery_tag or 0), multiple=bool(frame.multiple), acked=acked)
+            self._listener.told(int(frame.delivery_tag or 0), multiple=bool(frame.multiple), acked=acked)
 
     async def _on_return_frame(self, frame: spec.Basic.Return) -> None:
         header = await self._get_frame()
         if not isinstance(header, ContentHeader):
             raise TypeError(f"{type(header).__name__} instead of the header of a returned message")
         await self._read_content(frame, header)
-        if self._teller is not None:
-            self._teller.returned(header.properties.message_id)
+        if self._listener is not None:
+            self._listener.returned(header.properties.message_id)
 
     async def _on_close_frame(self, frame: spec.Channel.Close) -> None:
         """Tell first, so that nothing is written behind the answer; and answer even where the writer is behind."""
-        if self._teller is not None:
+        if self._listener is not None:
             self.is_told = True
             words = f"{frame.reply_code} {frame.reply_text}"
-            self._teller.closed(of_reply_code(frame.reply_code, str(frame.reply_text)), words)
+            self._listener.closed(of_reply_code(frame.reply_code, str(frame.reply_text)), words)
         answer = ChannelFrame.marshall(channel_number=self.number, frames=[spec.Channel.CloseOk()])
         await self.write_queue.put(answer)
         await self._on_close_ok_frame(spec.Channel.CloseOk())
 
 
 async def open_publish_channel(
-    connection: AbstractConnection, generation: Generation, index: int, teller: Teller
+    connection: AbstractConnection, generation: Generation, index: int, listener: ConfirmListener
 ) -> PublishChannel:
     """Open publishing channel `index`. Once it closes, its teller is told, or else it takes the generation with it."""
     transport = connection.transport
@@ -118,7 +118,7 @@ async def open_publish_channel(
         raise BrokerTrouble("opening a publishing channel: there is no connection")
     underlay: Any = transport.connection
     number = FIRST_NUMBER + index
-    channel = PublishChannel(underlay, number, teller)
+    channel = PublishChannel(underlay, number, listener)
     underlay.channels[number] = channel
     await limited(channel.open(), f"opening publishing channel {index}")
     closing = channel.closing

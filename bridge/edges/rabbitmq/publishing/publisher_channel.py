@@ -21,17 +21,17 @@ WINDOW_BYTES = 16 * 1024 * 1024
 """What flies on one channel at the most."""
 BATCH_BYTES = 256 * 1024
 
-Handed = tuple[OutboundMessage, Receipt, int]
+Pending = tuple[OutboundMessage, Receipt, int]
 """A message, whom to tell, and the bytes of its body."""
 
 
-class PipeOwner(Protocol):
+class ChannelOwner(Protocol):
     """The publisher, as its pipes see it."""
 
-    def settled(self, over: list[Handed], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
+    def settled(self, over: list[Pending], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
         """The fate of these is known: refused, all of them or those that came back, or else confirmed."""
 
-    def pump(self, pipe: "Pipe") -> None:
+    def pump(self, publisher_channel: "PublisherChannel") -> None:
         """Write what waits, soon; on another channel where the pipe has none any more."""
 
     def cleared(self) -> None:
@@ -42,7 +42,7 @@ class PipeOwner(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Pipe:
+class PublisherChannel:
     """One publishing channel: what waits, and what flies, oldest first. The first that flies has tag `first_tag`.
 
     None stands for one whose fate was known before that of an earlier one. `ids` are those of the messages that fly,
@@ -51,11 +51,11 @@ class Pipe:
     `always_alone` all of them do. `blame` is what the broker said as it closed the whole connection.
     """
 
-    owner: PipeOwner
+    owner: ChannelOwner
     index: int
     always_alone: bool = False
-    waiting: deque[Handed] = field(default_factory=deque)
-    flying: deque[Handed | None] = field(default_factory=deque)
+    waiting: deque[Pending] = field(default_factory=deque)
+    flying: deque[Pending | None] = field(default_factory=deque)
     ids: set[str] = field(default_factory=set)
     unrouted: set[str] = field(default_factory=set)
     batches: deque[tuple[int, float]] = field(default_factory=deque)
@@ -96,7 +96,7 @@ class Pipe:
             self.first_tag += 1
         while self.batches and self.batches[0][0] <= self.first_tag:
             self.batches.popleft()
-        over = [handed for handed in found if handed is not None]
+        over = [pending for pending in found if pending is not None]
         self.ids.difference_update([message.message_id for message, _, _ in over])
         self.flying_bytes -= sum([size for _, _, size in over])
         if self.suspects:
@@ -126,10 +126,10 @@ class Pipe:
             self.owner.pump(self)
 
     def blamed(self, refusal: PublishRefusal) -> None:
-        """See Teller."""
+        """See ConfirmListener."""
         self.blame = refusal
 
-    def suspect(self, lost: list[Handed]) -> None:
+    def suspect(self, lost: list[Pending]) -> None:
         """Publish these again, first and one by one."""
         self.waiting.extendleft(reversed(lost))
         self.suspects += len(lost)
@@ -138,17 +138,17 @@ class Pipe:
 
     def withdraw(self, message: OutboundMessage) -> int | None:
         """Forget a message that waits; gives the bytes of its body, None where it does not wait here."""
-        for place, handed in enumerate(self.waiting):
-            if handed[0] is message:
+        for place, pending in enumerate(self.waiting):
+            if pending[0] is message:
                 del self.waiting[place]
                 if place < self.suspects - len(self.flying):
                     self._cleared(1)
-                return handed[2]
+                return pending[2]
         return None
 
-    def take_back(self) -> list[Handed]:
+    def take_back(self) -> list[Pending]:
         """Give up the channel; returns what flew on it."""
-        lost = [handed for handed in self.flying if handed is not None]
+        lost = [pending for pending in self.flying if pending is not None]
         self.flying.clear()
         self.ids.clear()
         self.unrouted.clear()
@@ -157,7 +157,7 @@ class Pipe:
         self.writing = self.opening = False
         return lost
 
-    def batch(self, now_s: float, refuse: Callable[[Handed, PublishRefusal], None]) -> bytes:
+    def batch(self, now_s: float, refuse: Callable[[Pending, PublishRefusal], None]) -> bytes:
         """The frames of what may be written now, which flies from here on. What cannot be written is refused."""
         waiting, flying, ids, encoder = self.waiting, self.flying, self.ids, self.encoder
         if encoder is None:
@@ -166,17 +166,17 @@ class Pipe:
         room, room_bytes, batch_bytes = window - len(flying), WINDOW_BYTES - self.flying_bytes, BATCH_BYTES
         parts: list[Piece] = []
         while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:
-            message, _, size = handed = waiting.popleft()
+            message, _, size = pending = waiting.popleft()
             if message.message_id in ids:
-                waiting.appendleft(handed)
+                waiting.appendleft(pending)
                 break  # returns go by id: the other one of this id must have been told of first
             try:
                 written = encoder.publish(message, parts)
             except UNWRITABLE as error:
                 self._cleared(1)
-                refuse(handed, PublishRefusal(RefusalKind.IMPOSSIBLE, f"it cannot be written as AMQP: {error}"))
+                refuse(pending, PublishRefusal(RefusalKind.IMPOSSIBLE, f"it cannot be written as AMQP: {error}"))
                 continue
-            flying.append(handed)
+            flying.append(pending)
             ids.add(message.message_id)
             room, room_bytes, batch_bytes = room - 1, room_bytes - size, batch_bytes - written
         if parts:

@@ -11,7 +11,7 @@ from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.edges.rabbitmq.properties import lightened, of_copy
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder, FrameTooLarge, Piece
-from bridge.edges.rabbitmq.publishing.publisher_channel import Pipe
+from bridge.edges.rabbitmq.publishing.publisher_channel import PublisherChannel
 from bridge.flow.ports.broker import RepublishRefused
 
 CHANNEL_INDEX = 850
@@ -78,9 +78,9 @@ class BrokerRepublisher(BatchingPublisher):
 
     def __init__(self) -> None:
         super().__init__(())
-        self._pipe = Pipe(self, CHANNEL_INDEX)
-        self._pipes = [self._pipe]
-        self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
+        self._publisher_channel = PublisherChannel(self, CHANNEL_INDEX)
+        self._publisher_channels = [self._publisher_channel]
+        self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
 
     async def copy(self, copy: RepublishedCopy, *, alone: bool = False) -> None:
         """Return when the copy is confirmed; see the port."""

@@ -37,7 +37,7 @@ async def test_no_more_than_the_prefetch_is_ever_held_and_order_is_kept(build: B
     await rig.rabbit.publish(*numbered(100))
     await until(lambda: len(held) == 7, "the prefetch is used")
     await stays(lambda: len(held) == 7, "no more than the prefetch", 0.2)
-    assert rig.consumer.feeds[0].held == 7
+    assert rig.consumer.queue_consumers[0].held == 7
     while len(rig.deliveries) < 100 or held:
         await until(lambda: held, "the next one")
         assert held.pop(0).ack()
@@ -79,7 +79,7 @@ async def test_no_more_than_the_prefetch_is_held_through_pauses(build: Build) ->
     await rig.delivered(5)
     for _ in range(3):
         rig.consumer.pause("api")
-        await until(lambda: not rig.consumer.feeds, "it is paused")
+        await until(lambda: not rig.consumer.queue_consumers, "it is paused")
         rig.consumer.resume("api")
         await stays(lambda: len(rig.deliveries) == 5, "all slots are taken", 0.15)
     for number in range(40):
@@ -96,7 +96,7 @@ async def test_a_pause_right_after_many_acks_loses_none_of_them(build: Build) ->
         assert delivery.ack()
     rig.consumer.pause("api")
     await rig.consumer.acks_sent()
-    assert rig.consumer.feeds == []
+    assert rig.consumer.queue_consumers == []
     assert rig.log.of("ack.lost") == []
     await rig.stop()
     assert await rig.rabbit.depth(EVENTS) == (0, 0)
@@ -110,7 +110,7 @@ async def test_what_is_on_its_way_during_a_pause_can_be_acked(build: Build, prox
     await rig.delivered(1)
     proxy.hold()
     rig.consumer.pause("api")
-    await until(lambda: not rig.consumer.feeds, "the cancel is on its way")
+    await until(lambda: not rig.consumer.queue_consumers, "the cancel is on its way")
     assert rig.deliveries[0].ack()
     await rig.rabbit.publish(*numbered(1, start=1))
     await rig.delivered(2)
@@ -150,7 +150,7 @@ async def test_a_consumer_that_is_paused_before_it_connects_takes_nothing(build:
     rig = build()
     rig.consumer.pause("api")
     rig.run()
-    await until(lambda: rig.session.trouble is None, "it is connected")
+    await until(lambda: rig.supervisor.trouble is None, "it is connected")
     await rig.rabbit.publish(*numbered(1))
     await stays(lambda: not rig.deliveries, "nothing is taken", 0.2)
     rig.consumer.resume("api")
@@ -203,7 +203,7 @@ async def test_two_processes_that_died_at_once_make_the_third_one_cautious(
 
 async def test_a_process_counts_as_dead_early_until_it_has_consumed_for_a_while(build: Build) -> None:
     rig = await build().start()
-    await until(lambda: rig.consumer.feeds, "it consumes")
+    await until(lambda: rig.consumer.queue_consumers, "it consumes")
     assert not rig.ledger.outlived
     assert await rig.ledger.begun() == 1
 
@@ -276,7 +276,7 @@ async def test_a_renewal_is_no_gap_in_readiness(build: Build, monkeypatch: pytes
     async with asyncio.timeout(20):
         while len(consumers) < 5:
             assert rig.consumer.consuming
-            consumers |= {feed.tag for feed in rig.consumer.feeds}
+            consumers |= {queue_consumer.tag for queue_consumer in rig.consumer.queue_consumers}
             await asyncio.sleep(0)  # every turn of the loop is looked at
 
 
@@ -286,10 +286,10 @@ async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefe
     """The broker delivers until the cancel reaches it; a new consumer with nothing left would be one without limit."""
     monkeypatch.setattr(watchdog, "EVERY_S", 0.02)
     rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=1),)).start()
-    (feed,) = rig.consumer.feeds
+    (queue_consumer,) = rig.consumer.queue_consumers
     proxy.delay_s = 0.3
-    feed.heard_s -= watchdog.SILENT_S + 5
-    await until(lambda: not rig.consumer.feeds, "the cancel is on its way")
+    queue_consumer.heard_s -= watchdog.SILENT_S + 5
+    await until(lambda: not rig.consumer.queue_consumers, "the cancel is on its way")
     await rig.rabbit.publish(*numbered(10))
     await rig.delivered(1)
     proxy.delay_s = 0.0
@@ -311,8 +311,8 @@ async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(
     await rig.rabbit.publish(*numbered(40))
     for number in range(40):
         await rig.delivered(number + 1)
-        assert rig.consumer.feeds, rig.log.of("broker.lost")
-        rig.consumer.feeds[0].heard_s -= watchdog.STUCK_S + 5  # so long did this event take
+        assert rig.consumer.queue_consumers, rig.log.of("broker.lost")
+        rig.consumer.queue_consumers[0].heard_s -= watchdog.STUCK_S + 5  # so long did this event take
         await asyncio.sleep(0.005)
         assert rig.deliveries[-1].ack(), rig.log.of("broker.lost")
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "everything is acked")
@@ -346,7 +346,7 @@ async def test_every_inbound_is_consumed_on_its_own_channel(build: Build) -> Non
     await rig.delivered(5)
     assert sorted(rig.bodies) == [b"0", b"1", b"s0", b"s1", b"s2"]
     assert {delivery.incoming.queue for delivery in rig.deliveries} == {EVENTS, "second"}
-    assert [feed.held for feed in rig.consumer.feeds] == [2, 3]
+    assert [queue_consumer.held for queue_consumer in rig.consumer.queue_consumers] == [2, 3]
 
 
 POISON: dict[str, Any] = {

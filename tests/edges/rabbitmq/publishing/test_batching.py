@@ -107,10 +107,10 @@ async def test_an_ended_generation_publishes_nothing_more(rig: Rig) -> None:
     first, second = Receipts(), Receipts()
     rig.publisher.publish([outgoing("before")], first)
     await first.all_told(1)
-    feed = rig.consumer.feeds[0]
-    delivery_generation = feed.channel  # the consuming channel dies, the publishing connection is well
+    queue_consumer = rig.consumer.queue_consumers[0]
+    delivery_generation = queue_consumer.channel  # the consuming channel dies, the publishing connection is well
     await delivery_generation.close()
-    await until(lambda: rig.session.trouble is not None or rig.generation == 2, "the generation is over", 5)
+    await until(lambda: rig.supervisor.trouble is not None or rig.generation == 2, "the generation is over", 5)
     rig.publisher.publish([outgoing("after")], second)
     await rig.connected(2)
     await second.all_told(1)

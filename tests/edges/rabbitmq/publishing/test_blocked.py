@@ -116,7 +116,7 @@ async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_m
     rig = build()
     rig.consumer.pause("the test looks into the queue")
     rig.run()
-    await until(lambda: rig.session.trouble is None, "there is a generation", 30)
+    await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     answers: dict[int, Answered] = {}
 
     async with Hooks(rig.confirmed_publisher, GITHUB) as hooks:

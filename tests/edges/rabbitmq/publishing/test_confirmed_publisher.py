@@ -29,7 +29,7 @@ async def idle(build: Build, **options: Any) -> Rig:
     rig = build(**options)
     rig.consumer.pause("the test looks into the queue")
     rig.run()
-    await until(lambda: rig.session.trouble is None, "there is a generation", 30)
+    await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     return rig
 
 
@@ -142,7 +142,7 @@ async def test_what_was_confirmed_is_there_and_what_was_not_is_told_when_connect
                 if sent == 300 - cut * 20:
                     proxy.reset()
             await asyncio.wait_for(asyncio.gather(*sending), 15)
-            await until(lambda: rig.generation > generation and rig.session.trouble is None, "the next one", 20)  # noqa: B023
+            await until(lambda: rig.generation > generation and rig.supervisor.trouble is None, "the next one", 20)  # noqa: B023
         await rig.confirmed_publisher.enqueue(hook(number))
         queued = {record.message_id for record in await rig.rabbit.take(EVENTS)}
         assert confirmed <= queued

@@ -178,7 +178,7 @@ async def test_a_webhook_that_is_too_large_for_the_broker_is_refused_alone(build
     rig = build()
     rig.consumer.pause("the test looks into the queue")
     rig.run()
-    await until(lambda: rig.session.trouble is None, "there is a generation", 30)
+    await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     hooks = [
         outgoing(f"h{number}", LARGE if number == 50 else b"{}", exchange=EVENTS, routing_key="webhook.s")
         for number in range(100)
@@ -194,7 +194,7 @@ async def test_a_webhooks_headers_that_do_not_fit_are_left_out_largest_first(bui
     rig = build()
     rig.consumer.pause("the test looks into the queue")
     rig.run()
-    await until(lambda: rig.session.trouble is None, "there is a generation", 30)
+    await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     foreign = {f"h{number}": "🔥" * (10 * number) for number in range(1, 60)}
     hook = outgoing("h", exchange=EVENTS, routing_key="webhook.s", headers={})
     hook.own_headers = {**foreign, SOURCE: "github"}
