@@ -8,11 +8,13 @@ from typing import Self
 
 
 class Link:
-    """One connection through the proxy; bytes pass while `flowing` is set."""
+    """One connection through the proxy; bytes pass while `flowing` is set, from the client only while `sending` is."""
 
     def __init__(self, *writers: asyncio.StreamWriter) -> None:
         self.flowing = asyncio.Event()
         self.flowing.set()
+        self.sending = asyncio.Event()
+        self.sending.set()
         self.writers = writers
 
     def reset(self) -> None:
@@ -48,6 +50,16 @@ class Proxy:
         """What was frozen goes on."""
         for link in self.links:
             link.flowing.set()
+
+    def hold(self) -> None:
+        """What the clients that are connected now send stays here; what the server sends passes."""
+        for link in self.links:
+            link.sending.clear()
+
+    def release(self) -> None:
+        """What was held goes on its way."""
+        for link in self.links:
+            link.sending.set()
 
     def reset(self) -> None:
         """RST to both sides of everything."""
@@ -88,8 +100,8 @@ class Proxy:
         link = Link(writer, far_writer)
         self.links.append(link)
         pumps = [
-            asyncio.create_task(self._pump(link, reader, far_writer)),
-            asyncio.create_task(self._pump(link, far_reader, writer)),
+            asyncio.create_task(self._pump(link, reader, far_writer, link.sending)),
+            asyncio.create_task(self._pump(link, far_reader, writer, link.flowing)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -102,13 +114,16 @@ class Proxy:
             for side in (writer, far_writer):
                 side.close()
 
-    async def _pump(self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passing: asyncio.Event
+    ) -> None:
         with suppress(ConnectionError):
             while True:
                 await link.flowing.wait()
                 data = await reader.read(65_536)
                 await asyncio.sleep(self.delay_s)
                 await link.flowing.wait()
+                await passing.wait()
                 if not data:
                     return
                 writer.write(data)

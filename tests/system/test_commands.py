@@ -5,12 +5,14 @@ import json
 import shlex
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from pika.exceptions import NackError
 
 from bridge.cli.main import main
 from tests.support.events import SERVICE, event, fields, text_of
@@ -245,7 +247,8 @@ async def test_tail_that_has_shown_enough_ends_without_a_word_of_a_library(world
     for arguments in (("--count", "1"), ("--count", "7"), ("--count", "3", "--json")):
         tailing = asyncio.create_task(run_command(world.folder, "tail", "--config", file, *arguments))
         while not tailing.done():
-            await world.rabbit.publish(*sent)
+            with suppress(NackError):  # of RabbitMQ 4.3, where a queue goes that a message was on its way to
+                await world.rabbit.publish(*sent)
         done = await tailing
         assert done.status == 0, done.all
         assert done.err == "listening to agent.events; Ctrl-C ends it\n"
@@ -260,7 +263,8 @@ async def test_tail_into_a_pipe_whose_reader_has_gone_ends_well(world: World, mo
     piped = f"{{ {tail}; echo $? >status; }} 2>errors | head -n 1"
     running = await asyncio.create_subprocess_shell(piped, cwd=world.folder, env=environment(), stdout=subprocess.PIPE)
     while not (world.folder / "status").exists():
-        await world.rabbit.publish(*[Outgoing(b"{}", routing_key="a", exchange="agent.events")] * 20)
+        with suppress(NackError):
+            await world.rabbit.publish(*[Outgoing(b"{}", routing_key="a", exchange="agent.events")] * 20)
     await running.communicate()
     assert (world.folder / "status").read_text() == "0\n"
     assert (world.folder / "errors").read_text() == "listening to agent.events; Ctrl-C ends it\n"

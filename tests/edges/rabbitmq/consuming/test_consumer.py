@@ -108,17 +108,17 @@ async def test_what_is_on_its_way_during_a_pause_can_be_acked(build: Build, prox
     rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=2),)).start()
     await rig.rabbit.publish(*numbered(1))
     await rig.delivered(1)
-    proxy.delay_s = 0.3
+    proxy.hold()
     rig.consumer.pause("api")
     await until(lambda: not rig.consumer.feeds, "the cancel is on its way")
     assert rig.deliveries[0].ack()
     await rig.rabbit.publish(*numbered(1, start=1))
     await rig.delivered(2)
+    proxy.release()
     await rig.consumer.acks_sent()
     assert rig.deliveries[1].ack()
     await rig.consumer.acks_sent()
     assert rig.log.of("ack.lost") == []
-    proxy.delay_s = 0.0
     await rig.stop()
     assert await rig.rabbit.depth(EVENTS) == (0, 0)
     assert rig.generation == 1
