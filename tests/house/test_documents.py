@@ -26,7 +26,7 @@ def test_the_index_names_every_page() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[a](docs/nowhere.md)", "[a](#nowhere)", "[a](docs/semantics.md#nowhere)", "![a](nothing.svg)", "[a](../../etc)"],
+    ["[a](nowhere.md)", "[a](#nowhere)", "[a](docs/semantics.md#nowhere)", "![a](nothing.svg)", "[a](../../etc)"],
 )
 def test_a_link_that_leads_nowhere_would_be_seen(text: str) -> None:
     assert list(broken(README, f"# Title\n\n{text}\n"))

@@ -49,7 +49,7 @@ class Credentials:
     """Where the API is and who the bridge is there. The key never shows in a repr.
 
     `token_organization_id` is the organization that issues the tokens where that is another one (`X-ORG-ID`),
-    `mongo_cluster` the name of a dedicated cluster (contract, section 1).
+    `mongo_cluster` the name of a dedicated cluster (docs/api-contract.md, 1).
     """
 
     base_url: str

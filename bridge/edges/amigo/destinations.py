@@ -1,4 +1,4 @@
-"""The operations on webhook destinations, typed (amigo API contract, sections 1.15 to 1.20)."""
+"""The operations on webhook destinations, typed (docs/api-contract.md, 1.15 to 1.20)."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
