@@ -7,7 +7,7 @@ import asyncio
 import random
 import time
 
-from bridge.core.answer.outbound_message import Stamp
+from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.topology import Inbound
 from bridge.core.counters import Tally
 from bridge.edges.amigo.agent import AmigoAgent
@@ -18,7 +18,7 @@ from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
-from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
+from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import Session
 from bridge.edges.telemetry.metrics import Gauges
 from bridge.flow.api_breaker import Gate
@@ -56,13 +56,13 @@ class Bridge:
         inbounds, outbounds = inbounds_of(settings.amqp), outbounds_of(settings.amqp)
         policy = retry_of(settings)
         dice = random.random
-        stamp = Stamp(outbounds, time.time)
+        factory = MessageFactory(outbounds, time.time)
 
         self.consumer = Consumer(inbounds, log)
         self.publisher = BatchingPublisher(outbounds)
-        copier = BrokerCopier()
+        republisher = BrokerRepublisher()
         entrance = BrokerEntrance(lambda: self.publisher.blocked)
-        self.intake = self._intake(entrance, inbounds[0], stamp)
+        self.intake = self._intake(entrance, inbounds[0], factory)
         dead, delay = settings.amqp.dead_letter, settings.amqp.delay.exchange
         self.session = Session(
             tuple(url.get_secret_value() for url in settings.amqp.url),
@@ -70,7 +70,7 @@ class Bridge:
             may_declare=settings.amqp.declare,
             consumer=self.consumer,
             publisher=self.publisher,
-            copier=copier,
+            republisher=republisher,
             entrance=entrance,
             ledger=ledger,
             dice=dice,
@@ -83,14 +83,16 @@ class Bridge:
         self.ledger_watch = self._ledger_watch(ledger)
         self.reconciliation = Reconciliation(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
-        streaming = Streaming(self.publisher, self.book, stamp, limits, lambda: f"{random.getrandbits(48):012x}")
+        streaming = Streaming(self.publisher, self.book, factory, limits, lambda: f"{random.getrandbits(48):012x}")
         max_bytes = {inbound.queue: inbound.max_bytes for inbound in inbounds}
         self.dispatcher = Dispatcher(
             routes=JinjaRoutes([route.route() for route in settings.routes], max_bytes),
             defaults=defaults_of(settings),
             max_bytes=max_bytes,
             interaction=Interaction(agent, streaming, self.reconciliation, log),
-            settling=Settling(copier, self.book, stamp, dead.exchange, delay, policy, time.time, dice, self.tally, log),
+            settling=Settling(
+                republisher, self.book, factory, dead.exchange, delay, policy, time.time, dice, self.tally, log
+            ),
             book=self.book,
             gate=self.gate,
             new_outbox=lambda: Outbox(self.publisher, policy, dice, log),
@@ -107,13 +109,13 @@ class Bridge:
         patience_s = self._settings.ledger.patience
         return LedgerWatch(ledger, self.book, self.consumer, patience_s, self.session.begin, self._log)
 
-    def _intake(self, entrance: BrokerEntrance, inbound: Inbound, stamp: Stamp) -> Intake:
+    def _intake(self, entrance: BrokerEntrance, inbound: Inbound, factory: MessageFactory) -> Intake:
         return Intake(
             sources={hook.name: hook.source() for hook in self._settings.webhooks},
             keyring=keyring_of(self._settings, self._log),
             entrance=entrance,
             inbound=inbound,
-            stamp=stamp,
+            factory=factory,
             clock=time.time,
             tally=self.tally,
             log=self._log,

@@ -12,7 +12,7 @@ import click
 
 from bridge.cli.invocation import config_option, json_option
 from bridge.cli.webhooks import KEPT, ago_of, api_of, attempt, begun, hook_of, name_option
-from bridge.core.answer.outbound_message import JSON, Stamp
+from bridge.core.answer.outbound_message import JSON, MessageFactory
 from bridge.core.webhook import urlencoded, webhook
 from bridge.core.webhook.problem import Refusal
 from bridge.core.webhook.schemes import SCHEMES, Signing
@@ -51,7 +51,7 @@ def backfill(
     """Republish what the platform could not deliver, as its delivery log has it; by default for all destinations."""
     screen, settings = begun(config, as_json)
     hook, ago = hook_of(settings, name), ago_of(since)
-    stamp = webhook.platform_stamp(Stamp(outbounds_of(settings.amqp), time.time))
+    factory = webhook.platform_factory(MessageFactory(outbounds_of(settings.amqp), time.time))
     broker = settings.amqp.url[0].get_secret_value()
     known = set(done.read_text(encoding="utf-8").split()) if done.exists() else set()
 
@@ -68,7 +68,7 @@ def backfill(
                     if row.id in known:
                         continue
                     try:
-                        messages = webhook.platform_messages(found, stamp, recovered=True)
+                        messages = webhook.platform_messages(found, factory, recovered=True)
                     except Refusal as refusal:
                         screen.problem(f"{found.id}: {refusal}")
                         continue
@@ -117,11 +117,11 @@ def sign(config: Path | None, url: str | None, id_: str | None, body_file: Binar
 
 def _fault(settings: Settings, source: Source, request: Request) -> str | None:
     """Why the bridge will not take a request that verifies; None where it will."""
-    stamp = webhook.platform_stamp(Stamp(outbounds_of(settings.amqp), time.time))
+    factory = webhook.platform_factory(MessageFactory(outbounds_of(settings.amqp), time.time))
     try:
         found = webhook.read(source, request, None)
         if webhook.is_platform(source):
-            webhook.platform_messages(found, stamp)
+            webhook.platform_messages(found, factory)
         else:
             webhook.inbound_message(found, inbounds_of(settings.amqp)[0], time.time())
     except Refusal as refusal:

@@ -17,7 +17,7 @@ from bridge.core import numbers
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import HANDLED, read_event
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, resolve
 from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq import cli_client
@@ -105,7 +105,7 @@ def _read(screen: Screen, settings: Settings, target: Target, bodies: Sequence[b
     routes = JinjaRoutes([route.route() for route in settings.routes], {inbound.queue: inbound.max_bytes})
     ids, refused = [], []
     for number, body in enumerate(bodies, 1):
-        incoming = Incoming(
+        incoming = InboundMessage(
             body, inbound.queue, target.exchange, target.routing_key, properties={"content_type": target.content_type}
         )
         try:

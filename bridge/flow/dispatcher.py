@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 
-from bridge.core.answer.outbound_message import Subject
+from bridge.core.answer.outbound_message import EventContext
 from bridge.core.counters import Tally
 from bridge.core.delivery.ledger_entry import Entry, Plan, State, plan, requests_of
 from bridge.core.delivery.outcome import (
@@ -311,8 +311,8 @@ class Dispatcher:
         if event_id is not None and self._settling.settled_before(event_id, delivery):
             return
         letter = DeadLetter(ROWS[ended.outcome].reason, ended.error, delivery.incoming.attempt)
-        subject = Subject(event_id=event_id, channel=channel) if event_id else None
-        self._spawn(self._settling.refuse(delivery, subject, self._new_outbox(), letter))
+        context = EventContext(event_id=event_id, channel=channel) if event_id else None
+        self._spawn(self._settling.refuse(delivery, context, self._new_outbox(), letter))
 
     def _spawn(self, refusal: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(refusal)

@@ -238,7 +238,7 @@ class Interaction:
         return ended
 
     async def _completed(self, work: Work, conversation: Conversation) -> None:
-        lane, conversation_id = work.event.lane, conversation.subject.conversation_id
+        lane, conversation_id = work.event.lane, conversation.context.conversation_id
         if conversation_id is not None:
             self._reconciliation.sight.exists(work.event.user_id, conversation_id)
         if conversation.conversation_completed or conversation_id is None:

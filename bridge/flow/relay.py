@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from bridge.core.answer.answer_stream import COMPLETE, Conversation, Stage
 from bridge.core.answer.history import recovered_ending
 from bridge.core.answer.ndjson import LineSplitter
-from bridge.core.answer.outbound_message import Stamp, ending_id
+from bridge.core.answer.outbound_message import MessageFactory, ending_id
 from bridge.core.delivery.adaptive import Trials
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Request
@@ -40,11 +40,11 @@ class Streaming:
     """Publishes what a stream says, what was recovered in its place, and what of it is void."""
 
     def __init__(
-        self, publisher: Publisher, book: Book, stamp: Stamp, limits: Limits, new_stream: Callable[[], str]
+        self, publisher: Publisher, book: Book, factory: MessageFactory, limits: Limits, new_stream: Callable[[], str]
     ) -> None:
         self._publisher = publisher
         self._book = book
-        self._stamp = stamp
+        self._factory = factory
         self._limits = limits
         self._new_stream = new_stream
         self._whole = Trials()
@@ -61,7 +61,7 @@ class Streaming:
         """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
-        conversation = Conversation(work.subject_of(stream_id), self._stamp)
+        conversation = Conversation(work.context_of(stream_id), self._factory)
         await self._book.requested(work, conversation.stream)
         failpoints.reached("before-post", work.event.id)
         work.streaming = True
@@ -89,7 +89,7 @@ class Streaming:
         body = recovered_ending(finding.answer, conversation_completed=finding.conversation_completed)
         extra = {"stream": work.stream, "sequence": 1, "recovered": True}
         message_id = ending_id(work.event.id, "interaction-complete")
-        work.outbox.put(self._stamp.messages(work.subject, "interaction-complete", message_id, body, extra))
+        work.outbox.put(self._factory.messages(work.context, "interaction-complete", message_id, body, extra))
 
     def again(self, work: Work, entry: Entry) -> None:
         """Publish an ending that the ledger has, with the ids that it had."""
@@ -98,7 +98,7 @@ class Streaming:
         work.conversation_id, work.stream = entry.record.conversation_id, entry.record.stream
         extra = {"stream": work.stream, "sequence": entry.record.published}
         message_id = ending_id(work.event.id, COMPLETE)
-        work.outbox.put(self._stamp.messages(work.subject, COMPLETE, message_id, entry.ending, extra))
+        work.outbox.put(self._factory.messages(work.context, COMPLETE, message_id, entry.ending, extra))
 
     def void(self, work: Work, reason: str) -> None:
         """Nothing was carried out: subscribers drop what they saw of it, and the next request needs no proof."""
@@ -117,7 +117,7 @@ class Streaming:
         work.record = work.record.streaming(conversation.stream, lost_stream=False)
 
     def _own(self, work: Work, message_id: str, facts: Mapping[str, object], extra: Mapping[str, object]) -> None:
-        work.outbox.put(self._stamp.own(work.subject, "bridge-voided", message_id, facts, extra))
+        work.outbox.put(self._factory.own(work.context, "bridge-voided", message_id, facts, extra))
         work.voids += 1
 
     async def _read(self, work: Work, conversation: Conversation, stream: Stream, deadline: asyncio.Timeout) -> None:
@@ -185,7 +185,7 @@ class Streaming:
     @staticmethod
     def _note(work: Work, conversation: Conversation) -> None:
         """What is known of the request by now; not worked out anew for every line."""
-        work.conversation_id = conversation.subject.conversation_id
+        work.conversation_id = conversation.context.conversation_id
         if work.record.published != conversation.sequence:
             work.record = work.record.seen(
                 conversation.sequence, work.conversation_id, conversation.announced_message_id

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TypeVar
 
-from bridge.core.answer.outbound_message import Stamp, Subject, ending_id
+from bridge.core.answer.outbound_message import EventContext, MessageFactory, ending_id
 from bridge.core.broker import republished_copy
 from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
-from bridge.core.broker.republished_copy import Copy
+from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.core.counters import Tally
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.retry import RetryPolicy, delay_level, pause
 from bridge.flow import failpoints
 from bridge.flow.ledger_journal import Book
 from bridge.flow.outbox import Outbox, Undeliverable
-from bridge.flow.ports.broker import Copier, CopyRefused, Delivery
+from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
 from bridge.flow.ports.runtime import Clock, Dice, Log
 from bridge.flow.work import Work, digest
 
@@ -34,9 +34,9 @@ class Settling:
 
     def __init__(
         self,
-        copier: Copier,
+        republisher: Republisher,
         book: Book,
-        stamp: Stamp,
+        factory: MessageFactory,
         dead_exchange: str,
         delay_exchange: str,
         policy: RetryPolicy,
@@ -45,9 +45,9 @@ class Settling:
         tally: Tally,
         log: Log,
     ) -> None:
-        self._copier = copier
+        self._republisher = republisher
         self._book = book
-        self._stamp = stamp
+        self._factory = factory
         self._dead_exchange = dead_exchange
         self._delay_exchange = delay_exchange
         self._policy = policy
@@ -107,7 +107,7 @@ class Settling:
             pauses=work.pauses,
             record=work.record.dump(),
         )
-        refusal = await self._copied(copy)
+        refusal = await self._republished(copy)
         if refusal is not None:
             self._log.warning("delivery.unparkable", event_id=work.event.id, error=refusal.error)
             return False
@@ -122,34 +122,36 @@ class Settling:
         What was answered is not said to have failed: its ending comes with the replay of the dead letter.
         """
         failpoints.reached("dead-lettering", work.event.id)
-        await self._copied_as_can_be(self._dead(work.delivery, letter, work.conversation_id))
+        await self._republished_as_can_be(self._dead(work.delivery, letter, work.conversation_id))
         failpoints.reached("dead-lettered", work.event.id)
         if not work.answered:
-            await self._say_failed(work.subject, work.outbox, letter, work.replay)
+            await self._say_failed(work.context, work.outbox, letter, work.replay)
         failpoints.reached("failure-said", work.event.id)
         self.acknowledge(work, letter.reason, error=letter.error)
 
-    async def refuse(self, delivery: Delivery, subject: Subject | None, outbox: Outbox, letter: DeadLetter) -> None:
-        """The same for a message that never became work; `subject` is None where not even its id is known."""
-        await self._copied_as_can_be(self._dead(delivery, letter, None))
-        if subject is not None:
-            await self._say_failed(subject, outbox, letter, delivery.incoming.replay)
+    async def refuse(
+        self, delivery: Delivery, context: EventContext | None, outbox: Outbox, letter: DeadLetter
+    ) -> None:
+        """The same for a message that never became work; `context` is None where not even its id is known."""
+        await self._republished_as_can_be(self._dead(delivery, letter, None))
+        if context is not None:
+            await self._say_failed(context, outbox, letter, delivery.incoming.replay)
         delivery.ack()
-        if subject is not None:
-            _remember(self._settled_as, subject.event_id, delivery.incoming.edition)
+        if context is not None:
+            _remember(self._settled_as, context.event_id, delivery.incoming.edition)
         self._tally.settled[letter.reason] += 1
         self._log.warning(
             "delivery.settled",
             settlement="dead-letter",
             reason=letter.reason,
             error=letter.error,
-            event_id=subject.event_id if subject else None,
+            event_id=context.event_id if context else None,
             queue=delivery.incoming.queue,
             routing_key=delivery.incoming.routing_key,
             body_bytes=len(delivery.incoming.body),
         )
 
-    def _dead(self, delivery: Delivery, letter: DeadLetter, conversation_id: str | None) -> Copy:
+    def _dead(self, delivery: Delivery, letter: DeadLetter, conversation_id: str | None) -> RepublishedCopy:
         return republished_copy.dead(
             delivery.incoming,
             self._dead_exchange,
@@ -160,9 +162,9 @@ class Settling:
             conversation_id=conversation_id,
         )
 
-    async def _copied_as_can_be(self, letter: Copy) -> None:
+    async def _republished_as_can_be(self, letter: RepublishedCopy) -> None:
         """See a dead letter to its confirm: whole, or with as much of it as the broker takes."""
-        while (refusal := await self._copied(letter)) is not None:
+        while (refusal := await self._republished(letter)) is not None:
             smaller = republished_copy.reduced(letter)
             self._log.error("copy.reduced", exchange=letter.exchange, error=refusal.error, in_vain=smaller is None)
             if smaller is None:
@@ -170,14 +172,14 @@ class Settling:
             else:
                 letter = smaller
 
-    async def _copied(self, copy: Copy) -> PublishRefusal | None:
+    async def _republished(self, copy: RepublishedCopy) -> PublishRefusal | None:
         """See a copy to its confirm, however long that takes; gives why where the broker will never take it so."""
         alone = False
         for tries in count(1):
             try:
-                await self._copier.copy(copy, alone=alone)
+                await self._republisher.copy(copy, alone=alone)
                 break
-            except CopyRefused as error:
+            except RepublishRefused as error:
                 if error.refusal.kind is RefusalKind.IMPOSSIBLE:
                     return error.refusal
                 alone = error.refusal.kind.closes
@@ -192,20 +194,20 @@ class Settling:
                 await asyncio.sleep(wait_s)
         return None
 
-    async def _say_failed(self, subject: Subject, outbox: Outbox, letter: DeadLetter, replay: int) -> None:
+    async def _say_failed(self, context: EventContext, outbox: Outbox, letter: DeadLetter, replay: int) -> None:
         """Publish the ending on every outbound but those that may have the other one already.
 
         Where patience is out with that as well, the dead letter, which is confirmed, must do.
         """
         facts = {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts}
-        message_id = ending_id(subject.event_id, "bridge-failed") + (f":{replay}" if replay else "")
+        message_id = ending_id(context.event_id, "bridge-failed") + (f":{replay}" if replay else "")
         await outbox.all_told()
-        told = self._stamp.own(subject, "bridge-failed", message_id, facts, {})
+        told = self._factory.own(context, "bridge-failed", message_id, facts, {})
         outbox.put([message for message in told if message.to.outbound not in outbox.ended])
         try:
             await outbox.all_confirmed()
         except Undeliverable as error:
-            self._log.error("ending.refused", event_id=subject.event_id, error=str(error))
+            self._log.error("ending.refused", event_id=context.event_id, error=str(error))
 
     def _settled(self, work: Work, settlement: str, **fields: object) -> None:
         """The one line that tells a whole delivery."""

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bridge.core.answer.outbound_message import OutboundMessage, Stamp
+from bridge.core.answer.outbound_message import MessageFactory, OutboundMessage
 from bridge.core.broker.topology import Inbound
 from bridge.core.counters import Tally
 from bridge.core.webhook import problem, webhook
@@ -44,7 +44,7 @@ class Intake:
         keyring: Keyring,
         entrance: Entrance,
         inbound: Inbound,
-        stamp: Stamp,
+        factory: MessageFactory,
         clock: Clock,
         tally: Tally,
         log: Log,
@@ -53,7 +53,7 @@ class Intake:
         self._keyring = keyring
         self._entrance = entrance
         self._inbound = inbound
-        self._stamp = webhook.platform_stamp(stamp)
+        self._factory = webhook.platform_factory(factory)
         self._clock = clock
         self._tally = tally
         self._log = log
@@ -152,5 +152,5 @@ class Intake:
 
     def _messages(self, source: Source, found: Webhook) -> list[OutboundMessage]:
         if webhook.is_platform(source):
-            return webhook.platform_messages(found, self._stamp)
+            return webhook.platform_messages(found, self._factory)
         return [webhook.inbound_message(found, self._inbound, self._clock())]

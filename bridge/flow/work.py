@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from bridge.core.answer.outbound_message import Subject
+from bridge.core.answer.outbound_message import EventContext
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Record, Request, load
-from bridge.core.event.inbound_message import RECORD, Incoming
+from bridge.core.event.inbound_message import RECORD, InboundMessage
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.broker import Delivery
@@ -71,7 +71,7 @@ class Work:
         )
 
     @property
-    def incoming(self) -> Incoming:
+    def incoming(self) -> InboundMessage:
         return self.delivery.incoming
 
     @property
@@ -95,12 +95,12 @@ class Work:
         return self.attempt + 1
 
     @property
-    def subject(self) -> Subject:
-        return self.subject_of(None)
+    def context(self) -> EventContext:
+        return self.context_of(None)
 
-    def subject_of(self, stream: str | None) -> Subject:
+    def context_of(self, stream: str | None) -> EventContext:
         """What the messages of a stream, or of none, are about."""
-        return Subject.of(self.event, self.number, self.traceparent, self.conversation_id, stream)
+        return EventContext.of(self.event, self.number, self.traceparent, self.conversation_id, stream)
 
     def plan_anew(self) -> None:
         """The ledger is to be asked again what is known of the event: what it said may have changed since."""
@@ -124,14 +124,14 @@ def digest(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
-def past(incoming: Incoming) -> Record:
+def past(incoming: InboundMessage) -> Record:
     """What is known of earlier requests: nothing after a redelivery, what the header says of a delayed copy."""
     if incoming.redelivered:
         return Record(request=Request.UNKNOWN)
     return load(incoming.headers.get(RECORD))
 
 
-def traceparent(incoming: Incoming) -> str | None:
+def traceparent(incoming: InboundMessage) -> str | None:
     """The W3C trace context of the publisher, where there is a plausible one."""
     value = incoming.headers.get("traceparent")
     return (

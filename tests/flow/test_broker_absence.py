@@ -13,14 +13,14 @@ from tests.support.flow_bench import ENDINGS, Bench
 
 def lose_broker(bench: Bench) -> None:
     bench.publisher.lose()
-    bench.copier.disconnect()
+    bench.republisher.disconnect()
     for delivery in bench.deliveries:
         delivery.die()
 
 
 def find_broker(bench: Bench) -> None:
     bench.publisher.reconnect()
-    bench.copier.reconnect()
+    bench.republisher.reconnect()
 
 
 def endings(bench: Bench, event_id: str = "e1") -> list[str]:
@@ -126,7 +126,7 @@ async def test_an_ending_that_the_ledger_could_not_take_stays_here():
 
 async def test_what_is_on_its_way_to_a_delay_queue_or_to_the_dead_letters_is_let_go_too():
     async with Bench() as bench:
-        bench.copier.disconnect()
+        bench.republisher.disconnect()
         bench.agent.script_for("Tell e1", answered(error(500)))
         bench.agent.script_for("Tell e2", answered(error(422)))
         deliveries = [bench.deliver(f"e{number}", user_id=f"user-{number}") for number in (1, 2)]

@@ -75,7 +75,7 @@ async def test_a_conflicting_repeat_never_stands_in_for_the_original():
         bench.deliver("e1", "That")
         gate.open()
         await bench.quiet()
-        assert [copy.body for copy in bench.copier.dead()] == [first.incoming.body]
+        assert [copy.body for copy in bench.republisher.dead()] == [first.incoming.body]
 
 
 @pytest.mark.parametrize("ends", ["complete", "dead-letter", "parked"])
@@ -160,11 +160,11 @@ async def test_an_ack_that_is_lost_again_is_made_up_for_again():
 
 async def test_a_refused_message_whose_ack_was_lost_is_not_dead_lettered_twice():
     async with Bench() as bench:
-        bench.copier.disconnect()
+        bench.republisher.disconnect()
         first = bench.deliver(channel="fax")
         await bench.wait(1)
         first.die()
-        bench.copier.reconnect()
+        bench.republisher.reconnect()
         await bench.quiet()
         second = bench.redeliver(first)
         await bench.quiet()

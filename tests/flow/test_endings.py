@@ -56,7 +56,7 @@ async def test_what_can_never_work_is_a_dead_letter_and_the_api_is_not_asked(fie
         said_failed = ["bridge-failed"] if known else []
         assert bench.order() == [f"copy:{reason}", *said_failed, "ack"]
         assert [call.operation for call in bench.agent.journal] == ["probe"]
-        copy = bench.copier.copies[0]
+        copy = bench.republisher.copies[0]
         assert (copy.exchange, copy.body) == ("bridge.dead", delivery.incoming.body)
 
 
@@ -116,7 +116,7 @@ async def test_a_dead_letter_has_the_original_and_says_why_and_whence():
         properties = {"message_id": "m1", "expiration": "60000", "user_id": "guest", "priority": 3}
         delivery = bench.deliver(headers=headers, properties=properties)
         await bench.quiet()
-        (copy,) = bench.copier.copies
+        (copy,) = bench.republisher.copies
         assert copy.body == delivery.incoming.body
         assert copy.properties == {"message_id": "m1", "priority": 3}
         assert copy.headers == {
@@ -135,7 +135,7 @@ async def test_a_dead_letter_names_the_conversation_where_it_is_known():
         bench.agent.script(answered(error(422, "Unprocessable.")))
         bench.deliver()
         await bench.quiet()
-        (copy,) = bench.copier.dead("rejected")
+        (copy,) = bench.republisher.dead("rejected")
         assert copy.headers["x-bridge-conversation-id"] == bench.agent.talks[0].id
         assert bench.said("bridge-failed")[0]["conversation_id"] == bench.agent.talks[0].id
 
@@ -213,7 +213,7 @@ async def test_after_an_unknown_outcome_the_api_is_asked_and_the_agent_hears_it_
         bench.deliver()
         if fate is Fate.HEARD:
             bench.agent.finish_of_empty = "keeps"
-            await bench.until(bench.copier.dead, "the proof fails")
+            await bench.until(bench.republisher.dead, "the proof fails")
             assert bench.dead() == ["uncertain"]
             return
         await bench.quiet()
@@ -327,7 +327,7 @@ async def test_a_publish_that_is_refused_until_patience_is_out_is_undeliverable(
         bench.deliver()
         await bench.quiet()
         assert bench.order() == ["conversation-created", "new-message", "copy:undeliverable", "ack"]
-        assert "no queue takes it" in bench.copier.dead()[0].headers["x-bridge-error"]
+        assert "no queue takes it" in bench.republisher.dead()[0].headers["x-bridge-error"]
 
 
 async def test_attempts_that_are_used_up_are_exhausted():
@@ -338,7 +338,7 @@ async def test_attempts_that_are_used_up_are_exhausted():
         assert bench.attempts() == 3
         assert bench.dead() == ["exhausted"]
         assert bench.order()[-3:] == ["copy:exhausted", "bridge-failed", "ack"]
-        assert bench.copier.dead()[0].headers["x-bridge-attempts"] == 3
+        assert bench.republisher.dead()[0].headers["x-bridge-attempts"] == 3
         assert bench.said("bridge-failed")[0]["attempts"] == 3
 
 
@@ -378,15 +378,15 @@ async def test_a_bug_before_the_lane_is_a_dead_letter_too_and_the_next_event_is_
 async def test_every_failure_is_dead_lettered_then_announced_then_acked_each_after_the_others_confirm():
     async with Bench() as bench:
         bench.agent.fail("create", Refused("create-conversation", 422, "No."))
-        bench.copier.disconnect()
+        bench.republisher.disconnect()
         bench.publisher.hold()
         delivery = bench.deliver()
         await bench.wait(30)
         assert bench.publisher.sent == []
-        bench.copier.reconnect()
+        bench.republisher.reconnect()
         await bench.until(lambda: bench.publisher.sent, "bridge-failed is published")
         await bench.wait(30)
-        assert bench.copier.dead("rejected")
+        assert bench.republisher.dead("rejected")
         assert delivery.acked == 0
         bench.publisher.release()
         await bench.quiet()

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
+from bridge.core.answer.outbound_message import Address, CommonHeaders, OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, PublishRefusal
-from bridge.core.broker.republished_copy import Copy
+from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import Lost, NoRoute, Refused
 from bridge.core.event.event import Event, Kind
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
-from bridge.flow.ports.broker import CopyRefused
+from bridge.flow.ports.broker import RepublishRefused
 from tests.support.fakes import (
     FakeAgent,
-    FakeCopier,
     FakeDelivery,
     FakeInbox,
     FakePublisher,
+    FakeRepublisher,
     FakeRoutes,
     Fate,
     Stuck,
@@ -66,7 +66,7 @@ class Told:
 
 def message(message_id: str, outbound: int = 0) -> OutboundMessage:
     to = Address(outbound, "agent.events", "a.b.c", "new-message")
-    return OutboundMessage(to, b"{}", message_id, 0, Letterhead("e1"))
+    return OutboundMessage(to, b"{}", message_id, 0, CommonHeaders("e1"))
 
 
 async def test_the_virtual_clock_jumps_over_waits_and_keeps_their_order():
@@ -161,31 +161,31 @@ async def test_room_is_given_at_once_unless_it_is_closed():
     await waiting
 
 
-async def test_a_copier_returns_when_the_copy_is_confirmed_and_waits_through_a_reconnect():
-    copier = FakeCopier()
-    copy = Copy("bridge.dead", "rejected", b"{}", {}, {})
-    copier.disconnect()
-    copying = asyncio.create_task(copier.copy(copy))
+async def test_a_republisher_returns_when_the_copy_is_confirmed_and_waits_through_a_reconnect():
+    republisher = FakeRepublisher()
+    copy = RepublishedCopy("bridge.dead", "rejected", b"{}", {}, {})
+    republisher.disconnect()
+    copying = asyncio.create_task(republisher.copy(copy))
     await asyncio.sleep(60)
     assert not copying.done()
-    assert copier.copies == []
-    copier.reconnect()
+    assert republisher.copies == []
+    republisher.reconnect()
     await copying
-    assert copier.dead("rejected") == [copy]
+    assert republisher.dead("rejected") == [copy]
 
 
-async def test_a_copier_raises_where_the_broker_refuses():
-    copier = FakeCopier()
-    copier.refuse()
-    with pytest.raises(CopyRefused):
-        await copier.copy(Copy("bridge.dead", "rejected", b"{}", {}, {}))
-    assert copier.copies == []
+async def test_a_republisher_raises_where_the_broker_refuses():
+    republisher = FakeRepublisher()
+    republisher.refuse()
+    with pytest.raises(RepublishRefused):
+        await republisher.copy(RepublishedCopy("bridge.dead", "rejected", b"{}", {}, {}))
+    assert republisher.copies == []
 
 
 def test_a_delivery_is_acked_once_and_not_after_its_connection():
-    delivery = FakeDelivery(Incoming(b"{}"))
+    delivery = FakeDelivery(InboundMessage(b"{}"))
     assert delivery.ack()
-    dead = FakeDelivery(Incoming(b"{}"))
+    dead = FakeDelivery(InboundMessage(b"{}"))
     dead.die()
     assert not dead.ack()
     assert (delivery.acked, dead.acked) == (1, 0)
@@ -203,8 +203,8 @@ def test_an_inbox_consumes_again_when_no_reason_is_left():
 
 def test_routes_raise_where_nothing_names_a_service():
     with pytest.raises(NoRoute):
-        FakeRoutes().match(Event("e1"), Incoming(b"{}"))
-    assert FakeRoutes().match(Event("e1", service_id="5" * 24), Incoming(b"{}")) is None
+        FakeRoutes().match(Event("e1"), InboundMessage(b"{}"))
+    assert FakeRoutes().match(Event("e1", service_id="5" * 24), InboundMessage(b"{}")) is None
 
 
 async def read(request: object) -> list[bytes]:

@@ -98,7 +98,7 @@ async def test_a_settlement_that_breaks_stops_neither_the_lane_nor_the_event_for
     async with Bench() as bench:
         bench.bugs_expected = True
         bench.agent.fail("create", Refused("create-conversation", 422, "No."))
-        bench.copier.broken.append(ZeroDivisionError("a bug"))
+        bench.republisher.broken.append(ZeroDivisionError("a bug"))
         first = bench.deliver("e1")
         second = bench.deliver("e2")
         await bench.until(lambda: bench.log.at("critical"), "the bug is logged")
@@ -126,7 +126,7 @@ async def test_parking_that_breaks_leaves_the_event_free_for_its_redelivery():
     async with Bench() as bench:
         bench.bugs_expected = True
         bench.agent.script(answered(said("Hel"), error(500)))
-        bench.copier.broken.append(ZeroDivisionError("a bug"))
+        bench.republisher.broken.append(ZeroDivisionError("a bug"))
         deliveries = [bench.deliver("e1"), bench.deliver("e2")]
         await bench.until(lambda: bench.log.at("critical"), "the bug is logged")
         for delivery in deliveries:
@@ -156,7 +156,7 @@ async def test_while_the_gate_is_closed_nothing_is_asked_and_what_is_held_goes_o
         bench.deliver("e2", user_id="user-2")
         await bench.wait(30)
         assert bench.attempts() == 1
-        assert bench.copier.delayed == []
+        assert bench.republisher.delayed == []
         bench.agent.mend("probe")
         await bench.quiet()
         assert sorted(ended(bench)) == ["e1", "e2"]

@@ -112,7 +112,7 @@ async def test_nothing_is_asked_for_an_event_that_the_ledger_does_not_have(redel
         bench.deliver(redelivered=redelivered, **({"conversation_id": talk.id} if talk else {}))
         await bench.wait(50)
         assert {call.operation for call in bench.agent.journal} == {"probe"}
-        assert bench.copier.copies == []
+        assert bench.republisher.copies == []
         bench.ledger.mend()
         await bench.until(lambda: not bench.dispatcher.in_hand, "it goes on by itself", 10)
         assert_answered_once(bench)
@@ -124,12 +124,12 @@ async def test_what_waits_for_the_ledger_is_parked_when_that_takes_long_and_no_a
         bench.ledger.break_down(AWAY)
         deliveries = [bench.deliver(f"e{number}") for number in range(1, 4)]
         await bench.wait(19)
-        assert bench.copier.copies == []
+        assert bench.republisher.copies == []
         await bench.wait(2)
         assert [delivery.acked for delivery in deliveries] == [1, 1, 1]
-        assert [copy.routing_key for copy in bench.copier.delayed] == ["bridge.events.delay.30"] * 3
+        assert [copy.routing_key for copy in bench.republisher.delayed] == ["bridge.events.delay.30"] * 3
         await bench.wait(600)
-        assert len(bench.copier.delayed) == 3, "they come back to a queue that is not consumed"
+        assert len(bench.republisher.delayed) == 3, "they come back to a queue that is not consumed"
         bench.ledger.mend()
         await bench.quiet()
         assert_answered_once(bench)
@@ -230,7 +230,7 @@ async def test_a_cut_stream_is_asked_about_without_the_ledger_and_the_answer_rec
         await gate.reached.wait()
         bench.ledger.break_down(AWAY)
         gate.open()
-        await bench.until(lambda: delivery.acked or bench.copier.delayed, "it goes on", 30.0)
+        await bench.until(lambda: delivery.acked or bench.republisher.delayed, "it goes on", 30.0)
         bench.ledger.mend()
         await bench.quiet()
         assert endings(bench) == ["interaction-complete"]

@@ -129,7 +129,7 @@ async def test_a_lane_that_waits_for_one_that_is_away_lets_time_pass(park_after_
     async with Bench(dice=0.0, park_after_s=park_after_s) as bench:
         bench.agent.fail("create", *[NOW] * 6)
         bench.deliver("e1")
-        await bench.until(lambda: bench.copier.delayed, "the first one is away")
+        await bench.until(lambda: bench.republisher.delayed, "the first one is away")
         bench.deliver("e2")
         await bench.quiet()
         assert [bench.types(each)[-1] for each in ("e1", "e2")] == ["interaction-complete"] * 2

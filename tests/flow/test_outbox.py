@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.core.answer.outbound_message import Address, Letterhead, Outbound, OutboundMessage
+from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.flow.outbox import Outbox, Undeliverable
@@ -15,7 +15,9 @@ POLICY = RetryPolicy(publish_for_s=3.5)
 
 
 def message(message_id: str) -> OutboundMessage:
-    return OutboundMessage(Address(0, "agent.events", "a.b.c", "new-message"), b"{}", message_id, 0, Letterhead("e1"))
+    return OutboundMessage(
+        Address(0, "agent.events", "a.b.c", "new-message"), b"{}", message_id, 0, CommonHeaders("e1")
+    )
 
 
 def outbox(publisher: FakePublisher, policy: RetryPolicy = POLICY) -> Outbox:

@@ -15,14 +15,14 @@ VOID = answered(said("Hel"), error(500))
 
 
 def levels(bench: Bench) -> list[str]:
-    return [copy.routing_key for copy in bench.copier.delayed]
+    return [copy.routing_key for copy in bench.republisher.delayed]
 
 
 async def test_a_retry_of_a_second_or_more_waits_in_a_delay_queue_and_holds_nothing():
     async with Bench() as bench:
         bench.agent.script(VOID)
         delivery = bench.deliver()
-        await bench.until(lambda: bench.copier.delayed, "the event is parked")
+        await bench.until(lambda: bench.republisher.delayed, "the event is parked")
         await bench.until(lambda: delivery.acked, "the original is acked after its copy")
         assert bench.dispatcher.in_hand == 0
         await bench.quiet()
@@ -52,7 +52,7 @@ async def test_a_parked_event_brings_attempts_pauses_origin_and_record_and_leave
         bench.agent.script(answered(said("Hel"), Lost("cut")))
         bench.deliver(headers={"mine": 1, "x-death": [], "x-delivery-count": 0, "CC": []})
         await bench.quiet()
-        copy = bench.copier.delayed[0]
+        copy = bench.republisher.delayed[0]
         assert copy.exchange == DELAY
         assert copy.headers.pop("x-bridge-record").startswith('{"request":"create"')
         assert copy.headers == {
@@ -70,7 +70,7 @@ async def test_the_lane_goes_with_its_first_event_and_comes_back_in_order():
         bench.agent.script_for("Tell e0", VOID)
         for number in range(5):
             bench.deliver(f"e{number}")
-        await bench.until(lambda: len(bench.copier.delayed) == 5, "the lane is parked")
+        await bench.until(lambda: len(bench.republisher.delayed) == 5, "the lane is parked")
         await bench.quiet()
         assert ended(bench) == [f"e{number}" for number in range(5)]
 
@@ -95,9 +95,9 @@ async def test_a_pause_longer_than_park_after_is_parked():
 async def test_a_parked_event_whose_copy_is_refused_is_copied_again_and_acked_only_then():
     async with Bench() as bench:
         bench.agent.script(VOID)
-        bench.copier.refuse(3)
+        bench.republisher.refuse(3)
         delivery = bench.deliver()
-        await bench.until(lambda: len(bench.copier.refused) == 3, "three copies are refused")
+        await bench.until(lambda: len(bench.republisher.refused) == 3, "three copies are refused")
         assert delivery.acked == 0
         await bench.quiet()
         assert len(bench.log.of("copy.refused")) == 3
@@ -108,7 +108,7 @@ async def test_a_copy_that_arrives_twice_while_the_first_runs_is_one_event():
     async with Bench() as bench:
         gate = Gate()
         bench.agent.script(VOID, answered(gate, complete()))
-        bench.copier.twice()
+        bench.republisher.twice()
         bench.deliver()
         await gate.reached.wait()
         await bench.wait(5)
@@ -122,7 +122,7 @@ async def test_events_behind_a_long_answer_are_parked_and_keep_their_order():
         bench.agent.script_for("Tell e0", answered(said("wait"), 100.0, complete()))
         for number in range(6):
             bench.deliver(f"e{number}")
-        await bench.until(lambda: len(bench.copier.delayed) >= 5, "those behind it are parked", 25.0)
+        await bench.until(lambda: len(bench.republisher.delayed) >= 5, "those behind it are parked", 25.0)
         assert bench.dispatcher.in_hand == 1
         await bench.quiet()
         assert ended(bench) == [f"e{number}" for number in range(6)]
@@ -168,11 +168,11 @@ async def test_a_lane_stays_away_until_its_copies_are_confirmed_however_long_tha
         bench.agent.script_for("Tell e0", VOID)
         bench.deliver("e0")
         await bench.until(lambda: bench.agent.calls("create"), "the first attempt")
-        bench.copier.disconnect()
+        bench.republisher.disconnect()
         await bench.wait(10)
         bench.deliver("e1")
         await bench.wait(1)
-        bench.copier.reconnect()
+        bench.republisher.reconnect()
         await bench.quiet()
         assert ended(bench) == ["e0", "e1"]
 
@@ -221,7 +221,7 @@ async def test_pauses_in_a_row_are_longer_each_time_and_survive_parking():
         bench.agent.fail("create", *[NotSent("no connection")] * 4)
         bench.deliver()
         await bench.quiet()
-        assert [copy.headers["x-bridge-pauses"] for copy in bench.copier.delayed] == [3, 4]
+        assert [copy.headers["x-bridge-pauses"] for copy in bench.republisher.delayed] == [3, 4]
         assert levels(bench) == ["bridge.events.delay.5", "bridge.events.delay.10"]
 
 
@@ -239,14 +239,14 @@ IMPOSSIBLE = PublishRefusal(RefusalKind.IMPOSSIBLE, "its properties and headers 
 async def test_an_event_of_which_no_copy_can_be_made_waits_in_hand_and_goes_on():
     async with Bench() as bench:
         bench.agent.script_for("Tell e0", VOID)
-        bench.copier.refuse(1, IMPOSSIBLE)
+        bench.republisher.refuse(1, IMPOSSIBLE)
         first = bench.deliver("e0")
         for number in range(1, 4):
             bench.deliver(f"e{number}")
-        await bench.until(lambda: bench.copier.refused, "the copy is refused")
-        assert (first.acked, bench.copier.delayed) == (0, [])
+        await bench.until(lambda: bench.republisher.refused, "the copy is refused")
+        assert (first.acked, bench.republisher.delayed) == (0, [])
         await bench.quiet()
-        assert len(bench.copier.refused) == 1, "it is not tried again"
+        assert len(bench.republisher.refused) == 1, "it is not tried again"
         assert ended(bench) == [f"e{number}" for number in range(4)]
 
 
@@ -258,10 +258,10 @@ async def test_an_event_behind_that_cannot_be_parked_keeps_its_place():
         def concerns() -> None:
             refusal = next(refusing, None)
             if refusal is not None:
-                bench.copier.refuse(1, refusal)
+                bench.republisher.refuse(1, refusal)
 
         concerns()
-        bench.copier.arrived = lambda copy, arrived=bench.copier.arrived: (arrived(copy), concerns())[0]
+        bench.republisher.arrived = lambda copy, arrived=bench.republisher.arrived: (arrived(copy), concerns())[0]
         for number in range(4):
             bench.deliver(f"e{number}")
         await bench.quiet()
@@ -271,7 +271,7 @@ async def test_an_event_behind_that_cannot_be_parked_keeps_its_place():
 async def test_an_event_that_would_be_held_too_long_is_undeliverable():
     async with Bench(park_after_s=30.0) as bench:
         bench.agent.fail("create", TooEarly("429", 3_000.0))
-        bench.copier.refuse(1, IMPOSSIBLE)
+        bench.republisher.refuse(1, IMPOSSIBLE)
         bench.deliver()
         await bench.quiet()
         assert bench.order() == ["copy:undeliverable", "bridge-failed", "ack"]

@@ -167,7 +167,7 @@ async def test_a_suspect_that_waits_too_long_for_its_turn_is_parked_and_comes_ba
         bench.agent.script(Play((opening, 20.0, complete())))
         bench.deliver("e1", user_id="one", redelivered=True)
         bench.deliver("e2", user_id="two", redelivered=True)
-        await bench.until(lambda: bench.copier.delayed, "the one that waits is parked", 6.0)
+        await bench.until(lambda: bench.republisher.delayed, "the one that waits is parked", 6.0)
         await bench.quiet()
         assert bench.types("e1")[-1] == bench.types("e2")[-1] == "interaction-complete"
         assert bench.dead() == []

@@ -288,7 +288,7 @@ async def test_a_delayed_copy_brings_its_record_and_the_proof_with_it():
         bench.agent.script(answered(said("Hel"), Lost("cut"), fate=Fate.SAVED))
         bench.deliver()
         await bench.quiet()
-        (copy,) = bench.copier.delayed
+        (copy,) = bench.republisher.delayed
         assert copy.headers["x-bridge-attempt"] == 1
         assert bench.attempts() == 1
         assert bench.types() == ["conversation-created", "new-message", "interaction-complete"]

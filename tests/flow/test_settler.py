@@ -8,7 +8,7 @@ import pytest
 
 from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal, RefusalKind
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work
 from tests.flow.test_work import EVENT
@@ -17,18 +17,20 @@ from tests.support.flow_bench import QUEUE, Bench
 
 
 def work(bench: Bench, event_id: str = "e1", **headers: object) -> Work:
-    delivery = FakeDelivery(Incoming(b"{}", QUEUE, "bridge.events", "some.key", headers=headers), trace=bench.trace)
+    delivery = FakeDelivery(
+        InboundMessage(b"{}", QUEUE, "bridge.events", "some.key", headers=headers), trace=bench.trace
+    )
     event = replace(EVENT, id=event_id)
     return Work.of(event, delivery, Outbox(bench.publisher, bench.policy, lambda: 0.0, bench.log), bench.now_s())
 
 
 async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever_and_loudly():
     bench = Bench(dice=0.0, copies_return=False)
-    bench.copier.refuse(12, UNROUTED)
+    bench.republisher.refuse(12, UNROUTED)
     settling = asyncio.create_task(bench.settling.bury(work(bench), DeadLetter("rejected", "No.", 1)))
     times = []
     while not settling.done():
-        if len(bench.copier.refused) > len(times):
+        if len(bench.republisher.refused) > len(times):
             times.append(bench.now_s())
         await asyncio.sleep(0.01)
     waits = [later - sooner for sooner, later in pairwise(times)]
@@ -41,19 +43,19 @@ async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever
 async def test_the_delay_queue_is_the_shortest_that_is_not_too_early_or_the_longest_there_is(wait_s, level):
     bench = Bench(copies_return=False)
     await bench.settling.park(work(bench), wait_s)
-    assert [copy.routing_key for copy in bench.copier.copies] == [f"{QUEUE}.delay.{level}"]
+    assert [copy.routing_key for copy in bench.republisher.copies] == [f"{QUEUE}.delay.{level}"]
 
 
 async def test_a_parked_event_that_asked_for_nothing_yet_has_no_record():
     bench = Bench(copies_return=False)
     await bench.settling.park(work(bench), 1.0)
-    assert "x-bridge-record" not in bench.copier.copies[0].headers
+    assert "x-bridge-record" not in bench.republisher.copies[0].headers
 
 
 async def test_each_round_through_a_delay_queue_is_counted():
     bench = Bench(copies_return=False)
     await bench.settling.park(work(bench, **{"x-bridge-copies": 6}), 1.0)
-    assert bench.copier.copies[0].headers["x-bridge-copies"] == 7
+    assert bench.republisher.copies[0].headers["x-bridge-copies"] == 7
 
 
 async def test_what_is_remembered_of_settled_events_has_its_bounds():
@@ -79,14 +81,14 @@ async def test_what_is_settled_is_counted_once_with_all_that_went_out():
 
 async def test_a_dead_letter_that_the_broker_never_takes_whole_is_reduced_step_by_step():
     bench = Bench(dice=0.0, copies_return=False)
-    bench.copier.refuse(2, PublishRefusal(RefusalKind.IMPOSSIBLE, "too large"))
+    bench.republisher.refuse(2, PublishRefusal(RefusalKind.IMPOSSIBLE, "too large"))
     body = b"x" * 200_000
-    incoming = Incoming(body, QUEUE, "bridge.events", "some.key", headers={"foreign": 1})
+    incoming = InboundMessage(body, QUEUE, "bridge.events", "some.key", headers={"foreign": 1})
     event = work(bench)
     event.delivery = FakeDelivery(incoming, trace=bench.trace)
     await bench.settling.bury(event, DeadLetter("rejected", "No.", 1))
-    whole, bare = bench.copier.refused
-    (cut,) = bench.copier.copies
+    whole, bare = bench.republisher.refused
+    (cut,) = bench.republisher.copies
     assert [len(copy.body) for copy in (whole, bare, cut)] == [200_000, 200_000, 65_536]
     assert [copy.headers.get("x-bridge-truncated") for copy in (whole, bare, cut)] == [None, "headers", "body"]
     assert [copy.headers.get("foreign") for copy in (whole, bare, cut)] == [1, None, None]
@@ -95,7 +97,7 @@ async def test_a_dead_letter_that_the_broker_never_takes_whole_is_reduced_step_b
 
 async def test_a_copy_whose_exchange_is_gone_waits_for_it_whole():
     bench = Bench(dice=0.0, copies_return=False)
-    bench.copier.refuse(3, PublishRefusal(RefusalKind.MISSING, "404"))
+    bench.republisher.refuse(3, PublishRefusal(RefusalKind.MISSING, "404"))
     await bench.settling.bury(work(bench, foreign=1), DeadLetter("rejected", "No.", 1))
-    (copy,) = bench.copier.copies
+    (copy,) = bench.republisher.copies
     assert (copy.headers["foreign"], copy.headers.get("x-bridge-truncated")) == (1, None)

@@ -6,7 +6,7 @@ See docs/semantics.md, Stop, start, reconnect.
 import pytest
 
 from bridge.core.errors import Lost, NotSent, Refused
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from tests.support.fakes import Gate, answered, complete, error, said
 from tests.support.flow_bench import QUEUE, Bench
 
@@ -45,7 +45,7 @@ async def test_a_stream_longer_than_the_grace_is_cut_and_left_unacked(grace_s):
         assert await bench.stop(grace_s) == 1
         assert bench.now_s() - began <= grace_s + 1.0
         assert delivery.asked == 0
-        assert bench.copier.copies == []
+        assert bench.republisher.copies == []
 
 
 async def test_the_next_instance_asks_before_it_starts_anything():
@@ -57,7 +57,7 @@ async def test_the_next_instance_asks_before_it_starts_anything():
         agent = bench.agent
     async with Bench() as following:
         following.agent.talks, following.agent._numbers = agent.talks, agent._numbers
-        following.receive(Incoming(delivery.incoming.body, QUEUE, redelivered=True))
+        following.receive(InboundMessage(delivery.incoming.body, QUEUE, redelivered=True))
         await following.quiet()
         assert [call.operation for call in following.agent.journal][1] == "conversations"
         assert following.agent.heard("Tell e1") == 1
@@ -140,7 +140,7 @@ async def test_a_retry_during_the_stop_is_left_to_the_next_instance():
         await bench.wait(1)
         assert await bench.stop(30.0) == 1
         assert delivery.asked == 0
-        assert bench.copier.copies == []
+        assert bench.republisher.copies == []
 
 
 async def test_a_failure_during_the_stop_is_still_settled():
@@ -155,13 +155,13 @@ async def test_a_failure_during_the_stop_is_still_settled():
 
 async def test_a_refusal_under_way_is_given_a_moment_and_then_left_unacked():
     async with Bench() as bench:
-        bench.copier.disconnect()
+        bench.republisher.disconnect()
         delivery = bench.deliver(channel="fax")
         await bench.wait(1)
         began = bench.now_s()
         await bench.stop(30.0)
         assert bench.now_s() - began == pytest.approx(5.0, abs=0.5)
-        bench.copier.reconnect()
+        bench.republisher.reconnect()
         await bench.wait(1)
         assert delivery.asked == 0
 
@@ -169,7 +169,7 @@ async def test_a_refusal_under_way_is_given_a_moment_and_then_left_unacked():
 async def test_a_dead_letter_that_the_broker_will_not_take_does_not_hold_up_the_stop():
     async with Bench() as bench:
         bench.agent.fail("create", Refused("create-conversation", 422, "No."))
-        bench.copier.refuse(1000)
+        bench.republisher.refuse(1000)
         delivery = bench.deliver()
         await bench.wait(5)
         began = bench.now_s()

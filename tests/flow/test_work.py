@@ -4,7 +4,7 @@ import pytest
 
 from bridge.core.delivery.progress import Record, Request
 from bridge.core.event.event import Kind
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work, past, traceparent
@@ -29,29 +29,29 @@ EVENT = RoutedEvent(
 )
 
 
-def work(incoming: Incoming | None = None) -> Work:
+def work(incoming: InboundMessage | None = None) -> Work:
     outbox = Outbox(FakePublisher(), POLICY, lambda: 0.0, FakeLog())
-    return Work.of(EVENT, FakeDelivery(incoming or Incoming(b"{}")), outbox, 0.0)
+    return Work.of(EVENT, FakeDelivery(incoming or InboundMessage(b"{}")), outbox, 0.0)
 
 
 @pytest.mark.parametrize("header", ["x-delivery-count", "x-acquired-count"])
 def test_counts_of_the_broker_tell_no_past(header):
-    assert past(Incoming(b"{}", headers={header: 1})) == Record()
-    assert not work(Incoming(b"{}", headers={header: 1})).comes_again
+    assert past(InboundMessage(b"{}", headers={header: 1})) == Record()
+    assert not work(InboundMessage(b"{}", headers={header: 1})).comes_again
 
 
 def test_a_first_delivery_has_no_past():
-    assert past(Incoming(b"{}")) == Record()
+    assert past(InboundMessage(b"{}")) == Record()
     assert (work().number, work().pauses) == (1, 0)
 
 
 @pytest.mark.parametrize(
     "incoming",
     [
-        Incoming(b"{}", redelivered=True),
-        Incoming(b"{}", redelivered=True, headers={"x-bridge-record": Record(Request.CREATE).dump()}),
-        Incoming(b"{}", headers={"x-bridge-record": "rubbish"}),
-        Incoming(b"{}", headers={"x-bridge-record": 7}),
+        InboundMessage(b"{}", redelivered=True),
+        InboundMessage(b"{}", redelivered=True, headers={"x-bridge-record": Record(Request.CREATE).dump()}),
+        InboundMessage(b"{}", headers={"x-bridge-record": "rubbish"}),
+        InboundMessage(b"{}", headers={"x-bridge-record": 7}),
     ],
 )
 def test_a_past_that_cannot_be_told_counts_as_a_request_of_unknown_kind(incoming):
@@ -61,13 +61,13 @@ def test_a_past_that_cannot_be_told_counts_as_a_request_of_unknown_kind(incoming
 def test_a_delayed_copy_brings_its_past():
     record = Record(Request.INTERACT, "c" * 24, "0" * 12, 3, "b" * 24, None, True)
     headers = {"x-bridge-record": record.dump(), "x-bridge-attempt": 2, "x-bridge-pauses": 5}
-    found = work(Incoming(b"{}", headers=headers))
+    found = work(InboundMessage(b"{}", headers=headers))
     assert (found.record, found.number, found.pauses) == (record, 3, 5)
 
 
 @pytest.mark.parametrize("value", [-1, True, "2", None, 10**9])
 def test_a_count_that_is_none_counts_as_nothing(value):
-    assert work(Incoming(b"{}", headers={"x-bridge-attempt": value})).number == 1
+    assert work(InboundMessage(b"{}", headers={"x-bridge-attempt": value})).number == 1
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_a_count_that_is_none_counts_as_nothing(value):
     [("00-a-b-01", "00-a-b-01"), ("", None), ("x" * 101, None), ("ä", None), ("a\nb", None), (7, None), (b"00", None)],
 )
 def test_only_a_plausible_traceparent_is_carried_on(value, taken):
-    assert traceparent(Incoming(b"{}", headers={"traceparent": value})) == taken
+    assert traceparent(InboundMessage(b"{}", headers={"traceparent": value})) == taken
 
 
 def test_a_repeat_waits_for_the_ack_where_the_first_delivery_lives_and_replaces_it_where_it_died():
     found = work()
-    repeat, later = FakeDelivery(Incoming(b"{}")), FakeDelivery(Incoming(b"{}"))
+    repeat, later = FakeDelivery(InboundMessage(b"{}")), FakeDelivery(InboundMessage(b"{}"))
     found.take_over(repeat)
     assert found.repeats == [repeat]
     found.delivery.alive = False
@@ -92,7 +92,7 @@ def test_a_repeat_waits_for_the_ack_where_the_first_delivery_lives_and_replaces_
 
 def test_an_ack_that_did_not_get_through_for_one_of_them_is_said():
     found = work()
-    repeat = FakeDelivery(Incoming(b"{}"))
+    repeat = FakeDelivery(InboundMessage(b"{}"))
     found.take_over(repeat)
     repeat.die()
     assert not found.acknowledge()
@@ -102,4 +102,4 @@ def test_an_ack_that_did_not_get_through_for_one_of_them_is_said():
 def test_the_subject_counts_the_attempt_that_is_being_made():
     found = work()
     found.attempt, found.conversation_id = 2, "c" * 24
-    assert (found.subject.attempt, found.subject.conversation_id) == (3, "c" * 24)
+    assert (found.context.attempt, found.context.conversation_id) == (3, "c" * 24)

@@ -7,14 +7,14 @@ import pytest
 
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event.event import Event
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, Route
 from bridge.edges.jinja import JinjaRoutes
 from bridge.flow.ports.api import Routes
 from tests.support.fakes import FakeRoutes
 
 SERVICE = "5f0000000000000000000001"
-INCOMING = Incoming(b"{}", headers={"region": "eu"}, exchange="bridge.events", routing_key="crm.alert")
+INCOMING = InboundMessage(b"{}", headers={"region": "eu"}, exchange="bridge.events", routing_key="crm.alert")
 
 
 def jinja(routes: Sequence[Route]) -> Routes:

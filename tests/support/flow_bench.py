@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import orjson
 
-from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey, Stamp
-from bridge.core.broker.republished_copy import Copy
+from bridge.core.answer.outbound_message import MessageFactory, Outbound, OutboundMessage, RoutingKey
+from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.core.counters import Tally
 from bridge.core.delivery.retry import RetryPolicy, republish
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
 from bridge.flow.api_breaker import Gate
 from bridge.flow.broker_absence import BrokerAbsence
@@ -27,12 +27,12 @@ from bridge.flow.settler import Settling
 from tests.support.fakes import (
     DELAY,
     FakeAgent,
-    FakeCopier,
     FakeDelivery,
     FakeInbox,
     FakeLedger,
     FakeLog,
     FakePublisher,
+    FakeRepublisher,
     FakeRoutes,
     Trace,
 )
@@ -69,18 +69,18 @@ class Bench:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
         self.agent, self.inbox, self.log, self.tally = FakeAgent(), FakeInbox(), FakeLog(), Tally()
-        self.publisher, self.copier = FakePublisher(self.trace), FakeCopier(self.trace)
+        self.publisher, self.republisher = FakePublisher(self.trace), FakeRepublisher(self.trace)
         self.routes = routes or FakeRoutes()
         self.policy = policy or RetryPolicy()
         self.bugs_expected = False
         self.stopped = False
         self.begun = 0
         self.on_the_way = 0
-        self._waiting: list[Incoming] = []
-        self._delay_queues: defaultdict[str, deque[Copy]] = defaultdict(deque)
+        self._waiting: list[InboundMessage] = []
+        self._delay_queues: defaultdict[str, deque[RepublishedCopy]] = defaultdict(deque)
         self._streams = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self.copier.arrived = self._delayed if copies_return else lambda copy: None
+        self.republisher.arrived = self._delayed if copies_return else lambda copy: None
         self.inbox.resumed = self._resumed
         self.ledger = ledger or FakeLedger()
         self._when_lost, self._patience_s = when_lost, patience_s
@@ -94,16 +94,16 @@ class Bench:
         def roll() -> float:
             return self._dice
 
-        stamp = Stamp(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
+        factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciliation = Reconciliation(self.agent, self._settle_s, self.log)
         self.book = Book(self.ledger, self.log, holds=self._when_lost == "hold")
         self.ledger_watch = LedgerWatch(self.ledger, self.book, self.inbox, self._patience_s, self._begins, self.log)
-        self.streaming = Streaming(self.publisher, self.book, stamp, self._limits, self._new_stream)
+        self.streaming = Streaming(self.publisher, self.book, factory, self._limits, self._new_stream)
         self.interaction = Interaction(self.agent, self.streaming, self.reconciliation, self.log)
         self.settling = Settling(
-            self.copier,
+            self.republisher,
             self.book,
-            stamp,
+            factory,
             "bridge.dead",
             DELAY,
             self.policy,
@@ -190,9 +190,9 @@ class Bench:
         body = fields.pop("body", None)
         if body is None:
             body = orjson.dumps({name: value for name, value in {**event, **fields}.items() if value is not None})
-        return self.receive(Incoming(body, QUEUE, "bridge.events", "some.key", **message))
+        return self.receive(InboundMessage(body, QUEUE, "bridge.events", "some.key", **message))
 
-    def receive(self, incoming: Incoming) -> FakeDelivery:
+    def receive(self, incoming: InboundMessage) -> FakeDelivery:
         delivery = FakeDelivery(incoming, trace=self.trace)
         self.deliveries.append(delivery)
         self.dispatcher.receive(delivery)
@@ -203,10 +203,10 @@ class Bench:
         delivery.die()
         old = delivery.incoming
         return self.receive(
-            Incoming(old.body, old.queue, old.exchange, old.routing_key, True, old.properties, old.headers)
+            InboundMessage(old.body, old.queue, old.exchange, old.routing_key, True, old.properties, old.headers)
         )
 
-    def _delayed(self, copy: Copy) -> None:
+    def _delayed(self, copy: RepublishedCopy) -> None:
         if copy.exchange != DELAY:
             return
         self.on_the_way += 1
@@ -215,10 +215,10 @@ class Bench:
         delay_s = float(copy.routing_key.rsplit(".", 1)[1])
         asyncio.get_running_loop().call_later(delay_s + LATENCY_S, self._back, queue)
 
-    def _back(self, queue: deque[Copy]) -> None:
+    def _back(self, queue: deque[RepublishedCopy]) -> None:
         """First in, first out, also for those that come back at the same moment."""
         copy = queue.popleft()
-        incoming = Incoming(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers)
+        incoming = InboundMessage(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers)
         self._waiting.append(incoming)
         if self.inbox.consuming:
             self._resumed()
@@ -276,7 +276,7 @@ class Bench:
 
     def dead(self) -> list[str]:
         """The reason of every dead letter, in order."""
-        return [copy.routing_key for copy in self.copier.dead()]
+        return [copy.routing_key for copy in self.republisher.dead()]
 
     def attempts(self) -> int:
         """Requests that may have made the agent hear something."""

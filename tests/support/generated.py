@@ -13,7 +13,7 @@ from typing import Any
 
 from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import FIELDS, Kind
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from tests.support.making import HEX
 
 LETTERS = "abc 019_-.:/\\\"'{}[]%\x00\x1f\x7f\u0085\u2028é漢😀"
@@ -138,7 +138,7 @@ class Thrower:
         }
         return {name: value for name, value in all_of_them.items() if self._random.random() < 0.3}
 
-    def message(self) -> Incoming:
+    def message(self) -> InboundMessage:
         """A whole message: any body with any properties and headers."""
         bodies: tuple[Callable[[], bytes], ...] = (
             lambda: written(self.event()),
@@ -152,7 +152,7 @@ class Thrower:
         kind = self._random.randrange(len(bodies))
         if kind == 3 and self._random.random() < 0.8:
             properties["content_type"] = "application/cloudevents+json"
-        return Incoming(
+        return InboundMessage(
             body=bodies[kind](),
             queue="bridge.events",
             exchange=self.text(),

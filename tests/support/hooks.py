@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from bridge.core.answer.outbound_message import Outbound, Stamp
+from bridge.core.answer.outbound_message import MessageFactory, Outbound
 from bridge.core.counters import Tally
 from bridge.core.webhook.client_address import networks
 from bridge.core.webhook.schemes import SCHEMES, Signing, key_of
@@ -74,7 +74,7 @@ class Hooks:
             Keyring(rings),
             entrance,
             inbound(),
-            Stamp(tuple(outbounds), time.time),
+            MessageFactory(tuple(outbounds), time.time),
             clock,
             self.tally,
             self.log,

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 from bridge.core.answer.history import Message
-from bridge.core.answer.outbound_message import Outbound, RoutingKey, Stamp, Subject
+from bridge.core.answer.outbound_message import EventContext, MessageFactory, Outbound, RoutingKey
 from bridge.core.event.event import Event, Kind
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
 
 MIB = 1024 * 1024
@@ -36,10 +36,10 @@ def incoming(
     properties: Mapping[str, Any] | None = None,
     headers: Mapping[str, Any] | None = None,
     **rest: Any,
-) -> Incoming:
+) -> InboundMessage:
     """A message with that body: bytes as they are, anything else as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Incoming(body=raw, queue="bridge.events", properties=properties or {}, headers=headers or {}, **rest)
+    return InboundMessage(body=raw, queue="bridge.events", properties=properties or {}, headers=headers or {}, **rest)
 
 
 def routed(**fields: Any) -> RoutedEvent:
@@ -67,14 +67,14 @@ def event(**fields: Any) -> Event:
     return Event(**{"id": "e-1", "message": "hello", "service_id": HEX, **fields})
 
 
-def subject(**fields: Any) -> Subject:
+def context(**fields: Any) -> EventContext:
     """What all messages of an event are about."""
-    return Subject(**{"event_id": "e-1", "channel": "sms", "attempt": 1, **fields})
+    return EventContext(**{"event_id": "e-1", "channel": "sms", "attempt": 1, **fields})
 
 
-def stamp(*outbounds: Outbound) -> Stamp:
+def factory(*outbounds: Outbound) -> MessageFactory:
     """One outbound that takes everything, unless others are given."""
-    return Stamp(outbounds or (Outbound("agent.events", RoutingKey(KEY)),), lambda: NOW_S)
+    return MessageFactory(outbounds or (Outbound("agent.events", RoutingKey(KEY)),), lambda: NOW_S)
 
 
 def message(id_: str, interaction: str = "i-1", kind: str = "agent-message", text: str = "words") -> Message:

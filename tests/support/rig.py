@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.core.answer.outbound_message import Address, Letterhead, Outbound, OutboundMessage, RoutingKey
+from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
-from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
+from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import Session
 from bridge.flow.ports.broker import Delivery
 from tests.support.broker import Broker
@@ -53,9 +53,9 @@ def outgoing(message_id: str, body: bytes = b"{}", **changes: Any) -> OutboundMe
     headers = fields.pop("headers")
     own = {name: headers[name] for name in headers if name in ("stream", "sequence", "recovered")}
     shared = {name: value for name, value in headers.items() if name not in own}
-    letterhead = Letterhead(fields.pop("correlation_id"), shared)
+    common_headers = CommonHeaders(fields.pop("correlation_id"), shared)
     timestamp_s = fields.pop("timestamp_s")
-    return OutboundMessage(Address(**fields), body, message_id, timestamp_s, letterhead, own)
+    return OutboundMessage(Address(**fields), body, message_id, timestamp_s, common_headers, own)
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Receipts:
 
 
 class Rig:
-    """Session, consumer, publisher and copier in one vhost; `rabbit` is the broker as others see it.
+    """Session, consumer, publisher and republisher in one vhost; `rabbit` is the broker as others see it.
 
     Without `lean` the delay queues belong to the topology too; they take most of the time of a declaration.
     """
@@ -111,7 +111,7 @@ class Rig:
         self.consumer.receive = self.deliveries.append
         make = PUBLISHERS[publisher] if isinstance(publisher, str) else publisher
         self.publisher = make(tuple(outbounds))
-        self.copier = BrokerCopier()
+        self.republisher = BrokerRepublisher()
         self.entrance = BrokerEntrance(lambda: self.publisher.blocked)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
@@ -122,7 +122,7 @@ class Rig:
             may_declare=may_declare,
             consumer=self.consumer,
             publisher=self.publisher,
-            copier=self.copier,
+            republisher=self.republisher,
             entrance=self.entrance,
             ledger=self.ledger,
             dice=dice,

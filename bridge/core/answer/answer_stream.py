@@ -12,10 +12,10 @@ import orjson
 
 from bridge.core.answer.outbound_message import (
     Address,
-    Letterhead,
+    CommonHeaders,
+    EventContext,
+    MessageFactory,
     OutboundMessage,
-    Stamp,
-    Subject,
     ending_id,
     line_ids,
     with_cloudevents,
@@ -81,12 +81,12 @@ TELLING = frozenset({"conversation-created", "user-message-available", COMPLETE,
 class Conversation:
     """Turns the lines of one stream into outbound messages, each once and in order."""
 
-    def __init__(self, subject: Subject, stamp: Stamp) -> None:
+    def __init__(self, context: EventContext, factory: MessageFactory) -> None:
         """Raises ValueError for a subject that is no stream's."""
-        if subject.stream is None:
+        if context.stream is None:
             raise ValueError("a conversation needs the id of its stream")
-        self.subject = subject
-        self.stream = subject.stream
+        self.context = context
+        self.stream = context.stream
         self.sequence = 0
         self.announced_message_id: str | None = None
         self.conversation_completed = False
@@ -94,9 +94,9 @@ class Conversation:
         self.ending_sequence = 0
         self.error = ""
         self.error_code: int | None = None
-        self._stamp = stamp
-        self._ids = line_ids(subject.event_id, subject.stream)
-        self._common: dict[str, tuple[list[Address], Letterhead]] = {}
+        self._factory = factory
+        self._ids = line_ids(context.event_id, context.stream)
+        self._common: dict[str, tuple[list[Address], CommonHeaders]] = {}
         self._stage = Stage.REQUESTED
 
     @property
@@ -130,7 +130,7 @@ class Conversation:
     def receive(self, lines: Iterable[bytes]) -> list[OutboundMessage]:
         """The messages of these lines: the bytes of each, once an outbound. A line that is not JSON cuts the stream."""
         made: list[OutboundMessage] = []
-        now_s = int(self._stamp.clock())
+        now_s = int(self._factory.clock())
         for line in lines:
             if self._stage not in LISTENING:
                 break
@@ -152,18 +152,18 @@ class Conversation:
             if common is None:
                 self._notice(type_, said, line)
                 common = self._in_common(type_)
-            addresses, letterhead = common
-            message_id = f"{self._ids}{sequence}" if type_ != COMPLETE else ending_id(self.subject.event_id, type_)
+            addresses, common_headers = common
+            message_id = f"{self._ids}{sequence}" if type_ != COMPLETE else ending_id(self.context.event_id, type_)
             for to in addresses:
                 own = NO_HEADERS
                 if to.cloudevents:
-                    own = with_cloudevents(own, type_, message_id, self.subject, now_s)
-                made.append(OutboundMessage(to, line, message_id, now_s, letterhead, own, sequence))
+                    own = with_cloudevents(own, type_, message_id, self.context, now_s)
+                made.append(OutboundMessage(to, line, message_id, now_s, common_headers, own, sequence))
         return made
 
-    def _in_common(self, type_: str) -> tuple[list[Address], Letterhead]:
+    def _in_common(self, type_: str) -> tuple[list[Address], CommonHeaders]:
         """What lines of a type have in common, until the subject changes. Those that tell something are looked at."""
-        found = self._stamp.addresses(self.subject, type_), self.subject.letterhead
+        found = self._factory.addresses(self.context, type_), self.context.common_headers
         if type_ not in TELLING and len(self._common) < MOST_TYPES:
             self._common[type_] = found
         return found
@@ -172,7 +172,7 @@ class Conversation:
         """What a line tells. Lines of any other type leave the stage as it is, which NEXT says as well (SAID)."""
         match type_:
             case "conversation-created":
-                self.subject = self.subject.within(_text(said.get("conversation_id")))
+                self.context = self.context.within(_text(said.get("conversation_id")))
                 self._common.clear()
                 self._advance(Signal.SAID)
             case "user-message-available":

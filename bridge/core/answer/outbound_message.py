@@ -77,7 +77,7 @@ class Outbound:
 class Address:
     """Where messages of one type go: an outbound, by its index in the configuration, its exchange, the routing key.
 
-    A stamp makes one object for each such place, so that whoever encodes can remember it.
+    A factory makes one object for each such place, so that whoever encodes can remember it.
     """
 
     outbound: int
@@ -89,7 +89,7 @@ class Address:
 
 
 @dataclass(slots=True, eq=False)
-class Letterhead:
+class CommonHeaders:
     """What the messages of one stream have in common. `memo` is for whoever encodes them, to do it once."""
 
     correlation_id: str
@@ -108,7 +108,7 @@ class OutboundMessage:
     body: bytes
     message_id: str
     timestamp_s: int
-    letterhead: Letterhead
+    common_headers: CommonHeaders
     own_headers: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
     sequence: int | None = None
 
@@ -132,15 +132,15 @@ class OutboundMessage:
     def headers(self) -> dict[str, Any]:
         """All headers, as subscribers see them."""
         numbered = {} if self.sequence is None else {"sequence": self.sequence}
-        return {**self.letterhead.headers, **numbered, **self.own_headers}
+        return {**self.common_headers.headers, **numbered, **self.own_headers}
 
     @property
     def correlation_id(self) -> str:
-        return self.letterhead.correlation_id
+        return self.common_headers.correlation_id
 
 
 @dataclass(frozen=True)
-class Subject:
+class EventContext:
     """Whom and what a message is about: the constant part of all messages of one event, worked out once."""
 
     event_id: str
@@ -163,7 +163,7 @@ class Subject:
         traceparent: str | None,
         conversation_id: str | None = None,
         stream: str | None = None,
-    ) -> "Subject":
+    ) -> "EventContext":
         return cls(
             event_id=event.id,
             user_id=event.user_id,
@@ -178,14 +178,14 @@ class Subject:
             tags=event.tags,
         )
 
-    def within(self, conversation_id: str | None) -> "Subject":
+    def within(self, conversation_id: str | None) -> "EventContext":
         """The same subject, in a conversation that is now known."""
         return replace(self, conversation_id=conversation_id or self.conversation_id)
 
     @cached_property
-    def letterhead(self) -> Letterhead:
+    def common_headers(self) -> CommonHeaders:
         """What all its messages have in common."""
-        return Letterhead(self.event_id, self.headers)
+        return CommonHeaders(self.event_id, self.headers)
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class MessageFactory:
     """Makes a subject's messages for every outbound that takes them. `clock` gives Unix seconds."""
 
     outbounds: tuple[Outbound, ...]
@@ -229,28 +229,28 @@ class Stamp:
     _known: dict[tuple[int, str, str], Address] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def messages(
-        self, subject: Subject, type_: str, message_id: str, body: bytes, extra: Mapping[str, Any] = NO_HEADERS
+        self, context: EventContext, type_: str, message_id: str, body: bytes, extra: Mapping[str, Any] = NO_HEADERS
     ) -> list[OutboundMessage]:
         """One message an outbound; `extra` are its own headers (`stream`, `sequence`, `recovered`)."""
-        now_s, letterhead = int(self.clock()), subject.letterhead
+        now_s, common_headers = int(self.clock()), context.common_headers
         made = []
-        for to in self.addresses(subject, type_):
-            own = with_cloudevents(extra, type_, message_id, subject, now_s) if to.cloudevents else extra
-            made.append(OutboundMessage(to, body, message_id, now_s, letterhead, own))
+        for to in self.addresses(context, type_):
+            own = with_cloudevents(extra, type_, message_id, context, now_s) if to.cloudevents else extra
+            made.append(OutboundMessage(to, body, message_id, now_s, common_headers, own))
         return made
 
     def own(
-        self, subject: Subject, type_: str, message_id: str, facts: Mapping[str, Any], extra: Mapping[str, Any]
+        self, context: EventContext, type_: str, message_id: str, facts: Mapping[str, Any], extra: Mapping[str, Any]
     ) -> list[OutboundMessage]:
         """One of the bridge's own events: `facts` beside `type`, `event_id` and, where known, `conversation_id`."""
-        said: dict[str, Any] = {"type": type_, "event_id": subject.event_id}
-        if subject.conversation_id is not None:
-            said["conversation_id"] = subject.conversation_id
-        return self.messages(subject, type_, message_id, orjson.dumps({**said, **facts}), extra)
+        said: dict[str, Any] = {"type": type_, "event_id": context.event_id}
+        if context.conversation_id is not None:
+            said["conversation_id"] = context.conversation_id
+        return self.messages(context, type_, message_id, orjson.dumps({**said, **facts}), extra)
 
-    def addresses(self, subject: Subject, type_: str) -> list[Address]:
+    def addresses(self, context: EventContext, type_: str) -> list[Address]:
         """Where a subject's messages of a type go: one address an outbound that takes it."""
-        names = {**subject.names, "type": type_}
+        names = {**context.names, "type": type_}
         return [
             self._address(index, outbound, outbound.key.render(names), type_)
             for index, outbound in enumerate(self.outbounds)
@@ -278,7 +278,7 @@ def ending_id(event_id: str, type_: str) -> str:
 
 
 def with_cloudevents(
-    headers: Mapping[str, Any], type_: str, message_id: str, subject: Subject, now_s: int
+    headers: Mapping[str, Any], type_: str, message_id: str, context: EventContext, now_s: int
 ) -> dict[str, Any]:
     """The headers, and what CloudEvents' AMQP binding says beside them (binary mode)."""
     attributes = {
@@ -288,8 +288,8 @@ def with_cloudevents(
         "cloudEvents:type": type_,
         "cloudEvents:time": _rfc3339(now_s),
     }
-    if subject.conversation_id is not None:
-        attributes["cloudEvents:subject"] = subject.conversation_id
+    if context.conversation_id is not None:
+        attributes["cloudEvents:subject"] = context.conversation_id
     return {**headers, **attributes}
 
 

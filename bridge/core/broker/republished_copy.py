@@ -12,7 +12,7 @@ from bridge.core.event.inbound_message import (
     ORIGIN_ROUTING_KEY,
     PAUSES,
     RECORD,
-    Incoming,
+    InboundMessage,
 )
 
 # Read by the broker (routes, expiry, counts of deaths and deliveries) or checked by it (user_id): never carried over.
@@ -30,7 +30,7 @@ CUT_BODY_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Copy:
+class RepublishedCopy:
     """A message that the bridge publishes in place of one which it holds; always persistent, always mandatory.
 
     `foreign` names the headers that may be left out where they are too much: a dead letter's that are not the bridge's.
@@ -45,7 +45,7 @@ class Copy:
 
 
 def dead(
-    incoming: Incoming,
+    incoming: InboundMessage,
     exchange: str,
     *,
     reason: str,
@@ -53,7 +53,7 @@ def dead(
     attempts: int,
     failed_at: str,
     conversation_id: str | None,
-) -> Copy:
+) -> RepublishedCopy:
     """The dead letter for a message: original body and properties, the reason as routing key and in the headers.
 
     `failed_at` is a time in ISO 8601, UTC.
@@ -74,10 +74,10 @@ def dead(
     properties = _properties(incoming)
     if incoming.priority is not None:
         properties["priority"] = incoming.priority
-    return Copy(exchange, reason, incoming.body, properties, {**kept, **said}, foreign)
+    return RepublishedCopy(exchange, reason, incoming.body, properties, {**kept, **said}, foreign)
 
 
-def reduced(letter: Copy) -> Copy | None:
+def reduced(letter: RepublishedCopy) -> RepublishedCopy | None:
     """A dead letter that the broker has refused, with less in it: no foreign headers, then a cut body, then none.
 
     None where nothing more can be left out.
@@ -91,7 +91,9 @@ def reduced(letter: Copy) -> Copy | None:
     return replace(letter, body=letter.body[:most], headers={**letter.headers, TRUNCATED: "body"})
 
 
-def delayed(incoming: Incoming, exchange: str, level_s: int, *, attempt: int, pauses: int, record: str | None) -> Copy:
+def delayed(
+    incoming: InboundMessage, exchange: str, level_s: int, *, attempt: int, pauses: int, record: str | None
+) -> RepublishedCopy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
 
     `exchange` leads to the delay queues by their names. `record` is what is known of requests already made for the
@@ -112,7 +114,7 @@ def delayed(incoming: Incoming, exchange: str, level_s: int, *, attempt: int, pa
     if record is not None:
         headers[RECORD] = record
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
-    return Copy(exchange, delay_queue(incoming.queue, level_s), incoming.body, properties, headers)
+    return RepublishedCopy(exchange, delay_queue(incoming.queue, level_s), incoming.body, properties, headers)
 
 
 def delay_queue(queue: str, level_s: int) -> str:
@@ -124,7 +126,7 @@ def _cut(text: str, most_bytes: int) -> str:
     return text.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
 
 
-def _kept(incoming: Incoming) -> dict[str, Any]:
+def _kept(incoming: InboundMessage) -> dict[str, Any]:
     return {
         name: value
         for name, value in incoming.headers.items()
@@ -132,5 +134,5 @@ def _kept(incoming: Incoming) -> dict[str, Any]:
     }
 
 
-def _properties(incoming: Incoming) -> dict[str, Any]:
+def _properties(incoming: InboundMessage) -> dict[str, Any]:
     return {name: value for name, value in incoming.properties.items() if name not in ACTING_PROPERTIES}

@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.core import numbers
 from bridge.core.errors import InvalidEvent
-from bridge.core.event.inbound_message import Headers, Incoming
+from bridge.core.event.inbound_message import Headers, InboundMessage
 
 STRUCTURED = "application/cloudevents+json"
 PREFIXES = ("cloudEvents:", "cloudEvents_")
@@ -21,7 +21,7 @@ class CloudEvent:
     data: Any
 
 
-def unwrap(incoming: Incoming) -> CloudEvent | None:
+def unwrap(incoming: InboundMessage) -> CloudEvent | None:
     """The CloudEvent that a message carries, or None where it carries none. Raises InvalidEvent for a broken one."""
     if incoming.content_type == STRUCTURED:
         return _structured(_json(incoming.body))

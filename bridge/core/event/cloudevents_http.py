@@ -18,7 +18,7 @@ from bridge.core.answer.outbound_message import JSON
 from bridge.core.errors import InvalidEvent
 from bridge.core.event import cloudevents
 from bridge.core.event.cloudevents import STRUCTURED
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.webhook import urlencoded
 from bridge.core.webhook.signature import Request
 
@@ -88,7 +88,7 @@ def unwrap(request: Request) -> HttpCloudEvent | None:
 
 def _structured(body: bytes) -> HttpCloudEvent:
     numbers.loads(body)  # what is no JSON is no broken CloudEvent either
-    found = cloudevents.unwrap(Incoming(body, properties={"content_type": STRUCTURED}))
+    found = cloudevents.unwrap(InboundMessage(body, properties={"content_type": STRUCTURED}))
     if found is None:
         raise InvalidEvent("no CloudEvent")
     members = dict(_members(body.decode()))
@@ -139,7 +139,7 @@ def _binary(request: Request) -> HttpCloudEvent:
             raise InvalidEvent(f"the header {header} stands {len(values)} times")
         attributes[name] = _header_text(values[0])
     headers = {cloudevents.PREFIXES[0] + name: value for name, value in attributes.items()}
-    found = cloudevents.unwrap(Incoming(b"", headers=headers))
+    found = cloudevents.unwrap(InboundMessage(b"", headers=headers))
     if found is None:
         raise InvalidEvent("no CloudEvent")
     if request.content_type == urlencoded.CONTENT_TYPE:

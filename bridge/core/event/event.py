@@ -14,7 +14,7 @@ from bridge.core import numbers
 from bridge.core.errors import InvalidEvent
 from bridge.core.event import cloudevents, tags
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, Incoming
+from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, InboundMessage
 
 HEX24 = re.compile(r"[a-f0-9]{24}")
 VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -59,7 +59,7 @@ class Event:
     foreign: bool = False
 
 
-def read_event(incoming: Incoming, max_bytes: int) -> Event:
+def read_event(incoming: InboundMessage, max_bytes: int) -> Event:
     """The event in a message. Raises InvalidEvent; the error carries the event's id where that much could be read."""
     if incoming.unreadable:
         known = usable_id(incoming.message_id) if "message_id" not in incoming.unreadable else None
@@ -91,14 +91,14 @@ def check_hooked(data: Any, event_id: str) -> None:
         _check_fields(data, event_id)
 
 
-def _value(incoming: Incoming) -> Any:
+def _value(incoming: InboundMessage) -> Any:
     try:
         return numbers.loads(incoming.body)
     except ValueError as error:
         raise InvalidEvent(f"the body is not JSON in UTF-8: {error}", usable_id(incoming.message_id)) from None
 
 
-def _object(incoming: Incoming) -> dict[str, Any]:
+def _object(incoming: InboundMessage) -> dict[str, Any]:
     body = _value(incoming)
     if not isinstance(body, dict):
         raise InvalidEvent(f"the body is a JSON {_name(body)}, not an object", usable_id(incoming.message_id))

@@ -26,7 +26,7 @@ PLAIN_ENCODINGS = frozenset({"", "identity", "utf-8", "utf8"})
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class InboundMessage:
     """One inbound message: raw body, AMQP properties by their AMQP names (unset ones absent), headers apart.
 
     `unreadable` names the properties that the sender wrote in bytes which are no text, or no time. `redelivered` is the

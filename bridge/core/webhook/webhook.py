@@ -14,7 +14,15 @@ from typing import Any
 import orjson
 
 from bridge.core import numbers
-from bridge.core.answer.outbound_message import JSON, Address, Letterhead, OutboundMessage, RoutingKey, Stamp, Subject
+from bridge.core.answer.outbound_message import (
+    JSON,
+    Address,
+    CommonHeaders,
+    EventContext,
+    MessageFactory,
+    OutboundMessage,
+    RoutingKey,
+)
 from bridge.core.broker.topology import Inbound
 from bridge.core.errors import InvalidEvent
 from bridge.core.event import cloudevents_http
@@ -120,7 +128,7 @@ def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> Outboun
     headers = {**webhook.headers, SOURCE: webhook.source}
     to = _address(inbound.exchange, key)
     time_s = webhook.time_s if webhook.time_s is not None and 0 <= webhook.time_s < now_s else now_s
-    return OutboundMessage(to, webhook.body, webhook.id, int(time_s), Letterhead(webhook.id), headers)
+    return OutboundMessage(to, webhook.body, webhook.id, int(time_s), CommonHeaders(webhook.id), headers)
 
 
 def may_be_left_out(headers: Mapping[str, Any]) -> list[str]:
@@ -128,8 +136,8 @@ def may_be_left_out(headers: Mapping[str, Any]) -> list[str]:
     return [name for name in headers if name != SOURCE]
 
 
-def platform_stamp(stamp: Stamp) -> Stamp:
-    """The stamp for platform events: every outbound, under `platform.<type>`."""
+def platform_factory(stamp: MessageFactory) -> MessageFactory:
+    """The factory of platform events: every outbound, under `platform.<type>`."""
     return replace(stamp, outbounds=tuple(replace(outbound, key=PLATFORM_KEY) for outbound in stamp.outbounds))
 
 
@@ -138,7 +146,7 @@ def of_delivery(source: str, delivery_id: str, content: Mapping[str, Any]) -> We
     return Webhook(_event_id(source, delivery_id), source, orjson.dumps(content), content)
 
 
-def platform_messages(webhook: Webhook, stamp: Stamp, *, recovered: bool = False) -> list[OutboundMessage]:
+def platform_messages(webhook: Webhook, stamp: MessageFactory, *, recovered: bool = False) -> list[OutboundMessage]:
     """One message for each outbound that takes the type; the body is the platform's own. Raises Refusal (422).
 
     `recovered`: it was read from the delivery log, so that the bytes may differ from those that were sent.
@@ -146,8 +154,8 @@ def platform_messages(webhook: Webhook, stamp: Stamp, *, recovered: bool = False
     type_ = webhook.data.get("type") if isinstance(webhook.data, dict) else None
     if not isinstance(type_, str) or PLATFORM_TYPE.fullmatch(type_) is None:
         raise problem.not_an_event("type is not a string of 1 to 100 printable ASCII characters")
-    subject = Subject(webhook.id, conversation_id=webhook.conversation_id)
-    return stamp.messages(subject, type_, webhook.id, webhook.body, {"recovered": True} if recovered else {})
+    context = EventContext(webhook.id, conversation_id=webhook.conversation_id)
+    return stamp.messages(context, type_, webhook.id, webhook.body, {"recovered": True} if recovered else {})
 
 
 def is_platform(source: Source) -> bool:

@@ -13,7 +13,7 @@ from jinja2.environment import Template, TemplateExpression
 
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event.event import Event
-from bridge.core.event.inbound_message import NO_HEADERS, Incoming
+from bridge.core.event.inbound_message import NO_HEADERS, InboundMessage
 from bridge.core.event.route import Rendered, Route
 from bridge.core.template.budget import MIB
 from bridge.edges.jinja.environment import Environment
@@ -72,7 +72,7 @@ class JinjaRoutes:
         self._routes = [_compiled(route, self._jinja) for route in routes]
         self._compiled = {compiled.route.name: compiled for compiled in self._routes}
 
-    def match(self, event: Event, incoming: Incoming) -> Route | None:
+    def match(self, event: Event, incoming: InboundMessage) -> Route | None:
         """The first route whose `when` holds. Raises NoRoute where none does and the event names no service itself."""
         seen, longest = _seen(event, incoming), self._longest(incoming)
         errors = []
@@ -88,7 +88,7 @@ class JinjaRoutes:
             raise NoRoute(f"no route took the event and it names no service_id{tried}", event.id, event.channel)
         return None
 
-    def render(self, route: Route, event: Event, incoming: Incoming) -> Rendered:
+    def render(self, route: Route, event: Event, incoming: InboundMessage) -> Rendered:
         """Fill in a route's templates. Raises InvalidEvent that names the template."""
         compiled, seen, longest = self._compiled[route.name], _seen(event, incoming), self._longest(incoming)
         channel = event.channel or route.channel
@@ -115,11 +115,11 @@ class JinjaRoutes:
         budget.within(len(text) if 4 * len(text) <= longest else len(text.encode()))
         return text
 
-    def _longest(self, incoming: Incoming) -> int:
+    def _longest(self, incoming: InboundMessage) -> int:
         return self._max_bytes.get(incoming.queue, MIB)
 
 
-def _seen(event: Event, incoming: Incoming) -> dict[str, Any]:
+def _seen(event: Event, incoming: InboundMessage) -> dict[str, Any]:
     return {
         "data": event.data,
         "headers": dict(incoming.headers),

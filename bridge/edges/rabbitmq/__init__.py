@@ -1,1 +1,1 @@
-"""RabbitMQ: two connections in one generation, a consumer, a publisher, a copier, and who watches them."""
+"""RabbitMQ: two connections in one generation, a consumer, a publisher, a republisher, and who watches them."""

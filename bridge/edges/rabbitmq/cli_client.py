@@ -12,7 +12,7 @@ from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import DeliveryError, PublishError
 
 from bridge.core.answer.outbound_message import OutboundMessage
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq import lenient_decoding
 from bridge.edges.rabbitmq.connection import connection_to
 from bridge.edges.rabbitmq.generation import BrokerTrouble, limited
@@ -110,7 +110,7 @@ async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> Async
             for key in keys:
                 await limited(queue.bind(exchange, key), f"binding to {exchange}")
         underlay = await channel.get_underlay_channel()
-        arrived: asyncio.Queue[tuple[int, Incoming] | str] = asyncio.Queue(2 * BUFFER)  # the prefetch bounds it
+        arrived: asyncio.Queue[tuple[int, InboundMessage] | str] = asyncio.Queue(2 * BUFFER)  # the prefetch bounds it
 
         async def take(message: DeliveredMessage) -> None:
             arrived.put_nowait((message.delivery_tag or 0, incoming(message, queue.name)))
@@ -127,7 +127,7 @@ async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> Async
     raise BrokerTrouble(found)
 
 
-def _seen(message: Incoming) -> Mapping[str, Any]:
+def _seen(message: InboundMessage) -> Mapping[str, Any]:
     said = message.properties
     timestamp = said.get("timestamp")
     return {

@@ -17,8 +17,8 @@ from pamqp import encode
 from pamqp.commands import Basic
 
 from bridge.core.answer.outbound_message import APP_ID, JSON, OutboundMessage
-from bridge.core.broker.republished_copy import TRUNCATED, Copy
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.broker.republished_copy import TRUNCATED, RepublishedCopy
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq.lenient_decoding import Unreadable
 
 PERSISTENT = 2
@@ -43,13 +43,13 @@ _NAMES = {
 }
 
 
-def incoming(message: DeliveredMessage, queue: str) -> Incoming:
+def incoming(message: DeliveredMessage, queue: str) -> InboundMessage:
     """What a delivery of aiormq says, in the core's terms."""
     found = message.header.properties
     properties = {name: getattr(found, attribute) for name, attribute in _NAMES.items()}
     headers = found.headers or {}
     seen = {**properties, "exchange": message.exchange, "routing_key": message.routing_key, **headers}
-    return Incoming(
+    return InboundMessage(
         body=message.body,
         queue=queue,
         exchange=message.exchange or "",
@@ -75,7 +75,7 @@ def of_outbound(message: OutboundMessage) -> Basic.Properties:
     )
 
 
-def of_copy(copy: Copy) -> Basic.Properties:
+def of_copy(copy: RepublishedCopy) -> Basic.Properties:
     """The properties of a copy: the original's, persistent, with headers that can be written."""
     named = {_NAMES[name]: _text(value) for name, value in copy.properties.items() if name in _NAMES}
     if not isinstance(named.get("timestamp"), datetime):
@@ -88,7 +88,7 @@ def writable(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {_name(name): _header(value) for name, value in headers.items()}
 
 
-def lightened(copy: Copy, excess: int) -> Copy | None:
+def lightened(copy: RepublishedCopy, excess: int) -> RepublishedCopy | None:
     """The copy without its largest foreign headers, `excess` bytes lighter where they are so much; they are named.
 
     None where it has none that may be left out.

@@ -1,6 +1,6 @@
 """The supervisor of the connection to RabbitMQ: one generation after the other, for as long as the process lives.
 
-connect twice ▸ topology ▸ publisher, copier ▸ consumer ▸ watch ▸ ✝ ▸ back-off with jitter ▸ the next one
+connect twice ▸ topology ▸ publisher, republisher ▸ consumer ▸ watch ▸ ✝ ▸ back-off with jitter ▸ the next one
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Generation
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerEntrance
-from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
+from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watchdog import Watch
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
@@ -40,7 +40,7 @@ class Session:
         may_declare: bool,
         consumer: Consumer,
         publisher: BrokerPublisher,
-        copier: BrokerCopier,
+        republisher: BrokerRepublisher,
         entrance: BrokerEntrance | None = None,
         ledger: Ledger,
         dice: Dice,
@@ -56,7 +56,7 @@ class Session:
         self._to_declare = may_declare
         self._consumer = consumer
         self._publisher = publisher
-        self._copier = copier
+        self._republisher = republisher
         self._entrance = entrance
         self._ledger = ledger
         self._begun = False
@@ -98,14 +98,14 @@ class Session:
             await self._see_to_topology(consuming)
             stack.callback(self._publisher.detach)
             await self._publisher.attach(publishing, generation)
-            stack.callback(self._copier.detach)
-            await self._copier.attach(publishing, generation)
+            stack.callback(self._republisher.detach)
+            await self._republisher.attach(publishing, generation)
             if self._entrance is not None:
                 stack.callback(self._entrance.detach)
                 await self._entrance.attach(publishing, generation)
             stack.callback(self._consumer.detach)
             delay_exchange = self._topology.delay_exchange
-            watch = Watch(self._consumer, self._publisher, self._copier, delay_exchange, generation, self._log)
+            watch = Watch(self._consumer, self._publisher, self._republisher, delay_exchange, generation, self._log)
             self.generations += 1
             self.trouble = None
             await self.begin()

@@ -20,7 +20,7 @@ from bridge.edges.rabbitmq.generation import (
     limited,
     patiently,
 )
-from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
+from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.flow.ports.runtime import Log
 
 EVERY_S = 4.0
@@ -42,14 +42,14 @@ class Watch:
         self,
         consumer: Consumer,
         publisher: BrokerPublisher,
-        copier: BrokerCopier,
+        republisher: BrokerRepublisher,
         delay_exchange: str,
         generation: Generation,
         log: Log,
     ) -> None:
         self._consumer = consumer
         self._publisher = publisher
-        self._copier = copier
+        self._republisher = republisher
         self._delay_exchange = delay_exchange
         self._generation = generation
         self._log = log
@@ -81,7 +81,7 @@ class Watch:
         oldest_s, waited_s = None, 0.0
         while waited_s < SLOWEST_CONFIRM_S:
             await asyncio.sleep(TICK_S)
-            both_s = (self._publisher.oldest_s(), self._copier.oldest_s())
+            both_s = (self._publisher.oldest_s(), self._republisher.oldest_s())
             before_s, oldest_s = oldest_s, min([since_s for since_s in both_s if since_s is not None], default=None)
             still = oldest_s is not None and oldest_s == before_s and not self._publisher.blocked
             waited_s = waited_s + TICK_S if still else 0.0
@@ -93,7 +93,7 @@ class Watch:
         It is also the first that is refused where the exchange for delays is missing, or not for this role to write to.
         """
         while True:
-            refusal = await self._copier.probe(self._delay_exchange)
+            refusal = await self._republisher.probe(self._delay_exchange)
             kind = REFUSED_FOR.get(refusal.kind) if refusal is not None else None
             if refusal is not None and kind is not None:
                 self._generation.end(f"publishing to {self._delay_exchange}: {refusal.error}", kind)

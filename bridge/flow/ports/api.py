@@ -7,17 +7,17 @@ from typing import Protocol
 from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.event.event import Event
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, Route, RoutedEvent
 
 
 class Routes(Protocol):
     """The configured routes, with their templates."""
 
-    def match(self, event: Event, incoming: Incoming) -> Route | None:
+    def match(self, event: Event, incoming: InboundMessage) -> Route | None:
         """The first route whose `when` holds for the event. Raises NoRoute, with why, where all of them failed."""
 
-    def render(self, route: Route, event: Event, incoming: Incoming) -> Rendered:
+    def render(self, route: Route, event: Event, incoming: InboundMessage) -> Rendered:
         """The route's templates filled in. Raises InvalidEvent where one cannot be."""
 
 

@@ -5,15 +5,15 @@ from typing import Protocol
 
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
-from bridge.core.broker.republished_copy import Copy
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.broker.republished_copy import RepublishedCopy
+from bridge.core.event.inbound_message import InboundMessage
 
 
 class Delivery(Protocol):
     """One delivery of an inbound message. The right to ack dies with the connection that brought it."""
 
     @property
-    def incoming(self) -> Incoming: ...
+    def incoming(self) -> InboundMessage: ...
 
     @property
     def alive(self) -> bool:
@@ -56,17 +56,17 @@ class Publisher(Protocol):
         """Return as soon as it is not full."""
 
 
-class Copier(Protocol):
+class Republisher(Protocol):
     """Publishes dead letters and delayed copies."""
 
-    async def copy(self, copy: Copy, *, alone: bool = False) -> None:
-        """Return when the broker has confirmed the copy. Waits through reconnects; raises CopyRefused otherwise.
+    async def copy(self, copy: RepublishedCopy, *, alone: bool = False) -> None:
+        """Return when the broker has confirmed the copy. Waits through reconnects; raises RepublishRefused otherwise.
 
         `alone`: as with a Publisher.
         """
 
 
-class CopyRefused(Exception):
+class RepublishRefused(Exception):
     """The broker refused a copy, or there is no queue for it: somebody must look at the topology."""
 
     def __init__(self, refusal: PublishRefusal) -> None:

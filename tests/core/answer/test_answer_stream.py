@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.core.answer.answer_stream import LISTENING, NEXT, Conversation, Signal, Stage
 from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey
-from tests.support.making import HEX, KEY, stamp, subject, thrown
+from tests.support.making import HEX, KEY, context, factory, thrown
 
 COMPLETE = b'{"type":"interaction-complete","message_id":"m-2","full_message":"x","conversation_completed":true}'
 CREATED = b'{"type":"conversation-created","conversation_id":"%s"}' % HEX.encode()
@@ -54,7 +54,7 @@ TO_STAGE = {
 
 
 def talk(**about: Any) -> Conversation:
-    return Conversation(subject(stream="0123456789ab", **about), stamp())
+    return Conversation(context(stream="0123456789ab", **about), factory())
 
 
 def opened(*lines: bytes) -> Conversation:
@@ -168,7 +168,7 @@ def test_a_second_ending_publishes_nothing_and_changes_nothing() -> None:
 
 def test_a_line_goes_to_every_outbound_that_takes_it_under_one_id() -> None:
     all_of_it, endings = Outbound("all", RoutingKey(KEY)), Outbound("endings", RoutingKey("x"), ("interaction-*",))
-    conversation = Conversation(subject(stream="0123456789ab"), stamp(all_of_it, endings))
+    conversation = Conversation(context(stream="0123456789ab"), factory(all_of_it, endings))
     conversation.opened()
     assert [message.exchange for message in conversation.receive([SAID])] == ["all"]
     both = conversation.receive([COMPLETE])

@@ -9,7 +9,7 @@ from bridge.core.answer.answer_stream import Conversation, Stage
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.delivery.outcome import of_stream
 from bridge.core.delivery.progress import Record, Request, load
-from tests.support.making import stamp, subject
+from tests.support.making import context, factory
 
 ODD = {
     "lone surrogate": b'{"type":"new-message","message":"\\ud800"}',
@@ -26,7 +26,7 @@ ODD = {
 
 
 def opened() -> Conversation:
-    conversation = Conversation(subject(stream="0123456789ab"), stamp())
+    conversation = Conversation(context(stream="0123456789ab"), factory())
     conversation.opened()
     return conversation
 
@@ -81,7 +81,7 @@ def test_an_error_with_a_lone_surrogate_can_be_told_on(ending: bytes) -> None:
         conversation.receive([ending])
     conversation.receive([b'{"type":"error","http_error_code":422,"error_description":"half a \\ud83d"}'])
     of_stream(conversation).error.encode()
-    assert stamp().own(subject(), "bridge-failed", "id", {"error": conversation.error}, {})
+    assert factory().own(context(), "bridge-failed", "id", {"error": conversation.error}, {})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_ids_with_a_lone_surrogate_break_neither_headers_nor_record(line: bytes)
     conversation = opened()
     for message in conversation.receive([line]):
         can_be_written(message)
-    record = Record(Request.INTERACT, conversation.subject.conversation_id, announced=conversation.announced_message_id)
+    record = Record(Request.INTERACT, conversation.context.conversation_id, announced=conversation.announced_message_id)
     assert load(record.dump()) == record
 
 
@@ -109,7 +109,7 @@ def test_ids_of_another_type_are_not_known(value: object) -> None:
         ("interaction-complete", "message_id"),
     ):
         conversation.receive([json.dumps({"type": type_, name: value}).encode()])
-    assert conversation.subject.conversation_id is None
+    assert conversation.context.conversation_id is None
     assert conversation.announced_message_id is None
 
 

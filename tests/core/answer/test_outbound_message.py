@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.answer.outbound_message import NAMES, Outbound, RoutingKey, Subject, confine, ending_id, line_ids
+from bridge.core.answer.outbound_message import NAMES, EventContext, Outbound, RoutingKey, confine, ending_id, line_ids
 from bridge.core.event.channel import CHANNELS
-from tests.support.making import HEX, NOW_S, OTHER_HEX, routed, stamp, subject, thrown
+from tests.support.making import HEX, NOW_S, OTHER_HEX, context, factory, routed, thrown
 
 CONFINED = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -21,20 +21,20 @@ CONFINED = re.compile(r"[A-Za-z0-9_-]+")
 def test_the_key_names_type_of_channel_channel_and_type() -> None:
     keys = {}
     for channel in CHANNELS:
-        message = stamp().messages(subject(channel=channel), "new-message", "id", b"", {})[0]
+        message = factory().messages(context(channel=channel), "new-message", "id", b"", {})[0]
         keys[channel] = message.routing_key
     assert keys == {channel: f"{type_}.{channel}.new-message" for channel, type_ in CHANNELS.items()}
     assert keys["sms"] == "text.sms.new-message"
 
 
 def test_the_key_says_async_api_where_the_channel_is_not_known() -> None:
-    message = stamp().own(Subject(event_id="e-1"), "bridge-failed", "id", {}, {})[0]
+    message = factory().own(EventContext(event_id="e-1"), "bridge-failed", "id", {}, {})[0]
     assert message.routing_key == "async.api.bridge-failed"
 
 
 def test_every_name_that_the_design_lists_and_every_tag_can_be_used() -> None:
     event = routed(conversation_id=OTHER_HEX, route="r", version_set="v2", tags={"source": "billing"})
-    names = {**Subject.of(event, 1, None).names, "type": "t"}
+    names = {**EventContext.of(event, 1, None).names, "type": "t"}
     for name, expected in {
         "channel_type": "text",
         "channel": "sms",
@@ -52,8 +52,8 @@ def test_every_name_that_the_design_lists_and_every_tag_can_be_used() -> None:
 
 def test_a_tag_cannot_take_a_names_place() -> None:
     event = routed(tags={"type": "evil", "channel": "evil", "user_id": "evil"})
-    out = stamp(Outbound("x", RoutingKey("{type}.{channel}.{user_id}")))
-    assert out.messages(Subject.of(event, 1, None), "t", "id", b"", {})[0].routing_key == "t.sms.user-1"
+    out = factory(Outbound("x", RoutingKey("{type}.{channel}.{user_id}")))
+    assert out.messages(EventContext.of(event, 1, None), "t", "id", b"", {})[0].routing_key == "t.sms.user-1"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_long_template_is_cut_between_characters() -> None:
 
 
 def test_the_properties_of_every_message_are_those_of_the_design() -> None:
-    message = stamp().messages(subject(), "new-message", "e-1:s:1", b"{}", {"stream": "s", "sequence": 1})[0]
+    message = factory().messages(context(), "new-message", "e-1:s:1", b"{}", {"stream": "s", "sequence": 1})[0]
     assert message.timestamp_s == int(NOW_S)
     assert message.correlation_id == "e-1"
     assert message.message_id == "e-1:s:1"
@@ -124,8 +124,8 @@ def test_the_properties_of_every_message_are_those_of_the_design() -> None:
 
 
 def test_all_headers_are_there_when_all_is_known() -> None:
-    about = Subject.of(routed(route="r", conversation_id=OTHER_HEX), 2, "00-ab-cd-01")
-    message = stamp().messages(about, "t", "id", b"", {"stream": "s", "sequence": 3, "recovered": True})[0]
+    about = EventContext.of(routed(route="r", conversation_id=OTHER_HEX), 2, "00-ab-cd-01")
+    message = factory().messages(about, "t", "id", b"", {"stream": "s", "sequence": 3, "recovered": True})[0]
     assert message.headers == {
         "event_id": "e-1",
         "conversation_id": OTHER_HEX,
@@ -144,13 +144,13 @@ def test_all_headers_are_there_when_all_is_known() -> None:
 
 
 def test_a_header_whose_value_is_not_known_is_absent() -> None:
-    assert stamp().own(Subject(event_id="e-1"), "bridge-failed", "id", {}, {})[0].headers == {"event_id": "e-1"}
+    assert factory().own(EventContext(event_id="e-1"), "bridge-failed", "id", {}, {})[0].headers == {"event_id": "e-1"}
 
 
 def test_what_is_known_of_the_conversation_is_not_forgotten() -> None:
-    assert subject(conversation_id=HEX).within(None).conversation_id == HEX
-    assert subject(conversation_id=HEX).within(OTHER_HEX).conversation_id == OTHER_HEX
-    assert subject().within(None).conversation_id is None
+    assert context(conversation_id=HEX).within(None).conversation_id == HEX
+    assert context(conversation_id=HEX).within(OTHER_HEX).conversation_id == OTHER_HEX
+    assert context().within(None).conversation_id is None
 
 
 @pytest.mark.parametrize(
@@ -168,22 +168,22 @@ def test_what_is_known_of_the_conversation_is_not_forgotten() -> None:
 def test_an_outbound_takes_what_its_filter_names(types: tuple[str, ...], type_: str, taken: bool) -> None:
     outbound = Outbound("x", RoutingKey("k"), types)
     assert outbound.takes(type_) is taken
-    assert len(stamp(outbound).messages(subject(), type_, "id", b"", {})) == taken
+    assert len(factory(outbound).messages(context(), type_, "id", b"", {})) == taken
 
 
 def test_a_required_outbound_is_published_mandatory() -> None:
-    out = stamp(Outbound("x", RoutingKey("k"), required=True), Outbound("y", RoutingKey("k")))
-    assert [message.mandatory for message in out.messages(subject(), "t", "id", b"", {})] == [True, False]
+    out = factory(Outbound("x", RoutingKey("k"), required=True), Outbound("y", RoutingKey("k")))
+    assert [message.mandatory for message in out.messages(context(), "t", "id", b"", {})] == [True, False]
 
 
 def test_an_outbound_knows_its_place_even_where_earlier_ones_take_nothing() -> None:
-    out = stamp(Outbound("x", RoutingKey("k"), ("other",)), Outbound("y", RoutingKey("k")))
-    assert [message.to.outbound for message in out.messages(subject(), "t", "id", b"", {})] == [1]
+    out = factory(Outbound("x", RoutingKey("k"), ("other",)), Outbound("y", RoutingKey("k")))
+    assert [message.to.outbound for message in out.messages(context(), "t", "id", b"", {})] == [1]
 
 
 def test_cloudevents_headers_are_added_where_asked_and_only_there() -> None:
-    out = stamp(Outbound("x", RoutingKey("k"), cloudevents=True), Outbound("y", RoutingKey("k")))
-    with_them, without = out.messages(subject(conversation_id=HEX), "t", "e-1:s:1", b"", {"sequence": 1})
+    out = factory(Outbound("x", RoutingKey("k"), cloudevents=True), Outbound("y", RoutingKey("k")))
+    with_them, without = out.messages(context(conversation_id=HEX), "t", "e-1:s:1", b"", {"sequence": 1})
     added = {name: value for name, value in with_them.headers.items() if name.startswith("cloudEvents:")}
     assert added == {
         "cloudEvents:specversion": "1.0",
@@ -197,8 +197,8 @@ def test_cloudevents_headers_are_added_where_asked_and_only_there() -> None:
 
 
 def test_cloudevents_subject_is_absent_where_no_conversation_is_known() -> None:
-    out = stamp(Outbound("x", RoutingKey("k"), cloudevents=True))
-    assert "cloudEvents:subject" not in out.messages(subject(), "t", "id", b"", {})[0].headers
+    out = factory(Outbound("x", RoutingKey("k"), cloudevents=True))
+    assert "cloudEvents:subject" not in out.messages(context(), "t", "id", b"", {})[0].headers
 
 
 # --- ids and own events
@@ -224,7 +224,7 @@ def test_the_longest_event_id_leaves_room_for_every_message_id() -> None:
 @pytest.mark.parametrize("conversation_id", [None, HEX])
 def test_an_own_event_says_what_it_is_and_what_it_is_about(conversation_id: str | None) -> None:
     facts: dict[str, Any] = {"reason": "rejected", "error": "no such “service”", "attempts": 2}
-    message = stamp().own(subject(conversation_id=conversation_id), "bridge-failed", "id", facts, {"stream": "s"})[0]
+    message = factory().own(context(conversation_id=conversation_id), "bridge-failed", "id", facts, {"stream": "s"})[0]
     about = {"conversation_id": HEX} if conversation_id else {}
     assert orjson.loads(message.body) == {"type": "bridge-failed", "event_id": "e-1", **about, **facts}
     assert (message.type, message.headers["stream"]) == ("bridge-failed", "s")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bridge.core.broker.republished_copy import Copy, dead, delay_queue, delayed
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.broker.republished_copy import RepublishedCopy, dead, delay_queue, delayed
+from bridge.core.event.inbound_message import InboundMessage
 from tests.support.making import HEX
 
 ACTING_HEADERS = {
@@ -40,8 +40,8 @@ KEPT_PROPERTIES = {
 ACTING_PROPERTIES = {"expiration": "60000", "user_id": "guest"}
 
 
-def original(**headers: Any) -> Incoming:
-    return Incoming(
+def original(**headers: Any) -> InboundMessage:
+    return InboundMessage(
         body=b"\xff not even json",
         queue="bridge.events",
         exchange="bridge.events",
@@ -51,7 +51,9 @@ def original(**headers: Any) -> Incoming:
     )
 
 
-def buried(message: Incoming, conversation_id: str | None = HEX, error: str = "no such service") -> Copy:
+def buried(
+    message: InboundMessage, conversation_id: str | None = HEX, error: str = "no such service"
+) -> RepublishedCopy:
     return dead(
         message,
         "bridge.dead",
@@ -63,9 +65,9 @@ def buried(message: Incoming, conversation_id: str | None = HEX, error: str = "n
     )
 
 
-def back(copy: Copy) -> Incoming:
+def back(copy: RepublishedCopy) -> InboundMessage:
     """The copy as the broker delivers it again, from the delay queue through the delay exchange."""
-    return Incoming(
+    return InboundMessage(
         body=copy.body,
         queue="bridge.events",
         exchange=copy.exchange,
@@ -108,7 +110,7 @@ def test_a_dead_letter_forgets_the_counts_of_its_delays() -> None:
 
 
 def test_a_replayed_dead_letter_that_dies_again_tells_of_the_last_death() -> None:
-    again = Incoming(
+    again = InboundMessage(
         body=b"", queue="bridge.events", exchange="", routing_key="bridge.events", headers=buried(original()).headers
     )
     copy = dead(
@@ -130,7 +132,7 @@ COPIES = [buried(original()), delayed(original(), "bridge.delay", 5, attempt=1, 
 
 
 @pytest.mark.parametrize("copy", COPIES, ids=["dead", "delayed"])
-def test_what_would_act_again_is_left_out_and_all_else_is_kept(copy: Copy) -> None:
+def test_what_would_act_again_is_left_out_and_all_else_is_kept(copy: RepublishedCopy) -> None:
     assert not ACTING_HEADERS.keys() & copy.headers.keys()
     assert {name: copy.headers[name] for name in KEPT_HEADERS} == KEPT_HEADERS
     kept = {name: value for name, value in copy.properties.items() if name != "priority"}
@@ -209,7 +211,7 @@ def test_a_dead_letter_has_the_originals_priority_also_after_delays() -> None:
 
 
 def test_a_message_without_priority_gets_none() -> None:
-    plain = Incoming(b"", "bridge.events", properties={"message_id": "m"})
+    plain = InboundMessage(b"", "bridge.events", properties={"message_id": "m"})
     parked = delayed(plain, "bridge.delay", 5, attempt=1, pauses=0, record=None)
     assert "x-bridge-priority" not in parked.headers
     assert "priority" not in buried(back(parked)).properties
@@ -217,12 +219,12 @@ def test_a_message_without_priority_gets_none() -> None:
 
 @pytest.mark.parametrize("forged", ["9", -1, 256, True, None, 2**40, [9], 1.5])
 def test_a_forged_priority_makes_no_copy_impossible(forged: Any) -> None:
-    message = Incoming(b"", "bridge.events", properties={}, headers={"x-bridge-priority": forged})
+    message = InboundMessage(b"", "bridge.events", properties={}, headers={"x-bridge-priority": forged})
     assert "priority" not in buried(message).properties
     copy = delayed(message, "bridge.delay", 5, attempt=1, pauses=0, record=None)
     assert "x-bridge-priority" not in copy.headers
 
 
 def test_a_priority_of_its_own_wins_over_a_forged_one() -> None:
-    message = Incoming(b"", "bridge.events", properties={"priority": 2}, headers={"x-bridge-priority": 9})
+    message = InboundMessage(b"", "bridge.events", properties={"priority": 2}, headers={"x-bridge-priority": 9})
     assert buried(message).properties["priority"] == 2

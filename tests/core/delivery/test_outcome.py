@@ -34,7 +34,7 @@ from bridge.core.errors import (
     UnknownUser,
     Unsendable,
 )
-from tests.support.making import stamp, subject
+from tests.support.making import context, factory
 
 POLICY = RetryPolicy()
 FOLLOWS = {
@@ -208,7 +208,7 @@ def test_only_what_may_have_reached_the_api_is_marked_so() -> None:
 
 
 def stream(*lines: bytes, cut: str | None = None, ended: bool = False) -> Ended:
-    conversation = Conversation(subject(stream="0123456789ab"), stamp())
+    conversation = Conversation(context(stream="0123456789ab"), factory())
     conversation.opened()
     conversation.receive(lines)
     if cut is not None:
@@ -257,7 +257,7 @@ def test_a_stream_without_an_ending_is_unknown_and_may_have_been_carried_out(lin
 
 
 def test_a_stream_that_never_opened_is_unknown() -> None:
-    conversation = Conversation(subject(stream="0123456789ab"), stamp())
+    conversation = Conversation(context(stream="0123456789ab"), factory())
     conversation.cut("time-out")
     ended = of_stream(conversation)
     assert (ended.outcome, ended.error, ended.maybe_sent) == (Outcome.UNKNOWN, "time-out", True)

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from bridge.core.answer.outbound_message import Subject
+from bridge.core.answer.outbound_message import EventContext
 from bridge.core.broker.republished_copy import dead, delayed
 from bridge.core.delivery.progress import Record, load
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import HANDLED, Event, Kind, read_event
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import ChannelSettings, Defaults, Rendered, Route, RoutedEvent, resolve
 from tests.support.generated import Thrower
-from tests.support.making import HEX, NOW_S, OTHER_HEX, incoming, stamp, thrown
+from tests.support.making import HEX, NOW_S, OTHER_HEX, factory, incoming, thrown
 
 MESSAGES = 10_000
 BODIES = 1_000
@@ -109,7 +109,7 @@ def _surroundings(thrower: Thrower) -> tuple[Route | None, Rendered, Defaults]:
     return thrower.either(None, route), rendered, defaults
 
 
-def _judge(seen: Incoming, route: Route | None, rendered: Rendered, defaults: Defaults) -> None:
+def _judge(seen: InboundMessage, route: Route | None, rendered: Rendered, defaults: Defaults) -> None:
     try:
         event = read_event(seen, LIMIT)
         _is_as_published(event)
@@ -123,8 +123,8 @@ def _can_be_told(refusal: InvalidEvent) -> None:
     assert refusal.channel is None or refusal.channel in CHANNELS
     if refusal.event_id is not None:
         _is_id(refusal.event_id)
-        failed = Subject(event_id=refusal.event_id, channel=refusal.channel)
-        assert len(stamp().own(failed, "bridge-failed", "id", {"error": str(refusal)}, {})) == 1
+        failed = EventContext(event_id=refusal.event_id, channel=refusal.channel)
+        assert len(factory().own(failed, "bridge-failed", "id", {"error": str(refusal)}, {})) == 1
 
 
 def _is_id(event_id: str) -> None:
@@ -166,12 +166,12 @@ def _leaves_nothing_open(routed: RoutedEvent, event: Event) -> None:
     own = {"channel": routed.channel, "channel_type": routed.channel_type, "bridge_event": routed.fence}
     assert routed.conversation_tags == {**routed.tags, **own}
     _are_tags(routed.conversation_tags, 20)
-    message = stamp().messages(Subject.of(routed, 1, None), "new-message", "id", b"{}", {})[0]
+    message = factory().messages(EventContext.of(routed, 1, None), "new-message", "id", b"{}", {})[0]
     assert message.timestamp_s == int(NOW_S)
     assert len(message.routing_key.encode()) <= 255
 
 
-def _can_be_copied(seen: Incoming) -> None:
+def _can_be_copied(seen: InboundMessage) -> None:
     assert min(seen.attempt, seen.pauses, seen.copies) >= 0
     assert all(isinstance(part, str) for part in seen.origin)
     assert isinstance(load(seen.headers.get("x-bridge-record")), Record)

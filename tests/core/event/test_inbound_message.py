@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from bridge.core.event.inbound_message import ATTEMPT, COPIES, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY, PAUSES, Incoming
+from bridge.core.event.inbound_message import (
+    ATTEMPT,
+    COPIES,
+    ORIGIN_EXCHANGE,
+    ORIGIN_ROUTING_KEY,
+    PAUSES,
+    InboundMessage,
+)
 from tests.support.making import incoming
 
 
@@ -23,7 +30,7 @@ def test_the_media_type_is_lower_case_and_without_parameters(sent: Any, expected
 
 
 def test_unset_properties_are_none_or_empty() -> None:
-    bare = Incoming(b"")
+    bare = InboundMessage(b"")
     assert (bare.message_id, bare.content_type, bare.attempt, bare.pauses, bare.copies) == (None, "", 0, 0, 0)
     assert bare.origin == ("", "")
     assert incoming(properties={"message_id": ""}).message_id is None

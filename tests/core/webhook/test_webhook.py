@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.core.answer.outbound_message import Outbound, RoutingKey, Stamp
+from bridge.core.answer.outbound_message import MessageFactory, Outbound, RoutingKey
 from bridge.core.broker.topology import Inbound
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event
@@ -173,7 +173,7 @@ def test_a_platform_event_goes_to_every_outbound_that_takes_it() -> None:
         Outbound("audit", RoutingKey("x"), types=("conversation-*",), required=True, cloudevents=True),
         Outbound("errors", RoutingKey("x"), types=("error",)),
     )
-    stamp = webhook.platform_stamp(Stamp(outbounds, lambda: 1.9))
+    stamp = webhook.platform_factory(MessageFactory(outbounds, lambda: 1.9))
     body = b'{"type": "conversation-done!",  "conversation_id": "%s", "x": 1}' % HEX.encode()
     found = webhook.read(AMIGO, request(body, x_amigo_idempotent_key="k"), None)
     first, second = webhook.platform_messages(found, stamp)
@@ -188,7 +188,7 @@ def test_a_platform_event_goes_to_every_outbound_that_takes_it() -> None:
 def test_without_a_type_it_is_no_platform_event(content: Any) -> None:
     found = webhook.read(AMIGO, request(content), None)
     with pytest.raises(Refusal, match="type"):
-        webhook.platform_messages(found, Stamp((), lambda: 0.0))
+        webhook.platform_messages(found, MessageFactory((), lambda: 0.0))
 
 
 def test_a_conversation_id_of_another_form_is_no_header() -> None:

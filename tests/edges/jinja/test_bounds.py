@@ -11,13 +11,13 @@ import pytest
 from bridge.core import numbers
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import Event
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Route
 from bridge.edges.jinja import JinjaRoutes
 
 M = 1_000_000
 SERVICE = "5f0000000000000000000001"
-INCOMING = Incoming(b"{}", queue="bridge.events", exchange="bridge.events", routing_key="k")
+INCOMING = InboundMessage(b"{}", queue="bridge.events", exchange="bridge.events", routing_key="k")
 
 
 def nested(deep: int) -> list[Any]:
@@ -240,7 +240,7 @@ def test_what_is_rendered_may_be_as_long_as_a_body_of_its_inbound_and_not_a_byte
     routes = JinjaRoutes([route], {"small": 100, "bridge.events": 1000})
     own = len(place.encode()) - len("{{ data.t }}")
     for queue, most in (("small", 100), ("bridge.events", 1000), ("other", 1024 * 1024)):
-        seen = Incoming(b"{}", queue=queue)
+        seen = InboundMessage(b"{}", queue=queue)
         text = "x" * (most - own)
         assert len((routes.render(route, Event(id="e1", data={"t": text}), seen).message or "").encode()) == most
         with pytest.raises(InvalidEvent, match=f"longer than {most} "):

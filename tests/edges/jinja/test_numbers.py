@@ -6,14 +6,14 @@ import pytest
 
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Route
 from bridge.edges.jinja import JinjaRoutes
 
 
 def told(template: str, data: str) -> str | None:
     """What a message template makes of `data`, JSON as it was published."""
-    incoming = Incoming(b'{"id": "e1", "data": %s}' % data.encode())
+    incoming = InboundMessage(b'{"id": "e1", "data": %s}' % data.encode())
     route = Route("r", message=template)
     return JinjaRoutes([route]).render(route, read_event(incoming, 1024 * 1024), incoming).message
 

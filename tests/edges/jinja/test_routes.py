@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event.event import Event
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, Route
 from bridge.edges.jinja import JinjaRoutes
 
@@ -20,8 +20,8 @@ def event(data: Any = None, **changes: Any) -> Event:
     return Event(id="e1", data=data, **changes)
 
 
-def incoming(headers: dict[str, Any] | None = None, routing_key: str = "crm.alert.eu") -> Incoming:
-    return Incoming(b"{}", headers=headers or {}, exchange="bridge.events", routing_key=routing_key)
+def incoming(headers: dict[str, Any] | None = None, routing_key: str = "crm.alert.eu") -> InboundMessage:
+    return InboundMessage(b"{}", headers=headers or {}, exchange="bridge.events", routing_key=routing_key)
 
 
 def filled(template: str, data: Any, **more: Any) -> str | None:

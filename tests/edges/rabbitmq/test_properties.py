@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import decode, encode
 
-from bridge.core.broker.republished_copy import Copy
+from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.edges.rabbitmq.properties import lightened, of_copy, of_outbound, without_largest, writable
 from tests.support.rig import outgoing
 
@@ -85,7 +85,9 @@ def test_the_largest_foreign_ones_are_left_out_until_enough_is_gone() -> None:
 
 
 def test_a_copy_is_lightened_by_what_may_be_left_out_and_says_so() -> None:
-    copy = Copy("e", "k", b"{}", {}, {"own": "o", "x-bridge-foreign": "x" * 120_000}, frozenset({"x-bridge-foreign"}))
+    copy = RepublishedCopy(
+        "e", "k", b"{}", {}, {"own": "o", "x-bridge-foreign": "x" * 120_000}, frozenset({"x-bridge-foreign"})
+    )
     lighter = lightened(copy, 1)
     assert lighter is not None
     assert lighter.headers == {
@@ -132,5 +134,5 @@ def test_an_outbound_message_has_no_priority_and_lives_on_disk() -> None:
 
 
 def test_a_copy_is_always_persistent() -> None:
-    copy = Copy("e", "k", b"{}", {"delivery_mode": 1, "message_id": "m", "unknown": 5}, {})
+    copy = RepublishedCopy("e", "k", b"{}", {"delivery_mode": 1, "message_id": "m", "unknown": 5}, {})
     assert of_copy(copy).delivery_mode == 2

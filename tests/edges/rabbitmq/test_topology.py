@@ -182,7 +182,7 @@ async def test_delay_queues_of_an_earlier_version_are_used_as_they_are_and_it_is
     assert delivery.incoming.body == b"waited all along"
     (said,) = rig.log.of("topology.as_found")
     assert said["queues"] == [f"{EVENTS}.delay.{seconds}" for seconds in DELAYS]
-    await rig.copier.copy(
+    await rig.republisher.copy(
         delayed(delivery.incoming, DELAY, 1, attempt=1, pauses=0, record=None),
     )
     _, again = await rig.delivered(2)

@@ -1,7 +1,7 @@
 """Plain fakes of the flow's ports. They keep the promises of `bridge/flow/ports/`, and the tests hold them to it."""
 
 from tests.support.fakes.agent import Call, FakeAgent, HotLoop
-from tests.support.fakes.broker import DELAY, FakeCopier, FakeDelivery, FakeInbox, Trace
+from tests.support.fakes.broker import DELAY, FakeDelivery, FakeInbox, FakeRepublisher, Trace
 from tests.support.fakes.clock import Stuck, VirtualTimeLoop
 from tests.support.fakes.ledger import FakeLedger
 from tests.support.fakes.log import FakeLog
@@ -27,12 +27,12 @@ __all__ = [
     "DELAY",
     "Call",
     "FakeAgent",
-    "FakeCopier",
     "FakeDelivery",
     "FakeInbox",
     "FakeLedger",
     "FakeLog",
     "FakePublisher",
+    "FakeRepublisher",
     "FakeRoutes",
     "Fate",
     "Gate",

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
-from bridge.core.broker.republished_copy import Copy
-from bridge.core.event.inbound_message import Incoming
-from bridge.flow.ports.broker import CopyRefused
+from bridge.core.broker.republished_copy import RepublishedCopy
+from bridge.core.event.inbound_message import InboundMessage
+from bridge.flow.ports.broker import RepublishRefused
 
 DELAY = "bridge.delay"
 
@@ -23,7 +23,7 @@ Trace = list[tuple[str, Any]]
 class FakeDelivery:
     """The delivery port. `acked` counts acks that went through, `asked` the calls."""
 
-    incoming: Incoming
+    incoming: InboundMessage
     alive: bool = True
     acked: int = 0
     asked: int = 0
@@ -65,16 +65,16 @@ class FakeInbox:
             self.resumed()
 
 
-class FakeCopier:
-    """The copier port: confirms by itself, unless it is disconnected or told to refuse.
+class FakeRepublisher:
+    """The republisher port: confirms by itself, unless it is disconnected or told to refuse.
 
-    `broken` holds what the next copies raise although no copier may.
+    `broken` holds what the next copies raise although no republisher may.
     """
 
     def __init__(self, trace: Trace | None = None) -> None:
-        self.copies: list[Copy] = []
-        self.refused: list[Copy] = []
-        self.arrived: Callable[[Copy], None] = lambda copy: None
+        self.copies: list[RepublishedCopy] = []
+        self.refused: list[RepublishedCopy] = []
+        self.arrived: Callable[[RepublishedCopy], None] = lambda copy: None
         self._trace = trace if trace is not None else []
         self.broken: list[Exception] = []
         self._refusals: list[PublishRefusal] = []
@@ -82,14 +82,14 @@ class FakeCopier:
         self._connected = asyncio.Event()
         self._connected.set()
 
-    async def copy(self, copy: Copy, *, alone: bool = False) -> None:
+    async def copy(self, copy: RepublishedCopy, *, alone: bool = False) -> None:
         await self._connected.wait()
         await asyncio.sleep(0)
         if self.broken:
             raise self.broken.pop(0)
         if self._refusals:
             self.refused.append(copy)
-            raise CopyRefused(self._refusals.pop(0))
+            raise RepublishRefused(self._refusals.pop(0))
         times = 2 if self._twice else 1
         self._twice = max(0, self._twice - 1)
         self._trace.append(("copied", copy))
@@ -111,11 +111,11 @@ class FakeCopier:
     def reconnect(self) -> None:
         self._connected.set()
 
-    def dead(self, reason: str | None = None) -> list[Copy]:
+    def dead(self, reason: str | None = None) -> list[RepublishedCopy]:
         """The dead letters that were confirmed."""
         return [copy for copy in self.copies if copy.exchange != DELAY and reason in (None, copy.routing_key)]
 
     @property
-    def delayed(self) -> list[Copy]:
+    def delayed(self) -> list[RepublishedCopy]:
         """The copies that went to a delay queue."""
         return [copy for copy in self.copies if copy.exchange == DELAY]

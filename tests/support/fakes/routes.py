@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bridge.core.errors import NoRoute
 from bridge.core.event.event import Event
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, Route
 
 
@@ -35,7 +35,7 @@ class FakeRoutes:
         """One more route, behind those there are."""
         self._entries.append(Entry(route, rendered or Rendered(), when))
 
-    def match(self, event: Event, incoming: Incoming) -> Route | None:
+    def match(self, event: Event, incoming: InboundMessage) -> Route | None:
         for entry in self._entries:
             if entry.when(event):
                 return entry.route
@@ -43,7 +43,7 @@ class FakeRoutes:
             raise NoRoute("no route took the event and it names no service_id", event.id, event.channel)
         return None
 
-    def render(self, route: Route, event: Event, incoming: Incoming) -> Rendered:
+    def render(self, route: Route, event: Event, incoming: InboundMessage) -> Rendered:
         entry = next(entry for entry in self._entries if entry.route is route)
         if isinstance(entry.rendered, Exception):
             raise entry.rendered

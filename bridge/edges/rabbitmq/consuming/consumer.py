@@ -12,7 +12,7 @@ from aiormq.abc import DeliveredMessage
 
 from bridge.core.broker.topology import Inbound
 from bridge.core.delivery.poison import SETTLED
-from bridge.core.event.inbound_message import Incoming
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq.consuming.acks import Acks
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
 from bridge.edges.rabbitmq.properties import incoming
@@ -50,7 +50,7 @@ class Feed:
 class BrokerDelivery:
     """A delivery of one generation; see the port."""
 
-    incoming: Incoming
+    incoming: InboundMessage
     feed: Feed
     generation: Generation
     tag: int

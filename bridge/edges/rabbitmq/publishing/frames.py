@@ -19,7 +19,7 @@ from pamqp import encode
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
+from bridge.core.answer.outbound_message import Address, CommonHeaders, OutboundMessage
 
 END = b"\xce"
 PERSISTENT = b"\x02"
@@ -68,7 +68,7 @@ class FrameEncoder:
         body, channel = message.body, self._channel
         size = len(body)
         method, type_, length = self._addresses.get(message.to) or self._address(message.to)
-        shared, after, table, shared_length = message.letterhead.memo or _shared(message.letterhead)
+        shared, after, table, shared_length = message.common_headers.memo or _shared(message.common_headers)
         own = _numbered(message.sequence) if message.sequence is not None else b""
         if message.own_headers:
             own += _entries(message.own_headers)
@@ -129,13 +129,13 @@ def ack(channel: int, delivery_tag: int) -> bytes:
     return _ACK.pack(1, channel, 13, 60, 80, delivery_tag, 0, 0xCE)
 
 
-def _shared(letterhead: Letterhead) -> tuple[bytes, bytes, int, int]:
+def _shared(common_headers: CommonHeaders) -> tuple[bytes, bytes, int, int]:
     """The shared entries of the header table, what comes after it, and the lengths of table and of both.
 
-    Encoded once a letterhead.
+    Encoded once for all messages that share them.
     """
-    table, after = _entries(letterhead.headers), PERSISTENT + encode.short_string(letterhead.correlation_id)
-    made = letterhead.memo = (table, after, len(table), len(table) + len(after))
+    table, after = _entries(common_headers.headers), PERSISTENT + encode.short_string(common_headers.correlation_id)
+    made = common_headers.memo = (table, after, len(table), len(table) + len(after))
     return made
 
 

@@ -5,42 +5,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
+from bridge.core.answer.outbound_message import Address, CommonHeaders, OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
-from bridge.core.broker.republished_copy import Copy
+from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.edges.rabbitmq.properties import lightened, of_copy
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder, FrameTooLarge, Piece
 from bridge.edges.rabbitmq.publishing.publisher_channel import Pipe
-from bridge.flow.ports.broker import CopyRefused
+from bridge.flow.ports.broker import RepublishRefused
 
 CHANNEL_INDEX = 850
 """Beyond those of the outbounds, which count from 0."""
 ALONE_INDEX = 851
 PROBE_KEY = "amigo-bridge.probe"
 """No queue is bound with it."""
-NO_LETTERHEAD = Letterhead("")
-NO_COPY = Copy("", "", b"", {}, {})
+NO_COMMON_HEADERS = CommonHeaders("")
+NO_COPY = RepublishedCopy("", "", b"", {}, {})
 
 
 @dataclass(slots=True, eq=False)
-class CopyMessage(OutboundMessage):
+class RepublishedMessage(OutboundMessage):
     """A copy, as the publisher takes it."""
 
-    copy: Copy = NO_COPY
+    copy: RepublishedCopy = NO_COPY
 
     @classmethod
-    def of(cls, copy: Copy, *, mandatory: bool = True) -> "CopyMessage":
+    def of(cls, copy: RepublishedCopy, *, mandatory: bool = True) -> "RepublishedMessage":
         to = Address(0, copy.exchange, copy.routing_key, "", mandatory=mandatory)
         message_id = str(copy.properties.get("message_id") or "")
-        return cls(to, copy.body, message_id, 0, NO_LETTERHEAD, copy=copy)
+        return cls(to, copy.body, message_id, 0, NO_COMMON_HEADERS, copy=copy)
 
 
-class CopyEncoder(FrameEncoder):
+class RepublishEncoder(FrameEncoder):
     """Encodes copies; a dead letter whose headers are too much for a frame goes without the largest foreign ones."""
 
     def publish(self, message: OutboundMessage, pieces: list[Piece]) -> int:
-        if not isinstance(message, CopyMessage):
+        if not isinstance(message, RepublishedMessage):
             raise TypeError(f"{type(message).__name__} is no copy")
         try:
             return self.publish_with(message.to, of_copy(message.copy), message.body, pieces)
@@ -65,16 +65,16 @@ class Told:
 
     def refused(self, _: OutboundMessage, refusal: PublishRefusal) -> None:
         if not self.fate.done():
-            self.fate.set_exception(CopyRefused(refusal))
+            self.fate.set_exception(RepublishRefused(refusal))
 
     def lost(self, _: OutboundMessage) -> None:
         """Published again by the next generation."""
 
 
-class BrokerCopier(BatchingPublisher):
-    """The copier port. What a lost connection leaves open is published again: a copy may arrive twice, never not."""
+class BrokerRepublisher(BatchingPublisher):
+    """The port. What a lost connection leaves open is published again: a copy may arrive twice, never not at all."""
 
-    new_encoder: ClassVar[type[FrameEncoder]] = CopyEncoder
+    new_encoder: ClassVar[type[FrameEncoder]] = RepublishEncoder
 
     def __init__(self) -> None:
         super().__init__(())
@@ -82,9 +82,9 @@ class BrokerCopier(BatchingPublisher):
         self._pipes = [self._pipe]
         self._alone = Pipe(self, ALONE_INDEX, always_alone=True)
 
-    async def copy(self, copy: Copy, *, alone: bool = False) -> None:
+    async def copy(self, copy: RepublishedCopy, *, alone: bool = False) -> None:
         """Return when the copy is confirmed; see the port."""
-        await self._confirmed(CopyMessage.of(copy), alone=alone)
+        await self._confirmed(RepublishedMessage.of(copy), alone=alone)
 
     async def probe(self, exchange: str) -> PublishRefusal | None:
         """A publish that reaches no queue: confirmed if the broker still takes anything from this connection.
@@ -94,12 +94,14 @@ class BrokerCopier(BatchingPublisher):
         if self.unconfirmed:
             return None
         try:
-            await self._confirmed(CopyMessage.of(Copy(exchange, PROBE_KEY, b"", {}, {}), mandatory=False))
-        except CopyRefused as error:
+            await self._confirmed(
+                RepublishedMessage.of(RepublishedCopy(exchange, PROBE_KEY, b"", {}, {}), mandatory=False)
+            )
+        except RepublishRefused as error:
             return error.refusal
         return None
 
-    async def _confirmed(self, message: CopyMessage, *, alone: bool = False) -> None:
+    async def _confirmed(self, message: RepublishedMessage, *, alone: bool = False) -> None:
         told = Told()
         self.publish([message], told, alone=alone)
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core.broker.republished_copy import Copy
+from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.edges.rabbitmq import watchdog
 from bridge.edges.rabbitmq.publishing import confirmed_publisher
 from tests.edges.conftest import Build
@@ -59,7 +59,7 @@ async def test_a_memory_alarm_holds_publishing_back_and_loses_nothing(
     receipts = Receipts()
     for number in range(600):
         rig.publisher.publish([outgoing(f"m{number}", b"x" * 1000)], receipts)
-    copying = asyncio.create_task(rig.copier.copy(Copy(DEAD, "rejected", b"dead", {}, {})))
+    copying = asyncio.create_task(rig.republisher.copy(RepublishedCopy(DEAD, "rejected", b"dead", {}, {})))
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
     assert [delivery.ack() for delivery in held] == [True] * 10, "acks go over the other connection"
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "the broker takes the acks")
@@ -87,7 +87,7 @@ async def test_an_alarm_that_lasts_ends_no_generation(
     await alarm.raised()
     receipts = Receipts()
     rig.publisher.publish([outgoing("m", mandatory=False)], receipts)
-    copying = asyncio.create_task(rig.copier.copy(Copy(DEAD, "rejected", b"dead", {}, {})))
+    copying = asyncio.create_task(rig.republisher.copy(RepublishedCopy(DEAD, "rejected", b"dead", {}, {})))
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
     await stays(lambda: held.alive and rig.publisher.blocked, "the generation lives on, and it is said why", 5)
     await alarm.cleared()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pamqp import body as content_body
 from pamqp import commands, frame, header
 
-from bridge.core.answer.outbound_message import Address, Letterhead, OutboundMessage
+from bridge.core.answer.outbound_message import Address, CommonHeaders, OutboundMessage
 from bridge.edges.rabbitmq.properties import of_outbound
 from bridge.edges.rabbitmq.publishing.frames import FRAME_OVERHEAD, UNWRITABLE, FrameEncoder, Piece, ack
 
@@ -51,7 +51,7 @@ def messages(draw: st.DrawFn) -> OutboundMessage:
         body=draw(st.binary(min_size=min(size, 200), max_size=min(size, 200))) * max(1, size // 200),
         message_id=draw(short(least=1)),
         timestamp_s=draw(st.integers(0, 2**33)),
-        letterhead=Letterhead(draw(short(least=1)), draw(st.dictionaries(short(40), VALUES, max_size=8))),
+        common_headers=CommonHeaders(draw(short(least=1)), draw(st.dictionaries(short(40), VALUES, max_size=8))),
         own_headers=draw(st.dictionaries(OWN_NAMES, VALUES, max_size=4)),
         sequence=draw(st.none() | st.integers(0, 2**40)),
     )
@@ -90,7 +90,7 @@ def read(payload: bytes) -> Iterator[Any]:
 
 def distinct(message: OutboundMessage) -> bool:
     """A header of both kinds at once does not occur: a stream's own names are not among the event's."""
-    names = [*message.letterhead.headers, *message.own_headers, *([] if message.sequence is None else ["sequence"])]
+    names = [*message.common_headers.headers, *message.own_headers, *([] if message.sequence is None else ["sequence"])]
     return len(set(names)) == len(names)
 
 
@@ -131,8 +131,8 @@ def vars_of(properties: Any) -> dict[str, Any]:
         {"to": Address(0, "e", "k", "✓" * 100)},
         {"to": Address(0, "e", "k", "\ud800")},
         {"timestamp_s": -1},
-        {"letterhead": Letterhead("c" * 256)},
-        {"letterhead": Letterhead("c", {"a": object()})},
+        {"common_headers": CommonHeaders("c" * 256)},
+        {"common_headers": CommonHeaders("c", {"a": object()})},
         {"own_headers": {"a": 1 << 70}},
         {"own_headers": {"a": object()}},
     ],
@@ -143,7 +143,7 @@ def test_what_amqp_cannot_say_is_refused_and_leaves_the_encoder_as_it_was(change
         "body": b"{}",
         "message_id": "i",
         "timestamp_s": 1,
-        "letterhead": Letterhead("c", {"event_id": "e"}),
+        "common_headers": CommonHeaders("c", {"event_id": "e"}),
         "own_headers": {"sequence": 1},
     }
     encoder = FrameEncoder(CHANNEL, 4096)

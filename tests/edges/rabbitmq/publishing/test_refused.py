@@ -8,11 +8,11 @@ import pytest
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker import republished_copy
 from bridge.core.broker.publish_refusal import RefusalKind
-from bridge.core.broker.republished_copy import TRUNCATED, Copy
-from bridge.core.event.inbound_message import SOURCE, Incoming
+from bridge.core.broker.republished_copy import TRUNCATED, RepublishedCopy
+from bridge.core.event.inbound_message import SOURCE, InboundMessage
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
-from bridge.flow.ports.broker import CopyRefused
+from bridge.flow.ports.broker import RepublishRefused
 from bridge.flow.ports.webhook import NotTaken
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
@@ -206,9 +206,9 @@ async def test_a_webhooks_headers_that_do_not_fit_are_left_out_largest_first(bui
     assert 5 < len(kept) < 30
 
 
-def letter(body: bytes = b"{}", **headers: str) -> Copy:
+def letter(body: bytes = b"{}", **headers: str) -> RepublishedCopy:
     return republished_copy.dead(
-        Incoming(body, exchange=EVENTS, routing_key="k", properties={"message_id": "m"}, headers=headers),
+        InboundMessage(body, exchange=EVENTS, routing_key="k", properties={"message_id": "m"}, headers=headers),
         DEAD,
         reason="rejected",
         error="é" * 5000,
@@ -221,10 +221,10 @@ def letter(body: bytes = b"{}", **headers: str) -> Copy:
 @pytest.mark.usefixtures("small_messages")
 async def test_a_copy_that_is_too_large_for_the_broker_is_refused_alone(build: Build) -> None:
     rig = await build().start()
-    copies = [rig.copier.copy(letter(LARGE if number == 20 else b"%d" % number)) for number in range(40)]
+    copies = [rig.republisher.copy(letter(LARGE if number == 20 else b"%d" % number)) for number in range(40)]
     fates = await asyncio.gather(*copies, return_exceptions=True)
     refused = fates[20]
-    assert isinstance(refused, CopyRefused)
+    assert isinstance(refused, RepublishRefused)
     assert refused.refusal.kind is RefusalKind.IMPOSSIBLE
     assert [fate for fate in fates if fate is not None] == [refused]
     assert {record.body for record in await rig.rabbit.take(DEAD)} == {b"%d" % n for n in range(40) if n != 20}
@@ -234,7 +234,7 @@ async def test_a_copy_that_is_too_large_for_the_broker_is_refused_alone(build: B
 @pytest.mark.usefixtures("small_frames")
 async def test_a_dead_letter_goes_without_the_headers_that_do_not_fit_and_says_so(build: Build) -> None:
     rig = await build().start()
-    await rig.copier.copy(letter(small="s", large="🔥" * 2100, larger="🔥" * 2500))
+    await rig.republisher.copy(letter(small="s", large="🔥" * 2100, larger="🔥" * 2500))
     (record,) = await rig.rabbit.take(DEAD)
     assert (record.headers[TRUNCATED], record.headers["small"], record.headers["x-bridge-reason"]) == (
         "headers",
@@ -250,7 +250,9 @@ async def test_a_dead_letter_with_properties_of_full_length_fits_into_the_smalle
     rig = await build().start()
     long = {name: name[0] * 255 for name in ("content_type", "content_encoding", "correlation_id", "reply_to")}
     long |= {name: name[0] * 255 for name in ("message_id", "type", "app_id")}
-    incoming = Incoming(b"{}", exchange="e" * 255, routing_key="k" * 255, properties=long, headers={"own": "h" * 3000})
+    incoming = InboundMessage(
+        b"{}", exchange="e" * 255, routing_key="k" * 255, properties=long, headers={"own": "h" * 3000}
+    )
     full = republished_copy.dead(
         incoming,
         DEAD,
@@ -260,7 +262,7 @@ async def test_a_dead_letter_with_properties_of_full_length_fits_into_the_smalle
         failed_at="2026-01-01T00:00:00.000+00:00",
         conversation_id="6a0000000000000000000001",
     )
-    await rig.copier.copy(full)
+    await rig.republisher.copy(full)
     (record,) = await rig.rabbit.take(DEAD)
     assert record.headers["x-bridge-routing-key"] == "k" * 255
 
@@ -268,8 +270,8 @@ async def test_a_dead_letter_with_properties_of_full_length_fits_into_the_smalle
 @pytest.mark.usefixtures("small_frames")
 async def test_a_delayed_copy_is_never_cut(build: Build) -> None:
     rig = await build(lean=False).start()
-    incoming = Incoming(b"{}", queue=EVENTS, headers={"own": "h" * 9000})
-    with pytest.raises(CopyRefused) as refused:
-        await rig.copier.copy(republished_copy.delayed(incoming, DELAY, 1, attempt=0, pauses=0, record=None))
+    incoming = InboundMessage(b"{}", queue=EVENTS, headers={"own": "h" * 9000})
+    with pytest.raises(RepublishRefused) as refused:
+        await rig.republisher.copy(republished_copy.delayed(incoming, DELAY, 1, attempt=0, pauses=0, record=None))
     assert refused.value.refusal.kind is RefusalKind.IMPOSSIBLE
     assert rig.generation == 1

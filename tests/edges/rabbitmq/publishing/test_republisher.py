@@ -9,10 +9,10 @@ import pytest
 from pika import BasicProperties
 
 from bridge.core.broker import republished_copy
-from bridge.core.broker.republished_copy import Copy
+from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.edges.rabbitmq.generation import Generation
-from bridge.edges.rabbitmq.publishing.republisher import BrokerCopier
-from bridge.flow.ports.broker import CopyRefused
+from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
+from bridge.flow.ports.broker import RepublishRefused
 from deploy.local.node import RabbitNode
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
@@ -23,7 +23,7 @@ from tests.support.waiting import slowness, until
 from tests.support.wire import every_type, scalar, table, with_headers
 
 
-def letter(rig: Rig, number: int = 0) -> Copy:
+def letter(rig: Rig, number: int = 0) -> RepublishedCopy:
     return republished_copy.dead(
         rig.deliveries[number].incoming,
         DEAD,
@@ -39,7 +39,7 @@ async def copied(rig: Rig, *sent: Outgoing) -> list[Record]:
     await rig.rabbit.publish(*sent)
     await rig.delivered(len(sent))
     for number in range(len(sent)):
-        await rig.copier.copy(letter(rig, number))
+        await rig.republisher.copy(letter(rig, number))
     return await rig.rabbit.take(DEAD)
 
 
@@ -85,7 +85,7 @@ async def test_headers_of_every_type_survive_a_copy(build: Build) -> None:
     rig = await build().start()
     await rig.rabbit.publish(Outgoing(b"{}", with_headers(table(*every_type()), b"m")))
     (delivery,) = await rig.delivered(1)
-    await rig.copier.copy(letter(rig))
+    await rig.republisher.copy(letter(rig))
     async with await aio_pika.connect(rig.rabbit.url) as connection:
         channel = await connection.channel()
         copy = await (await channel.get_queue(DEAD)).get(no_ack=True)
@@ -114,7 +114,9 @@ async def test_a_delayed_copy_comes_back_where_it_was_taken_from(build: Build) -
     rig = await build(lean=False).start()
     await rig.rabbit.publish(Outgoing(b"{}", BasicProperties(message_id="m", headers={"own": 1}), "some.key"))
     (first,) = await rig.delivered(1)
-    await rig.copier.copy(republished_copy.delayed(first.incoming, DELAY, 1, attempt=2, pauses=1, record='{"a": 1}'))
+    await rig.republisher.copy(
+        republished_copy.delayed(first.incoming, DELAY, 1, attempt=2, pauses=1, record='{"a": 1}')
+    )
     assert first.ack()
     _, second = await rig.delivered(2)
     again = second.incoming
@@ -128,11 +130,11 @@ async def test_what_has_waited_brings_no_count_of_deaths_into_its_next_copy(buil
     rig = await build(lean=False).start()
     await rig.rabbit.publish(Outgoing(b"{}", BasicProperties(message_id="m", headers={"own": 1}, priority=5)))
     (first,) = await rig.delivered(1)
-    await rig.copier.copy(republished_copy.delayed(first.incoming, DELAY, 1, attempt=1, pauses=0, record=None))
+    await rig.republisher.copy(republished_copy.delayed(first.incoming, DELAY, 1, attempt=1, pauses=0, record=None))
     _, second = await rig.delivered(2)
     assert any("death" in name for name in second.incoming.headers)
-    await rig.copier.copy(letter(rig, 1))
-    await rig.copier.copy(republished_copy.delayed(second.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
+    await rig.republisher.copy(letter(rig, 1))
+    await rig.republisher.copy(republished_copy.delayed(second.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
     (dead,), (waiting,) = await rig.rabbit.take(DEAD), await rig.rabbit.take(f"{EVENTS}.delay.600")
     for record in (dead, waiting):
         foreign = {name for name in headers_of(record) if not name.startswith("x-bridge-")}
@@ -146,7 +148,9 @@ async def test_a_delayed_copy_of_high_priority_stands_in_front_of_nobody(build: 
     high = [BasicProperties(message_id=f"m{number}", priority=9 * (number % 2)) for number in range(6)]
     await rig.rabbit.publish(*[Outgoing(b"%d" % number, one) for number, one in enumerate(high)])
     for delivery in await rig.delivered(6):
-        await rig.copier.copy(republished_copy.delayed(delivery.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
+        await rig.republisher.copy(
+            republished_copy.delayed(delivery.incoming, DELAY, 600, attempt=1, pauses=0, record=None)
+        )
     order = [delivery.incoming.message_id for delivery in rig.deliveries]
     assert [record.message_id for record in await rig.rabbit.take(f"{EVENTS}.delay.600")] == order
 
@@ -171,7 +175,7 @@ async def test_ten_thousand_small_headers_do_not_stop_the_loop(build: Build) -> 
     await rig.rabbit.publish(Outgoing(b"{}", with_headers(many, b"m")))
     await rig.delivered(1)
     started_s = asyncio.get_running_loop().time()
-    await asyncio.wait_for(rig.copier.copy(letter(rig)), 30)
+    await asyncio.wait_for(rig.republisher.copy(letter(rig)), 30)
     assert asyncio.get_running_loop().time() - started_s < 2 * slowness()
 
 
@@ -186,31 +190,31 @@ async def test_a_return_is_told_to_the_copy_that_it_belongs_to_whenever_that_was
     """docs/reliability.md, P2: of one message id never two in flight, also where a third comes as the second begins."""
     rig = await build().start()
     good, bad = (
-        Copy(DEAD, "rejected", b"good", {"message_id": "m"}, {}),
-        Copy("", "nowhere", b"bad", {"message_id": "m"}, {}),
+        RepublishedCopy(DEAD, "rejected", b"good", {"message_id": "m"}, {}),
+        RepublishedCopy("", "nowhere", b"bad", {"message_id": "m"}, {}),
     )
     for _ in range(20):
-        first = asyncio.create_task(rig.copier.copy(good))
-        second = asyncio.create_task(rig.copier.copy(bad))
+        first = asyncio.create_task(rig.republisher.copy(good))
+        second = asyncio.create_task(rig.republisher.copy(bad))
         await first
-        third = await asyncio.gather(rig.copier.copy(good), return_exceptions=True)
-        with pytest.raises(CopyRefused):
+        third = await asyncio.gather(rig.republisher.copy(good), return_exceptions=True)
+        with pytest.raises(RepublishRefused):
             await second
         assert third == [None]
 
 
 async def test_refused_copies_are_not_remembered(build: Build) -> None:
     rig = await build().start()
-    before = _held(rig.copier)
+    before = _held(rig.republisher)
     for number in range(50):
-        with pytest.raises(CopyRefused):
-            await rig.copier.copy(Copy("", "nowhere", b"", {"message_id": f"m{number}"}, {}))
-    assert _held(rig.copier) <= before + 1
+        with pytest.raises(RepublishRefused):
+            await rig.republisher.copy(RepublishedCopy("", "nowhere", b"", {"message_id": f"m{number}"}, {}))
+    assert _held(rig.republisher) <= before + 1
 
 
-def _held(copier: BrokerCopier) -> int:
+def _held(republisher: BrokerRepublisher) -> int:
     """How many things it keeps in its collections, whatever they are called."""
-    return sum(len(value) for value in vars(copier).values() if isinstance(value, dict | list | set))
+    return sum(len(value) for value in vars(republisher).values() if isinstance(value, dict | list | set))
 
 
 async def test_a_copy_that_cannot_be_written_is_refused(build: Build) -> None:
@@ -220,26 +224,28 @@ async def test_a_copy_that_cannot_be_written_is_refused(build: Build) -> None:
         "type": "\ud800",
         "timestamp": datetime(1900, 1, 1, tzinfo=UTC),
     }.items():
-        with pytest.raises(CopyRefused):
-            await asyncio.wait_for(rig.copier.copy(Copy(DEAD, "rejected", b"{}", {name: value}, {})), 10)
-    await rig.copier.copy(Copy(DEAD, "rejected", b"fine", {}, {}))
+        with pytest.raises(RepublishRefused):
+            await asyncio.wait_for(
+                rig.republisher.copy(RepublishedCopy(DEAD, "rejected", b"{}", {name: value}, {})), 10
+            )
+    await rig.republisher.copy(RepublishedCopy(DEAD, "rejected", b"fine", {}, {}))
     assert rig.generation == 1
 
 
 async def test_a_copy_whose_connection_died_in_silence_goes_out_through_the_next(build: Build, broker: Broker) -> None:
     rig = await build().start()
-    copier = BrokerCopier()
+    republisher = BrokerRepublisher()
     node: RabbitNode = broker.node
     async with Proxy(node.port) as proxy, await aio_pika.connect(rig.rabbit.url) as well:
         silent = await aio_pika.connect(proxy.url(rig.vhost))
         old, new = Generation(1), Generation(2)
-        await copier.attach(silent, old)
+        await republisher.attach(silent, old)
         proxy.freeze()
-        copying = asyncio.create_task(copier.copy(Copy(DEAD, "rejected", b"patient", {}, {})))
+        copying = asyncio.create_task(republisher.copy(RepublishedCopy(DEAD, "rejected", b"patient", {}, {})))
         await asyncio.sleep(0.05)
         old.end("noticed by somebody else")
-        copier.detach()
-        await copier.attach(well, new)
+        republisher.detach()
+        await republisher.attach(well, new)
         await asyncio.wait_for(copying, 5)
         proxy.reset()
         await silent.close()
