@@ -1,4 +1,4 @@
-"""What a subscriber that follows the three rules (docs/subscribing.md) makes of an event, and what must hold on the way."""
+"""What a subscriber that follows the three rules (docs/subscribing.md) makes of an event, and what must hold."""
 
 import json
 import re
