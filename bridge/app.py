@@ -9,7 +9,7 @@ import time
 
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.topology import Inbound
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import Credentials, HttpClient
@@ -48,7 +48,7 @@ class Bridge:
     def __init__(
         self, settings: Settings, client: HttpClient, credentials: Credentials, ledger: Ledger, log: Log
     ) -> None:
-        self.tally = Tally()
+        self.counters = Counters()
         self.stopping = False
         self.loop_lag_s = 0.0
         self._log = log
@@ -91,7 +91,7 @@ class Bridge:
             max_bytes=max_bytes,
             interaction=Interaction(agent, streaming, self.reconciliation, log),
             settling=Settling(
-                republisher, self.book, factory, dead.exchange, delay, policy, time.time, dice, self.tally, log
+                republisher, self.book, factory, dead.exchange, delay, policy, time.time, dice, self.counters, log
             ),
             book=self.book,
             gate=self.gate,
@@ -99,7 +99,7 @@ class Bridge:
             policy=policy,
             park_after_s=settings.lanes.park_after,
             dice=dice,
-            tally=self.tally,
+            counters=self.counters,
             log=log,
         )
         self.consumer.receive = self.dispatcher.receive
@@ -117,7 +117,7 @@ class Bridge:
             inbound=inbound,
             factory=factory,
             clock=time.time,
-            tally=self.tally,
+            counters=self.counters,
             log=self._log,
         )
 
@@ -146,7 +146,7 @@ class Bridge:
         """What a scrape finds just now."""
         return Gauges(
             in_hand=self.dispatcher.in_hand,
-            running=self.tally.streaming,
+            running=self.counters.streaming,
             unconfirmed=self.publisher.unconfirmed,
             blocked=self.publisher.blocked,
             generations=self.session.generations,

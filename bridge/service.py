@@ -37,7 +37,7 @@ async def serve(settings: Settings, log: Log) -> int:
         keeping = open_ledger(settings.ledger.url.get_secret_value(), settings.ledger.keep, log)
         ledger = await stack.enter_async_context(keeping)
         bridge = Bridge(settings, client, credentials, ledger, log)
-        metrics = Metrics(bridge.tally, bridge.gauges)
+        metrics = Metrics(bridge.counters, bridge.gauges)
         door = WebhookDoor(bridge.intake, networks(settings.http.trusted_proxies))
         health = HealthServer(
             settings.http.host,

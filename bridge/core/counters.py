@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts of one process. `settled` is keyed by `ack`, `parked` or a dead-letter reason, `ended` by outcome,
+class Counters:
+    """Counts of one process. `settled` is keyed by `ack`, `parked` or a dead-letter reason, `outcomes` by outcome,
     `webhooks` by source and outcome.
     """
 
@@ -22,5 +22,5 @@ class Tally:
     in_hand: int = 0
     streaming: int = 0
     settled: Counter[str] = field(default_factory=Counter)
-    ended: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     webhooks: Counter[tuple[str, str]] = field(default_factory=Counter)

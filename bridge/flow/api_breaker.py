@@ -3,7 +3,7 @@
 import asyncio
 
 from bridge.core.delivery.breaker import Breaker
-from bridge.core.delivery.outcome import Ended, Outcome, of_error
+from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error
 from bridge.core.delivery.retry import RetryPolicy, pause
 from bridge.core.errors import ApiError
 from bridge.flow.ports.api import Agent
@@ -48,16 +48,16 @@ class Gate:
             return False
         return True
 
-    def saw(self, ended: Ended) -> None:
+    def saw(self, outcome: Outcome) -> None:
         """Learn from how an attempt ended."""
-        match ended.outcome:
-            case Outcome.CREDENTIALS:
-                self._close("credentials", ended.error)
-            case Outcome.DOWN:
+        match outcome.kind:
+            case OutcomeKind.CREDENTIALS:
+                self._close("credentials", outcome.error)
+            case OutcomeKind.DOWN:
                 self._breaker = self._breaker.failed()
                 if self._breaker.open:
-                    self._close("api", ended.error)
-            case Outcome.COMPLETE | Outcome.SAVED | Outcome.VOID | Outcome.REJECTED:
+                    self._close("api", outcome.error)
+            case OutcomeKind.COMPLETE | OutcomeKind.SAVED | OutcomeKind.VOID | OutcomeKind.REJECTED:
                 self._breaker = self._breaker.succeeded()
                 self._relapses = 0
                 self._heard_s = _now()
@@ -66,24 +66,24 @@ class Gate:
         """Probe: at once at the start, with back-off while closed, now and then while nothing else is heard."""
         failures = 0
         while True:
-            ended = await self._probe()
-            failures = failures + 1 if ended else 0
+            outcome = await self._probe()
+            failures = failures + 1 if outcome else 0
             if self.is_open:
                 await self._quiet_or_closed()
             if not self.is_open and (failures or self._relapses > 1):
                 wait_s = pause(max(failures, self._relapses - 1, 1), self._policy, self._dice(), longest_s=30.0)
                 await asyncio.sleep(wait_s)
 
-    async def _probe(self) -> Ended | None:
+    async def _probe(self) -> Outcome | None:
         try:
             await self._agent.probe(credentials=not self.is_open)
         except ApiError as error:
-            ended = of_error(error)
-            if ended.outcome is Outcome.TOO_EARLY:
+            outcome = of_error(error)
+            if outcome.kind is OutcomeKind.TOO_EARLY:
                 self._heard_s = _now()  # an answer, if not the wanted one
-                return ended
-            self._close("credentials" if ended.outcome is Outcome.CREDENTIALS else "api", ended.error)
-            return ended
+                return outcome
+            self._close("credentials" if outcome.kind is OutcomeKind.CREDENTIALS else "api", outcome.error)
+            return outcome
         self._heard_s = _now()
         if not self.is_open:
             self._breaker = self._breaker.probed() if self._breaker.open else self._breaker

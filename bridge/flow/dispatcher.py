@@ -9,21 +9,21 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from bridge.core.answer.outbound_message import EventContext
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 from bridge.core.delivery.ledger_entry import Entry, Plan, State, plan, requests_of
 from bridge.core.delivery.outcome import (
     ROWS,
     Acknowledge,
     Again,
     DeadLetter,
-    Ended,
     Outcome,
+    OutcomeKind,
     Settlement,
     decide,
     of_error,
 )
 from bridge.core.delivery.poison import POISON
-from bridge.core.delivery.progress import Request
+from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.retry import RetryPolicy, pause
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event, usable_id
@@ -65,7 +65,7 @@ class Dispatcher:
         policy: RetryPolicy,
         park_after_s: float,
         dice: Dice,
-        tally: Tally,
+        counters: Counters,
         log: Log,
     ) -> None:
         self._routes = routes
@@ -79,7 +79,7 @@ class Dispatcher:
         self._new_outbox = new_outbox
         self._policy = policy
         self._dice = dice
-        self._tally = tally
+        self._counters = counters
         self._log = log
         self._lanes = Lanes(self, settling, gate, book, park_after_s, log)
         self._refusals: set[asyncio.Task[None]] = set()
@@ -96,7 +96,7 @@ class Dispatcher:
 
     def receive(self, delivery: Delivery) -> None:
         """Take a delivery. Whatever it holds, it will be settled."""
-        self._tally.received += 1
+        self._counters.received += 1
         try:
             event = self._routed(delivery)
             self._take(event, delivery)
@@ -140,7 +140,7 @@ class Dispatcher:
                 return work.entry.letter
             case Plan.CONDEMN if work.entry is not None:
                 error = f"{work.entry.deaths} processes died with it in hand"
-                work.conversation_id = work.record.conversation_id
+                work.conversation_id = work.progress.conversation_id
                 self._log.error("event.condemned", event_id=work.event.id, deaths=work.entry.deaths)
                 return DeadLetter(POISON, error, work.attempt)
             case Plan.DELAY:
@@ -182,11 +182,11 @@ class Dispatcher:
         self._interaction.foresee(work)
         claim = await self._book.claim(work)
         if claim is None:
-            if not work.record.needs_proof:
-                work.record = replace(work.record, request=Request.UNKNOWN)
+            if not work.progress.needs_proof:
+                work.progress = replace(work.progress, request=RequestKind.UNKNOWN)
             work.planned = True
             return Plan.RECONCILE
-        plan_ = plan(claim, redelivered=work.redelivered, replay=work.incoming.replay, sure=self._book.holds)
+        plan_ = plan(claim, redelivered=work.redelivered, requeue=work.incoming.requeue, sure=self._book.holds)
         work.planned = plan_ is not Plan.DELAY
         if claim.entry is not None and plan_ is not Plan.DELAY:
             self._known(work, claim.entry, plan_)
@@ -198,59 +198,66 @@ class Dispatcher:
         """Go on from what the ledger knows of the event."""
         conflict = entry.digest != work.digest
         started_over = entry.state is State.FAILED and plan_ is not Plan.RESUME_FAILURE
-        work.record = requests_of(entry, plan_)
+        work.progress = requests_of(entry, plan_)
         work.recorded = plan_ in (Plan.REPUBLISH, Plan.RESUME_FAILURE)
-        work.replay = work.incoming.replay if started_over else entry.replay
+        work.requeue = work.incoming.requeue if started_over else entry.requeue
         if started_over:
             work.entry = replace(entry, deaths=0)
         if started_over and plan_ is Plan.START:
             work.entry = replace(entry, deaths=0, ending=None, letter=None)
         else:
             work.attempt = max(work.attempt, entry.attempt)
-        self._tally.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE)
-        self._tally.conflicts += conflict
+        self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE)
+        self._counters.conflicts += conflict
         say = self._log.warning if conflict else self._log.info
-        say("event.known", event_id=work.event.id, state=entry.state, plan=plan_, conflict=conflict, replay=work.replay)
+        say(
+            "event.known",
+            event_id=work.event.id,
+            state=entry.state,
+            plan=plan_,
+            conflict=conflict,
+            requeue=work.requeue,
+        )
 
-    async def _ended(self, work: Work, attempt: Awaitable[Ended]) -> Settlement:
-        self._tally.streaming += 1
+    async def _ended(self, work: Work, attempt: Awaitable[Outcome]) -> Settlement:
+        self._counters.streaming += 1
         try:
-            ended = await attempt
+            outcome = await attempt
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             self._log.critical("attempt.cancelled", event_id=work.event.id)
-            ended = Ended(Outcome.UNKNOWN, "the attempt was cancelled, and nobody here had asked for it")
+            outcome = Outcome(OutcomeKind.UNKNOWN, "the attempt was cancelled, and nobody here had asked for it")
         except Exception as error:
             self._log.critical("attempt.unhandled", exc_info=True, event_id=work.event.id)
-            ended = Ended(Outcome.BUG, f"{type(error).__name__}: {error}")
+            outcome = Outcome(OutcomeKind.BUG, f"{type(error).__name__}: {error}")
         finally:
-            self._tally.streaming -= 1
-        self._tally.ended[ended.outcome] += 1
-        self._gate.saw(ended)
-        settlement = self._follows(work, ended)
-        if ended.outcome is not Outcome.COMPLETE:
+            self._counters.streaming -= 1
+        self._counters.outcomes[outcome.kind] += 1
+        self._gate.saw(outcome)
+        settlement = self._follows(work, outcome)
+        if outcome.kind is not OutcomeKind.COMPLETE:
             self._log.info(
                 "attempt.ended",
                 event_id=work.event.id,
                 attempt=work.number,
-                outcome=ended.outcome,
-                status=ended.status,
-                error=ended.error,
+                outcome=outcome.kind,
+                status=outcome.status,
+                error=outcome.error,
                 follows=type(settlement).__name__.lower(),
                 after_s=getattr(settlement, "after_s", None),
             )
         return settlement
 
-    def _follows(self, work: Work, ended: Ended) -> Settlement:
-        match ended.outcome:
-            case Outcome.LEDGER_AWAY:
-                return self._held(work, ended.error)
-            case Outcome.LEASE_LOST:
+    def _follows(self, work: Work, outcome: Outcome) -> Settlement:
+        match outcome.kind:
+            case OutcomeKind.LEDGER_AWAY:
+                return self._held(work, outcome.error)
+            case OutcomeKind.LEASE_LOST:
                 return self._taken(work)
             case _:
-                return decide(ended, work.number, work.pauses, self._policy, self._dice())
+                return decide(outcome, work.number, work.pauses, self._policy, self._dice())
 
     async def run(self) -> None:
         """Keep the lanes in order until cancelled."""
@@ -286,8 +293,8 @@ class Dispatcher:
         if running is not None:
             self._repeated(running, delivery)
         elif self._settling.settled_before(event.id, delivery):
-            self._tally.repeats += 1
-            self._tally.conflicts += self._settling.conflicts(event.id, delivery)
+            self._counters.repeats += 1
+            self._counters.conflicts += self._settling.conflicts(event.id, delivery)
             self._log.info("event.repeated", event_id=event.id, redelivered=delivery.incoming.redelivered, settled=True)
         else:
             now_s = asyncio.get_running_loop().time()
@@ -295,8 +302,8 @@ class Dispatcher:
 
     def _repeated(self, running: Work, delivery: Delivery) -> None:
         conflict = running.incoming.body != delivery.incoming.body
-        self._tally.repeats += 1
-        self._tally.conflicts += conflict
+        self._counters.repeats += 1
+        self._counters.conflicts += conflict
         say = self._log.warning if conflict else self._log.info
         say(
             "event.repeated",
@@ -307,10 +314,10 @@ class Dispatcher:
         )
         running.take_over(delivery)
 
-    def _refuse(self, delivery: Delivery, ended: Ended, event_id: str | None, channel: str | None = None) -> None:
+    def _refuse(self, delivery: Delivery, outcome: Outcome, event_id: str | None, channel: str | None = None) -> None:
         if event_id is not None and self._settling.settled_before(event_id, delivery):
             return
-        letter = DeadLetter(ROWS[ended.outcome].reason, ended.error, delivery.incoming.attempt)
+        letter = DeadLetter(ROWS[outcome.kind].reason, outcome.error, delivery.incoming.attempt)
         context = EventContext(event_id=event_id, channel=channel) if event_id else None
         self._spawn(self._settling.refuse(delivery, context, self._new_outbox(), letter))
 

@@ -149,7 +149,7 @@ class Lanes:
         if work.delivery.alive or work.streaming:
             return False
         written = work.recorded and self._book.shared  # with nobody to take it, its lines wait here for the broker
-        return written or work in lane.parking or not work.record.needs_proof
+        return written or work in lane.parking or not work.progress.needs_proof
 
     async def _let_go_of(self, lane: Lane, free: list[Work]) -> list[Work]:
         """End what works on these events; what is left of the lane, or has been delivered anew meanwhile, goes on."""

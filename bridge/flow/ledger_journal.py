@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
@@ -19,7 +19,7 @@ from bridge.flow.work import Work
 T = TypeVar("T")
 
 
-class NotRecorded(LedgerUnavailable):
+class NotWritten(LedgerUnavailable):
     """The request must not be made: the ledger does not have it. `taken`: another process has the event now."""
 
     def __init__(self, error: str, *, taken: bool = False) -> None:
@@ -64,10 +64,10 @@ class Book:
         try:
             if self._owed:
                 await self._settle(work.event.id)
-            claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered, record=first)
+            claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered, progress=first)
         except EntryUnreadable as error:
             self._log.error("entry.unreadable", event_id=work.event.id, error=str(error))
-            entry = Entry(work.event.id, State.REQUESTED, work.digest, Record(request=Request.UNKNOWN))
+            entry = Entry(work.event.id, State.REQUESTED, work.digest, Progress(request=RequestKind.UNKNOWN))
             claim = Claim(Holder.EARLIER, entry)
         except Exception as error:
             self._untold(error)
@@ -97,18 +97,18 @@ class Book:
     async def requested(self, work: Work, stream: str) -> None:
         """About to send a request, whose answer will be this stream: from now on it may have reached the API.
 
-        Where that was foreseen the ledger knows it since the claim. Raises NotRecorded where it must not be sent.
+        Where that was foreseen the ledger knows it since the claim. Raises NotWritten where it must not be sent.
         """
-        record, entry = work.record.streaming(stream, lost_stream=work.record.lost_stream), work.entry
+        progress, entry = work.progress.streaming(stream, lost_stream=work.progress.lost_stream), work.entry
         if entry is None:
             if self.holds:
-                raise NotRecorded("the ledger does not have the event")
-        elif entry.state is not State.REQUESTED or entry.record != record:
-            entry = _entry(work, entry, State.REQUESTED, record)
+                raise NotWritten("the ledger does not have the event")
+        elif entry.state is not State.REQUESTED or entry.progress != progress:
+            entry = _entry(work, entry, State.REQUESTED, progress)
             try:
                 await self._needed(entry)
             except LedgerUnavailable as error:
-                raise NotRecorded(str(error), taken=isinstance(error, LeaseLost)) from None
+                raise NotWritten(str(error), taken=isinstance(error, LeaseLost)) from None
             work.entry = entry
 
     def opened(self, work: Work) -> Awaitable[None]:
@@ -122,8 +122,8 @@ class Book:
         """
         if work.entry is None:
             return
-        record = work.record.seen(sequence, work.record.conversation_id, work.record.announced)
-        work.entry = _entry(work, work.entry, State.ANSWERED, record, ending)
+        progress = work.progress.seen(sequence, work.progress.conversation_id, work.progress.announced)
+        work.entry = _entry(work, work.entry, State.ANSWERED, progress, ending)
         try:
             await self._ledger.write(work.entry)
             work.recorded = True
@@ -146,7 +146,7 @@ class Book:
             return
         if self._ledger.trouble is not None:
             self._owed[work.event.id] = _entry(work, entry, State.COMPLETE)
-        elif (entry.state, entry.attempt, entry.replay) == (State.ANSWERED, work.attempt, work.replay):
+        elif (entry.state, entry.attempt, entry.requeue) == (State.ANSWERED, work.attempt, work.requeue):
             self._ledger.complete_soon(entry)
         else:  # an ending that was found in the history, say
             self._ledger.write_soon(_entry(work, entry, State.COMPLETE))
@@ -236,12 +236,12 @@ async def _nothing() -> None:
     """What is written of an event that could not be claimed."""
 
 
-def _first_request(work: Work) -> Record | None:
+def _first_request(work: Work) -> Progress | None:
     """The request that may reach the API, or may have reached it, without a further word; None where none may."""
-    return work.foreseen or (work.record if work.record.needs_proof else None)
+    return work.foreseen or (work.progress if work.progress.needs_proof else None)
 
 
-def _first_entry(work: Work, request: Record | None) -> Entry:
+def _first_entry(work: Work, request: Progress | None) -> Entry:
     """What the ledger has of an event that nobody knew, once it is claimed."""
     if request is None:
         return Entry(work.event.id, State.CLAIMED, work.digest)
@@ -252,7 +252,7 @@ def _entry(
     work: Work,
     known: Entry,
     state: State,
-    record: Record | None = None,
+    progress: Progress | None = None,
     ending: bytes | None = None,
     letter: DeadLetter | None = None,
 ) -> Entry:
@@ -262,10 +262,10 @@ def _entry(
         event_id=known.event_id,
         state=State.ANSWERED if state is State.WAITING and ending is not None else state,
         digest=known.digest,
-        record=record or (work.record if ending is None else known.record),
+        progress=progress or (work.progress if ending is None else known.progress),
         attempt=work.attempt,
         ending=ending,
         letter=letter,
-        replay=work.replay,
+        requeue=work.requeue,
         deaths=known.deaths,
     )

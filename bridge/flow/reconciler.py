@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery import reconcile
-from bridge.core.delivery.progress import Request
+from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.reconcile import Finding, Finish, Means
 from bridge.core.errors import Lost, Refused, Unavailable, Unsendable
 from bridge.core.event.route import OnBusy
@@ -55,7 +55,7 @@ class Reconciliation:
         self._log = log
 
     async def of(self, work: Work) -> Finding:
-        """What became of the requests of `work.record`: NOT_DONE, EMPTY, ANSWERED, WAIT or UNPROVABLE.
+        """What became of the requests of `work.progress`: NOT_DONE, EMPTY, ANSWERED, WAIT or UNPROVABLE.
 
         Raises TooEarly, SignInRefused, NotSent and Unavailable; what was asked stays asked, so try again later.
         """
@@ -74,7 +74,7 @@ class Reconciliation:
         self._log.info(
             "event.reconciled",
             event_id=work.event.id,
-            request=work.record.request,
+            request=work.progress.request,
             means=finding.means.name.lower(),
             conversation_id=finding.conversation_id,
             error=finding.error or None,
@@ -88,10 +88,10 @@ class Reconciliation:
         return rows
 
     async def _looked(self, work: Work) -> Finding:
-        if work.record.request is Request.INTERACT and work.record.conversation_id:
-            return await self._by_text(work, work.record.conversation_id, self._of_interact)
+        if work.progress.request is RequestKind.INTERACT and work.progress.conversation_id:
+            return await self._by_text(work, work.progress.conversation_id, self._of_interact)
         finding, rows = await self._by_fence(work)
-        if finding.means is not Means.NOT_DONE or work.record.request is not Request.UNKNOWN:
+        if finding.means is not Means.NOT_DONE or work.progress.request is not RequestKind.UNKNOWN:
             return finding
         target = self._only_way(work, rows)
         return finding if target is None else await self._by_text(work, target, self._of_open)
@@ -138,7 +138,7 @@ class Reconciliation:
 
     @staticmethod
     def _of_interact(work: Work, messages: Sequence[Message], looks: int) -> Finding:
-        return reconcile.of_interact(work.record, work.event.message, messages, looks)
+        return reconcile.of_interact(work.progress, work.event.message, messages, looks)
 
     def _of_open(self, work: Work, messages: Sequence[Message], looks: int) -> Finding:
         return reconcile.of_open(work.event.message, "", messages, looks)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
-from bridge.core.answer.answer_stream import COMPLETE, Conversation, Stage
+from bridge.core.answer.answer_stream import COMPLETE, AnswerStream, Stage
 from bridge.core.answer.history import recovered_ending
 from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.answer.outbound_message import MessageFactory, ending_id
 from bridge.core.delivery.adaptive import Trials
 from bridge.core.delivery.ledger_entry import Entry
-from bridge.core.delivery.progress import Request
+from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.reconcile import Finding
 from bridge.core.errors import LineTooLong, Lost
 from bridge.flow import failpoints
@@ -50,18 +50,18 @@ class Streaming:
         self._whole = Trials()
         """Whether to wait for whole answers before the ledger writes: where they take their time, that only costs."""
 
-    def foresee(self, work: Work, request: Request) -> None:
+    def foresee(self, work: Work, request: RequestKind) -> None:
         """This will be the event's first request: its stream gets its id before the claim, so that one write does."""
-        work.foreseen = work.record.requested(request).streaming(self._new_stream(), lost_stream=False)
+        work.foreseen = work.progress.requested(request).streaming(self._new_stream(), lost_stream=False)
 
-    async def run(self, work: Work, request: AbstractAsyncContextManager[Stream]) -> Conversation:
+    async def run(self, work: Work, request: AbstractAsyncContextManager[Stream]) -> AnswerStream:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened.
 
-        Raises NotRecorded where none may be sent, and LeaseLost where another process sees to the event from now on.
+        Raises NotWritten where none may be sent, and LeaseLost where another process sees to the event from now on.
         """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
-        conversation = Conversation(work.context_of(stream_id), self._factory)
+        conversation = AnswerStream(work.context_of(stream_id), self._factory)
         await self._book.requested(work, conversation.stream)
         failpoints.reached("before-post", work.event.id)
         work.streaming = True
@@ -93,34 +93,34 @@ class Streaming:
 
     def again(self, work: Work, entry: Entry) -> None:
         """Publish an ending that the ledger has, with the ids that it had."""
-        if entry.ending is None or entry.record.stream is None:
+        if entry.ending is None or entry.progress.stream is None:
             raise ValueError("an entry without an ending cannot be published again")
-        work.conversation_id, work.stream = entry.record.conversation_id, entry.record.stream
-        extra = {"stream": work.stream, "sequence": entry.record.published}
+        work.conversation_id, work.stream = entry.progress.conversation_id, entry.progress.stream
+        extra = {"stream": work.stream, "sequence": entry.progress.published}
         message_id = ending_id(work.event.id, COMPLETE)
         work.outbox.put(self._factory.messages(work.context, COMPLETE, message_id, entry.ending, extra))
 
     def void(self, work: Work, reason: str) -> None:
         """Nothing was carried out: subscribers drop what they saw of it, and the next request needs no proof."""
-        record = work.record
-        if record.stream is not None and record.published:
-            facts = {"stream": record.stream, "last_sequence": record.published, "reason": reason}
-            message_id = f"{work.event.id}:{record.stream}:voided"
-            self._own(work, message_id, facts, {"stream": record.stream})
-        work.record = replace(record.cleared(), stream=None, published=0, lost_stream=record.loses_stream)
+        progress = work.progress
+        if progress.stream is not None and progress.published:
+            facts = {"stream": progress.stream, "last_sequence": progress.published, "reason": reason}
+            message_id = f"{work.event.id}:{progress.stream}:voided"
+            self._own(work, message_id, facts, {"stream": progress.stream})
+        work.progress = replace(progress.cleared(), stream=None, published=0, lost_stream=progress.loses_stream)
 
-    def _opened(self, work: Work, conversation: Conversation) -> None:
-        if work.record.lost_stream:
+    def _opened(self, work: Work, conversation: AnswerStream) -> None:
+        if work.progress.lost_stream:
             facts = {"stream": None, "before": conversation.stream, "reason": "an earlier attempt left nothing"}
             self._own(work, f"{work.event.id}:{conversation.stream}:voided-before", facts, {})
         work.stream = conversation.stream
-        work.record = work.record.streaming(conversation.stream, lost_stream=False)
+        work.progress = work.progress.streaming(conversation.stream, lost_stream=False)
 
     def _own(self, work: Work, message_id: str, facts: Mapping[str, object], extra: Mapping[str, object]) -> None:
         work.outbox.put(self._factory.own(work.context, "bridge-voided", message_id, facts, extra))
         work.voids += 1
 
-    async def _read(self, work: Work, conversation: Conversation, stream: Stream, deadline: asyncio.Timeout) -> None:
+    async def _read(self, work: Work, conversation: AnswerStream, stream: Stream, deadline: asyncio.Timeout) -> None:
         reading = Reading(stream)
         try:
             await self._read_all(work, conversation, reading, deadline)
@@ -131,7 +131,7 @@ class Streaming:
             await reading.close()
 
     async def _read_all(
-        self, work: Work, conversation: Conversation, reading: Reading, deadline: asyncio.Timeout
+        self, work: Work, conversation: AnswerStream, reading: Reading, deadline: asyncio.Timeout
     ) -> None:
         splitter = LineSplitter(self._limits.max_line_bytes)
         lingering = False
@@ -161,7 +161,7 @@ class Streaming:
             await self._publish(work, conversation, [rest])
         conversation.ended()
 
-    async def _publish(self, work: Work, conversation: Conversation, lines: list[bytes]) -> None:
+    async def _publish(self, work: Work, conversation: AnswerStream, lines: list[bytes]) -> None:
         before = conversation.sequence
         messages = conversation.receive(lines)
         if conversation.sequence == before:
@@ -171,7 +171,7 @@ class Streaming:
         work.outbox.put(messages)
         failpoints.reached("line", work.event.id)
 
-    async def _recorded(self, work: Work, conversation: Conversation, *, first: bool) -> None:
+    async def _recorded(self, work: Work, conversation: AnswerStream, *, first: bool) -> None:
         """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
         self._note(work, conversation)
         if conversation.ending is not None and not work.answered:
@@ -183,11 +183,11 @@ class Streaming:
             failpoints.reached("conversation-recorded", work.event.id)
 
     @staticmethod
-    def _note(work: Work, conversation: Conversation) -> None:
+    def _note(work: Work, conversation: AnswerStream) -> None:
         """What is known of the request by now; not worked out anew for every line."""
         work.conversation_id = conversation.context.conversation_id
-        if work.record.published != conversation.sequence:
-            work.record = work.record.seen(
+        if work.progress.published != conversation.sequence:
+            work.progress = work.progress.seen(
                 conversation.sequence, work.conversation_id, conversation.announced_message_id
             )
 

@@ -10,7 +10,7 @@ from bridge.core.answer.outbound_message import EventContext, MessageFactory, en
 from bridge.core.broker import republished_copy
 from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
 from bridge.core.broker.republished_copy import RepublishedCopy
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.retry import RetryPolicy, delay_level, pause
 from bridge.flow import failpoints
@@ -42,7 +42,7 @@ class Settling:
         policy: RetryPolicy,
         clock: Clock,
         dice: Dice,
-        tally: Tally,
+        counters: Counters,
         log: Log,
     ) -> None:
         self._republisher = republisher
@@ -53,7 +53,7 @@ class Settling:
         self._policy = policy
         self._clock = clock
         self._dice = dice
-        self._tally = tally
+        self._counters = counters
         self._log = log
         self._settled_as: OrderedDict[str, tuple[object, ...]] = OrderedDict()
         self._complete: OrderedDict[str, bytes] = OrderedDict()
@@ -105,7 +105,7 @@ class Settling:
             level_s,
             attempt=work.attempt,
             pauses=work.pauses,
-            record=work.record.dump(),
+            progress=work.progress.dump(),
         )
         refusal = await self._republished(copy)
         if refusal is not None:
@@ -125,7 +125,7 @@ class Settling:
         await self._republished_as_can_be(self._dead(work.delivery, letter, work.conversation_id))
         failpoints.reached("dead-lettered", work.event.id)
         if not work.answered:
-            await self._say_failed(work.context, work.outbox, letter, work.replay)
+            await self._say_failed(work.context, work.outbox, letter, work.requeue)
         failpoints.reached("failure-said", work.event.id)
         self.acknowledge(work, letter.reason, error=letter.error)
 
@@ -135,11 +135,11 @@ class Settling:
         """The same for a message that never became work; `context` is None where not even its id is known."""
         await self._republished_as_can_be(self._dead(delivery, letter, None))
         if context is not None:
-            await self._say_failed(context, outbox, letter, delivery.incoming.replay)
+            await self._say_failed(context, outbox, letter, delivery.incoming.requeue)
         delivery.ack()
         if context is not None:
             _remember(self._settled_as, context.event_id, delivery.incoming.edition)
-        self._tally.settled[letter.reason] += 1
+        self._counters.settled[letter.reason] += 1
         self._log.warning(
             "delivery.settled",
             settlement="dead-letter",
@@ -194,13 +194,13 @@ class Settling:
                 await asyncio.sleep(wait_s)
         return None
 
-    async def _say_failed(self, context: EventContext, outbox: Outbox, letter: DeadLetter, replay: int) -> None:
+    async def _say_failed(self, context: EventContext, outbox: Outbox, letter: DeadLetter, requeue: int) -> None:
         """Publish the ending on every outbound but those that may have the other one already.
 
         Where patience is out with that as well, the dead letter, which is confirmed, must do.
         """
         facts = {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts}
-        message_id = ending_id(context.event_id, "bridge-failed") + (f":{replay}" if replay else "")
+        message_id = ending_id(context.event_id, "bridge-failed") + (f":{requeue}" if requeue else "")
         await outbox.all_told()
         told = self._factory.own(context, "bridge-failed", message_id, facts, {})
         outbox.put([message for message in told if message.to.outbound not in outbox.ended])
@@ -211,14 +211,14 @@ class Settling:
 
     def _settled(self, work: Work, settlement: str, **fields: object) -> None:
         """The one line that tells a whole delivery."""
-        counts, tally = work.outbox.counts, self._tally
-        tally.settled[settlement] += 1
-        tally.lines += work.lines
-        tally.voids += work.voids
-        tally.recovered += work.recovered
-        tally.published += counts.published
-        tally.refused += counts.refused
-        tally.lost += counts.lost
+        counts, counters = work.outbox.counts, self._counters
+        counters.settled[settlement] += 1
+        counters.lines += work.lines
+        counters.voids += work.voids
+        counters.recovered += work.recovered
+        counters.published += counts.published
+        counters.refused += counts.refused
+        counters.lost += counts.lost
         self._log.info(
             "delivery.settled",
             settlement=settlement,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import MessageFactory, OutboundMessage
 from bridge.core.broker.topology import Inbound
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 from bridge.core.webhook import problem, webhook
 from bridge.core.webhook.duplicates import Repeats
 from bridge.core.webhook.problem import Answer, Refusal
@@ -46,7 +46,7 @@ class Intake:
         inbound: Inbound,
         factory: MessageFactory,
         clock: Clock,
-        tally: Tally,
+        counters: Counters,
         log: Log,
     ) -> None:
         self._sources = sources
@@ -55,7 +55,7 @@ class Intake:
         self._inbound = inbound
         self._factory = webhook.platform_factory(factory)
         self._clock = clock
-        self._tally = tally
+        self._counters = counters
         self._log = log
         self._repeats = Repeats()
         self._open: dict[str, Taking] = {}
@@ -91,17 +91,17 @@ class Intake:
             raise problem.too_many(wait_s)
         said = webhook.handshake(source, request, found.data)
         if said is not None:
-            self._tally.webhooks[source.name, "handshake"] += 1
+            self._counters.webhooks[source.name, "handshake"] += 1
             return said
         known = self._repeats.find(found.keys, now_s) or await self._being_taken(found)
         event_id = known or await self._put(source, found)
-        self._tally.webhooks[source.name, "repeat" if known else "taken"] += 1
+        self._counters.webhooks[source.name, "repeat" if known else "taken"] += 1
         return problem.taken(source.scheme, event_id)
 
     def refused(self, name: str, refusal: Refusal, client: str) -> None:
         """See the port."""
         source = name if name in self._sources else ""
-        self._tally.webhooks[source, refusal.kind] += 1
+        self._counters.webhooks[source, refusal.kind] += 1
         if not self._logged.take(self._clock()):
             self._log.warning(
                 "webhook.refused", source=source, status=refusal.status, reason=refusal.kind, client=client

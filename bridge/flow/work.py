@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from bridge.core.answer.outbound_message import EventContext
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Record, Request, load
-from bridge.core.event.inbound_message import RECORD, InboundMessage
+from bridge.core.delivery.progress import Progress, RequestKind, load
+from bridge.core.event.inbound_message import PROGRESS, InboundMessage
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.broker import Delivery
@@ -18,7 +18,7 @@ class Work:
     """One event, from its delivery to its settlement. `attempt` counts those used up, `pauses` the waits since.
 
     `started_s` is the time of the delivery on the event loop's clock. `entry` is what the ledger has of it, None where
-    it could not be claimed; `planned` says that it was claimed, or that this was tried. `replay` is the number of the
+    it could not be claimed; `planned` says that it was claimed, or that this was tried. `requeue` is the number of the
     replay that started it over, 0 without one. `foreseen` is the first request, where that is plain before the claim.
     `unparkable`: no copy of it can be made, so that it can only wait in hand.
     `held` says that it goes on only once the ledger is there, `letter` that it is to be dead-lettered. `streaming`: a
@@ -32,7 +32,7 @@ class Work:
     traceparent: str | None = None
     attempt: int = 0
     pauses: int = 0
-    record: Record = field(default_factory=Record)
+    progress: Progress = field(default_factory=Progress)
     conversation_id: str | None = None
     stream: str | None = None
     lines: int = 0
@@ -40,8 +40,8 @@ class Work:
     recovered: bool = False
     entry: Entry | None = None
     planned: bool = False
-    replay: int = 0
-    foreseen: Record | None = None
+    requeue: int = 0
+    foreseen: Progress | None = None
     unparkable: bool = False
     letter: DeadLetter | None = None
     held: bool = False
@@ -66,7 +66,7 @@ class Work:
             traceparent=traceparent(incoming),
             attempt=incoming.attempt,
             pauses=incoming.pauses,
-            record=past(incoming),
+            progress=past(incoming),
             conversation_id=event.conversation_id,
         )
 
@@ -124,11 +124,11 @@ def digest(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
-def past(incoming: InboundMessage) -> Record:
+def past(incoming: InboundMessage) -> Progress:
     """What is known of earlier requests: nothing after a redelivery, what the header says of a delayed copy."""
     if incoming.redelivered:
-        return Record(request=Request.UNKNOWN)
-    return load(incoming.headers.get(RECORD))
+        return Progress(request=RequestKind.UNKNOWN)
+    return load(incoming.headers.get(PROGRESS))
 
 
 def traceparent(incoming: InboundMessage) -> str | None:

@@ -6,10 +6,10 @@
 from collections.abc import Collection
 from contextlib import nullcontext
 
-from bridge import app
+from bridge import service
 from bridge.cli.main import main
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder
-from bridge.core.delivery.progress import Record
+from bridge.core.delivery.progress import Progress
 
 UNKNOWN = Claim(Holder.NOBODY)
 
@@ -21,7 +21,7 @@ class Nothing:
     operations = commits = 0
 
     async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+        self, event_id: str, digest: bytes, *, durable: bool = False, progress: Progress | None = None
     ) -> Claim:
         return UNKNOWN
 
@@ -44,5 +44,5 @@ class Nothing:
 
 
 if __name__ == "__main__":
-    app.open_ledger = lambda *_: nullcontext(Nothing())
+    service.open_ledger = lambda *_: nullcontext(Nothing())
     main()

@@ -19,7 +19,7 @@ EXPECTED = (0, 128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL)
 """Exit statuses of a process that was told to end, or killed; the latter also by itself, at a labelled step."""
 
 
-class Ended(Exception):
+class Outcome(Exception):
     """A process is gone that nobody ended."""
 
 
@@ -89,14 +89,14 @@ class Replica:
             self.terminate()
             if await self.ended(bound_s) is None:
                 self.kill()
-                raise Ended(f"{self.name} did not end within {bound_s:g} s of SIGTERM")
+                raise Outcome(f"{self.name} did not end within {bound_s:g} s of SIGTERM")
 
     async def ready(self, bound_s: float = 60) -> None:
         """Returns when /readyz says 200; raises Ended."""
         deadline = time.monotonic() + bound_s
         while (await self._get("/readyz"))[0] != 200:
             if not self.running or time.monotonic() > deadline:
-                raise Ended(f"{self.name} ended, or was not ready within {bound_s:g} s; see {self.log}")
+                raise Outcome(f"{self.name} ended, or was not ready within {bound_s:g} s; see {self.log}")
             await asyncio.sleep(0.05)
 
     async def in_hand(self) -> int:

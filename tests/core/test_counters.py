@@ -2,16 +2,16 @@
 
 from dataclasses import fields
 
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 
 
 def test_everything_begins_at_nought() -> None:
-    tally = Tally()
-    assert not any(getattr(tally, field.name) for field in fields(tally))
+    counters = Counters()
+    assert not any(getattr(counters, field.name) for field in fields(counters))
 
 
 def test_two_tallies_share_nothing() -> None:
-    one, other = Tally(), Tally()
+    one, other = Counters(), Counters()
     one.settled["ack"] += 1
-    one.ended["complete"] += 1
-    assert (dict(other.settled), dict(other.ended)) == ({}, {})
+    one.outcomes["complete"] += 1
+    assert (dict(other.settled), dict(other.outcomes)) == ({}, {})

@@ -33,7 +33,7 @@ async def test_take_overs_may_follow_one_another():
         gate.open()
         await bench.quiet()
         assert [delivery.acked for delivery in deliveries] == [0, 0, 0, 0, 0, 1]
-        assert bench.tally.repeats == 5
+        assert bench.counters.repeats == 5
 
 
 async def test_a_repeat_that_was_published_twice_is_acked_with_the_first_after_its_ending():
@@ -59,7 +59,7 @@ async def test_the_same_id_with_another_body_is_a_repeat_and_counted_as_a_confli
         await gate.reached.wait()
         gate.open()
         await bench.quiet()
-        assert (bench.tally.repeats, bench.tally.conflicts) == (2, 1)
+        assert (bench.counters.repeats, bench.counters.conflicts) == (2, 1)
         assert [line["conflict"] for line in bench.log.of("event.repeated")] == [True, False]
         assert bench.agent.heard("That") == 0
 
@@ -114,7 +114,7 @@ async def test_only_that_one_message_is_acked_unseen():
         first.die()
         gate.open()
         await bench.until(lambda: not bench.dispatcher.in_hand, "it is dead-lettered")
-        fresh = bench.deliver(headers={"x-bridge-replay": 1})
+        fresh = bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
         assert (fresh.acked, bench.attempts()) == (1, 2)
         bench.publisher.confirmed = [each for each in bench.publisher.confirmed if each.type != "bridge-failed"]
@@ -130,7 +130,7 @@ async def test_an_event_that_had_its_ending_is_acked_at_every_further_delivery_a
         await bench.wait(5)
         assert bench.attempts() == 1
         assert len(bench.publisher.sent) == sent
-        assert bench.tally.repeats == 3
+        assert bench.counters.repeats == 3
 
 
 async def test_another_body_under_the_id_of_an_event_that_had_its_ending_is_a_conflict_too():
@@ -139,7 +139,7 @@ async def test_another_body_under_the_id_of_an_event_that_had_its_ending_is_a_co
         await bench.quiet()
         bench.deliver("e1", "That")
         await bench.quiet()
-        assert (bench.tally.repeats, bench.tally.conflicts) == (1, 1)
+        assert (bench.counters.repeats, bench.counters.conflicts) == (1, 1)
 
 
 async def test_an_ack_that_is_lost_again_is_made_up_for_again():
@@ -182,12 +182,12 @@ async def test_what_is_in_hand_and_what_is_settled_is_counted():
         bench.deliver("e3", channel="fax")
         await gate.reached.wait()
         await bench.until(lambda: bench.dispatcher.in_hand == 2, "the invalid one is refused")
-        assert bench.tally.streaming == 1
+        assert bench.counters.streaming == 1
         gate.open()
         await bench.quiet()
-        assert (bench.tally.received, bench.tally.streaming) == (3, 0)
-        assert dict(bench.tally.settled) == {"ack": 1, "rejected": 1, "invalid-event": 1}
-        assert dict(bench.tally.ended) == {"complete": 1, "rejected": 1}
+        assert (bench.counters.received, bench.counters.streaming) == (3, 0)
+        assert dict(bench.counters.settled) == {"ack": 1, "rejected": 1, "invalid-event": 1}
+        assert dict(bench.counters.outcomes) == {"complete": 1, "rejected": 1}
 
 
 async def test_one_line_tells_the_whole_delivery_and_never_its_words():

@@ -49,7 +49,7 @@ async def test_no_request_is_made_for_an_event_that_another_process_has_taken_ov
         assert (bench.attempts(), bench.types()) == (0, [])
         await finished_elsewhere(bench, State.COMPLETE)
         await bench.quiet()
-        assert (bench.attempts(), bench.types(), bench.tally.repeats) == (0, [], 1)
+        assert (bench.attempts(), bench.types(), bench.counters.repeats) == (0, [], 1)
 
 
 async def test_an_ending_is_not_said_of_an_event_that_another_process_has_taken_over():

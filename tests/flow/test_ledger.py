@@ -76,7 +76,7 @@ async def test_the_first_request_is_written_with_the_claim_where_it_is_plain_by_
         await bench.until(lambda: delivery.acked, "it is settled")
         assert before == [State.CLAIMED if talk else State.REQUESTED]
         assert [entry.state for entry in bench.ledger.written] == [*expected, State.COMPLETE]
-        assert {entry.record.stream for entry in bench.ledger.written} == {bench.out()[-1].headers["stream"]}
+        assert {entry.progress.stream for entry in bench.ledger.written} == {bench.out()[-1].headers["stream"]}
 
 
 @pytest.mark.parametrize("joins", [False, True], ids=["start", "interact"])
@@ -212,7 +212,7 @@ async def test_a_finished_event_that_comes_again_in_a_later_process_is_acked_and
         assert again.acked == 1
         assert bench.attempts() == 1
         assert [call.operation for call in bench.agent.journal[asked:]] == ["probe"]
-        assert bench.tally.repeats == 1
+        assert bench.counters.repeats == 1
 
 
 async def test_a_dead_letter_is_opened_again_by_a_replay_and_only_by_that():
@@ -223,11 +223,11 @@ async def test_a_dead_letter_is_opened_again_by_a_replay_and_only_by_that():
         bench.deliver()
         await bench.quiet()
         assert (bench.attempts(), bench.dead()) == (1, ["rejected", "rejected"])
-        bench.deliver(headers={"x-bridge-replay": 1})
+        bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
         assert bench.attempts() == 2
         assert bench.types()[-1] == "interaction-complete"
-        bench.deliver(headers={"x-bridge-replay": 1})
+        bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
         assert bench.attempts() == 2
         bench.publisher.confirmed = [each for each in bench.publisher.confirmed if each.type != "bridge-failed"]
@@ -238,7 +238,7 @@ async def test_a_replay_that_fails_again_says_so_under_an_id_of_its_own():
         bench.agent.script(answered(error(422)), answered(error(422)))
         bench.deliver()
         await bench.quiet()
-        bench.deliver(headers={"x-bridge-replay": 1})
+        bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
         ids = [each.message_id for each in bench.out() if each.type == "bridge-failed"]
         assert ids == ["e1:bridge-failed", "e1:bridge-failed:1"]
@@ -255,7 +255,7 @@ async def test_a_replay_of_what_could_not_be_delivered_only_publishes():
         bench.deliver()
         await bench.quiet()
         assert (bench.dead(), bench.types()) == (["undeliverable"] * 2, ["conversation-created", "new-message"])
-        bench.deliver(headers={"x-bridge-replay": 1})
+        bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
         assert bench.attempts() == 1
         assert bench.types()[-1] == "interaction-complete"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.delivery.ledger_entry import State
-from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost
 from bridge.flow import failpoints
@@ -342,7 +342,7 @@ async def test_a_redelivered_event_that_nobody_knew_is_still_unsure_after_a_deat
         bench.deliver(redelivered=True)
         await bench.until(lambda: death.happened or not bench.dispatcher.in_hand, "it dies")
         if label == "claimed":
-            assert bench.ledger.entries["e1"].record == Record(request=Request.UNKNOWN)
+            assert bench.ledger.entries["e1"].progress == Progress(request=RequestKind.UNKNOWN)
         await bench.restart()
         await bench.quiet()
         assert bench.agent.heard("Tell e1") == 1

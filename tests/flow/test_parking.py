@@ -54,7 +54,7 @@ async def test_a_parked_event_brings_attempts_pauses_origin_and_record_and_leave
         await bench.quiet()
         copy = bench.republisher.delayed[0]
         assert copy.exchange == DELAY
-        assert copy.headers.pop("x-bridge-record").startswith('{"request":"create"')
+        assert copy.headers.pop("x-bridge-progress").startswith('{"request":"create"')
         assert copy.headers == {
             "mine": 1,
             "x-bridge-attempt": 1,

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.poison import CULPRIT, TOGETHER
-from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.core.errors import TooEarly
 from bridge.core.event.tags import fence
 from bridge.flow import failpoints
@@ -22,7 +22,7 @@ class Died(BaseException):
     """Nothing in the process may catch it, as nothing catches `kill -9`."""
 
 
-ASKED = Record(Request.UNKNOWN)
+ASKED = Progress(RequestKind.UNKNOWN)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ async def test_what_was_condemned_starts_over_when_it_is_replayed() -> None:
         assert bench.dead() == ["poison"]
         assert bench.said("bridge-failed")[0]["error"] == f"{CULPRIT} processes died with it in hand"
         bench.agent.script(answered(error(422)))
-        bench.deliver(headers={"x-bridge-replay": 1})
+        bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
         assert bench.dead() == ["poison", "rejected"]
         assert bench.ledger.entries["e1"].deaths == 0
@@ -89,11 +89,11 @@ async def test_what_was_condemned_and_had_been_answered_after_all_is_not_asked_a
     async with Bench() as bench:
         talk = bench.agent.open(USER, SERVICE, tags={"bridge_event": fence("e1")})
         bench.agent.converse(talk, "Tell e1")
-        record = Record(Request.CREATE, talk.id, "0a" * 6, 1)
-        bench.ledger.entries["e1"] = Entry("e1", State.OPEN, b"", record, deaths=CULPRIT)
+        progress = Progress(RequestKind.CREATE, talk.id, "0a" * 6, 1)
+        bench.ledger.entries["e1"] = Entry("e1", State.OPEN, b"", progress, deaths=CULPRIT)
         bench.deliver(redelivered=True)
         await bench.quiet()
-        bench.deliver(headers={"x-bridge-replay": 1})
+        bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
         assert bench.agent.calls("create", "interact") == []
         assert bench.types() == ["bridge-failed", "interaction-complete"]
@@ -111,7 +111,7 @@ async def test_suspects_are_handled_together_as_their_deaths_allow() -> None:
                 bench.deliver(event_id, user_id=event_id, redelivered=True)
             while bench.dispatcher.in_hand:
                 await asyncio.sleep(0.01)
-                most[deaths] = max(most[deaths], bench.tally.streaming)
+                most[deaths] = max(most[deaths], bench.counters.streaming)
         assert [most[deaths] for deaths in sorted(most)] == list(TOGETHER)
 
 
@@ -133,7 +133,7 @@ async def test_a_suspect_that_waits_before_its_next_try_is_still_in_hand() -> No
 async def test_an_event_that_dies_with_processes_after_it_came_from_a_delay_queue_is_condemned_too() -> None:
     async with Bench() as bench:
         failpoints.listener = culprit = Culprit(bench, "e1", "claimed")
-        bench.ledger.entries["e1"] = Entry("e1", State.WAITING, b"", Record(Request.CREATE), attempt=1)
+        bench.ledger.entries["e1"] = Entry("e1", State.WAITING, b"", Progress(RequestKind.CREATE), attempt=1)
         bench.deliver(headers={"x-bridge-copies": 1})
         while bench.dispatcher.in_hand:
             await bench.until(lambda: culprit.dead or not bench.dispatcher.in_hand, "it goes on")

@@ -296,7 +296,7 @@ async def test_a_delayed_copy_brings_its_record_and_the_proof_with_it():
 
 async def test_a_delayed_copy_that_cannot_be_read_is_asked_about():
     async with Bench() as bench:
-        bench.deliver(headers={"x-bridge-record": "rubbish", "x-bridge-attempt": 1, "x-bridge-copies": 1})
+        bench.deliver(headers={"x-bridge-progress": "rubbish", "x-bridge-attempt": 1, "x-bridge-copies": 1})
         await bench.quiet()
         assert operations(bench) == ["conversations", "conversations", "create"]
 

@@ -49,7 +49,7 @@ async def test_the_delay_queue_is_the_shortest_that_is_not_too_early_or_the_long
 async def test_a_parked_event_that_asked_for_nothing_yet_has_no_record():
     bench = Bench(copies_return=False)
     await bench.settling.park(work(bench), 1.0)
-    assert "x-bridge-record" not in bench.republisher.copies[0].headers
+    assert "x-bridge-progress" not in bench.republisher.copies[0].headers
 
 
 async def test_each_round_through_a_delay_queue_is_counted():
@@ -74,9 +74,9 @@ async def test_what_is_settled_is_counted_once_with_all_that_went_out():
         bench.publisher.refuse(1, concerns=lambda each: each.type == "new-message")
         bench.deliver()
         await bench.quiet()
-        tally = bench.tally
-        assert (tally.lines, tally.published, tally.refused, tally.lost) == (3, 3, 1, 0)
-        assert dict(tally.settled) == {"ack": 1}
+        counters = bench.counters
+        assert (counters.lines, counters.published, counters.refused, counters.lost) == (3, 3, 1, 0)
+        assert dict(counters.settled) == {"ack": 1}
 
 
 async def test_a_dead_letter_that_the_broker_never_takes_whole_is_reduced_step_by_step():

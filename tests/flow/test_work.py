@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.core.event.event import Kind
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
@@ -36,12 +36,12 @@ def work(incoming: InboundMessage | None = None) -> Work:
 
 @pytest.mark.parametrize("header", ["x-delivery-count", "x-acquired-count"])
 def test_counts_of_the_broker_tell_no_past(header):
-    assert past(InboundMessage(b"{}", headers={header: 1})) == Record()
+    assert past(InboundMessage(b"{}", headers={header: 1})) == Progress()
     assert not work(InboundMessage(b"{}", headers={header: 1})).comes_again
 
 
 def test_a_first_delivery_has_no_past():
-    assert past(InboundMessage(b"{}")) == Record()
+    assert past(InboundMessage(b"{}")) == Progress()
     assert (work().number, work().pauses) == (1, 0)
 
 
@@ -49,20 +49,20 @@ def test_a_first_delivery_has_no_past():
     "incoming",
     [
         InboundMessage(b"{}", redelivered=True),
-        InboundMessage(b"{}", redelivered=True, headers={"x-bridge-record": Record(Request.CREATE).dump()}),
-        InboundMessage(b"{}", headers={"x-bridge-record": "rubbish"}),
-        InboundMessage(b"{}", headers={"x-bridge-record": 7}),
+        InboundMessage(b"{}", redelivered=True, headers={"x-bridge-progress": Progress(RequestKind.CREATE).dump()}),
+        InboundMessage(b"{}", headers={"x-bridge-progress": "rubbish"}),
+        InboundMessage(b"{}", headers={"x-bridge-progress": 7}),
     ],
 )
 def test_a_past_that_cannot_be_told_counts_as_a_request_of_unknown_kind(incoming):
-    assert past(incoming) == Record(request=Request.UNKNOWN)
+    assert past(incoming) == Progress(request=RequestKind.UNKNOWN)
 
 
 def test_a_delayed_copy_brings_its_past():
-    record = Record(Request.INTERACT, "c" * 24, "0" * 12, 3, "b" * 24, None, True)
-    headers = {"x-bridge-record": record.dump(), "x-bridge-attempt": 2, "x-bridge-pauses": 5}
+    progress = Progress(RequestKind.INTERACT, "c" * 24, "0" * 12, 3, "b" * 24, None, True)
+    headers = {"x-bridge-progress": progress.dump(), "x-bridge-attempt": 2, "x-bridge-pauses": 5}
     found = work(InboundMessage(b"{}", headers=headers))
-    assert (found.record, found.number, found.pauses) == (record, 3, 5)
+    assert (found.progress, found.number, found.pauses) == (progress, 3, 5)
 
 
 @pytest.mark.parametrize("value", [-1, True, "2", None, 10**9])

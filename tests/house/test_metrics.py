@@ -4,7 +4,7 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 from bridge.edges.telemetry.metrics import Gauges, Metrics
 
 STANDARD = ("process_", "python_gc_")
@@ -20,10 +20,10 @@ GAUGES = Gauges(
 
 
 def scraped() -> dict[str, str]:
-    tally = Tally()
-    tally.settled["ack"] += 1
-    tally.ended["complete"] += 1
-    text = Metrics(tally, lambda: GAUGES).text().decode()
+    counters = Counters()
+    counters.settled["ack"] += 1
+    counters.outcomes["complete"] += 1
+    text = Metrics(counters, lambda: GAUGES).text().decode()
     return {family.name: family.documentation for family in text_string_to_metric_families(text)}
 
 

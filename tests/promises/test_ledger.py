@@ -7,7 +7,7 @@ import pytest
 
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.waiting import until
 
@@ -49,9 +49,11 @@ def claimed(event_id: str) -> Entry:
 
 def full(event_id: str) -> Entry:
     """An entry in which nothing has its default."""
-    record = Record(Request.INTERACT, "5f" * 12, "0a" * 6, 7, "watermark", "announced", lost_stream=True, waits=3)
+    progress = Progress(
+        RequestKind.INTERACT, "5f" * 12, "0a" * 6, 7, "watermark", "announced", lost_stream=True, waits=3
+    )
     letter = DeadLetter("rejected", "it said “no”\0\n", 4)
-    return Entry(event_id, State.FAILED, DIGEST, record, 5, b'{"type": "interaction-complete"}', letter, 2, 3)
+    return Entry(event_id, State.FAILED, DIGEST, progress, 5, b'{"type": "interaction-complete"}', letter, 2, 3)
 
 
 async def test_what_nobody_knew_is_claimed_and_known_from_then_on(ledger: Tellable) -> None:
@@ -242,13 +244,13 @@ async def test_a_claim_that_must_be_durable_outlives_its_process(world: World) -
 
 
 async def test_a_claim_with_a_request_is_remembered_as_requested_where_nobody_knew_the_event(world: World) -> None:
-    first, record = await world.process(), full("e1").record
-    assert await first.claim("e1", DIGEST, record=record) == Claim(Holder.NOBODY)
-    requested = Entry("e1", State.REQUESTED, DIGEST, record)
+    first, progress = await world.process(), full("e1").progress
+    assert await first.claim("e1", DIGEST, progress=progress) == Claim(Holder.NOBODY)
+    requested = Entry("e1", State.REQUESTED, DIGEST, progress)
     assert await first.find("e1") == requested
     await world.end(first)
-    second, other = await world.process(), replace(record, stream="another")
-    assert await second.claim("e1", DIGEST, record=other) == Claim(Holder.EARLIER, replace(requested, deaths=1))
+    second, other = await world.process(), replace(progress, stream="another")
+    assert await second.claim("e1", DIGEST, progress=other) == Claim(Holder.EARLIER, replace(requested, deaths=1))
     assert await second.find("e1") == replace(requested, deaths=1)
 
 

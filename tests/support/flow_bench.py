@@ -10,7 +10,7 @@ import orjson
 
 from bridge.core.answer.outbound_message import MessageFactory, Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.republished_copy import RepublishedCopy
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 from bridge.core.delivery.retry import RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
@@ -68,7 +68,7 @@ class Bench:
     ) -> None:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
-        self.agent, self.inbox, self.log, self.tally = FakeAgent(), FakeInbox(), FakeLog(), Tally()
+        self.agent, self.inbox, self.log, self.counters = FakeAgent(), FakeInbox(), FakeLog(), Counters()
         self.publisher, self.republisher = FakePublisher(self.trace), FakeRepublisher(self.trace)
         self.routes = routes or FakeRoutes()
         self.policy = policy or RetryPolicy()
@@ -109,7 +109,7 @@ class Bench:
             self.policy,
             lambda: 1_700_000_000.0,
             roll,
-            self.tally,
+            self.counters,
             self.log,
         )
         self.gate = Gate(self.agent, self.inbox, self.policy, roll, self.log)
@@ -126,7 +126,7 @@ class Bench:
             policy=self.policy,
             park_after_s=self._park_after_s,
             dice=roll,
-            tally=self.tally,
+            counters=self.counters,
             log=self.log,
         )
 

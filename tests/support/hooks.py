@@ -13,7 +13,7 @@ from typing import Any, Self
 import aiohttp
 
 from bridge.core.answer.outbound_message import MessageFactory, Outbound
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 from bridge.core.webhook.client_address import networks
 from bridge.core.webhook.schemes import SCHEMES, Signing, key_of
 from bridge.core.webhook.signature import Source
@@ -64,7 +64,7 @@ class Hooks:
         clock: Clock = time.time,
     ) -> None:
         self.log = Logbook()
-        self.tally = Tally()
+        self.counters = Counters()
         rings = {
             source.name: Ring(secrets, None, partial(key_of, source.scheme), time.time)
             for source in sources or (GITHUB,)
@@ -76,7 +76,7 @@ class Hooks:
             inbound(),
             MessageFactory(tuple(outbounds), time.time),
             clock,
-            self.tally,
+            self.counters,
             self.log,
         )
         self.door = WebhookDoor(self.intake, networks(proxies))

@@ -78,7 +78,7 @@ TELLING = frozenset({"conversation-created", "user-message-available", COMPLETE,
 """The types of line that say something about the conversation, beside what they are to subscribers."""
 
 
-class Conversation:
+class AnswerStream:
     """Turns the lines of one stream into outbound messages, each once and in order."""
 
     def __init__(self, context: EventContext, factory: MessageFactory) -> None:

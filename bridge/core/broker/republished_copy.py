@@ -11,7 +11,7 @@ from bridge.core.event.inbound_message import (
     ORIGIN_PRIORITY,
     ORIGIN_ROUTING_KEY,
     PAUSES,
-    RECORD,
+    PROGRESS,
     InboundMessage,
 )
 
@@ -19,7 +19,7 @@ from bridge.core.event.inbound_message import (
 ACTING_HEADERS = frozenset({"x-delivery-count", "x-acquired-count", "x-death", "CC", "BCC"})
 ACTING_PREFIXES = ("x-first-death-", "x-last-death-")
 ACTING_PROPERTIES = frozenset({"expiration", "user_id"})
-OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, RECORD, ORIGIN_PRIORITY})
+OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY})
 """Headers of delayed copies, which tell a reader of dead letters nothing."""
 LONGEST_ERROR_BYTES = 1_000
 LONGEST_ORIGIN_BYTES = 255
@@ -92,17 +92,17 @@ def reduced(letter: RepublishedCopy) -> RepublishedCopy | None:
 
 
 def delayed(
-    incoming: InboundMessage, exchange: str, level_s: int, *, attempt: int, pauses: int, record: str | None
+    incoming: InboundMessage, exchange: str, level_s: int, *, attempt: int, pauses: int, progress: str | None
 ) -> RepublishedCopy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
 
-    `exchange` leads to the delay queues by their names. `record` is what is known of requests already made for the
+    `exchange` leads to the delay queues by their names. `progress` is what is known of requests already made for the
     event, for the delivery that will come. The copy has no priority: in a quorum queue of RabbitMQ 4 it would stand in
     front of the others, whose time to live counts only at the head.
     """
     from_exchange, from_key = (_cut(name, LONGEST_ORIGIN_BYTES) for name in incoming.origin)
     headers = {
-        **{name: value for name, value in _kept(incoming).items() if name not in (RECORD, ORIGIN_PRIORITY)},
+        **{name: value for name, value in _kept(incoming).items() if name not in (PROGRESS, ORIGIN_PRIORITY)},
         ATTEMPT: attempt,
         PAUSES: pauses,
         COPIES: incoming.copies + 1,
@@ -111,8 +111,8 @@ def delayed(
     }
     if incoming.priority is not None:
         headers[ORIGIN_PRIORITY] = incoming.priority
-    if record is not None:
-        headers[RECORD] = record
+    if progress is not None:
+        headers[PROGRESS] = progress
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
     return RepublishedCopy(exchange, delay_queue(incoming.queue, level_s), incoming.body, properties, headers)
 

@@ -2,16 +2,16 @@
 
 The table is that of docs/semantics.md, What the ledger knows.
 
-claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a delay queue, with `record` as it was
+claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a delay queue, with `progress` as it was
                  └────────┴──── or failed
 """
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from bridge.core.delivery.outcome import ROWS, DeadLetter, Outcome
+from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
 from bridge.core.delivery.poison import CULPRIT, POISON
-from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.progress import Progress, RequestKind
 
 
 class State(StrEnum):
@@ -26,7 +26,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-UNDELIVERABLE = ROWS[Outcome.UNDELIVERABLE].reason
+UNDELIVERABLE = ROWS[OutcomeKind.UNDELIVERABLE].reason
 FINAL = frozenset({State.COMPLETE, State.FAILED})
 
 
@@ -35,19 +35,19 @@ class Entry:
     """What is known of one event.
 
     `digest` is the SHA-256 of the inbound body, `attempt` counts the attempts used up. `ending` is the line
-    `interaction-complete` as it came, from ANSWERED on; `record.published` is then its sequence. `letter` says why the
-    event failed. `replay` is the greatest `x-bridge-replay` acted upon. `deaths` counts the processes that died with
+    `interaction-complete` as it came, from ANSWERED on; `progress.published` is then its sequence. `letter` says why the
+    event failed. `requeue` is the greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with
     the event in hand.
     """
 
     event_id: str
     state: State
     digest: bytes
-    record: Record = field(default_factory=Record)
+    progress: Progress = field(default_factory=Progress)
     attempt: int = 0
     ending: bytes | None = None
     letter: DeadLetter | None = None
-    replay: int = 0
+    requeue: int = 0
     deaths: int = 0
 
 
@@ -90,8 +90,8 @@ class Plan(StrEnum):
     """Another process is at it: come back later."""
 
 
-def plan(claim: Claim, *, redelivered: bool, replay: int, sure: bool) -> Plan:
-    """The table's left side. `replay` is the number in the header `x-bridge-replay`, 0 without one.
+def plan(claim: Claim, *, redelivered: bool, requeue: int, sure: bool) -> Plan:
+    """The table's left side. `requeue` is the number in the header `x-bridge-requeue`, 0 without one.
 
     `sure`: no request is ever made unless the ledger has it, so an entry without one proves that there was none.
     """
@@ -107,28 +107,28 @@ def plan(claim: Claim, *, redelivered: bool, replay: int, sure: bool) -> Plan:
             return Plan.CONDEMN
         case State.ANSWERED:
             return Plan.REPUBLISH
-        case State.FAILED if replay <= entry.replay:
+        case State.FAILED if requeue <= entry.requeue:
             return Plan.RESUME_FAILURE
         case State.FAILED if entry.ending is not None:
             return Plan.REPUBLISH
         case State.FAILED:
             unproved = entry.letter is not None and entry.letter.reason in (UNDELIVERABLE, POISON)
             return Plan.RECONCILE if unproved else Plan.START
-        case State.CLAIMED | State.WAITING if sure and not entry.record.needs_proof:
+        case State.CLAIMED | State.WAITING if sure and not entry.progress.needs_proof:
             return Plan.START
-        case State.WAITING if not redelivered and not entry.record.needs_proof:
+        case State.WAITING if not redelivered and not entry.progress.needs_proof:
             return Plan.START
         case _:
             return Plan.RECONCILE
 
 
-def requests_of(entry: Entry, plan_: Plan) -> Record:
+def requests_of(entry: Entry, plan_: Plan) -> Progress:
     """What is known of an event's requests when its plan is carried out.
 
     Where an entry without a request is reconciled, it proves nothing: the ledger may have been away at the request.
     """
     if plan_ is Plan.START:
-        return replace(entry.record.cleared(), stream=None, published=0)
-    if plan_ is Plan.RECONCILE and not entry.record.needs_proof:
-        return replace(entry.record, request=Request.UNKNOWN)
-    return entry.record
+        return replace(entry.progress.cleared(), stream=None, published=0)
+    if plan_ is Plan.RECONCILE and not entry.progress.needs_proof:
+        return replace(entry.progress, request=RequestKind.UNKNOWN)
+    return entry.progress

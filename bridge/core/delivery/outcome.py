@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bridge.core.answer.answer_stream import Conversation, Stage
+from bridge.core.answer.answer_stream import AnswerStream, Stage
 from bridge.core.delivery.retry import RetryPolicy, backoff, pause
 from bridge.core.errors import (
     ApiError,
@@ -24,7 +24,7 @@ from bridge.core.errors import (
 )
 
 
-class Outcome(StrEnum):
+class OutcomeKind(StrEnum):
     """How an attempt ended."""
 
     COMPLETE = "complete"
@@ -63,44 +63,44 @@ class Row:
     reason: str = ""
 
 
-ROWS: Mapping[Outcome, Row] = {
-    Outcome.COMPLETE: Row(Then.ACK),
-    Outcome.SAVED: Row(Then.ACK),
-    Outcome.INVALID: Row(Then.DEAD, "invalid-event"),
-    Outcome.NO_ROUTE: Row(Then.DEAD, "no-route"),
-    Outcome.REJECTED: Row(Then.DEAD, "rejected"),
-    Outcome.CONFLICT: Row(Then.RETRY),
-    Outcome.BUSY: Row(Then.PAUSE),
-    Outcome.CREDENTIALS: Row(Then.PAUSE),
-    Outcome.TOO_EARLY: Row(Then.PAUSE),
-    Outcome.DOWN: Row(Then.PAUSE),
-    Outcome.UNKNOWN: Row(Then.RETRY),
-    Outcome.VOID: Row(Then.RETRY),
-    Outcome.UNDELIVERABLE: Row(Then.DEAD, "undeliverable"),
-    Outcome.UNCERTAIN: Row(Then.DEAD, "uncertain"),
-    Outcome.LEDGER_AWAY: Row(Then.PAUSE),
-    Outcome.LEASE_LOST: Row(Then.PAUSE),
-    Outcome.BUG: Row(Then.DEAD, "internal-error"),
+ROWS: Mapping[OutcomeKind, Row] = {
+    OutcomeKind.COMPLETE: Row(Then.ACK),
+    OutcomeKind.SAVED: Row(Then.ACK),
+    OutcomeKind.INVALID: Row(Then.DEAD, "invalid-event"),
+    OutcomeKind.NO_ROUTE: Row(Then.DEAD, "no-route"),
+    OutcomeKind.REJECTED: Row(Then.DEAD, "rejected"),
+    OutcomeKind.CONFLICT: Row(Then.RETRY),
+    OutcomeKind.BUSY: Row(Then.PAUSE),
+    OutcomeKind.CREDENTIALS: Row(Then.PAUSE),
+    OutcomeKind.TOO_EARLY: Row(Then.PAUSE),
+    OutcomeKind.DOWN: Row(Then.PAUSE),
+    OutcomeKind.UNKNOWN: Row(Then.RETRY),
+    OutcomeKind.VOID: Row(Then.RETRY),
+    OutcomeKind.UNDELIVERABLE: Row(Then.DEAD, "undeliverable"),
+    OutcomeKind.UNCERTAIN: Row(Then.DEAD, "uncertain"),
+    OutcomeKind.LEDGER_AWAY: Row(Then.PAUSE),
+    OutcomeKind.LEASE_LOST: Row(Then.PAUSE),
+    OutcomeKind.BUG: Row(Then.DEAD, "internal-error"),
 }
 
 EXHAUSTED = "exhausted"
 
 # Answers to create and interact. What is not named here: 4xx and 3xx are REJECTED, 5xx are UNKNOWN.
-STATUSES: Mapping[int, Outcome] = {
-    401: Outcome.CREDENTIALS,
-    408: Outcome.UNKNOWN,
-    409: Outcome.CONFLICT,
-    429: Outcome.TOO_EARLY,
-    503: Outcome.DOWN,
+STATUSES: Mapping[int, OutcomeKind] = {
+    401: OutcomeKind.CREDENTIALS,
+    408: OutcomeKind.UNKNOWN,
+    409: OutcomeKind.CONFLICT,
+    429: OutcomeKind.TOO_EARLY,
+    503: OutcomeKind.DOWN,
 }
 TRANSIENT_4XX = frozenset({408, 409, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Outcome:
     """How an attempt ended, in whose words, the wait that the API asked for, and whether the API may have acted."""
 
-    outcome: Outcome
+    kind: OutcomeKind
     error: str = ""
     wait_s: float | None = None
     status: int | None = None
@@ -118,7 +118,7 @@ class Acknowledge:
 class Again:
     """Try again in `after_s` seconds; `attempt` and `pauses` are the counts that the next try starts with.
 
-    Whether it must first ask what became of the last one is not decided here: the record of requests says so.
+    Whether it must first ask what became of the last one is not decided here: the progress says so.
     """
 
     after_s: float
@@ -138,74 +138,74 @@ class DeadLetter:
 Settlement = Acknowledge | Again | DeadLetter
 
 
-def decide(ended: Ended, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:
+def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:
     """What follows an attempt: `attempt` is its number (1, 2, 3 …), `pauses` the uncounted waits in a row before it."""
-    row = ROWS[ended.outcome]
+    row = ROWS[outcome.kind]
     match row.then:
         case Then.ACK:
             return Acknowledge()
         case Then.DEAD:
-            return DeadLetter(row.reason, ended.error, attempt)
+            return DeadLetter(row.reason, outcome.error, attempt)
         case Then.PAUSE:
             least_s = pause(pauses + 1, policy, dice)  # whatever the API asks for: "now" again and again is no wait
-            return Again(max(least_s, ended.wait_s or 0.0), attempt - 1, pauses + 1)
+            return Again(max(least_s, outcome.wait_s or 0.0), attempt - 1, pauses + 1)
         case Then.RETRY:
             retry_s = backoff(attempt, policy, dice)
             if retry_s is None:
-                return DeadLetter(EXHAUSTED, ended.error, attempt)
-            return Again(max(retry_s, ended.wait_s or 0.0), attempt, 0)
+                return DeadLetter(EXHAUSTED, outcome.error, attempt)
+            return Again(max(retry_s, outcome.wait_s or 0.0), attempt, 0)
 
 
-def of_error(error: Exception) -> Ended:
+def of_error(error: Exception) -> Outcome:
     """The ending that an error before the first line means."""
     match error:
         case NoRoute():
-            return Ended(Outcome.NO_ROUTE, str(error))
+            return Outcome(OutcomeKind.NO_ROUTE, str(error))
         case InvalidEvent():
-            return Ended(Outcome.INVALID, str(error))
+            return Outcome(OutcomeKind.INVALID, str(error))
         case SignInRefused():
-            return Ended(Outcome.CREDENTIALS, str(error))
+            return Outcome(OutcomeKind.CREDENTIALS, str(error))
         case UnknownUser() | Unsendable():
-            return Ended(Outcome.REJECTED, str(error))
+            return Outcome(OutcomeKind.REJECTED, str(error))
         case TooEarly():
-            return Ended(Outcome.TOO_EARLY, str(error), error.wait_s)
+            return Outcome(OutcomeKind.TOO_EARLY, str(error), error.wait_s)
         case NotSent():
-            return Ended(Outcome.DOWN, str(error))
+            return Outcome(OutcomeKind.DOWN, str(error))
         case Unavailable():
-            return Ended(Outcome.DOWN, str(error), maybe_sent=True)
+            return Outcome(OutcomeKind.DOWN, str(error), maybe_sent=True)
         case Lost():
-            return Ended(Outcome.UNKNOWN, str(error), maybe_sent=True)
+            return Outcome(OutcomeKind.UNKNOWN, str(error), maybe_sent=True)
         case Refused():
             return _of_status(error)
         case ApiError():
-            return Ended(Outcome.UNKNOWN, str(error), maybe_sent=True)
+            return Outcome(OutcomeKind.UNKNOWN, str(error), maybe_sent=True)
         case _:
-            return Ended(Outcome.BUG, f"{type(error).__name__}: {error}")
+            return Outcome(OutcomeKind.BUG, f"{type(error).__name__}: {error}")
 
 
-def of_stream(conversation: Conversation) -> Ended:
+def of_stream(conversation: AnswerStream) -> Outcome:
     """The ending that a stream's last stage means."""
     match conversation.stage:
         case Stage.COMPLETE:
-            return Ended(Outcome.COMPLETE)
+            return Outcome(OutcomeKind.COMPLETE)
         case Stage.SAVED:
-            return Ended(Outcome.SAVED, conversation.error, status=conversation.error_code)
+            return Outcome(OutcomeKind.SAVED, conversation.error, status=conversation.error_code)
         case Stage.VOID if _final(conversation.error_code):
-            return Ended(Outcome.REJECTED, conversation.error, status=conversation.error_code)
+            return Outcome(OutcomeKind.REJECTED, conversation.error, status=conversation.error_code)
         case Stage.VOID:
-            return Ended(Outcome.VOID, conversation.error, status=conversation.error_code, maybe_sent=True)
+            return Outcome(OutcomeKind.VOID, conversation.error, status=conversation.error_code, maybe_sent=True)
         case _:
-            return Ended(Outcome.UNKNOWN, conversation.error, maybe_sent=True)
+            return Outcome(OutcomeKind.UNKNOWN, conversation.error, maybe_sent=True)
 
 
-def _of_status(error: Refused) -> Ended:
-    outcome = STATUSES.get(error.status)
-    if outcome is None:
-        outcome = Outcome.UNKNOWN if error.status >= 500 else Outcome.REJECTED
-    if outcome is Outcome.REJECTED and error.status == 400 and error.operation == "create-conversation":
-        outcome = Outcome.CONFLICT
-    maybe_sent = outcome is Outcome.UNKNOWN or outcome is Outcome.DOWN
-    return Ended(outcome, str(error), error.retry_after_s, error.status, maybe_sent)
+def _of_status(error: Refused) -> Outcome:
+    kind = STATUSES.get(error.status)
+    if kind is None:
+        kind = OutcomeKind.UNKNOWN if error.status >= 500 else OutcomeKind.REJECTED
+    if kind is OutcomeKind.REJECTED and error.status == 400 and error.operation == "create-conversation":
+        kind = OutcomeKind.CONFLICT
+    maybe_sent = kind is OutcomeKind.UNKNOWN or kind is OutcomeKind.DOWN
+    return Outcome(kind, str(error), error.retry_after_s, error.status, maybe_sent)
 
 
 def _final(code: int | None) -> bool:

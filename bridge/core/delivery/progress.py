@@ -6,7 +6,7 @@ from enum import StrEnum
 import orjson
 
 
-class Request(StrEnum):
+class RequestKind(StrEnum):
     """What may have reached the API. UNKNOWN: an earlier delivery may have asked for anything."""
 
     NONE = "none"
@@ -16,7 +16,7 @@ class Request(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Progress:
     """The requests made for one event so far.
 
     `stream` and `published` say which stream may have been seen by subscribers, up to which sequence. For an interact,
@@ -25,7 +25,7 @@ class Record:
     request was found still running.
     """
 
-    request: Request = Request.NONE
+    request: RequestKind = RequestKind.NONE
     conversation_id: str | None = None
     stream: str | None = None
     published: int = 0
@@ -37,25 +37,27 @@ class Record:
     @property
     def loses_stream(self) -> bool:
         """Whether subscribers may have seen a void stream whose id nobody knows any more."""
-        return self.lost_stream or (self.request is Request.UNKNOWN and self.stream is None)
+        return self.lost_stream or (self.request is RequestKind.UNKNOWN and self.stream is None)
 
     @property
     def needs_proof(self) -> bool:
-        return self.request is not Request.NONE
+        return self.request is not RequestKind.NONE
 
-    def requested(self, request: Request, conversation_id: str | None = None, watermark: str | None = None) -> "Record":
-        """The record just before a request is sent."""
-        return Record(request, conversation_id, self.stream, self.published, watermark, None, self.lost_stream)
+    def requested(
+        self, request: RequestKind, conversation_id: str | None = None, watermark: str | None = None
+    ) -> "Progress":
+        """The progress just before a request is sent."""
+        return Progress(request, conversation_id, self.stream, self.published, watermark, None, self.lost_stream)
 
-    def streaming(self, stream: str, *, lost_stream: bool) -> "Record":
-        """The record as this stream begins."""
-        return Record(
+    def streaming(self, stream: str, *, lost_stream: bool) -> "Progress":
+        """The progress as this stream begins."""
+        return Progress(
             self.request, self.conversation_id, stream, 0, self.watermark, self.announced, lost_stream, self.waits
         )
 
-    def seen(self, published: int, conversation_id: str | None, announced: str | None) -> "Record":
-        """The record when the stream has come so far."""
-        return Record(
+    def seen(self, published: int, conversation_id: str | None, announced: str | None) -> "Progress":
+        """The progress when the stream has come so far."""
+        return Progress(
             self.request,
             conversation_id,
             self.stream,
@@ -66,13 +68,13 @@ class Record:
             self.waits,
         )
 
-    def cleared(self) -> "Record":
+    def cleared(self) -> "Progress":
         """Proved: nothing of what was asked has been carried out."""
-        return replace(self, request=Request.NONE, conversation_id=None, watermark=None, announced=None, waits=0)
+        return replace(self, request=RequestKind.NONE, conversation_id=None, watermark=None, announced=None, waits=0)
 
     def dump(self) -> str | None:
         """As JSON, for the ledger and for the header of a delayed copy; None where there is nothing to remember."""
-        if self.request is Request.NONE and self == NOTHING:
+        if self.request is RequestKind.NONE and self == NOTHING:
             return None
         said = {
             "request": self.request,
@@ -87,17 +89,17 @@ class Record:
         return orjson.dumps(said).decode()
 
 
-NOTHING = Record()
+NOTHING = Progress()
 
 
-def load(text: object) -> Record:
-    """The record that was dumped. What cannot be read is taken as an unknown request: it will be asked about."""
+def load(text: object) -> Progress:
+    """The progress that was dumped. What cannot be read is taken as an unknown request: it will be asked about."""
     if text is None:
-        return Record()
+        return Progress()
     try:
         found = orjson.loads(str(text))
-        return Record(
-            request=Request(found["request"]),
+        return Progress(
+            request=RequestKind(found["request"]),
             conversation_id=_id(found["conversation_id"]),
             stream=_id(found["stream"]),
             published=int(found["published"]),
@@ -107,7 +109,7 @@ def load(text: object) -> Record:
             waits=int(found["waits"]),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return Record(request=Request.UNKNOWN)
+        return Progress(request=RequestKind.UNKNOWN)
 
 
 def _id(value: object) -> str | None:

@@ -2,7 +2,7 @@
 
 The caller asks and looks; here is only what the answers mean. Each function takes what was seen and gives one Finding.
 A `start` leaves a fence (the tag `bridge_event`) by which its conversation is found; an `interact` leaves only its
-text, so there the record must help: the announced message id, or the newest message before it (the watermark).
+text, so there the progress must help: the announced message id, or the newest message before it (the watermark).
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from bridge.core.answer.history import ConversationRow, Message, after, answer, first_interaction
-from bridge.core.delivery.progress import Record
+from bridge.core.delivery.progress import Progress
 
 LOOKS = 2
 MOST_WAITS = 20
@@ -89,15 +89,15 @@ def of_own(row: ConversationRow, messages: Sequence[Message], finish: Finish) ->
             return Finding(Means.NOT_DONE if row.is_finished else Means.EMPTY, row.id)
 
 
-def of_interact(record: Record, text: str | None, messages: Sequence[Message], looks: int) -> Finding:
-    """An interact of this event with that text on `record.conversation_id`; `messages` oldest first."""
-    mine = _mine(record, text, messages)
+def of_interact(progress: Progress, text: str | None, messages: Sequence[Message], looks: int) -> Finding:
+    """An interact of this event with that text on `progress.conversation_id`; `messages` oldest first."""
+    mine = _mine(progress, text, messages)
     if mine is not None:
         said = answer(message for message in messages if message.interaction_id == mine.interaction_id)
         if said is not None:
-            return Finding(Means.ANSWERED, record.conversation_id, said)
-        return Finding(Means.WAIT, record.conversation_id, error="the conversation has the event but no answer yet")
-    return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN, record.conversation_id)
+            return Finding(Means.ANSWERED, progress.conversation_id, said)
+        return Finding(Means.WAIT, progress.conversation_id, error="the conversation has the event but no answer yet")
+    return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN, progress.conversation_id)
 
 
 def of_open(text: str | None, conversation_id: str, messages: Sequence[Message], looks: int) -> Finding:
@@ -114,14 +114,14 @@ def of_open(text: str | None, conversation_id: str, messages: Sequence[Message],
     return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN, conversation_id)
 
 
-def _mine(record: Record, text: str | None, messages: Sequence[Message]) -> Message | None:
-    if record.announced is not None:
-        found = next((message for message in messages if message.id == record.announced), None)
+def _mine(progress: Progress, text: str | None, messages: Sequence[Message]) -> Message | None:
+    if progress.announced is not None:
+        found = next((message for message in messages if message.id == progress.announced), None)
         if found is not None:
             return found
     if text is None:
         return None
-    later = after(messages, record.watermark)
+    later = after(messages, progress.watermark)
     return next((message for message in later if _same(message.text, text)), None)
 
 

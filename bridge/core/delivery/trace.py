@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from bridge.core.answer.history import ConversationRow
 from bridge.core.delivery.ledger_entry import Entry, State
-from bridge.core.delivery.progress import Request
+from bridge.core.delivery.progress import RequestKind
 
 SAYS = {
     State.CLAIMED: "it is in hand, and nothing has been asked of the API for it",
@@ -19,17 +19,17 @@ SAYS = {
 
 def facts(entry: Entry) -> dict[str, object]:
     """The entry as plain values."""
-    record, letter = entry.record, entry.letter
+    progress, letter = entry.progress, entry.letter
     return {
         "event_id": entry.event_id,
         "state": entry.state.value,
         "attempts": entry.attempt,
-        "request": record.request.value,
-        "conversation_id": record.conversation_id,
-        "stream": record.stream,
-        "published": record.published,
+        "request": progress.request.value,
+        "conversation_id": progress.conversation_id,
+        "stream": progress.stream,
+        "published": progress.published,
         "body_sha256": entry.digest.hex(),
-        "replay": entry.replay,
+        "replay": entry.requeue,
         "deaths": entry.deaths,
         "ending": entry.ending.decode("utf-8", "replace") if entry.ending is not None else None,
         "failure": {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts} if letter else None,
@@ -38,22 +38,22 @@ def facts(entry: Entry) -> dict[str, object]:
 
 def told(entry: Entry) -> Iterator[str]:
     """The entry as lines."""
-    record = entry.record
+    progress = entry.progress
     yield f"{entry.event_id}: {entry.state.value}: {SAYS[entry.state]}"
     if entry.letter is not None:
         yield f"  failed       {entry.letter.reason} after {entry.letter.attempts} attempts: {entry.letter.error}"
-    if record.request is not Request.NONE:
-        yield f"  request      {record.request.value}, attempts used up before it: {entry.attempt}"
-    if record.conversation_id is not None:
-        yield f"  conversation {record.conversation_id}"
-    if record.stream is not None:
-        yield f"  stream       {record.stream}, known to be published up to sequence {record.published}"
+    if progress.request is not RequestKind.NONE:
+        yield f"  request      {progress.request.value}, attempts used up before it: {entry.attempt}"
+    if progress.conversation_id is not None:
+        yield f"  conversation {progress.conversation_id}"
+    if progress.stream is not None:
+        yield f"  stream       {progress.stream}, known to be published up to sequence {progress.published}"
     if entry.ending is not None:
         yield f"  ending       {len(entry.ending)} bytes"
     if entry.deaths:
         yield f"  deaths       {entry.deaths} processes died with it in hand"
-    if entry.replay:
-        yield f"  replay       {entry.replay}"
+    if entry.requeue:
+        yield f"  replay       {entry.requeue}"
 
 
 def shown(rows: Sequence[ConversationRow]) -> Iterator[str]:

@@ -11,13 +11,13 @@ HIGHEST_PRIORITY = 255
 
 # Headers that the bridge writes on the copies which it makes of an inbound message.
 ATTEMPT = "x-bridge-attempt"
-RECORD = "x-bridge-record"
+PROGRESS = "x-bridge-progress"
 PAUSES = "x-bridge-pauses"
 COPIES = "x-bridge-copies"
 ORIGIN_EXCHANGE = "x-bridge-exchange"
 ORIGIN_ROUTING_KEY = "x-bridge-routing-key"
 ORIGIN_PRIORITY = "x-bridge-priority"
-REPLAY = "x-bridge-replay"
+REPLAY = "x-bridge-requeue"
 # The webhook's name, on what came in by one.
 SOURCE = "x-bridge-source"
 
@@ -64,7 +64,7 @@ class InboundMessage:
         return self._count(PAUSES)
 
     @property
-    def replay(self) -> int:
+    def requeue(self) -> int:
         """The number of the replay that this message is, 0 for none."""
         return self._count(REPLAY)
 

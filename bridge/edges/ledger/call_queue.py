@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, Self
 
 from bridge.core.delivery.ledger_entry import Entry
-from bridge.core.delivery.progress import Record
+from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.rows import claimed_row, entry_of, key_of, row_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -266,8 +266,8 @@ class AskedLedger(ABC):
         """In how many commits or statements."""
         return self._asks.commits
 
-    def _claim(self, event_id: str, digest: bytes, *, durable: bool, record: Record | None) -> Awaitable[Any]:
-        return self._asks.put(Kind.CLAIM, event_id, (claimed_row(digest, record), durable or record is not None))
+    def _claim(self, event_id: str, digest: bytes, *, durable: bool, progress: Progress | None) -> Awaitable[Any]:
+        return self._asks.put(Kind.CLAIM, event_id, (claimed_row(digest, progress), durable or progress is not None))
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work(), name="ledger")

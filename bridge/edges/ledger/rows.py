@@ -11,10 +11,10 @@ import orjson
 
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Record, load
+from bridge.core.delivery.progress import Progress, load
 from bridge.flow.ports.ledger import EntryUnreadable
 
-COLUMNS = ("state", "digest", "attempt", "replay", "deaths", "record", "letter", "ending")
+COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "ending")
 DEATHS = COLUMNS.index("deaths")
 FINAL_STATES = (State.COMPLETE.value, State.FAILED.value)
 UNFINISHED_KEEPS = 4
@@ -40,9 +40,9 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
         entry.state._value_,
         entry.digest,
         entry.attempt,
-        entry.replay,
+        entry.requeue,
         entry.deaths,
-        entry.record.dump(),
+        entry.progress.dump(),
         None if entry.letter is None else _json(entry.letter),
         entry.ending,
     )
@@ -53,10 +53,10 @@ def complete_row(answered: Entry) -> tuple[Any, ...]:
     return (State.COMPLETE.value, *row_of(answered)[1:])
 
 
-def claimed_row(digest: bytes, record: Record | None = None) -> tuple[Any, ...]:
+def claimed_row(digest: bytes, progress: Progress | None = None) -> tuple[Any, ...]:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
-    state = State.CLAIMED if record is None else State.REQUESTED
-    return (state._value_, digest, 0, 0, 0, None if record is None else record.dump(), None, None)
+    state = State.CLAIMED if progress is None else State.REQUESTED
+    return (state._value_, digest, 0, 0, 0, None if progress is None else progress.dump(), None, None)
 
 
 def died_with(row: Row) -> tuple[Any, ...]:
@@ -68,17 +68,17 @@ def died_with(row: Row) -> tuple[Any, ...]:
 
 def entry_of(event_id: str, row: Row) -> Entry:
     """The entry in a row. Raises EntryUnreadable where a later version, or somebody else, has written it."""
-    state, digest, attempt, replay, deaths, record, letter, ending = row
+    state, digest, attempt, requeue, deaths, progress, letter, ending = row
     try:
         return Entry(
             event_id=event_id,
             state=State(state),
             digest=bytes(digest),
-            record=load(record),
+            progress=load(progress),
             attempt=int(attempt),
             ending=None if ending is None else bytes(ending),
             letter=None if letter is None else _letter(letter),
-            replay=int(replay),
+            requeue=int(requeue),
             deaths=int(deaths),
         )
     except (TypeError, ValueError, KeyError) as error:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 
 COUNTERS: Mapping[str, tuple[str, str]] = {
     "received": ("bridge_deliveries", "Deliveries taken from the inbound queues."),
@@ -36,32 +36,32 @@ class Gauges:
 
 
 class BridgeCollector(Collector):
-    """Turns a tally and gauges into metrics."""
+    """Turns counters and gauges into metrics."""
 
-    def __init__(self, tally: Tally, gauges: Callable[[], Gauges]) -> None:
-        self._tally = tally
+    def __init__(self, counters: Counters, gauges: Callable[[], Gauges]) -> None:
+        self._counters = counters
         self._gauges = gauges
 
     def collect(self) -> Iterable[Metric]:
         """All metrics of the bridge."""
-        yield from self._counters()
+        yield from self._counted()
         yield from self._now(self._gauges())
 
-    def _counters(self) -> Iterator[Metric]:
+    def _counted(self) -> Iterator[Metric]:
         for name, (metric, said) in COUNTERS.items():
-            yield CounterMetricFamily(metric, said, value=getattr(self._tally, name))
+            yield CounterMetricFamily(metric, said, value=getattr(self._counters, name))
         settled = CounterMetricFamily("bridge_settlements", "Deliveries settled, by how.", labels=["settlement"])
-        for settlement, count in self._tally.settled.items():
+        for settlement, count in self._counters.settled.items():
             settled.add_metric([settlement], count)
         yield settled
         ended = CounterMetricFamily("bridge_attempts", "Attempts ended, by outcome.", labels=["outcome"])
-        for outcome, count in self._tally.ended.items():
+        for outcome, count in self._counters.outcomes.items():
             ended.add_metric([outcome], count)
         yield ended
         webhooks = CounterMetricFamily(
             "bridge_webhooks", "Webhooks, by source and outcome.", labels=["source", "outcome"]
         )
-        for (source, outcome), count in self._tally.webhooks.items():
+        for (source, outcome), count in self._counters.webhooks.items():
             webhooks.add_metric([source, outcome], count)
         yield webhooks
 
@@ -84,9 +84,9 @@ class BridgeCollector(Collector):
 class Metrics:
     """The registry of this process."""
 
-    def __init__(self, tally: Tally, gauges: Callable[[], Gauges]) -> None:
+    def __init__(self, counters: Counters, gauges: Callable[[], Gauges]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(BridgeCollector(tally, gauges))
+        self._registry.register(BridgeCollector(counters, gauges))
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Collection
 from typing import Protocol
 
 from bridge.core.delivery.ledger_entry import Claim, Entry
-from bridge.core.delivery.progress import Record
+from bridge.core.delivery.progress import Progress
 
 
 class Ledger(Protocol):
@@ -28,11 +28,11 @@ class Ledger(Protocol):
         """Return as soon as there is trouble."""
 
     async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+        self, event_id: str, digest: bytes, *, durable: bool = False, progress: Progress | None = None
     ) -> Claim:
         """Take the event, unless another process has it. Of two that claim at once, one gets it.
 
-        A claim of what is in the hands of a process that has died counts as a death of the event. With `record`, an
+        A claim of what is in the hands of a process that has died counts as a death of the event. With `progress`, an
         event that nobody knew is at once remembered as requested under it. Without that and without `durable`, a new
         event's claim may be forgotten when this process dies.
         """

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.answer.answer_stream import LISTENING, NEXT, Conversation, Signal, Stage
+from bridge.core.answer.answer_stream import LISTENING, NEXT, AnswerStream, Signal, Stage
 from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey
 from tests.support.making import HEX, KEY, context, factory, thrown
 
@@ -36,9 +36,9 @@ LINES = {
     "not utf-8": b'{"type":"\xff"}',
     "blank": b" ",
 }
-Act = Callable[[Conversation], list[OutboundMessage] | None]
+Act = Callable[[AnswerStream], list[OutboundMessage] | None]
 ACTS: dict[str, Act] = {
-    **{name: partial(Conversation.receive, lines=[line]) for name, line in LINES.items()},
+    **{name: partial(AnswerStream.receive, lines=[line]) for name, line in LINES.items()},
     "ended": lambda talk: talk.ended(),
     "cut": lambda talk: talk.cut("reset"),
 }
@@ -53,18 +53,18 @@ TO_STAGE = {
 }
 
 
-def talk(**about: Any) -> Conversation:
-    return Conversation(context(stream="0123456789ab", **about), factory())
+def talk(**about: Any) -> AnswerStream:
+    return AnswerStream(context(stream="0123456789ab", **about), factory())
 
 
-def opened(*lines: bytes) -> Conversation:
+def opened(*lines: bytes) -> AnswerStream:
     conversation = talk()
     conversation.opened()
     conversation.receive(lines)
     return conversation
 
 
-def at(stage: Stage) -> Conversation:
+def at(stage: Stage) -> AnswerStream:
     conversation = talk()
     for act in TO_STAGE[stage]:
         _ = conversation.opened() if act == "opened" else ACTS[act](conversation)
@@ -168,7 +168,7 @@ def test_a_second_ending_publishes_nothing_and_changes_nothing() -> None:
 
 def test_a_line_goes_to_every_outbound_that_takes_it_under_one_id() -> None:
     all_of_it, endings = Outbound("all", RoutingKey(KEY)), Outbound("endings", RoutingKey("x"), ("interaction-*",))
-    conversation = Conversation(context(stream="0123456789ab"), factory(all_of_it, endings))
+    conversation = AnswerStream(context(stream="0123456789ab"), factory(all_of_it, endings))
     conversation.opened()
     assert [message.exchange for message in conversation.receive([SAID])] == ["all"]
     both = conversation.receive([COMPLETE])

@@ -5,10 +5,10 @@ import json
 import orjson
 import pytest
 
-from bridge.core.answer.answer_stream import Conversation, Stage
+from bridge.core.answer.answer_stream import AnswerStream, Stage
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.delivery.outcome import of_stream
-from bridge.core.delivery.progress import Record, Request, load
+from bridge.core.delivery.progress import Progress, RequestKind, load
 from tests.support.making import context, factory
 
 ODD = {
@@ -25,8 +25,8 @@ ODD = {
 }
 
 
-def opened() -> Conversation:
-    conversation = Conversation(context(stream="0123456789ab"), factory())
+def opened() -> AnswerStream:
+    conversation = AnswerStream(context(stream="0123456789ab"), factory())
     conversation.opened()
     return conversation
 
@@ -96,7 +96,9 @@ def test_ids_with_a_lone_surrogate_break_neither_headers_nor_record(line: bytes)
     conversation = opened()
     for message in conversation.receive([line]):
         can_be_written(message)
-    record = Record(Request.INTERACT, conversation.context.conversation_id, announced=conversation.announced_message_id)
+    record = Progress(
+        RequestKind.INTERACT, conversation.context.conversation_id, announced=conversation.announced_message_id
+    )
     assert load(record.dump()) == record
 
 

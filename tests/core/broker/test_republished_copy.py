@@ -25,7 +25,7 @@ KEPT_HEADERS = {
     "traceparent": "00-ab",
     "cloudEvents:id": "ce-1",
     "cc": "in lower case it is nothing to the broker",
-    "x-bridge-replay": 2,
+    "x-bridge-requeue": 2,
     "nested": {"a": [1, None]},
 }
 KEPT_PROPERTIES = {
@@ -105,7 +105,7 @@ def test_the_conversation_is_absent_where_it_is_not_known() -> None:
 
 
 def test_a_dead_letter_forgets_the_counts_of_its_delays() -> None:
-    parked = delayed(original(), "bridge.delay", 5, attempt=3, pauses=2, record="{}")
+    parked = delayed(original(), "bridge.delay", 5, attempt=3, pauses=2, progress="{}")
     assert buried(back(parked)).headers == buried(original()).headers
 
 
@@ -128,7 +128,7 @@ def test_a_long_error_is_cut() -> None:
 
 # --- both kinds of copies
 
-COPIES = [buried(original()), delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, record=None)]
+COPIES = [buried(original()), delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, progress=None)]
 
 
 @pytest.mark.parametrize("copy", COPIES, ids=["dead", "delayed"])
@@ -147,7 +147,7 @@ def test_every_header_about_first_and_last_deaths_is_left_out(name: str) -> None
 def test_the_original_is_not_changed() -> None:
     message = original()
     buried(message)
-    delayed(message, "bridge.delay", 5, attempt=1, pauses=0, record="{}")
+    delayed(message, "bridge.delay", 5, attempt=1, pauses=0, progress="{}")
     assert message.headers == {**KEPT_HEADERS, **ACTING_HEADERS}
     assert message.properties == {**KEPT_PROPERTIES, **ACTING_PROPERTIES}
 
@@ -156,13 +156,13 @@ def test_the_original_is_not_changed() -> None:
 
 
 def test_a_delayed_copy_waits_in_the_queue_of_its_delay_by_way_of_the_exchange_for_delays() -> None:
-    copy = delayed(original(), "bridge.delay", 300, attempt=2, pauses=1, record=None)
+    copy = delayed(original(), "bridge.delay", 300, attempt=2, pauses=1, progress=None)
     assert (copy.exchange, copy.routing_key) == ("bridge.delay", "bridge.events.delay.300")
     assert delay_queue("other", 5) == "other.delay.5"
 
 
 def test_a_delayed_copy_carries_its_counts_and_its_origin() -> None:
-    copy = delayed(original(), "bridge.delay", 5, attempt=2, pauses=1, record='{"request":"create"}')
+    copy = delayed(original(), "bridge.delay", 5, attempt=2, pauses=1, progress='{"request":"create"}')
     told = {name: value for name, value in copy.headers.items() if name not in KEPT_HEADERS}
     assert told == {
         "x-bridge-attempt": 2,
@@ -171,13 +171,13 @@ def test_a_delayed_copy_carries_its_counts_and_its_origin() -> None:
         "x-bridge-exchange": "bridge.events",
         "x-bridge-routing-key": "billing.alert",
         "x-bridge-priority": 5,
-        "x-bridge-record": '{"request":"create"}',
+        "x-bridge-progress": '{"request":"create"}',
     }
 
 
 def test_the_origin_stays_the_first_one_across_two_delays_and_a_death() -> None:
-    once = back(delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, record="{}"))
-    twice = back(delayed(once, "bridge.delay", 10, attempt=2, pauses=0, record=None))
+    once = back(delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, progress="{}"))
+    twice = back(delayed(once, "bridge.delay", 10, attempt=2, pauses=0, progress=None))
     assert once.origin == twice.origin == ("bridge.events", "billing.alert")
     assert (twice.attempt, twice.copies) == (2, 2)
     letter = buried(twice)
@@ -186,24 +186,24 @@ def test_the_origin_stays_the_first_one_across_two_delays_and_a_death() -> None:
 
 
 def test_an_old_record_does_not_outlive_a_new_one() -> None:
-    once = back(delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, record="old"))
-    assert "x-bridge-record" not in delayed(once, "bridge.delay", 5, attempt=2, pauses=0, record=None).headers
-    assert delayed(once, "bridge.delay", 5, attempt=2, pauses=0, record="new").headers["x-bridge-record"] == "new"
+    once = back(delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, progress="old"))
+    assert "x-bridge-progress" not in delayed(once, "bridge.delay", 5, attempt=2, pauses=0, progress=None).headers
+    assert delayed(once, "bridge.delay", 5, attempt=2, pauses=0, progress="new").headers["x-bridge-progress"] == "new"
 
 
 # --- priority
 
 
 def test_a_delayed_copy_has_no_priority_however_often_it_waits() -> None:
-    once = delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, record=None)
-    twice = delayed(back(once), "bridge.delay", 10, attempt=2, pauses=0, record=None)
+    once = delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, progress=None)
+    twice = delayed(back(once), "bridge.delay", 10, attempt=2, pauses=0, progress=None)
     assert "priority" not in once.properties
     assert "priority" not in twice.properties
 
 
 def test_a_dead_letter_has_the_originals_priority_also_after_delays() -> None:
-    once = back(delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, record=None))
-    twice = back(delayed(once, "bridge.delay", 10, attempt=2, pauses=0, record=None))
+    once = back(delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, progress=None))
+    twice = back(delayed(once, "bridge.delay", 10, attempt=2, pauses=0, progress=None))
     for message in (original(), once, twice):
         letter = buried(message)
         assert letter.properties["priority"] == 5
@@ -212,7 +212,7 @@ def test_a_dead_letter_has_the_originals_priority_also_after_delays() -> None:
 
 def test_a_message_without_priority_gets_none() -> None:
     plain = InboundMessage(b"", "bridge.events", properties={"message_id": "m"})
-    parked = delayed(plain, "bridge.delay", 5, attempt=1, pauses=0, record=None)
+    parked = delayed(plain, "bridge.delay", 5, attempt=1, pauses=0, progress=None)
     assert "x-bridge-priority" not in parked.headers
     assert "priority" not in buried(back(parked)).properties
 
@@ -221,7 +221,7 @@ def test_a_message_without_priority_gets_none() -> None:
 def test_a_forged_priority_makes_no_copy_impossible(forged: Any) -> None:
     message = InboundMessage(b"", "bridge.events", properties={}, headers={"x-bridge-priority": forged})
     assert "priority" not in buried(message).properties
-    copy = delayed(message, "bridge.delay", 5, attempt=1, pauses=0, record=None)
+    copy = delayed(message, "bridge.delay", 5, attempt=1, pauses=0, progress=None)
     assert "x-bridge-priority" not in copy.headers
 
 

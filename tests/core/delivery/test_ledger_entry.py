@@ -6,21 +6,21 @@ import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, Plan, State, plan, requests_of
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.progress import Progress, RequestKind
 
 RECORDS = [
-    Record(),
-    Record(Request.CREATE, stream="s"),
-    Record(Request.INTERACT, "c", "s", watermark="m"),
-    Record(Request.UNKNOWN),
+    Progress(),
+    Progress(RequestKind.CREATE, stream="s"),
+    Progress(RequestKind.INTERACT, "c", "s", watermark="m"),
+    Progress(RequestKind.UNKNOWN),
 ]
 UNSURE = (State.CLAIMED, State.REQUESTED, State.OPEN)
 
 
-def entry(state: State, record: Record | None = None, **fields: object) -> Entry:
+def entry(state: State, progress: Progress | None = None, **fields: object) -> Entry:
     ending = b"{}" if state in (State.ANSWERED, State.COMPLETE) else None
     letter = DeadLetter("exhausted", "why", 6) if state is State.FAILED else None
-    made: dict[str, object] = {"record": record or Record(), "ending": ending, "letter": letter, **fields}
+    made: dict[str, object] = {"record": progress or Progress(), "ending": ending, "letter": letter, **fields}
     return Entry("e", state, b"digest", **made)  # type: ignore[arg-type]
 
 
@@ -28,25 +28,25 @@ def planned(
     known: Entry | None,
     *,
     redelivered: bool = False,
-    replay: int = 0,
+    requeue: int = 0,
     holder: Holder | None = None,
     sure: bool = False,
 ) -> Plan:
     holder = holder or (Holder.NOBODY if known is None else Holder.EARLIER)
-    return plan(Claim(holder, known), redelivered=redelivered, replay=replay, sure=sure)
+    return plan(Claim(holder, known), redelivered=redelivered, requeue=requeue, sure=sure)
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
 @pytest.mark.parametrize("replay", [0, 1])
 @pytest.mark.parametrize("state", [None, *State])
-def test_what_another_process_has_waits(state: State | None, redelivered: bool, replay: int) -> None:
+def test_what_another_process_has_waits(state: State | None, redelivered: bool, requeue: int) -> None:
     known = entry(state) if state is not None else None
-    assert planned(known, redelivered=redelivered, replay=replay, holder=Holder.ANOTHER) is Plan.DELAY
+    assert planned(known, redelivered=redelivered, requeue=requeue, holder=Holder.ANOTHER) is Plan.DELAY
 
 
 def test_an_event_that_nobody_knows_starts_unless_it_was_delivered_before() -> None:
     assert planned(None) is Plan.START
-    assert planned(None, replay=3) is Plan.START
+    assert planned(None, requeue=3) is Plan.START
     assert planned(None, redelivered=True) is Plan.RECONCILE
 
 
@@ -54,57 +54,57 @@ def test_an_event_that_nobody_knows_starts_unless_it_was_delivered_before() -> N
     ("state", "record", "redelivered", "replay"), list(itertools.product(UNSURE, RECORDS, [False, True], [0, 1]))
 )
 def test_what_a_process_left_unfinished_is_asked_about(
-    state: State, record: Record, redelivered: bool, replay: int
+    state: State, progress: Progress, redelivered: bool, requeue: int
 ) -> None:
-    known = entry(state, record)
-    assert planned(known, redelivered=redelivered, replay=replay) is Plan.RECONCILE
+    known = entry(state, progress)
+    assert planned(known, redelivered=redelivered, requeue=requeue) is Plan.RECONCILE
     assert requests_of(known, Plan.RECONCILE).needs_proof
-    if record.needs_proof:
-        assert requests_of(known, Plan.RECONCILE) == record
+    if progress.needs_proof:
+        assert requests_of(known, Plan.RECONCILE) == progress
 
 
 @pytest.mark.parametrize(
     ("state", "record", "redelivered"), list(itertools.product([*UNSURE, State.WAITING], RECORDS, [False, True]))
 )
 def test_where_no_request_is_made_without_its_row_a_row_without_one_is_proof(
-    state: State, record: Record, redelivered: bool
+    state: State, progress: Progress, redelivered: bool
 ) -> None:
-    proof = state in (State.CLAIMED, State.WAITING) and not record.needs_proof
+    proof = state in (State.CLAIMED, State.WAITING) and not progress.needs_proof
     expected = Plan.START if proof else Plan.RECONCILE
-    assert planned(entry(state, record), redelivered=redelivered, sure=True) is expected
+    assert planned(entry(state, progress), redelivered=redelivered, sure=True) is expected
 
 
 @pytest.mark.parametrize(("record", "redelivered"), list(itertools.product(RECORDS, [False, True])))
-def test_what_comes_back_from_a_delay_queue_goes_on_with_what_was_asked(record: Record, redelivered: bool) -> None:
-    known = entry(State.WAITING, record)
-    starts = not record.needs_proof and not redelivered
+def test_what_comes_back_from_a_delay_queue_goes_on_with_what_was_asked(progress: Progress, redelivered: bool) -> None:
+    known = entry(State.WAITING, progress)
+    starts = not progress.needs_proof and not redelivered
     assert planned(known, redelivered=redelivered) is (Plan.START if starts else Plan.RECONCILE)
-    assert requests_of(known, Plan.START) == Record()
+    assert requests_of(known, Plan.START) == Progress()
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
 @pytest.mark.parametrize("replay", [0, 1, 7])
-def test_an_ending_is_never_asked_for_again(redelivered: bool, replay: int) -> None:
-    assert planned(entry(State.COMPLETE), redelivered=redelivered, replay=replay) is Plan.REPEAT
-    assert planned(entry(State.ANSWERED), redelivered=redelivered, replay=replay) is Plan.REPUBLISH
+def test_an_ending_is_never_asked_for_again(redelivered: bool, requeue: int) -> None:
+    assert planned(entry(State.COMPLETE), redelivered=redelivered, requeue=requeue) is Plan.REPEAT
+    assert planned(entry(State.ANSWERED), redelivered=redelivered, requeue=requeue) is Plan.REPUBLISH
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
 @pytest.mark.parametrize(("seen", "replay"), [(0, 0), (1, 0), (1, 1), (2, 1)])
-def test_a_failure_is_resumed_by_whatever_is_no_new_replay(seen: int, replay: int, redelivered: bool) -> None:
-    assert planned(entry(State.FAILED, replay=seen), redelivered=redelivered, replay=replay) is Plan.RESUME_FAILURE
+def test_a_failure_is_resumed_by_whatever_is_no_new_replay(seen: int, requeue: int, redelivered: bool) -> None:
+    assert planned(entry(State.FAILED, requeue=seen), redelivered=redelivered, requeue=requeue) is Plan.RESUME_FAILURE
 
 
 @pytest.mark.parametrize(("seen", "replay"), [(0, 1), (1, 2), (1, 9)])
-def test_a_new_replay_opens_a_failure_again(seen: int, replay: int) -> None:
-    assert planned(entry(State.FAILED, RECORDS[1], replay=seen), replay=replay) is Plan.START
+def test_a_new_replay_opens_a_failure_again(seen: int, requeue: int) -> None:
+    assert planned(entry(State.FAILED, RECORDS[1], requeue=seen), requeue=requeue) is Plan.START
     assert not requests_of(entry(State.FAILED, RECORDS[1]), Plan.START).needs_proof
-    answered = entry(State.FAILED, ending=b"{}", replay=seen)
-    assert planned(answered, replay=replay) is Plan.REPUBLISH
-    lost = entry(State.FAILED, letter=DeadLetter("undeliverable", "why", 1), replay=seen)
-    assert planned(lost, replay=replay) is Plan.RECONCILE
+    answered = entry(State.FAILED, ending=b"{}", requeue=seen)
+    assert planned(answered, requeue=requeue) is Plan.REPUBLISH
+    lost = entry(State.FAILED, letter=DeadLetter("undeliverable", "why", 1), requeue=seen)
+    assert planned(lost, requeue=requeue) is Plan.RECONCILE
 
 
 def test_a_lost_stream_is_not_forgotten_by_starting_over() -> None:
-    known = entry(State.WAITING, Record(lost_stream=True))
-    assert requests_of(known, Plan.START) == Record(lost_stream=True)
+    known = entry(State.WAITING, Progress(lost_stream=True))
+    assert requests_of(known, Plan.START) == Progress(lost_stream=True)

@@ -4,15 +4,15 @@ from itertools import product
 
 import pytest
 
-from bridge.core.answer.answer_stream import Conversation
+from bridge.core.answer.answer_stream import AnswerStream
 from bridge.core.delivery.outcome import (
     EXHAUSTED,
     ROWS,
     Acknowledge,
     Again,
     DeadLetter,
-    Ended,
     Outcome,
+    OutcomeKind,
     Then,
     decide,
     of_error,
@@ -38,28 +38,28 @@ from tests.support.making import context, factory
 
 POLICY = RetryPolicy()
 FOLLOWS = {
-    Outcome.COMPLETE: (Then.ACK, ""),
-    Outcome.SAVED: (Then.ACK, ""),
-    Outcome.INVALID: (Then.DEAD, "invalid-event"),
-    Outcome.NO_ROUTE: (Then.DEAD, "no-route"),
-    Outcome.REJECTED: (Then.DEAD, "rejected"),
-    Outcome.CONFLICT: (Then.RETRY, ""),
-    Outcome.BUSY: (Then.PAUSE, ""),
-    Outcome.CREDENTIALS: (Then.PAUSE, ""),
-    Outcome.TOO_EARLY: (Then.PAUSE, ""),
-    Outcome.DOWN: (Then.PAUSE, ""),
-    Outcome.UNKNOWN: (Then.RETRY, ""),
-    Outcome.VOID: (Then.RETRY, ""),
-    Outcome.UNDELIVERABLE: (Then.DEAD, "undeliverable"),
-    Outcome.UNCERTAIN: (Then.DEAD, "uncertain"),
-    Outcome.LEDGER_AWAY: (Then.PAUSE, ""),
-    Outcome.LEASE_LOST: (Then.PAUSE, ""),
-    Outcome.BUG: (Then.DEAD, "internal-error"),
+    OutcomeKind.COMPLETE: (Then.ACK, ""),
+    OutcomeKind.SAVED: (Then.ACK, ""),
+    OutcomeKind.INVALID: (Then.DEAD, "invalid-event"),
+    OutcomeKind.NO_ROUTE: (Then.DEAD, "no-route"),
+    OutcomeKind.REJECTED: (Then.DEAD, "rejected"),
+    OutcomeKind.CONFLICT: (Then.RETRY, ""),
+    OutcomeKind.BUSY: (Then.PAUSE, ""),
+    OutcomeKind.CREDENTIALS: (Then.PAUSE, ""),
+    OutcomeKind.TOO_EARLY: (Then.PAUSE, ""),
+    OutcomeKind.DOWN: (Then.PAUSE, ""),
+    OutcomeKind.UNKNOWN: (Then.RETRY, ""),
+    OutcomeKind.VOID: (Then.RETRY, ""),
+    OutcomeKind.UNDELIVERABLE: (Then.DEAD, "undeliverable"),
+    OutcomeKind.UNCERTAIN: (Then.DEAD, "uncertain"),
+    OutcomeKind.LEDGER_AWAY: (Then.PAUSE, ""),
+    OutcomeKind.LEASE_LOST: (Then.PAUSE, ""),
+    OutcomeKind.BUG: (Then.DEAD, "internal-error"),
 }
 
 
 def test_every_outcome_has_its_row_and_no_row_is_without_one() -> None:
-    assert set(ROWS) == set(Outcome)
+    assert set(ROWS) == set(OutcomeKind)
     assert {outcome: (row.then, row.reason) for outcome, row in ROWS.items()} == FOLLOWS
 
 
@@ -73,11 +73,11 @@ WAITS = (None, 0.0, 7.0, 3600.0)
 DICE = (0.0, 0.5, 1.0)
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_every_outcome_at_every_attempt_is_settled_as_its_row_says(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", OutcomeKind)
+def test_every_outcome_at_every_attempt_is_settled_as_its_row_says(outcome: OutcomeKind) -> None:
     then, reason = FOLLOWS[outcome]
     for attempt, pauses, wait_s, dice in product(ATTEMPTS, PAUSES, WAITS, DICE):
-        settlement = decide(Ended(outcome, "why", wait_s), attempt, pauses, POLICY, dice)
+        settlement = decide(Outcome(outcome, "why", wait_s), attempt, pauses, POLICY, dice)
         match then:
             case Then.ACK:
                 assert settlement == Acknowledge()
@@ -95,19 +95,19 @@ def test_every_outcome_at_every_attempt_is_settled_as_its_row_says(outcome: Outc
 def test_a_pause_never_uses_an_event_up() -> None:
     attempt, pauses = 1, 0
     for _ in range(1000):
-        settlement = decide(Ended(Outcome.DOWN), attempt, pauses, POLICY, 1.0)
+        settlement = decide(Outcome(OutcomeKind.DOWN), attempt, pauses, POLICY, 1.0)
         assert isinstance(settlement, Again)
         attempt, pauses = settlement.attempt + 1, settlement.pauses
         assert 0 < settlement.after_s <= 60
     assert (attempt, pauses) == (1, 1000)
 
 
-@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if FOLLOWS[outcome][0] is Then.PAUSE])
+@pytest.mark.parametrize("outcome", [outcome for outcome in OutcomeKind if FOLLOWS[outcome][0] is Then.PAUSE])
 @pytest.mark.parametrize("asked_s", [0.0, 0.001, -5.0])
-def test_a_pause_of_nothing_is_none_whatever_the_api_asks_for(outcome: Outcome, asked_s: float) -> None:
+def test_a_pause_of_nothing_is_none_whatever_the_api_asks_for(outcome: OutcomeKind, asked_s: float) -> None:
     attempt, pauses, waits = 1, 0, []
     for _ in range(9):
-        settlement = decide(Ended(outcome, "come back now", asked_s), attempt, pauses, POLICY, 0.0)
+        settlement = decide(Outcome(outcome, "come back now", asked_s), attempt, pauses, POLICY, 0.0)
         assert isinstance(settlement, Again)
         attempt, pauses = settlement.attempt + 1, settlement.pauses
         waits.append(settlement.after_s)
@@ -119,7 +119,7 @@ def test_six_attempts_are_made_by_default_and_not_one_more() -> None:
     made, attempt = 0, 1
     while True:
         made += 1
-        settlement = decide(Ended(Outcome.UNKNOWN, "why"), attempt, 0, POLICY, 0.0)
+        settlement = decide(Outcome(OutcomeKind.UNKNOWN, "why"), attempt, 0, POLICY, 0.0)
         if isinstance(settlement, DeadLetter):
             break
         assert isinstance(settlement, Again)
@@ -134,26 +134,26 @@ def test_six_attempts_are_made_by_default_and_not_one_more() -> None:
 @pytest.mark.parametrize(
     ("error", "outcome", "maybe_sent"),
     [
-        (InvalidEvent("x"), Outcome.INVALID, False),
-        (NoRoute("x"), Outcome.NO_ROUTE, False),
-        (SignInRefused("x"), Outcome.CREDENTIALS, False),
-        (UnknownUser("x"), Outcome.REJECTED, False),
-        (Unsendable("x"), Outcome.REJECTED, False),
-        (TooEarly("x", 30.0), Outcome.TOO_EARLY, False),
-        (NotSent("x"), Outcome.DOWN, False),
-        (Unavailable("x"), Outcome.DOWN, True),
-        (Lost("x"), Outcome.UNKNOWN, True),
-        (LineTooLong(10, []), Outcome.UNKNOWN, True),
-        (ApiError("x"), Outcome.UNKNOWN, True),
-        (BridgeError("x"), Outcome.BUG, False),
-        (ValueError("x"), Outcome.BUG, False),
-        (RecursionError("x"), Outcome.BUG, False),
+        (InvalidEvent("x"), OutcomeKind.INVALID, False),
+        (NoRoute("x"), OutcomeKind.NO_ROUTE, False),
+        (SignInRefused("x"), OutcomeKind.CREDENTIALS, False),
+        (UnknownUser("x"), OutcomeKind.REJECTED, False),
+        (Unsendable("x"), OutcomeKind.REJECTED, False),
+        (TooEarly("x", 30.0), OutcomeKind.TOO_EARLY, False),
+        (NotSent("x"), OutcomeKind.DOWN, False),
+        (Unavailable("x"), OutcomeKind.DOWN, True),
+        (Lost("x"), OutcomeKind.UNKNOWN, True),
+        (LineTooLong(10, []), OutcomeKind.UNKNOWN, True),
+        (ApiError("x"), OutcomeKind.UNKNOWN, True),
+        (BridgeError("x"), OutcomeKind.BUG, False),
+        (ValueError("x"), OutcomeKind.BUG, False),
+        (RecursionError("x"), OutcomeKind.BUG, False),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
-def test_an_error_before_the_first_line_has_its_row(error: Exception, outcome: Outcome, maybe_sent: bool) -> None:
+def test_an_error_before_the_first_line_has_its_row(error: Exception, outcome: OutcomeKind, maybe_sent: bool) -> None:
     ended = of_error(error)
-    assert (ended.outcome, ended.maybe_sent) == (outcome, maybe_sent)
+    assert (ended.kind, ended.maybe_sent) == (outcome, maybe_sent)
     assert str(error) in ended.error
 
 
@@ -168,22 +168,22 @@ def test_a_bug_is_named_by_its_type() -> None:
 def test_every_error_of_the_tree_has_a_row() -> None:
     made = {Refused: ("create", 500, "x"), TooEarly: ("x", 1.0), LineTooLong: (1, [])}
     for kind in (ApiError, *ApiError.__subclasses__(), *InvalidEvent.__subclasses__(), InvalidEvent):
-        assert of_error(kind(*made.get(kind, ("x",)))).outcome is not Outcome.BUG
+        assert of_error(kind(*made.get(kind, ("x",)))).kind is not OutcomeKind.BUG
 
 
 SOMEONE_MUST_ACT = (400, 403, 404, 415, 422)
 UNKNOWN = (408, 500, 502, 504)
 
 
-def row_of_status(status: int, operation: str) -> Outcome:
+def row_of_status(status: int, operation: str) -> OutcomeKind:
     if status in UNKNOWN:
-        return Outcome.UNKNOWN
+        return OutcomeKind.UNKNOWN
     if status == 400 and operation == "create-conversation":
-        return Outcome.CONFLICT
+        return OutcomeKind.CONFLICT
     if status in SOMEONE_MUST_ACT:
-        return Outcome.REJECTED
-    named = {401: Outcome.CREDENTIALS, 409: Outcome.CONFLICT, 429: Outcome.TOO_EARLY, 503: Outcome.DOWN}
-    return named.get(status, Outcome.UNKNOWN if status >= 500 else Outcome.REJECTED)
+        return OutcomeKind.REJECTED
+    named = {401: OutcomeKind.CREDENTIALS, 409: OutcomeKind.CONFLICT, 429: OutcomeKind.TOO_EARLY, 503: OutcomeKind.DOWN}
+    return named.get(status, OutcomeKind.UNKNOWN if status >= 500 else OutcomeKind.REJECTED)
 
 
 @pytest.mark.parametrize("operation", ["create-conversation", "interact"])
@@ -191,8 +191,8 @@ def test_every_status_has_its_row(operation: str) -> None:
     for status in range(300, 600):
         ended = of_error(Refused(operation, status, "said", 9.0))
         expected = row_of_status(status, operation)
-        assert ended.outcome is expected, status
-        assert ended.maybe_sent == (expected in (Outcome.UNKNOWN, Outcome.DOWN)), status
+        assert ended.kind is expected, status
+        assert ended.maybe_sent == (expected in (OutcomeKind.UNKNOWN, OutcomeKind.DOWN)), status
         assert (ended.status, ended.wait_s) == (status, 9.0)
         assert str(status) in ended.error
         assert "said" in ended.error
@@ -207,8 +207,8 @@ def test_only_what_may_have_reached_the_api_is_marked_so() -> None:
 # --- on the stream
 
 
-def stream(*lines: bytes, cut: str | None = None, ended: bool = False) -> Ended:
-    conversation = Conversation(context(stream="0123456789ab"), factory())
+def stream(*lines: bytes, cut: str | None = None, ended: bool = False) -> Outcome:
+    conversation = AnswerStream(context(stream="0123456789ab"), factory())
     conversation.opened()
     conversation.receive(lines)
     if cut is not None:
@@ -229,35 +229,35 @@ def error(code: object) -> bytes:
 
 def test_complete_is_complete_however_the_stream_goes_on() -> None:
     for ended in (stream(COMPLETE), stream(COMPLETE, ended=True), stream(COMPLETE, cut="x"), stream(COMPLETE, b"{")):
-        assert ended == Ended(Outcome.COMPLETE)
+        assert ended == Outcome(OutcomeKind.COMPLETE)
 
 
 @pytest.mark.parametrize("code", [None, 400, 404, 409, 422, 429, 500, 503])
 def test_an_error_after_the_ending_is_saved_whatever_its_code(code: int | None) -> None:
-    assert stream(COMPLETE, error(code)) == Ended(Outcome.SAVED, "why", status=code)
+    assert stream(COMPLETE, error(code)) == Outcome(OutcomeKind.SAVED, "why", status=code)
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 415, 418, 422, 451, 499])
 def test_an_error_with_a_4xx_code_inside_is_rejected(code: int) -> None:
     ended = stream(SAID, error(code))
-    assert (ended.outcome, ended.error, ended.status) == (Outcome.REJECTED, "why", code)
+    assert (ended.kind, ended.error, ended.status) == (OutcomeKind.REJECTED, "why", code)
 
 
 @pytest.mark.parametrize("code", [None, 408, 409, 429, 500, 502, 503, 504, 399, 600, 0, -400, True, 422.0, '"422"'])
 def test_any_other_error_before_the_ending_is_void_and_may_have_left_something(code: object) -> None:
     ended = stream(SAID, error(code))
-    assert (ended.outcome, ended.error, ended.maybe_sent) == (Outcome.VOID, "why", True)
+    assert (ended.kind, ended.error, ended.maybe_sent) == (OutcomeKind.VOID, "why", True)
 
 
 @pytest.mark.parametrize("lines", [(), (SAID,)])
 def test_a_stream_without_an_ending_is_unknown_and_may_have_been_carried_out(lines: tuple[bytes, ...]) -> None:
     for ended in (stream(*lines, ended=True), stream(*lines, cut="reset"), stream(*lines, b"{"), stream(*lines)):
-        assert (ended.outcome, ended.maybe_sent) == (Outcome.UNKNOWN, True)
+        assert (ended.kind, ended.maybe_sent) == (OutcomeKind.UNKNOWN, True)
     assert stream(*lines, cut="reset").error == "reset"
 
 
 def test_a_stream_that_never_opened_is_unknown() -> None:
-    conversation = Conversation(context(stream="0123456789ab"), factory())
+    conversation = AnswerStream(context(stream="0123456789ab"), factory())
     conversation.cut("time-out")
     ended = of_stream(conversation)
-    assert (ended.outcome, ended.error, ended.maybe_sent) == (Outcome.UNKNOWN, "time-out", True)
+    assert (ended.kind, ended.error, ended.maybe_sent) == (OutcomeKind.UNKNOWN, "time-out", True)

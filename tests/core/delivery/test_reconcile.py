@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from bridge.core.answer.history import ConversationRow, Message
-from bridge.core.delivery.progress import Record, Request
+from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.core.delivery.reconcile import (
     LOOKS,
     NO_LISTING,
@@ -111,8 +111,8 @@ def test_of_several_findings_the_one_that_forbids_a_start_is_the_greatest() -> N
 BEFORE = (message("w-0", "i-0", "user-message", "hello"), message("w-1", "i-0", text="earlier answer"))
 
 
-def interacted(announced: str | None = None, watermark: str | None = "w-1") -> Record:
-    return Record(Request.INTERACT, HEX, watermark=watermark, announced=announced)
+def interacted(announced: str | None = None, watermark: str | None = "w-1") -> Progress:
+    return Progress(RequestKind.INTERACT, HEX, watermark=watermark, announced=announced)
 
 
 @pytest.mark.parametrize("announced", [None, "m-1", "m-unknown"])

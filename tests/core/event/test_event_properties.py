@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.core.answer.outbound_message import EventContext
 from bridge.core.broker.republished_copy import dead, delayed
-from bridge.core.delivery.progress import Record, load
+from bridge.core.delivery.progress import Progress, load
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import HANDLED, Event, Kind, read_event
@@ -174,8 +174,8 @@ def _leaves_nothing_open(routed: RoutedEvent, event: Event) -> None:
 def _can_be_copied(seen: InboundMessage) -> None:
     assert min(seen.attempt, seen.pauses, seen.copies) >= 0
     assert all(isinstance(part, str) for part in seen.origin)
-    assert isinstance(load(seen.headers.get("x-bridge-record")), Record)
-    back = delayed(seen, "bridge.delay", 5, attempt=1, pauses=0, record=None)
+    assert isinstance(load(seen.headers.get("x-bridge-progress")), Progress)
+    back = delayed(seen, "bridge.delay", 5, attempt=1, pauses=0, progress=None)
     letter = dead(
         seen, "bridge.dead", reason="r", error="e", attempts=1, failed_at="2026-01-01T00:00:00Z", conversation_id=None
     )

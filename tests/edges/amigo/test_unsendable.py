@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.delivery.outcome import Outcome, of_error
+from bridge.core.delivery.outcome import OutcomeKind, of_error
 from bridge.core.delivery.resend import Resend, resend
 from bridge.core.errors import ApiError, Lost, NotSent, Unsendable
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
@@ -46,7 +46,7 @@ async def test_a_user_id_that_no_header_can_carry_is_never_sent(serve: Serve, us
         for asked in (agent.finish(user_id, CONVERSATION), entered(agent.create(routed(user_id=user_id)))):
             error = await caught(asked)
             assert isinstance(error, Unsendable)
-            assert of_error(error).outcome is Outcome.REJECTED
+            assert of_error(error).kind is OutcomeKind.REJECTED
             assert resend("finish", error) is Resend.NEVER
     assert server.requests == []
 

@@ -137,7 +137,7 @@ async def test_a_body_that_ends_too_early_is_400_at_once(
         answer = await ended(hooks, earlier + broken)
         assert statuses(answer)[-1] == b"400"
         assert b"application/problem+json" in answer
-    assert hooks.tally.webhooks["git", "broken-off"] == 2
+    assert hooks.counters.webhooks["git", "broken-off"] == 2
     assert hooks.door.held_bytes == 0
     assert not caplog.records
 

@@ -56,7 +56,7 @@ async def test_what_is_no_http_is_a_problem_and_one_line(
     assert found["detail"] in ("A line of the request is too long.", "The request is not well-formed HTTP/1.1.")
     (line,) = hooks.log.of("webhook.refused")
     assert (line["source"], line["reason"], line["client"]) == ("", "malformed", "127.0.0.1")
-    assert hooks.tally.webhooks["", "malformed"] == 1
+    assert hooks.counters.webhooks["", "malformed"] == 1
     assert not caplog.records
 
 

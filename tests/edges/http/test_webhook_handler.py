@@ -50,7 +50,7 @@ async def test_a_repeat_is_202_with_the_same_id_and_no_second_event(hooks: Hooks
     for _ in range(3):
         assert (await hooks.good(id_="d-2")).json == {"id": "git:d-2"}
     assert len(entrance.messages) == 1
-    assert hooks.tally.webhooks["git", "repeat"] == 2
+    assert hooks.counters.webhooks["git", "repeat"] == 2
 
 
 async def test_repeats_at_the_same_time_are_one_event(hooks: Hooks, entrance: FakeEntrance) -> None:
@@ -94,7 +94,7 @@ async def test_a_captured_request_is_a_repeat_where_another_id_is_configured_tha
 async def test_what_is_refused_is_not_counted_as_taken(hooks: Hooks, entrance: FakeEntrance) -> None:
     entrance.trouble = NotTaken("no connection")
     await hooks.good(id_="d-6")
-    assert dict(hooks.tally.webhooks) == {("git", "not-taken"): 1}
+    assert dict(hooks.counters.webhooks) == {("git", "not-taken"): 1}
 
 
 async def test_it_is_remembered_only_after_the_confirm(hooks: Hooks, entrance: FakeEntrance) -> None:
@@ -153,7 +153,7 @@ async def test_the_problem_is_the_same_whatever_is_wrong_with_the_signature(hook
     found = [await hooks.send("git", BODY, headers) for headers in bad]
     assert {each.body for each in found} == {found[0].body}
     assert {each.status for each in found} == {401}
-    assert {outcome for _, outcome in hooks.tally.webhooks} == {"mismatch", "missing"}
+    assert {outcome for _, outcome in hooks.counters.webhooks} == {"mismatch", "missing"}
 
 
 async def test_a_refused_method_names_the_right_one(hooks: Hooks) -> None:
@@ -203,7 +203,7 @@ async def test_the_log_is_not_filled_by_strangers(hooks: Hooks) -> None:
     for _ in range(40):
         await hooks.send("git", BODY, {"Content-Type": "application/json"})
     assert len(hooks.log.of("webhook.refused")) < 20
-    assert hooks.tally.webhooks["git", "missing"] == 40
+    assert hooks.counters.webhooks["git", "missing"] == 40
 
 
 # --- handshakes
@@ -294,7 +294,7 @@ async def test_a_body_that_breaks_off_leaves_nothing_behind(hooks: Hooks) -> Non
     await until(lambda: hooks.door.held_bytes == 1, "it has been read")
     writer.transport.abort()
     await until(lambda: hooks.door.held_bytes == 0, "it has been let go")
-    await until(lambda: hooks.tally.webhooks["git", "broken-off"] == 1, "it has been counted")
+    await until(lambda: hooks.counters.webhooks["git", "broken-off"] == 1, "it has been counted")
 
 
 async def test_a_malformed_chunk_is_400(hooks: Hooks) -> None:

@@ -183,7 +183,7 @@ async def test_delay_queues_of_an_earlier_version_are_used_as_they_are_and_it_is
     (said,) = rig.log.of("topology.as_found")
     assert said["queues"] == [f"{EVENTS}.delay.{seconds}" for seconds in DELAYS]
     await rig.republisher.copy(
-        delayed(delivery.incoming, DELAY, 1, attempt=1, pauses=0, record=None),
+        delayed(delivery.incoming, DELAY, 1, attempt=1, pauses=0, progress=None),
     )
     _, again = await rig.delivered(2)
     assert again.incoming.body == b"waited all along"

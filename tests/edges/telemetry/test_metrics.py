@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.core.counters import Tally
+from bridge.core.counters import Counters
 from bridge.edges.telemetry.metrics import COUNTERS, Gauges, Metrics
 
 GAUGES = Gauges(
@@ -19,8 +19,8 @@ GAUGES = Gauges(
 )
 
 
-def families(tally: Tally) -> dict[str, Any]:
-    text = Metrics(tally, lambda: GAUGES).text().decode()
+def families(counters: Counters) -> dict[str, Any]:
+    text = Metrics(counters, lambda: GAUGES).text().decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -34,17 +34,17 @@ def samples(found: dict[str, Any]) -> dict[tuple[str, str], float]:
 
 
 def test_every_name_is_ours_or_the_processs() -> None:
-    found = families(Tally())
+    found = families(Counters())
     assert {name.split("_")[0] for name in found} <= {"bridge", "process", "python"}
     assert all(family.documentation for family in found.values())
     assert {name for name in found if name.startswith("bridge_")} >= {metric for metric, _ in COUNTERS.values()}
 
 
 def test_what_was_counted_is_shown() -> None:
-    tally = Tally(received=5, repeats=1, lines=40, published=39)
-    tally.settled.update({"ack": 4, "rejected": 1})
-    tally.ended.update({"complete": 4})
-    found = samples(families(tally))
+    counters = Counters(received=5, repeats=1, lines=40, published=39)
+    counters.settled.update({"ack": 4, "rejected": 1})
+    counters.outcomes.update({"complete": 4})
+    found = samples(families(counters))
     assert found["bridge_deliveries_total", ""] == 5
     assert found["bridge_stream_lines_total", ""] == 40
     assert found["bridge_settlements_total", "ack"] == 4
@@ -61,20 +61,20 @@ def test_what_was_counted_is_shown() -> None:
 @pytest.mark.parametrize("name", COUNTERS)
 def test_each_count_has_its_own_metric(name: str) -> None:
     metric, _ = COUNTERS[name]
-    found = samples(families(Tally(**{name: 9})))
+    found = samples(families(Counters(**{name: 9})))
     assert found[f"{metric}_total", ""] == 9
     others = [found[f"{other}_total", ""] for key, (other, _) in COUNTERS.items() if key != name]
     assert set(others) == {0}
 
 
 def test_numbers_are_read_at_the_moment_of_the_scrape() -> None:
-    tally = Tally()
-    metrics = Metrics(tally, lambda: GAUGES)
+    counters = Counters()
+    metrics = Metrics(counters, lambda: GAUGES)
     before = metrics.text()
-    tally.received += 1
+    counters.received += 1
     assert before != metrics.text()
 
 
 def test_two_registries_do_not_meet() -> None:
-    Metrics(Tally(), lambda: GAUGES)
-    Metrics(Tally(), lambda: GAUGES).text()
+    Metrics(Counters(), lambda: GAUGES)
+    Metrics(Counters(), lambda: GAUGES).text()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Collection
 from dataclasses import replace
 
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
-from bridge.core.delivery.progress import Record
+from bridge.core.delivery.progress import Progress
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 LEASE_S = 30.0
@@ -92,7 +92,7 @@ class FakeLedger:
         self.trouble = "the process is gone"
 
     async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+        self, event_id: str, digest: bytes, *, durable: bool = False, progress: Progress | None = None
     ) -> Claim:
         await self._available()
         entry = self._seen(event_id)
@@ -109,7 +109,7 @@ class FakeLedger:
             self.entries[event_id] = entry
             return Claim(Holder.EARLIER, entry)
         new = Entry(event_id, State.CLAIMED, digest)
-        self.entries[event_id] = new if record is None else replace(new, state=State.REQUESTED, record=record)
+        self.entries[event_id] = new if progress is None else replace(new, state=State.REQUESTED, progress=progress)
         return Claim(Holder.NOBODY)
 
     async def write(self, entry: Entry) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from bridge.core.delivery.ledger_entry import Claim
-from bridge.core.delivery.progress import Record
+from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.call_queue import Ask, AskedLedger, Kind
 from bridge.edges.ledger.postgresql import statements
 from bridge.edges.ledger.rows import entry_of
@@ -74,9 +74,11 @@ class PostgresqlLedger(AskedLedger):
             await asyncio.wait((self._task,))
         self._asks.closed(f"the ledger at {self._place} is closed")
 
-    async def claim(self, event_id: str, digest: bytes, *, durable: bool = True, record: Record | None = None) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, *, durable: bool = True, progress: Progress | None = None
+    ) -> Claim:
         """Take the event, unless another process's lease on it runs; see the port. Here a claim is always durable."""
-        holder, row, wait_s = await self._claim(event_id, digest, durable=durable, record=record)
+        holder, row, wait_s = await self._claim(event_id, digest, durable=durable, progress=progress)
         return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
 
     async def _work(self) -> None:

@@ -52,6 +52,10 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE amigo_bridge.owners ADD COLUMN host text, ADD COLUMN begun boolean NOT NULL DEFAULT false,
         ADD COLUMN deaths integer NOT NULL DEFAULT 0;
     """,
+    """
+    ALTER TABLE amigo_bridge.events RENAME COLUMN record TO progress;
+    ALTER TABLE amigo_bridge.events RENAME COLUMN replay TO requeue;
+    """,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)

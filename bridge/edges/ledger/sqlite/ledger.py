@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bridge.core.delivery.ledger_entry import Claim, Holder
-from bridge.core.delivery.progress import Record
+from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.call_queue import AskedLedger
 from bridge.edges.ledger.rows import entry_of
 from bridge.edges.ledger.sqlite.file import LedgerFile
@@ -52,10 +52,10 @@ class SqliteLedger(AskedLedger):
         self._thread.shutdown(wait=bool(done))
 
     async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = False, record: Record | None = None
+        self, event_id: str, digest: bytes, *, durable: bool = False, progress: Progress | None = None
     ) -> Claim:
         """Take the event; see the port. Whoever had it before is gone: nobody else can have the file."""
-        row = await self._claim(event_id, digest, durable=durable, record=record)
+        row = await self._claim(event_id, digest, durable=durable, progress=progress)
         return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
 
     async def _work(self) -> None:

@@ -32,6 +32,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE life (deaths INTEGER NOT NULL, begun INTEGER NOT NULL)",
         "INSERT INTO life VALUES (0, 0)",
     ),
+    (
+        "ALTER TABLE events RENAME COLUMN record TO progress",
+        "ALTER TABLE events RENAME COLUMN replay TO requeue",
+    ),
 )
 ROOM_BYTES = 64 * 1024
 

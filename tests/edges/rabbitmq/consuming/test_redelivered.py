@@ -12,7 +12,7 @@ import aiormq
 import pika
 import pytest
 
-from bridge.core.delivery.ledger_entry import Request
+from bridge.core.delivery.ledger_entry import RequestKind
 from bridge.flow.work import past
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
@@ -69,7 +69,7 @@ async def test_what_another_consumer_gave_back_is_marked(build: Build, way: str)
     rig.consumer.resume("test")
     (delivery,) = await rig.delivered(1)
     assert delivery.incoming.redelivered
-    assert past(delivery.incoming).request is Request.UNKNOWN
+    assert past(delivery.incoming).request is RequestKind.UNKNOWN
 
 
 async def test_what_a_lost_connection_held_is_marked_each_time(build: Build, broker: Broker) -> None:
@@ -90,7 +90,7 @@ async def test_a_count_that_the_publisher_wrote_makes_no_redelivery(build: Build
     await rig.rabbit.publish(Outgoing(b"{}", pika.BasicProperties(headers={header: 50})))
     (delivery,) = await rig.delivered(1)
     assert not delivery.incoming.redelivered
-    assert past(delivery.incoming).request is Request.NONE
+    assert past(delivery.incoming).request is RequestKind.NONE
 
 
 @pytest.fixture

@@ -272,6 +272,6 @@ async def test_a_delayed_copy_is_never_cut(build: Build) -> None:
     rig = await build(lean=False).start()
     incoming = InboundMessage(b"{}", queue=EVENTS, headers={"own": "h" * 9000})
     with pytest.raises(RepublishRefused) as refused:
-        await rig.republisher.copy(republished_copy.delayed(incoming, DELAY, 1, attempt=0, pauses=0, record=None))
+        await rig.republisher.copy(republished_copy.delayed(incoming, DELAY, 1, attempt=0, pauses=0, progress=None))
     assert refused.value.refusal.kind is RefusalKind.IMPOSSIBLE
     assert rig.generation == 1

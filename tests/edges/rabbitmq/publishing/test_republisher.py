@@ -17,7 +17,7 @@ from deploy.local.node import RabbitNode
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
-from tests.support.rabbit import DEAD, DELAY, EVENTS, Outgoing, Record
+from tests.support.rabbit import DEAD, DELAY, EVENTS, Outgoing, Progress
 from tests.support.rig import Rig
 from tests.support.waiting import slowness, until
 from tests.support.wire import every_type, scalar, table, with_headers
@@ -35,7 +35,7 @@ def letter(rig: Rig, number: int = 0) -> RepublishedCopy:
     )
 
 
-async def copied(rig: Rig, *sent: Outgoing) -> list[Record]:
+async def copied(rig: Rig, *sent: Outgoing) -> list[Progress]:
     await rig.rabbit.publish(*sent)
     await rig.delivered(len(sent))
     for number in range(len(sent)):
@@ -43,7 +43,7 @@ async def copied(rig: Rig, *sent: Outgoing) -> list[Record]:
     return await rig.rabbit.take(DEAD)
 
 
-def headers_of(record: Record) -> dict[str, Any]:
+def headers_of(record: Progress) -> dict[str, Any]:
     """Without the broker's own counts of this very delivery."""
     counts = ("x-delivery-count", "x-acquired-count")
     return {name: value for name, value in record.headers.items() if name not in counts}
@@ -115,13 +115,13 @@ async def test_a_delayed_copy_comes_back_where_it_was_taken_from(build: Build) -
     await rig.rabbit.publish(Outgoing(b"{}", BasicProperties(message_id="m", headers={"own": 1}), "some.key"))
     (first,) = await rig.delivered(1)
     await rig.republisher.copy(
-        republished_copy.delayed(first.incoming, DELAY, 1, attempt=2, pauses=1, record='{"a": 1}')
+        republished_copy.delayed(first.incoming, DELAY, 1, attempt=2, pauses=1, progress='{"a": 1}')
     )
     assert first.ack()
     _, second = await rig.delivered(2)
     again = second.incoming
     assert (again.attempt, again.pauses, again.copies, again.origin) == (2, 1, 1, (EVENTS, "some.key"))
-    assert (again.headers["own"], again.headers["x-bridge-record"], again.message_id) == (1, '{"a": 1}', "m")
+    assert (again.headers["own"], again.headers["x-bridge-progress"], again.message_id) == (1, '{"a": 1}', "m")
     assert not again.redelivered
 
 
@@ -130,11 +130,13 @@ async def test_what_has_waited_brings_no_count_of_deaths_into_its_next_copy(buil
     rig = await build(lean=False).start()
     await rig.rabbit.publish(Outgoing(b"{}", BasicProperties(message_id="m", headers={"own": 1}, priority=5)))
     (first,) = await rig.delivered(1)
-    await rig.republisher.copy(republished_copy.delayed(first.incoming, DELAY, 1, attempt=1, pauses=0, record=None))
+    await rig.republisher.copy(republished_copy.delayed(first.incoming, DELAY, 1, attempt=1, pauses=0, progress=None))
     _, second = await rig.delivered(2)
     assert any("death" in name for name in second.incoming.headers)
     await rig.republisher.copy(letter(rig, 1))
-    await rig.republisher.copy(republished_copy.delayed(second.incoming, DELAY, 600, attempt=1, pauses=0, record=None))
+    await rig.republisher.copy(
+        republished_copy.delayed(second.incoming, DELAY, 600, attempt=1, pauses=0, progress=None)
+    )
     (dead,), (waiting,) = await rig.rabbit.take(DEAD), await rig.rabbit.take(f"{EVENTS}.delay.600")
     for record in (dead, waiting):
         foreign = {name for name in headers_of(record) if not name.startswith("x-bridge-")}
@@ -149,7 +151,7 @@ async def test_a_delayed_copy_of_high_priority_stands_in_front_of_nobody(build: 
     await rig.rabbit.publish(*[Outgoing(b"%d" % number, one) for number, one in enumerate(high)])
     for delivery in await rig.delivered(6):
         await rig.republisher.copy(
-            republished_copy.delayed(delivery.incoming, DELAY, 600, attempt=1, pauses=0, record=None)
+            republished_copy.delayed(delivery.incoming, DELAY, 600, attempt=1, pauses=0, progress=None)
         )
     order = [delivery.incoming.message_id for delivery in rig.deliveries]
     assert [record.message_id for record in await rig.rabbit.take(f"{EVENTS}.delay.600")] == order
