@@ -27,6 +27,8 @@ NOT_HERE = re.compile(
 SECTION = re.compile(r"\b[Ss]ections? ([0-9.]+)")
 STANDARDS = re.compile(r"RFC \d|\bspec\.whatwg|cloudevents\.io|AMQP 0-9-1")
 NEAR = 80
+MODULE = re.compile(r"`((?:core|flow|edges|settings|cli|sandbox)(?:\.[a-z_]+)+)`")
+MODULE_FILE = re.compile(r"`([\w/]+\.py)`")
 
 
 def flat(text: str) -> str:
@@ -58,6 +60,16 @@ def unresolved(text: str) -> Iterator[str]:
         for cited, exists in _sections(line[found.end() :], text_of(page)):
             if not exists:
                 yield f"docs/{found[1]}, {cited}: no such section"
+
+
+def stale(text: str) -> Iterator[str]:
+    """Modules of the bridge, and files of Python, that are named and not there."""
+    paths = [f"/{name(path)}" for path in committed() if path.suffix == ".py"]
+    for dotted in MODULE.findall(text):
+        path = ROOT.joinpath("bridge", *dotted.split("."))
+        if not (path.is_dir() or path.with_suffix(".py").is_file()):
+            yield dotted
+    yield from (file for file in MODULE_FILE.findall(text) if not any(path.endswith(f"/{file}") for path in paths))
 
 
 def _sections(rest: str, page: str) -> Iterator[tuple[str, bool]]:
@@ -100,6 +112,12 @@ def test_every_cited_page_and_section_exists() -> None:
 def test_nothing_is_cited_that_a_clone_does_not_contain() -> None:
     texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in files()}
     assert [f"{name(path)}: {found}" for path, text in texts.items() for found in elsewhere(text)] == []
+
+
+def test_every_named_module_exists() -> None:
+    texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in files()}
+    assert [f"{name(path)}: {found}" for path, text in texts.items() for found in stale(text)] == []
+    assert list(stale("`core.nowhere`, `core.errors`, `nowhere.py`, `app.py`")) == ["core.nowhere", "nowhere.py"]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.core.counters import Tally
-from bridge.edges.telemetry.metrics import Metrics
 from tests.house.pages import rows, section, text_of
 from tests.house.source import ROOT, python, tree
-from tests.house.test_metrics import GAUGES
+from tests.house.test_metrics import scrape
 
 PAGE = text_of(ROOT / "docs" / "operations.md")
 LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception", "say"})
@@ -20,12 +18,7 @@ EVENT = re.compile(r"[a-z]+\.[a-z_]+")
 
 def metrics() -> set[str]:
     """The names of the bridge's own metrics, as they are scraped."""
-    tally = Tally()
-    tally.settled["ack"] += 1
-    tally.ended["complete"] += 1
-    tally.webhooks["github", "taken"] += 1
-    text = Metrics(tally, lambda: GAUGES).text().decode()
-    families = text_string_to_metric_families(text)
+    families = text_string_to_metric_families(scrape())
     names = {sample.name for family in families for sample in family.samples}
     return {name for name in names if name.startswith("bridge_") and not name.endswith("_created")}
 

@@ -47,7 +47,7 @@ class SignedClient:
         self._dice = dice
 
     async def send(self, call: Call) -> Any:
-        """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.failure` names."""
+        """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.errors` names."""
         return await self._resent(call, self._client.send)
 
     async def send_unsigned(self, call: Call) -> Any:

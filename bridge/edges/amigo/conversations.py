@@ -1,6 +1,6 @@
 """The operations of the API around conversations, typed (docs/api-contract.md, 1.2 to 1.10).
 
-Every operation runs as `user_id`. Errors are those of `core.failure`: what may be sent again at once has been.
+Every operation runs as `user_id`. Errors are those of `core.errors`: what may be sent again at once has been.
 """
 
 import secrets

@@ -19,7 +19,7 @@ DELIVERIES_A_PAGE = 50
 
 
 class DestinationsApi:
-    """Where the platform sends its webhooks, as `user_id`. Errors are those of `core.failure`."""
+    """Where the platform sends its webhooks, as `user_id`. Errors are those of `core.errors`."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client
