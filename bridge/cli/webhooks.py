@@ -32,7 +32,7 @@ from bridge.settings.webhooks import WebhookSettings
 TYPES = ("conversation-post-processing-complete", "api-key-expiration-soon", "agent-framework-resource-updated")
 RETRIES = RetryPolicy(attempts=4)
 OVERLAP_S = 120.0
-"""How much longer than the platform says the old secret is kept (API contract, section 5)."""
+"""How much longer than the platform says the old secret is kept (docs/api-contract.md, 5)."""
 DUAL_SIGNING = timedelta(minutes=30)
 KEPT = "30d"
 MOST_AGO_S = 365 * 86400.0

@@ -1,4 +1,6 @@
-"""A process without its broker lets go of its events, so that another may take them (section 4.2).
+"""A process without its broker lets go of its events, so that another may take them.
+
+See docs/semantics.md, Without a ledger.
 
 the broker is away ▸ LET_GO_S ▸ every second: what is not started, and what the ledger knows the ending of
 """

@@ -150,7 +150,7 @@ class Interaction:
             raise
 
     async def _busy(self, work: Work, outcome: Outcome) -> Outcome | Target:
-        """The user has another conversation open, or something is under way: section 4.1, the row `busy`."""
+        """The user has another conversation open, or something is under way: docs/semantics.md, A busy user."""
         rows = await self._reconciler.conversations(work.event.user_id, work.event.service_id)
         own = [row for row in rows if row.carries(work.event.fence)]
         if any(row.num_messages or not row.is_finished for row in own):
@@ -249,7 +249,7 @@ class Interaction:
             await self._repair(work, conversation_id)
 
     async def _repair(self, work: Work, conversation_id: str) -> None:
-        """Post-processing failed after the ending: finishing again makes the API retry it (contract, section 6.3)."""
+        """Post-processing failed after the ending: finish again, and the API retries it (docs/api-contract.md, 6.3)."""
         try:
             await self._agent.finish(work.event.user_id, conversation_id)
         except ApiError as error:

@@ -1,4 +1,4 @@
-"""Events with which processes have died are kept from dying together again (`core.caution`).
+"""Events with which processes have died are kept from dying together again (`core.delivery.poison`).
 
     find ▸ deaths ▸ wait until few enough others like it are in hand ▸ claim ▸ handle ▸ … ▸ out of hand
 

@@ -1,4 +1,7 @@
-"""Asking the API what became of an event, and going on asking until it can be told (section 4.2)."""
+"""Asking the API what became of an event, and going on asking until it can be told.
+
+See docs/semantics.md, What the API shows.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ class SandboxOptions:
     """Every choice has the value of the friendliest server; names ending in ``_s`` are seconds.
 
     The behaviours that the API leaves undocumented are switches here, so that a client can be tried against
-    each of them (amigo API contract, section 8).
+    each of them (docs/api-contract.md, 8).
     """
 
     pace: float = 1.0

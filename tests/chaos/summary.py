@@ -1,4 +1,4 @@
-"""The table in short, as the README has it: a row for each kind of fault."""
+"""The table in short, as docs/reliability.md has it: a row for each kind of fault."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""DESIGN.md 4.2: a process without its broker for 30 s lets go of what another process may as well take."""
+"""A process without its broker for 30 s lets go of what another process may as well take.
+
+See docs/semantics.md, Without a ledger.
+"""
 
 import pytest
 

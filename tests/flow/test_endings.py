@@ -1,4 +1,4 @@
-"""DESIGN.md 4.1 row by row, from the delivery to its settlement."""
+"""docs/semantics.md, Outcomes of an attempt, row by row, from the delivery to its settlement."""
 
 from itertools import pairwise
 

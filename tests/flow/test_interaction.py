@@ -1,4 +1,4 @@
-"""DESIGN.md 4.1, the row `busy`: what the route says while the user has another unfinished conversation."""
+"""docs/semantics.md, A busy user: what the route says while the user has another unfinished conversation."""
 
 import pytest
 

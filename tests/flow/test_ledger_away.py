@@ -1,4 +1,4 @@
-"""DESIGN.md 4.2, *Without a ledger*: what waits for it, what goes on without it, and that it goes on by itself."""
+"""docs/semantics.md, Without a ledger: what waits for it, what goes on without it, and that it goes on by itself."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""DESIGN.md 4.2, the rows that hold without a ledger: what became of a request is asked, and never guessed."""
+"""docs/semantics.md, What the API shows: what became of a request is asked, and never guessed."""
 
 import pytest
 

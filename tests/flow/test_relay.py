@@ -1,4 +1,4 @@
-"""DESIGN.md 3: ids, `bridge-voided`, and endings read from history."""
+"""docs/semantics.md, Outbound messages: ids, `bridge-voided`, and endings read from history."""
 
 import pytest
 

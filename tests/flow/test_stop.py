@@ -1,4 +1,7 @@
-"""DESIGN.md 4.4, the stop: start nothing more, finish what streams, leave the rest to the next instance."""
+"""The stop: start nothing more, finish what streams, leave the rest to the next instance.
+
+See docs/semantics.md, Stop, start, reconnect.
+"""
 
 import pytest
 

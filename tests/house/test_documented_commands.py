@@ -1,27 +1,31 @@
-"""Every command that the README shows exists, with every option that it shows."""
+"""Every command that the documents show exists, with every option that they show."""
 
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from bridge.cli.main import main
-from tests.house.source import ROOT
+from tests.house.pages import FENCED, INLINE, documents, prose, text_of
+from tests.house.source import ROOT, name
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-INLINE = re.compile(r"`([^`\n]+)`")
 STARTS = ("./dev", "amigo-bridge", "python -m bridge")
 BETWEEN = frozenset({"|", "||", "&&", ";", "&"})
+BEFORE = re.compile(r"sudo|env|[A-Z_]+=.*")
+"""Words that may stand before a command."""
+OPTIONS_OF_DEV = {"run": "deploy/local", "bench": "tests/bench", "chaos": "tests/chaos", "matrix": "tests/matrix"}
+"""Where the options of its commands are."""
+PAGES = [path for path in documents() if path.name != "CHANGELOG.md"]
 
 
 def shown(text: str) -> list[list[str]]:
     """The commands in code, each as its words; both sides of a pipe count."""
     blocks = FENCED.findall(text)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    lines += INLINE.findall(FENCED.sub("", text))
+    lines += INLINE.findall(prose(text))
     return [words for line in lines for words in _commands(line.strip().removeprefix("$ "))]
 
 
@@ -31,7 +35,8 @@ def _commands(line: str) -> Iterator[list[str]]:
     command: list[str] = []
     for word in [*shlex.split(line, comments=True), ";"]:
         if word not in BETWEEN:
-            command.append(word)
+            if command or BEFORE.fullmatch(word) is None:
+                command.append(word)
             continue
         if " ".join(command).startswith(STARTS):
             yield command
@@ -65,18 +70,31 @@ def _missing_of_dev(words: list[str]) -> str | None:
     labels = {word for label in re.findall(r"^ +([a-z][a-z |-]*)\)", body, re.MULTILINE) for word in label.split(" | ")}
     if words and words[0] not in labels:
         return f"no command {words[0]}"
-    demo = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "deploy" / "local").glob("*.py"))
-    unknown = [word for word in words[1:] if word.startswith("--") and f'"{word}"' not in demo]
-    return f"no option {unknown[0]}" if unknown and words[0] == "run" else None
+    if not words or words[0] not in OPTIONS_OF_DEV:
+        return None
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / OPTIONS_OF_DEV[words[0]]).glob("*.py"))
+    unknown = [word for word in words[1:] if word.startswith("--") and f'"{word}"' not in source and word != "--help"]
+    return f"no option {unknown[0]}" if unknown else None
 
 
-def test_the_readme_shows_commands() -> None:
-    assert {words[0] for words in shown(README)} >= {"./dev", "amigo-bridge"}
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_front_pages_show_commands(page: str) -> None:
+    assert "./dev" in {words[0] for words in shown(text_of(ROOT / page))}
 
 
-@pytest.mark.parametrize("words", shown(README), ids=" ".join)
-def test_every_command_that_the_readme_shows_exists(words: list[str]) -> None:
-    assert missing(words) is None
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_every_command_that_a_document_shows_exists(path: Path) -> None:
+    assert {" ".join(words): found for words in shown(text_of(path)) if (found := missing(words))} == {}
+
+
+def test_the_documents_show_every_command() -> None:
+    said = {tuple(words[1:]) for path in PAGES for words in shown(text_of(path)) if words[0] == "amigo-bridge"}
+    assert {command for command in main.commands if not any(words[:1] == (command,) for words in said)} == set()
+    group = main.commands["webhooks"]
+    assert isinstance(group, click.Group)
+    assert {
+        command for command in group.commands if not any(words[:2] == ("webhooks", command) for words in said)
+    } == set()
 
 
 SAMPLE = """
@@ -89,6 +107,7 @@ echo '{"id": 1}' | amigo-bridge publish --nonsense -
 amigo-bridge tail --key 'text.#' \\
     --nonsense
 python -m bridge nonsense
+sudo env A=b ./dev matrix --nonsense
 export A=b
 ```
 """
@@ -101,6 +120,7 @@ def test_a_command_that_does_not_exist_would_be_seen() -> None:
         ["amigo-bridge", "publish"],
         ["amigo-bridge", "tail"],
         ["python", "-m"],
+        ["./dev", "matrix"],
         ["./dev", "nonsense"],
         ["amigo-bridge", "nonsense"],
     ]

@@ -1,4 +1,4 @@
-"""Calls that RELIABILITY.md and STYLE.md forbid, because each has cost somebody messages or a night."""
+"""Calls that docs/reliability.md and CONTRIBUTING.md forbid: each has cost somebody messages or a night."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ UNBOUNDED = "a queue without maxsize grows without a limit (S5)"
 IN_BRIDGE = {
     "iterator": "a queue iterator hides prefetch and loses its place (C8)",
     "return_callbacks": "return callbacks are gone after a reconnect (P3)",
-    "connect_robust": "reconnects quietly, and re-creates what was deleted (section 8 of the design)",
+    "connect_robust": "reconnects quietly, and re-creates what was deleted (F8)",
     "RobustConnection": "the same by another name",
     "wait_for": "asyncio.wait_for lets order and cancellation slip on Python 3.11; use asyncio.timeout (P5)",
 }

@@ -1,4 +1,4 @@
-"""Who may import what (section 7 of the design), and what the pure core may not touch."""
+"""Who may import what (docs/architecture.md, The laws), and what the pure core may not touch."""
 
 import ast
 from collections.abc import Iterator

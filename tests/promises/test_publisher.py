@@ -117,7 +117,7 @@ async def test_a_nack_is_told_to_the_receipt_that_it_belongs_to(world: World) ->
 
 
 async def test_messages_of_one_id_are_told_apart(world: World) -> None:
-    """RELIABILITY P2: returns are matched by the id; the two must not be in flight at once."""
+    """docs/reliability.md, P2: returns are matched by the id; the two must not be in flight at once."""
     await world.start()
     required, others = Receipts(), Receipts()
     for _ in range(10):

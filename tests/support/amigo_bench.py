@@ -85,7 +85,7 @@ async def all_of(rows: AsyncIterator[Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class Operation:
-    """`name` is the client's, `id` the API's; `statuses` are those of the contract's appendix A and section 1."""
+    """`name` is the client's, `id` the API's; `statuses` are those of docs/api-contract.md, Appendix A and 1."""
 
     name: str
     id: str

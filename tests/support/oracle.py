@@ -1,4 +1,4 @@
-"""What a subscriber that follows the three rules of the design makes of an event, and what must hold on the way."""
+"""What a subscriber that follows the three rules (docs/subscribing.md) makes of an event, and what must hold."""
 
 import json
 import re
@@ -103,7 +103,7 @@ def assert_in_order(records: Sequence[Progress], event_id: str) -> None:
 
 
 def assert_envelope(record: Progress, sent: dict[str, Any], talk: Talk, attempt: int = 1) -> None:
-    """Routing key, properties and headers of one line, as section 3 of the design has them."""
+    """Routing key, properties and headers of one line, as docs/semantics.md, Outbound messages has them."""
     channel = sent.get("channel", "api")
     event_id = sent["id"]
     assert record.type == type_of(record.body)

@@ -149,7 +149,10 @@ class Rabbit:
             channel.queue_bind(DEAD, DEAD, "#")
 
     def declare_delays_now(self, back_through: str = DELAY) -> None:
-        """The delay queues, as section 4.3 has them: quorum, TTL, dead-lettered back; earlier versions: through ""."""
+        """The delay queues: quorum, TTL, dead-lettered back; those of earlier versions through "".
+
+        See docs/operations.md, What has to exist at the broker.
+        """
         back = {"x-dead-letter-exchange": back_through, "x-dead-letter-routing-key": EVENTS, **AT_LEAST_ONCE}
         with self.channel() as channel:
             for seconds in DELAYS_S:

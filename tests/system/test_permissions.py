@@ -1,4 +1,4 @@
-"""The permissions that docs/operations.md states are enough, and those for a virtual host of any name (section 2)."""
+"""The permissions that docs/operations.md states are enough, and those for a virtual host of any name."""
 
 import asyncio
 import re

@@ -1,6 +1,6 @@
 """One stream of the API, read line by line: what is published, and how the stream stands.
 
-Every change of stage is in NEXT; nowhere else assigns `self._stage`. (amigo API contract, section 2.2)
+Every change of stage is in NEXT; nowhere else assigns `self._stage`. (docs/api-contract.md, 2.2)
 """
 
 import json

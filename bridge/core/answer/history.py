@@ -1,4 +1,4 @@
-"""What the API remembers: conversations and messages as its lists show them (amigo API contract, sections 1.5, 1.6)."""
+"""What the API remembers: conversations and messages as its lists show them (docs/api-contract.md, 1.5, 1.6)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

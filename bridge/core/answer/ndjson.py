@@ -1,4 +1,4 @@
-"""NDJSON lines out of a byte stream (amigo API contract, section 2.2, framing).
+"""NDJSON lines out of a byte stream (docs/api-contract.md, 2.2, framing).
 
 Only the byte 0x0A ends a line: U+2028 and U+0085 are legal inside the agent's words. Blank lines are dropped,
 a carriage return before the newline is kept with the line's own bytes only where it is not alone.

@@ -1,4 +1,6 @@
-"""What the ledger remembers of an event, and what follows when the event comes, or comes again (section 4.2).
+"""What the ledger remembers of an event, and what follows when the event comes, or comes again.
+
+The table is that of docs/semantics.md, What the ledger knows.
 
 claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a delay queue, with `progress` as it was
                  └────────┴──── or failed

@@ -1,4 +1,4 @@
-"""How an attempt ended, and what follows: the table of section 4.1 as data.
+"""How an attempt ended, and what follows: docs/semantics.md, Outcomes of an attempt, as data.
 
 Every way to end is an Outcome and every Outcome has its row in ROWS; `decide` turns one into a settlement.
 """

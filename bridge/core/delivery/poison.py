@@ -1,7 +1,7 @@
 """A message whose handling kills the process takes what is in hand beside it along. Two rules keep that harmless.
 
-**One at a time** (section 4.1): when two connections or processes in a row have died within seconds of consuming, the
-next one takes one event at a time until ten have settled: the broker counts a delivery for every event in hand.
+**One at a time**: when two connections or processes in a row have died within seconds of consuming, the next one takes
+one event at a time until ten have settled: the broker counts a delivery for every event in hand.
 
 **Suspects** are the events that were in hand when processes died, as the ledger has counted. The oftener that was, the
 fewer of them are in hand together, so that an innocent one soon stops dying with the culprit; who goes on dying alone

@@ -1,7 +1,7 @@
 """The API's rate limits, as far as it shows them: windows that close on a 429 or on the last permitted call.
 
-Limits are a minute wide and count per user; sources disagree whether per organization too (contract, 7, row 22). So
-nothing is throttled on suspicion: a window closes when the API says so, for the user it said it to, and for everybody
+Limits are a minute wide and count per user; sources disagree whether per organization too (docs/api-contract.md, 7.22).
+So nothing is throttled on suspicion. A window closes when the API says so: for the user it said it to, for everybody
 where that user cannot have used up the documented limit alone. What a single answer says holds everybody back for one
 window at most, and so does what an answer says that refused nothing. Times are seconds on the caller's clock.
 """
@@ -33,7 +33,7 @@ LIMITS: Mapping[str, int] = {
     "rotate-webhook-secret": 20,
     "webhook-deliveries": 5,
 }
-"""Calls a minute, of every operation that the client knows (contract, section 1.0)."""
+"""Calls a minute, of every operation that the client knows (docs/api-contract.md, 1.0)."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What became of a request whose outcome is unknown: the table of section 4.2, as far as the API can tell it.
+"""What became of a request whose outcome is unknown: docs/semantics.md, What the API shows.
 
 The caller asks and looks; here is only what the answers mean. Each function takes what was seen and gives one Finding.
 A `start` leaves a fence (the tag `bridge_event`) by which its conversation is found; an `interact` leaves only its

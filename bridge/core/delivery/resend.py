@@ -1,6 +1,6 @@
 """Which request to the API may be sent again: at once, after proof that it was not carried out, or never.
 
-The table is that of the amigo API contract, section 6.2. `create-conversation` and `interact` start something that
+The table is that of docs/api-contract.md, 6.2. `create-conversation` and `interact` start something that
 must happen once; so do two of the webhook operations. Every other request does no more when it is sent twice.
 """
 

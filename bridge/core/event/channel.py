@@ -1,4 +1,4 @@
-"""The nine channels of a conversation and their three types (amigo API contract, section 3.1)."""
+"""The nine channels of a conversation and their three types (docs/api-contract.md, 3.1)."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

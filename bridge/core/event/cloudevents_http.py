@@ -151,7 +151,10 @@ def _binary(request: HttpRequest) -> HttpCloudEvent:
 
 
 def _header_text(value: str) -> str:
-    """An attribute out of a header: quotes are undone, then percent signs, once (section 3.1.3.2). Raises NotText."""
+    """An attribute out of a header: quotes are undone, then percent signs, once. Raises NotText.
+
+    See cloudevents.io, HTTP protocol binding, section 3.1.3.2.
+    """
     plain = _QUOTED.sub(lambda found: _QUOTED_PAIR.sub(r"\1", found[1]), value)
     try:
         sent = plain.encode("utf-8", "surrogateescape")

@@ -1,6 +1,6 @@
 """Conversation tags: what the bridge sets, what it reserves, what the API accepts at create and at modify alike.
 
-The API takes more at create than at modify (contract, section 3.3), so only what both accept is allowed here.
+The API takes more at create than at modify (docs/api-contract.md, 3.3), so only what both accept is allowed here.
 """
 
 import hashlib

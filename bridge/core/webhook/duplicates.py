@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 KEEP_S = 24 * 3600.0
-"""As long as senders that are known repeat themselves (amigo API contract, section 5)."""
+"""As long as senders that are known repeat themselves (docs/api-contract.md, 5)."""
 MOST = 100_000
 
 

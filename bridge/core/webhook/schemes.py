@@ -12,7 +12,7 @@
     bearer, basic       nothing: the secret is sent                                no      id_header, if configured
     none                nothing                                                    no      id_header, if configured
 
-Sources: standardwebhooks.com (spec, 1.0.0); amigo API contract, section 5; docs.github.com ("Validating webhook
+Sources: standardwebhooks.com (spec, 1.0.0); docs/api-contract.md, 5; docs.github.com ("Validating webhook
 deliveries"); docs.stripe.com/webhooks ("Verify manually"); shopify.dev ("Validate the origin"); docs.slack.dev
 ("Verifying requests from Slack"); twilio.com/docs/usage/webhooks/webhooks-security; docs.svix.com ("Verify manually").
 Where a scheme has no id of its own, a CloudEvent's is it.
@@ -160,7 +160,7 @@ def _sign_standard(_: Source, told: Signing) -> dict[str, str]:
 
 
 def _amigo(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str:
-    """Several signatures may travel in several headers, in a list, with or without `v1=` (contract, section 5)."""
+    """Several signatures may travel in several headers, in a list, with or without `v1=` (docs/api-contract.md, 5)."""
     one(request, AMIGO_KEY)
     stamp = one(request, AMIGO_STAMP)
     given = [value for name, values in request.headers.items() if name.startswith(AMIGO_SIGNATURE) for value in values]

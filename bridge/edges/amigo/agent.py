@@ -46,7 +46,7 @@ class AmigoAgent:
         )
 
     async def finish(self, user_id: str, conversation_id: str) -> Finish:
-        """204, 400 and 404 all mean that one may look again (contract, row 7.16)."""
+        """204, 400 and 404 all mean that one may look again (docs/api-contract.md, 7.16)."""
         try:
             await self._api.finish(user_id, conversation_id)
         except Refused as error:

@@ -1,4 +1,7 @@
-"""Calls in a user's name: the token, one sign-in more after a 401 (contract, 6.2), resends, and pages of rows."""
+"""Calls in a user's name: the token, one sign-in more after a 401, resends, and pages of rows.
+
+See docs/api-contract.md, 6.2.
+"""
 
 import asyncio
 import time
@@ -44,7 +47,7 @@ class SignedClient:
         self._dice = dice
 
     async def send(self, call: Call) -> Any:
-        """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.failure` names."""
+        """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.errors` names."""
         return await self._resent(call, self._client.send)
 
     async def send_unsigned(self, call: Call) -> Any:
@@ -139,7 +142,7 @@ def _rows(call: Call, page: object, name: str) -> list[dict[str, Any]]:
 
 
 def _next_offset(call: Call, token: object, offset: int, read: int) -> int:
-    """Where the next page begins; a token is an offset, as a number or (older pages) as text (contract, row 7.2)."""
+    """Where the next page begins; a token is an offset, a number or text (docs/api-contract.md, 7.2)."""
     following = offset + read if token is None else token
     if isinstance(following, str) and following.isdecimal():
         following = int(following)

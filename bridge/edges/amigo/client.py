@@ -49,7 +49,7 @@ class Credentials:
     """Where the API is and who the bridge is there. The key never shows in a repr.
 
     `token_organization_id` is the organization that issues the tokens where that is another one (`X-ORG-ID`),
-    `mongo_cluster` the name of a dedicated cluster (contract, section 1).
+    `mongo_cluster` the name of a dedicated cluster (docs/api-contract.md, 1).
     """
 
     base_url: str
@@ -127,7 +127,7 @@ class HttpClient:
     async def open(self, call: Call, headers: Mapping[str, str] | None = None) -> aiohttp.ClientResponse:
         """The answer to a call, once it is known to be a 2xx one; a context manager that lets its connection go.
 
-        `headers` are sent in place of the call's own. Raises what `core.failure` names.
+        `headers` are sent in place of the call's own. Raises what `core.errors` names.
         """
         if self._session is None:
             raise NotSent(f"{call.operation}: the client is closed")

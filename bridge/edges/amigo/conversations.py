@@ -1,6 +1,6 @@
-"""The operations of the API around conversations, typed (amigo API contract, sections 1.2 to 1.10).
+"""The operations of the API around conversations, typed (docs/api-contract.md, 1.2 to 1.10).
 
-Every operation runs as `user_id`. Errors are those of `core.failure`: what may be sent again at once has been.
+Every operation runs as `user_id`. Errors are those of `core.errors`: what may be sent again at once has been.
 """
 
 import secrets
@@ -59,7 +59,7 @@ class ConversationsApi:
         }
         if message is not None:
             body |= {"initial_message": message, "initial_message_type": kind}
-        if is_test:  # not every build of the API knows it (contract, row 7.28)
+        if is_test:  # not every build of the API knows it (docs/api-contract.md, 7.28)
             body["is_test"] = True
         params = _formats(response_format, agent_actions)
         headers = {**JSON, **NDJSON}

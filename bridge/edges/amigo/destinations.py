@@ -1,4 +1,4 @@
-"""The operations on webhook destinations, typed (amigo API contract, sections 1.15 to 1.20)."""
+"""The operations on webhook destinations, typed (docs/api-contract.md, 1.15 to 1.20)."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ DELIVERIES_A_PAGE = 50
 
 
 class DestinationsApi:
-    """Where the platform sends its webhooks, as `user_id`. Errors are those of `core.failure`."""
+    """Where the platform sends its webhooks, as `user_id`. Errors are those of `core.errors`."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client

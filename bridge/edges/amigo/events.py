@@ -1,4 +1,4 @@
-"""The lines of a stream, and the events in them, typed (amigo API contract, section 2).
+"""The lines of a stream, and the events in them, typed (docs/api-contract.md, 2).
 
 The bridge passes lines on as they are; this is for whoever wants to read them. A type that nobody knows is an Event
 with nothing but its type, and where the API's pages contradict each other both forms are understood.
@@ -49,7 +49,7 @@ class NewMessage(Event):
 
 
 class InteractionComplete(Event):
-    """The only proof. Some pages show it without its fields (contract, row 7.8)."""
+    """The only proof. Some pages show it without its fields (docs/api-contract.md, 7.8)."""
 
     message_id: str = ""
     interaction_id: str = ""
@@ -73,7 +73,7 @@ KNOWN: Mapping[str, type[Event]] = {
     "error": StreamError,
 }
 FILLER = "action-too-long"
-"""An action that some pages show as an event of its own (contract, row 7.11)."""
+"""An action that some pages show as an event of its own (docs/api-contract.md, 7.11)."""
 
 
 async def lines(chunks: AsyncIterator[bytes], max_line: int) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""The body of an interact call (contract, section 1.3): control parts first, the message last.
+"""The body of an interact call (docs/api-contract.md, 1.3): control parts first, the message last.
 
 The server begins while it still reads, so the order matters; its pattern for the content type allows exactly one space.
 """

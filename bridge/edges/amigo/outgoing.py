@@ -14,7 +14,7 @@ from yarl import URL
 from bridge.core.errors import Unsendable
 
 Params = Mapping[str, str | Sequence[str]]
-"""Query parameters; a list is sent as the same key several times (contract, section 1)."""
+"""Query parameters; a list is sent as the same key several times (docs/api-contract.md, 1)."""
 PART = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,199}")
 VALUE = re.compile(r"[\t\x20-\x7e]*")
 

@@ -1,4 +1,4 @@
-"""Query parameters as the API wants them (amigo API contract, section 1)."""
+"""Query parameters as the API wants them (docs/api-contract.md, 1)."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What an answer of the API says beside its status: its words, and when to come back (contract, sections 1, 7.23).
+"""What an answer of the API says beside its status: its words, and when to come back (docs/api-contract.md, 1, 7.23).
 
 Times in it are the API's. They become spans by its own `Date`; without one nothing is told by them.
 """

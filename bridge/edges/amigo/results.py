@@ -1,4 +1,4 @@
-"""What the API answers, typed (amigo API contract, section 1). Times are aware datetimes.
+"""What the API answers, typed (docs/api-contract.md, 1). Times are aware datetimes.
 
 Only an id must be there. Fields that nobody knows are ignored; a field that is missing, null where it may not be, or
 of another form than the contract says, has its empty value: a change of the API in a detail costs that detail only.
@@ -85,7 +85,7 @@ class Message(Result):
 
 
 class MessageSource(Result):
-    """Where the audio of a voice message is; only `url` is certain (contract, row 7.29)."""
+    """Where the audio of a voice message is; only `url` is certain (docs/api-contract.md, 7.29)."""
 
     url: str
     expires_at: AwareDatetime | None = None

@@ -1,4 +1,4 @@
-"""The operations around services, typed (amigo API contract, sections 1.11 and 1.12)."""
+"""The operations around services, typed (docs/api-contract.md, 1.11 and 1.12)."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -12,7 +12,7 @@ SERVICES_A_PAGE = 20
 
 
 class ServicesApi:
-    """What there is to talk to, as `user_id`. Errors are those of `core.failure`."""
+    """What there is to talk to, as `user_id`. Errors are those of `core.errors`."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client
@@ -52,7 +52,7 @@ class ServicesApi:
         page_size: int = SERVICES_A_PAGE,
     ) -> AsyncIterator[Service]:
         """All services that fit and that the user may see, with their version sets."""
-        # Here the filter is called `tags`, on conversations `tag` (contract, section 1.12).
+        # Here the filter is called `tags`, on conversations `tag` (docs/api-contract.md, 1.12).
         params = given(id=ids, is_active=flag(is_active), tags=tag_filter(tags), sort_by=sort_by)
         call = Call("services", "GET", "/service/", user_id, params)
         async for row in self._client.rows(call, "services", page_size):

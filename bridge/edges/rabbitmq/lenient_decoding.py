@@ -2,7 +2,7 @@
 
 AMQP lets any bytes into a short string, and RabbitMQ passes them on. pamqp refuses them while it reads the frame, and
 aiormq then gives up the whole connection, before anybody sees the message: every message in hand would be delivered
-again and again, until the broker's delivery limit throws innocent ones away (RELIABILITY: findings 4, 5). So what
+again and again, until the broker's delivery limit throws innocent ones away (docs/reliability.md, F4, F5). So what
 cannot be read is replaced by a readable mark, and the message goes to the dead-letter queue like any other bad one.
 
 This replaces three entries of `pamqp.decode.METHODS`, a public table; nothing else of pamqp changes, and what can be

@@ -22,7 +22,7 @@ class Routes(Protocol):
 
 
 class Stream(Protocol):
-    """The chunks of an answer as they come, until the server's clean end. Raises what `core.failure` names."""
+    """The chunks of an answer as they come, until the server's clean end. Raises what `core.errors` names."""
 
     def __aiter__(self) -> "Stream": ...
 
@@ -36,7 +36,7 @@ class Stream(Protocol):
 
 
 class Agent(Protocol):
-    """The Amigo API. Every call runs as one user. Errors are those of `core.failure`."""
+    """The Amigo API. Every call runs as one user. Errors are those of `core.errors`."""
 
     def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[Stream]:
         """Start a conversation. Entering sends the request; the stream gives chunks until the server's clean end."""

@@ -1,4 +1,4 @@
-"""The multipart body of an interact (amigo API contract, section 1.3)."""
+"""The multipart body of an interact (docs/api-contract.md, 1.3)."""
 
 import re
 from dataclasses import dataclass

@@ -70,6 +70,6 @@ def retry_after(form: str, wait_s: float, now_ms: int) -> dict[str, str]:
 
 
 def too_many(per_minute: int, *headers: dict[str, str]) -> Refusal:
-    """The 429 with the text of the amigo API contract, section 1."""
+    """The 429 with the text of docs/api-contract.md, 1."""
     text = f"The user has exceeded the rate limit of {per_minute} requests per minute for this endpoint."
     return Refusal(429, text, {name: value for part in headers for name, value in part.items()})

@@ -1,6 +1,6 @@
 """Refusals: every answer that is not a success, in FastAPI's form ``{"detail": ...}``.
 
-The texts are those of the amigo API contract, appendix A.
+The texts are those of docs/api-contract.md, Appendix A.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Sign-in and users (amigo API contract, sections 1.1, 1.13 and 1.14)."""
+"""Sign-in and users (docs/api-contract.md, 1.1, 1.13 and 1.14)."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What an organization offers: itself and its services (amigo API contract, section 1.12)."""
+"""What an organization offers: itself and its services (docs/api-contract.md, 1.12)."""
 
 from operator import attrgetter
 

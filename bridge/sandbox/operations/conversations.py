@@ -1,4 +1,4 @@
-"""Operations on whole conversations: finish, list, tags (amigo API contract, sections 1.4, 1.5 and 1.8)."""
+"""Operations on whole conversations: finish, list, tags (docs/api-contract.md, 1.4, 1.5 and 1.8)."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Webhook destinations and what was delivered to them (amigo API contract, sections 1.15 to 1.20)."""
+"""Webhook destinations and what was delivered to them (docs/api-contract.md, 1.15 to 1.20)."""
 
 import secrets
 from urllib.parse import urlsplit

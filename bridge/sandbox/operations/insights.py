@@ -1,6 +1,6 @@
 """What the agent thought and what could follow: insights, recommended responses, conversation starters.
 
-Amigo API contract, sections 1.9 to 1.11.
+docs/api-contract.md, 1.9 to 1.11.
 """
 
 from aiohttp import web

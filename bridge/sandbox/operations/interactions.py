@@ -1,4 +1,4 @@
-"""The two streaming operations: create and interact (amigo API contract, sections 1.2, 1.3 and 2)."""
+"""The two streaming operations: create and interact (docs/api-contract.md, 1.2, 1.3 and 2)."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Operations on messages: the history and the audio behind it (amigo API contract, sections 1.6 and 1.7)."""
+"""Operations on messages: the history and the audio behind it (docs/api-contract.md, 1.6 and 1.7)."""
 
 from operator import attrgetter
 

@@ -1,4 +1,4 @@
-"""The table of operations (amigo API contract, section 1.0): ids, paths with their exact slashes, limits."""
+"""The table of operations (docs/api-contract.md, 1.0): ids, paths with their exact slashes, limits."""
 
 from bridge.sandbox.http.call import Operation
 from bridge.sandbox.operations import (

@@ -1,4 +1,4 @@
-"""The agent's actions: bodies of ``current-agent-action`` events, all 24 types of the contract (section 2.3)."""
+"""The agent's actions: bodies of ``current-agent-action`` events, all 24 types (docs/api-contract.md, 2.3)."""
 
 import base64
 import io

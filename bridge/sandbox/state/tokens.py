@@ -82,7 +82,7 @@ def _claims(authorization: str) -> dict[str, Any] | None:
 
 
 def _bearer(authorization: str) -> str:
-    """The token in ``Bearer <jwt>`` or, as the password, in ``Basic`` (amigo API contract, section 4)."""
+    """The token in ``Bearer <jwt>`` or, as the password, in ``Basic`` (docs/api-contract.md, 4)."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:

@@ -1,4 +1,4 @@
-"""A webhook as it is sent: body, stamp and signatures (amigo API contract, section 5). Pure."""
+"""A webhook as it is sent: body, stamp and signatures (docs/api-contract.md, 5). Pure."""
 
 import hashlib
 import hmac

@@ -73,7 +73,7 @@ def at(stage: Stage) -> AnswerStream:
 
 
 def follows(stage: Stage, act: str) -> Stage:
-    """What section 4.1 says: settled is settled; an unclean end is unknown; an error before the ending is void."""
+    """Settled is settled; an unclean end is unknown; an error before the ending is void."""
     if stage is Stage.REQUESTED:
         return Stage.UNKNOWN if act in ("ended", "cut") else Stage.REQUESTED
     if stage is Stage.OPEN:

@@ -1,4 +1,4 @@
-"""What must exist at the broker, down to the exact arguments of sections 2 and 4.3 of the design."""
+"""What must exist at the broker, down to the exact arguments (docs/operations.md, What has to exist at the broker)."""
 
 from dataclasses import replace
 

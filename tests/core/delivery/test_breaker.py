@@ -11,7 +11,7 @@ def failed(times: int, breaker: Breaker | None = None) -> Breaker:
 
 
 def test_five_failures_in_a_row_open_it_and_four_do_not() -> None:
-    assert FAILURES_TO_OPEN == 5  # as the README says
+    assert FAILURES_TO_OPEN == 5  # as docs/semantics.md, Outage says
     assert not failed(FAILURES_TO_OPEN - 1).open
     assert failed(FAILURES_TO_OPEN).open
 

@@ -1,4 +1,4 @@
-"""The left side of the table of section 4.2: what the ledger knows × how the event comes × who has it."""
+"""docs/semantics.md, What the ledger knows: what the ledger knows × how the event comes × who has it."""
 
 import itertools
 

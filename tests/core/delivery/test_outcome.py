@@ -1,4 +1,4 @@
-"""The table of section 4.1, row by row: how an attempt ended, and what follows."""
+"""docs/semantics.md, Outcomes of an attempt, row by row: how an attempt ended, and what follows."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""The table of section 4.2, as far as the API can tell it, over the product of everything that can be seen."""
+"""docs/semantics.md, What the API shows, over the product of everything that can be seen."""
 
 from collections.abc import Sequence
 from itertools import product

@@ -1,4 +1,4 @@
-"""What may be sent again, over every operation and every error (amigo API contract, section 6.2)."""
+"""What may be sent again, over every operation and every error (docs/api-contract.md, 6.2)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The table of section 2 of the design, field by field, and which body counts as an event of the bridge's own form."""
+"""docs/semantics.md, The external event, field by field, and which body counts as an event of the bridge's own form."""
 
 from typing import Any
 

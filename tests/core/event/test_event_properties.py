@@ -1,4 +1,7 @@
-"""Whatever is thrown at the reader: an event that keeps every rule of section 2, or InvalidEvent that says why."""
+"""Whatever is thrown at the reader: an event that keeps every rule, or InvalidEvent that says why.
+
+The rules are those of docs/semantics.md, The external event.
+"""
 
 import re
 from collections import Counter

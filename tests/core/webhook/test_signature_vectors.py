@@ -12,7 +12,7 @@ from bridge.core.webhook.schemes import key_of, verify
 from bridge.core.webhook.signature import HttpRequest, Reason, Source, Unverified
 from tests.support.webhooks import BODY, NOW_S, WHSEC
 
-# amigo API contract, section 5
+# docs/api-contract.md, 5
 AMIGO_S = 1_767_225_600
 PLATFORM = (
     b'{"type":"conversation-post-processing-complete","post_processing_type":"extract-memories",'

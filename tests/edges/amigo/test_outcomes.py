@@ -1,4 +1,4 @@
-"""What comes of a call, by what the server does (RELIABILITY-DOSSIER, table 3.3): may it be sent again or not?"""
+"""What comes of a call, by what the server does (docs/reliability.md, H9): may it be sent again or not?"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Answers that are no success: their words without secrets, and when to come back (contract, sections 1 and 7.23)."""
+"""Answers that are no success: words without secrets, and when to come back (docs/api-contract.md, 1 and 7.23)."""
 
 import asyncio
 import json

@@ -131,7 +131,7 @@ async def test_a_piece_is_handed_on_before_the_next_one_is_written(serve: Serve)
 
 
 async def test_lines_that_had_come_are_given_though_the_connection_broke_meanwhile(serve: Serve) -> None:
-    """RELIABILITY H6: a subscriber is told what was said, however slowly the broker takes it."""
+    """docs/reliability.md, H6: a subscriber is told what was said, however slowly the broker takes it."""
     reading, cut = asyncio.Event(), asyncio.Event()
 
     async def five_lines_and_a_reset(talk: Talk) -> None:

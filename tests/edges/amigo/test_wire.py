@@ -1,4 +1,4 @@
-"""The exact form of each request (amigo/CONTRACT.md, sections 1.2 to 1.8), and what is read from the answers."""
+"""The exact form of each request (docs/api-contract.md, 1.2 to 1.8), and what is read from the answers."""
 
 import hashlib
 import re

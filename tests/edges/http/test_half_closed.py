@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from bridge.edges.http import connection_limit as connection_limit
+from bridge.edges.http import connection_limit
 from tests.support.hooks import GITHUB, FakeConfirmedPublisher, Hooks, signed
 from tests.support.waiting import until
 

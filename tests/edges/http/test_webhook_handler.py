@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from bridge.core.webhook.signature import Source
-from bridge.edges.http import connection_limit as connection_limit
+from bridge.edges.http import connection_limit
 from bridge.edges.http import webhook_handler as module
-from bridge.flow import webhook_ingest as webhook_ingest
+from bridge.flow import webhook_ingest
 from bridge.flow.ports.webhook import NotConfirmed
 from tests.support.hooks import GITHUB, SECRET, FakeConfirmedPublisher, Hooks, signed
 from tests.support.waiting import until

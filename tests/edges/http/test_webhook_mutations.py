@@ -12,7 +12,7 @@ import pytest
 from multidict import CIMultiDict
 
 from bridge.core.webhook.signature import HttpRequest
-from bridge.edges.http import connection_limit as connection_limit
+from bridge.edges.http import connection_limit
 from bridge.edges.http import webhook_handler as module
 from tests.support.hooks import GITHUB, FakeConfirmedPublisher, Hooks, signed
 from tests.support.mutations import Dice, mutated

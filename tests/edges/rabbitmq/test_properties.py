@@ -1,4 +1,7 @@
-"""Headers and properties as values: whatever came can be written again (RELIABILITY P7, P8), by pamqp's own reader."""
+"""Headers and properties as values: whatever came can be written again, by pamqp's own reader.
+
+See docs/reliability.md, P7, P8.
+"""
 
 from datetime import UTC, datetime
 from decimal import Decimal

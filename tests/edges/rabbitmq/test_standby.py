@@ -88,7 +88,7 @@ async def test_the_active_one_keeps_the_queue_while_it_holds_something(build: Bu
 
 
 async def test_a_consumer_that_is_really_dead_is_found_also_where_it_could_stand_by(build: Build) -> None:
-    """RELIABILITY B12: the queue was deleted and declared again, knows neither of the two, and tells them nothing."""
+    """docs/reliability.md, B12: the queue was declared again, knows neither of the two, and tells them nothing."""
     active, standby = await both(build, told=True)
     await active.rabbit.publish(*numbered(1))
     assert (await active.delivered(1))[0].ack()

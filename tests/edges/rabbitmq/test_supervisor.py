@@ -1,4 +1,7 @@
-"""The connection to the broker, lost in every way there is: noticed in time, and made again (RELIABILITY B1 to B8)."""
+"""The connection to the broker, lost in every way there is: noticed in time, and made again.
+
+See docs/reliability.md, B1 to B8.
+"""
 
 import asyncio
 import gc
@@ -224,7 +227,7 @@ async def test_waits_between_attempts_grow_with_jitter_and_are_capped(build: Bui
 
 
 async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(build: Build, broker: Broker) -> None:
-    """RELIABILITY B10: never a channel a message."""
+    """docs/reliability.md, B10: never a channel a message."""
     rig = await build().start()
     rig.consumer.receive = lambda delivery: delivery.ack()
 

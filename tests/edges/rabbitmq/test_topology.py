@@ -1,4 +1,7 @@
-"""What the bridge declares, when, and never else (DESIGN, section 2; RELIABILITY B8, B9)."""
+"""What the bridge declares, when, and never else.
+
+See docs/operations.md, What has to exist at the broker, and docs/reliability.md, B8, B9.
+"""
 
 import asyncio
 import json

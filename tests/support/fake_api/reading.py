@@ -22,7 +22,7 @@ class ReadAhead:
         self._truth = api.truth
 
     async def conversations(self, request: web.Request, call: Call) -> web.StreamResponse:
-        """Ignores `tag`, as the contract's section 7 row 5 warns that a server may."""
+        """Ignores `tag`, as a server may (docs/api-contract.md, 7.5)."""
         rules.query(request, rules.LIST_QUERY)
         limit = rules.limit(request, 150)
         rows = [one for one in self._truth.conversations.values() if self._listed(one, request, call)]

@@ -14,8 +14,8 @@ confirm; two messages of one id never fly at once. When the generation ends, wha
 in order. The promise suite runs the same tests against a publisher of plain library calls and this one, property tests
 compare the frames with pamqp's, and the versions of aio-pika, aiormq and pamqp are locked: a new one meets both first.
 
-**One message that the broker will not have** closes the channel, and others flew beside it: `pipe.py` says how it is
-found. What may be taken later (403) is published again on a channel of its own, where nobody waits for it.
+**One message that the broker will not have** closes the channel, and others flew beside it: `publisher_channel.py` says
+how it is found. What may be taken later (403) is published again on a channel of its own, where nobody waits for it.
 """
 
 import asyncio

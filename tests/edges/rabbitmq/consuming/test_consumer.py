@@ -246,7 +246,7 @@ async def test_stopping_leaves_what_is_held_to_the_next_process(build: Build) ->
 
 
 async def test_a_deleted_queue_ends_the_generation(build: Build) -> None:
-    """RELIABILITY B13: the broker's cancel takes the right to ack and to publish with it."""
+    """docs/reliability.md, B13: the broker's cancel takes the right to ack and to publish with it."""
     rig = await build().start()
     await rig.rabbit.publish(*numbered(1))
     (held,) = await rig.delivered(1)
@@ -258,7 +258,7 @@ async def test_a_deleted_queue_ends_the_generation(build: Build) -> None:
 async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RELIABILITY B12: a quorum queue tells its consumers nothing of it; the watch must find out."""
+    """docs/reliability.md, B12: a quorum queue tells its consumers nothing of it; the watch must find out."""
     for name in ("EVERY_S", "STUCK_S", "SILENT_S"):
         monkeypatch.setattr(watchdog, name, getattr(watchdog, name) / 10)
     rig = await build().start()

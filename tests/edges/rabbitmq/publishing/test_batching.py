@@ -103,7 +103,7 @@ async def test_what_is_in_flight_is_bounded(rig: Rig) -> None:
 
 
 async def test_an_ended_generation_publishes_nothing_more(rig: Rig) -> None:
-    """RELIABILITY B5: from the end of the generation on, not only from its burial on."""
+    """docs/reliability.md, B5: from the end of the generation on, not only from its burial on."""
     first, second = Receipts(), Receipts()
     rig.publisher.publish([outgoing("before")], first)
     await first.all_told(1)

@@ -1,4 +1,7 @@
-"""A memory alarm: the broker takes nothing more from whoever publishes, and says so (RELIABILITY B4, B6, P4)."""
+"""A memory alarm: the broker takes nothing more from whoever publishes, and says so.
+
+See docs/reliability.md, B4, B6, P4.
+"""
 
 import asyncio
 from collections.abc import Iterator

@@ -189,7 +189,7 @@ async def test_foreign_headers_named_like_the_bridges_own_do_not_make_a_copy_imp
 
 
 async def test_a_return_is_told_to_the_copy_that_it_belongs_to_whenever_that_was_started(build: Build) -> None:
-    """RELIABILITY P2: of one message id never two in flight, also where the third comes as the second begins."""
+    """docs/reliability.md, P2: of one message id never two in flight, also where a third comes as the second begins."""
     rig = await build().start()
     good, bad = (
         RepublishedCopy(DEAD, "rejected", b"good", {"message_id": "m"}, {}),

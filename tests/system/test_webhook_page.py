@@ -1,4 +1,4 @@
-"""The README's curl commands, one for each scheme: run as they stand there, against config/webhooks.yaml."""
+"""The curl commands of docs/webhooks.md, one for each scheme: run as they stand there, against config/webhooks.yaml."""
 
 import base64
 import json
@@ -16,6 +16,7 @@ from tests.support.world import World
 from .curl import answers, shell
 
 FENCED = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGE = (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
 WHSEC = "whsec_" + base64.b64encode(b"the key of billing").decode()
 TEXT = (ROOT / "config" / "webhooks.yaml").read_text(encoding="utf-8")
 HOOKS: list[dict[str, Any]] = yaml.safe_load(TEXT)["webhooks"]
@@ -28,12 +29,12 @@ SECRETS = {
 
 
 def script() -> str:
-    """The block of the README that posts to every webhook."""
-    (found,) = (block for block in FENCED.findall((ROOT / "README.md").read_text("utf-8")) if "post github" in block)
+    """The block of the page that posts to every webhook."""
+    (found,) = (block for block in FENCED.findall(PAGE) if "post github" in block)
     return str(found)
 
 
-async def test_every_curl_of_the_readme_is_taken(world: World) -> None:
+async def test_every_curl_of_the_page_is_taken(world: World) -> None:
     bridge = world.bridge(webhooks=HOOKS, amigo={"base_url": "http://127.0.0.1:9"})
     bridge.start(SECRETS)
 
