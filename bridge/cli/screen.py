@@ -17,7 +17,7 @@ from bridge.core.printable import printable, printable_json
 
 STYLES = {"interaction-complete": "bold green", "new-message": "cyan", "error": "bold red"}
 WORDS = ("message", "full_message", "error_description", "error", "reason", "user_message", "conversation_id")
-LONGEST_WORDS = 300
+MAX_WORDS_CHARS = 300
 
 
 class _Console(Console):
@@ -67,7 +67,7 @@ class Screen:
             Text.assemble(
                 (f"{printable(str(seen['routing_key'])):<34} ", "magenta"),
                 (f"{printable(event_id):<20} ", "blue"),
-                (printable(_words(type_, body))[:LONGEST_WORDS], style),
+                (printable(_words(type_, body))[:MAX_WORDS_CHARS], style),
             )
         )
 
@@ -83,11 +83,11 @@ class Screen:
 
 def _words(type_: str, body: object) -> str:
     if not isinstance(body, dict):
-        return f"{type_} {body}"[:LONGEST_WORDS]
+        return f"{type_} {body}"[:MAX_WORDS_CHARS]
     found = next((body[name] for name in WORDS if isinstance(body.get(name), str) and body[name]), "")
     if not found and isinstance(body.get("action"), dict):
         found = str(body["action"].get("type", ""))
-    return (found if type_ == "new-message" else f"[{type_}] {found}")[:LONGEST_WORDS]
+    return (found if type_ == "new-message" else f"[{type_}] {found}")[:MAX_WORDS_CHARS]
 
 
 def _decoded(body: bytes) -> Any:

@@ -35,7 +35,7 @@ OVERLAP_S = 120.0
 """How much longer than the platform says the old secret is kept (docs/api-contract.md, 5)."""
 DUAL_SIGNING = timedelta(minutes=30)
 KEPT = "30d"
-MOST_AGO_S = 365 * 86400.0
+MAX_AGO_S = 365 * 86400.0
 """Further back than the platform keeps anything."""
 
 types_option = click.option("--type", "types", multiple=True, metavar="TYPE", help="Repeatable; by default all known.")
@@ -214,7 +214,7 @@ def ago_of(since: str) -> timedelta:
         length = seconds(since)
     except ValueError as error:
         raise click.UsageError(f"--since: {error}") from None
-    return timedelta(seconds=min(float(str(length)), MOST_AGO_S))
+    return timedelta(seconds=min(float(str(length)), MAX_AGO_S))
 
 
 @asynccontextmanager

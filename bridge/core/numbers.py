@@ -11,13 +11,13 @@ from typing import Any
 
 import orjson
 
-LONGEST_INT = 4000
+MAX_INT_DIGITS = 4000
 """Digits of an `int`; Python writes none of more than 4300 in decimal. A longer whole number is a `Number`."""
-LONGEST_PLAIN = 1_000_000
-MOST_64_BITS = 2**64
+MAX_PLAIN_DIGITS = 1_000_000
+TWO_TO_64 = 2**64
 
 NUMBER = re.compile(rb"(?<![^:,\[\s])-?[0-9][0-9.eE+-]*")
-ODD = re.compile(rb"[0-9][eE]|-0|[0-9]{%d}" % LONGEST_INT)
+ODD = re.compile(rb"[0-9][eE]|-0|[0-9]{%d}" % MAX_INT_DIGITS)
 _CLASSES = bytes.maketrans(b"123456789eE", b"000000000..")
 
 
@@ -71,7 +71,7 @@ def written(value: Decimal) -> str:
     if "E" not in text or isinstance(value, Number):
         return text
     exponent = int(text.rpartition("E")[2])
-    return format(value, "f") if -LONGEST_PLAIN < exponent <= 30 else text
+    return format(value, "f") if -MAX_PLAIN_DIGITS < exponent <= 30 else text
 
 
 def _may_lose(body: bytes) -> bool:
@@ -113,7 +113,7 @@ def _exact(body: bytes) -> Any:
 
 
 def _whole(text: str) -> int | Number:
-    return Number(text) if text == "-0" or len(text) > LONGEST_INT else int(text)
+    return Number(text) if text == "-0" or len(text) > MAX_INT_DIGITS else int(text)
 
 
 def _decimal(text: str) -> Decimal:
@@ -135,6 +135,6 @@ def _with_fragments(value: Any) -> Any:
         return {key: _with_fragments(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_with_fragments(part) for part in value]
-    if type(value) is int and abs(value) >= MOST_64_BITS // 2:
+    if type(value) is int and abs(value) >= TWO_TO_64 // 2:
         return orjson.Fragment(str(value))
     return value

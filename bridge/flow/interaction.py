@@ -14,7 +14,7 @@ from bridge.core.answer.history import ConversationRow
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error, of_stream
 from bridge.core.delivery.progress import RequestKind
-from bridge.core.delivery.reconcile import MOST_WAITS, Finding, Finish, Means
+from bridge.core.delivery.reconcile import MAX_WAITS, Finding, Finish, Means
 from bridge.core.errors import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser, Unsendable
 from bridge.core.event import tags
 from bridge.core.event.route import OnBusy
@@ -29,7 +29,7 @@ from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Relay
 from bridge.flow.work import Work
 
-MOST_TURNS = 3
+MAX_TURNS = 3
 """How often one attempt may turn from create to interact or back before it waits instead."""
 NOT_MADE = (NotSent, TooEarly, SignInRefused, UnknownUser, Unsendable, NotWritten)
 """Errors of a request that was not made: it cannot have reached the API, or the API refused it unread."""
@@ -113,7 +113,7 @@ class Interaction:
                 return await self._anew(work, again, "the attempt left nothing at the API")
             case Means.EMPTY:
                 return await self._anew(work, finding.conversation_id, "the attempt left an empty conversation")
-            case Means.WAIT if work.progress.waits < MOST_WAITS:
+            case Means.WAIT if work.progress.waits < MAX_WAITS:
                 work.progress = replace(work.progress, waits=work.progress.waits + 1)
                 return Outcome(OutcomeKind.BUSY, finding.error)
             case _:
@@ -122,7 +122,7 @@ class Interaction:
     async def _ask(self, work: Work, conversation_id: str | None) -> Outcome:
         """Create or interact; where the user turns out to be busy, go on as the route says, a few times at most."""
         target = conversation_id or self._known_target(work)
-        for _ in range(MOST_TURNS):
+        for _ in range(MAX_TURNS):
             outcome = await (self._create(work) if target is None else self._interact(work, target))
             if isinstance(outcome, Outcome):
                 return outcome

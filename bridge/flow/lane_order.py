@@ -10,7 +10,7 @@ from math import inf
 
 from bridge.flow.work import Work
 
-LATE_S = 5.0
+RETURN_GRACE_S = 5.0
 """How much later than promised an event may come back from a delay queue before nobody waits for it any more."""
 
 Key = tuple[str, str]

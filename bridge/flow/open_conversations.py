@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-MOST = 10_000
+MAX_ENTRIES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class OpenConversations:
     def remember(self, lane: tuple[str, str], opened: Open) -> None:
         self._open[lane] = opened
         self._open.move_to_end(lane)
-        if len(self._open) > MOST:
+        if len(self._open) > MAX_ENTRIES:
             self._open.popitem(last=False)
 
     def forget(self, lane: tuple[str, str]) -> None:

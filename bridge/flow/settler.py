@@ -20,7 +20,7 @@ from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
 from bridge.flow.ports.runtime import Clock, Dice, Log
 from bridge.flow.work import Work, digest
 
-MOST_REMEMBERED = 10_000
+MAX_REMEMBERED = 10_000
 LATER = 32
 """As if it had been refused so often: the longest pause."""
 COMPLETE = "ack"
@@ -245,5 +245,5 @@ class Settler:
 
 def _remember(memory: OrderedDict[str, V], event_id: str, value: V) -> None:
     memory[event_id] = value
-    if len(memory) > MOST_REMEMBERED:
+    if len(memory) > MAX_REMEMBERED:
         memory.popitem(last=False)

@@ -21,7 +21,7 @@ from bridge.core.webhook.webhook import Webhook
 from bridge.flow.ports.runtime import Clock, Log
 from bridge.flow.ports.webhook import ConfirmedPublisher, Keyring, NotConfirmed
 
-MOST_OPEN = 2_000
+MAX_OPEN = 2_000
 """Webhooks that may wait for their confirms at once."""
 LOGGED_A_SECOND = 10.0
 """Refusals that are logged; all are counted. Strangers must not fill the log."""
@@ -126,7 +126,7 @@ class WebhookIngest:
 
     async def _put(self, source: Source, found: Webhook) -> str:
         """Publish, and wait for the confirm; only then is it remembered. Raises Refusal."""
-        if len(self._open) >= MOST_OPEN:
+        if len(self._open) >= MAX_OPEN:
             raise problem.too_busy()
         messages = self._messages(source, found)
         taking, taken = Taking(found.id), False

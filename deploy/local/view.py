@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 KEY_COLUMN, EVENT_COLUMN = 36, 17
-LONGEST = 400
+MAX_INTERVAL = 400
 PIPE_WIDTH = 1000
 PALETTE = ("cyan", "magenta", "yellow", "green", "bright_blue", "bright_red")
 ENDINGS = ("interaction-complete", "bridge-failed", "bridge-coalesced")
@@ -84,9 +84,9 @@ class View:
 
 
 def printable(text: str) -> str:
-    """At most LONGEST characters, none of which a terminal would act on."""
-    clean = "".join(char if char.isprintable() else " " for char in text[: LONGEST + 1])
-    return clean if len(clean) <= LONGEST else clean[: LONGEST - 1] + "…"
+    """At most MAX_INTERVAL characters, none of which a terminal would act on."""
+    clean = "".join(char if char.isprintable() else " " for char in text[: MAX_INTERVAL + 1])
+    return clean if len(clean) <= MAX_INTERVAL else clean[: MAX_INTERVAL - 1] + "…"
 
 
 def _explained(said: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The memory of open conversations: bounded, and forgetting is never wrong."""
 
-from bridge.flow.open_conversations import MOST, Open, OpenConversations
+from bridge.flow.open_conversations import MAX_ENTRIES, Open, OpenConversations
 
 
 def test_the_latest_is_remembered_for_each_lane():
@@ -23,7 +23,7 @@ def test_forgetting_what_is_not_known_is_nothing():
 
 def test_it_is_bounded_and_forgets_what_was_remembered_longest_ago():
     known = OpenConversations()
-    for number in range(MOST):
+    for number in range(MAX_ENTRIES):
         known.remember((str(number), "s"), Open("c"))
     known.remember(("0", "s"), Open("c"))
     known.remember(("one more", "s"), Open("c"))

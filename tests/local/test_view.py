@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from deploy.local.view import LONGEST, View, printable
+from deploy.local.view import MAX_INTERVAL, View, printable
 
 
 def shown(*, terminal: bool, piece: bytes) -> str:
@@ -43,5 +43,5 @@ def test_a_body_of_any_shape_can_be_shown(body: bytes) -> None:
 
 
 def test_what_is_too_long_is_cut_with_a_sign() -> None:
-    assert printable("x" * LONGEST) == "x" * LONGEST
-    assert printable("x" * (LONGEST + 1)) == "x" * (LONGEST - 1) + "…"
+    assert printable("x" * MAX_INTERVAL) == "x" * MAX_INTERVAL
+    assert printable("x" * (MAX_INTERVAL + 1)) == "x" * (MAX_INTERVAL - 1) + "…"

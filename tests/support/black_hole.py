@@ -4,7 +4,7 @@ import errno
 import socket
 from typing import Self
 
-MOST = 16
+MAX_ENTRIES = 16
 
 
 class BlackHole:
@@ -16,7 +16,7 @@ class BlackHole:
         self._waiting: list[socket.socket] = []
 
     def __enter__(self) -> Self:
-        for _ in range(MOST):
+        for _ in range(MAX_ENTRIES):
             filler = socket.socket()
             self._waiting.append(filler)
             filler.settimeout(0.2)

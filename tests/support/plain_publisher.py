@@ -18,7 +18,7 @@ from bridge.core.answer.outbound_message import Outbound, OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
 from bridge.edges.rabbitmq.generation import Generation, describe, open_channel
 from bridge.edges.rabbitmq.properties import of_outbound
-from bridge.edges.rabbitmq.publishing.batching import MOST_UNCONFIRMED, MOST_UNCONFIRMED_BYTES
+from bridge.edges.rabbitmq.publishing.batching import MAX_UNCONFIRMED, MAX_UNCONFIRMED_BYTES
 from bridge.flow.ports.broker import Receipt
 
 WINDOW = 256
@@ -175,7 +175,7 @@ class PlainPublisher:
     def _count(self, change: int, message: OutboundMessage) -> None:
         self._unconfirmed += change
         self._unconfirmed_bytes += change * len(message.body)
-        full = self._unconfirmed > MOST_UNCONFIRMED or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES
+        full = self._unconfirmed > MAX_UNCONFIRMED or self._unconfirmed_bytes > MAX_UNCONFIRMED_BYTES
         _set(self._roomy, not full)
         _set(self._empty, not self._unconfirmed)
 

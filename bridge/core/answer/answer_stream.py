@@ -23,11 +23,11 @@ from bridge.core.answer.outbound_message import (
 from bridge.core.event.inbound_message import NO_HEADERS
 
 COMPLETE = "interaction-complete"
-LONGEST_TYPE_BYTES = 200
-LONGEST_ID = 200
-LONGEST_NUMBER = 100
-LONGEST_WORDS = 500
-MOST_TYPES = 100
+MAX_TYPE_BYTES = 200
+MAX_ID_CHARS = 200
+MAX_NUMBER_CHARS = 100
+MAX_WORDS_CHARS = 500
+MAX_TYPES = 100
 """That are remembered for one stream."""
 
 
@@ -164,7 +164,7 @@ class AnswerStream:
     def _in_common(self, type_: str) -> tuple[list[Address], CommonHeaders]:
         """What lines of a type have in common, until the subject changes. Those that tell something are looked at."""
         found = self._factory.addresses(self.context, type_), self.context.common_headers
-        if type_ not in TELLING and len(self._common) < MOST_TYPES:
+        if type_ not in TELLING and len(self._common) < MAX_TYPES:
             self._common[type_] = found
         return found
 
@@ -202,26 +202,26 @@ def _leniently(line: bytes) -> Any:
 
 def _integer(digits: str) -> int | float:
     """Python refuses to read integers of thousands of digits; what is so large is no number that matters here."""
-    return int(digits) if len(digits) < LONGEST_NUMBER else float(digits)
+    return int(digits) if len(digits) < MAX_NUMBER_CHARS else float(digits)
 
 
 def _type(said: object) -> str:
     """The type of a line that says an odd one, or none: one that can be written into a header."""
     if not isinstance(said, str) or not said:
         return "unknown"
-    if said.isascii() and len(said) <= LONGEST_TYPE_BYTES:
+    if said.isascii() and len(said) <= MAX_TYPE_BYTES:
         return said
-    return said.encode("utf-8", "replace")[:LONGEST_TYPE_BYTES].decode("utf-8", "ignore")
+    return said.encode("utf-8", "replace")[:MAX_TYPE_BYTES].decode("utf-8", "ignore")
 
 
 def _words(value: object) -> str:
     """The API's own words, such as can be written anywhere; empty where there are none."""
     try:
-        return str(value or "")[:LONGEST_WORDS].encode("utf-8", "replace").decode()
+        return str(value or "")[:MAX_WORDS_CHARS].encode("utf-8", "replace").decode()
     except RecursionError:
         return ""
 
 
 def _text(value: object) -> str | None:
     """An id, where it is one that can be written into a header."""
-    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isascii() else None
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and value.isascii() else None

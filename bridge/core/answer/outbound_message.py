@@ -21,8 +21,8 @@ JSON = "application/json"
 EVERY_TYPE = ("*",)
 PLACE = re.compile(r"\{([^{}]*)\}")
 NAMES = ("channel_type", "channel", "type", "route", "service_id", "user_id", "conversation_id", "version_set")
-LONGEST_KEY_BYTES = 255
-MOST_KEYS = 10_000
+MAX_KEY_BYTES = 255
+MAX_KEYS = 10_000
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -49,14 +49,14 @@ class RoutingKey:
         parts = tuple([values.get(name) for name in self._names])
         key = self._known.get(parts)
         if key is None:
-            if len(self._known) >= MOST_KEYS:
+            if len(self._known) >= MAX_KEYS:
                 self._known.clear()
             key = self._known[parts] = self._rendered(parts)
         return key
 
     def _rendered(self, parts: tuple[Hashable, ...]) -> str:
         key = "".join(chain.from_iterable(zip_longest(self._literals, map(confine, parts), fillvalue="")))
-        return key.encode()[:LONGEST_KEY_BYTES].decode("utf-8", "ignore")
+        return key.encode()[:MAX_KEY_BYTES].decode("utf-8", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ class MessageFactory:
     def _address(self, index: int, outbound: Outbound, routing_key: str, type_: str) -> Address:
         known = self._known.get((index, routing_key, type_))
         if known is None:
-            if len(self._known) >= MOST_KEYS:
+            if len(self._known) >= MAX_KEYS:
                 self._known.clear()
             known = Address(index, outbound.exchange, routing_key, type_, outbound.required, outbound.cloudevents)
             self._known[index, routing_key, type_] = known

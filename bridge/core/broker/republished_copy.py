@@ -21,8 +21,8 @@ ACTING_PREFIXES = ("x-first-death-", "x-last-death-")
 ACTING_PROPERTIES = frozenset({"expiration", "user_id"})
 OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY})
 """Headers of delayed copies, which tell a reader of dead letters nothing."""
-LONGEST_ERROR_BYTES = 1_000
-LONGEST_ORIGIN_BYTES = 255
+MAX_ERROR_BYTES = 1_000
+MAX_ORIGIN_BYTES = 255
 TRUNCATED = "x-bridge-truncated"
 """On a dead letter that is not whole: `headers` or `body`, whichever was cut last."""
 CUT_BODY_BYTES = 65_536
@@ -58,10 +58,10 @@ def dead(
 
     `failed_at` is a time in ISO 8601, UTC.
     """
-    from_exchange, from_key = (_cut(name, LONGEST_ORIGIN_BYTES) for name in incoming.origin)
+    from_exchange, from_key = (_cut(name, MAX_ORIGIN_BYTES) for name in incoming.origin)
     told = {
         "x-bridge-reason": reason,
-        "x-bridge-error": _cut(error, LONGEST_ERROR_BYTES),
+        "x-bridge-error": _cut(error, MAX_ERROR_BYTES),
         "x-bridge-attempts": attempts,
         "x-bridge-failed-at": failed_at,
         ORIGIN_EXCHANGE: from_exchange,
@@ -100,7 +100,7 @@ def delayed(
     event, for the delivery that will come. The copy has no priority: in a quorum queue of RabbitMQ 4 it would stand in
     front of the others, whose time to live counts only at the head.
     """
-    from_exchange, from_key = (_cut(name, LONGEST_ORIGIN_BYTES) for name in incoming.origin)
+    from_exchange, from_key = (_cut(name, MAX_ORIGIN_BYTES) for name in incoming.origin)
     headers = {
         **{name: value for name, value in _kept(incoming).items() if name not in (PROGRESS, ORIGIN_PRIORITY)},
         ATTEMPT: attempt,

@@ -1,10 +1,10 @@
 """Whether to try again what pays only under some circumstances, that change."""
 
-LONGEST = 64
+MAX_INTERVAL = 64
 
 
 class Trials:
-    """After n trials in vain in a row only every 2**n-th occasion is due, at most LONGEST apart; a success ends it."""
+    """After n trials in vain in a row only every 2**n-th occasion is due, at most MAX_INTERVAL apart; a success ends it."""
 
     def __init__(self) -> None:
         self._every = 1
@@ -18,4 +18,4 @@ class Trials:
     def ended(self, *, paid: bool) -> None:
         """It was tried."""
         self._passed = 0
-        self._every = 1 if paid else min(2 * self._every, LONGEST)
+        self._every = 1 if paid else min(2 * self._every, MAX_INTERVAL)

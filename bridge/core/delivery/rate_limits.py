@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 WINDOW_S = 60.0
-MOST_WINDOWS = 20_000
+MAX_WINDOWS = 20_000
 
 LIMITS: Mapping[str, int] = {
     "sign-in": 5,
@@ -80,6 +80,6 @@ class RateLimits:
             closed_until_s = window.closed_until_s if window else 0.0
             window = self._windows[key] = Window(now_s, closed_until_s=closed_until_s)
             self._windows.move_to_end(key)
-            if len(self._windows) > MOST_WINDOWS:
+            if len(self._windows) > MAX_WINDOWS:
                 self._windows.popitem(last=False)
         return window

@@ -13,7 +13,7 @@ from bridge.core.answer.history import ConversationRow, Message, after, answer, 
 from bridge.core.delivery.progress import Progress
 
 LOOKS = 2
-MOST_WAITS = 20
+MAX_WAITS = 20
 
 NO_LISTING = (
     "the API lists no conversations for this role: Conversation:GetConversation is missing, so nothing can be proved"

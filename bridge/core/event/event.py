@@ -19,7 +19,7 @@ from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, InboundMe
 HEX24 = re.compile(r"[a-f0-9]{24}")
 VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
 USER_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
-LONGEST_ID = 200
+MAX_ID_CHARS = 200
 
 FIELDS = frozenset(
     ("id", "kind", "message", "user_id", "service_id", "channel", "version_set", "conversation_id", "tags", "data")
@@ -154,14 +154,14 @@ def _check_id(event_id: Any, message_id: str | None) -> None:
     if event_id is None:
         raise InvalidEvent("no id: neither the body nor a CloudEvents attribute nor the AMQP message_id has one")
     if usable_id(event_id) is None:
-        raise InvalidEvent(f"id is not a string of 1 to {LONGEST_ID} bytes in UTF-8", usable_id(message_id))
+        raise InvalidEvent(f"id is not a string of 1 to {MAX_ID_CHARS} bytes in UTF-8", usable_id(message_id))
 
 
 def usable_id(event_id: Any) -> str | None:
     """The value where it can be an event's id, else None."""
     if not isinstance(event_id, str) or not event_id:
         return None
-    return event_id if len(event_id.encode("utf-8", "surrogatepass")) <= LONGEST_ID else None
+    return event_id if len(event_id.encode("utf-8", "surrogatepass")) <= MAX_ID_CHARS else None
 
 
 def _wrong_together(body: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge.core.event.channel import channel_type
 
-MOST_TAGS = 20
+MAX_TAGS = 20
 RESERVED = frozenset({"channel", "channel_type", "bridge_event"})
 TEXT = re.compile(r"[A-Za-z0-9_ ]{1,100}")
 
@@ -42,8 +42,8 @@ def faults(tags: Mapping[Any, Any]) -> list[str]:
             found.append(f"tag {key!r} is reserved for the bridge")
         elif not isinstance(value, str) or not _acceptable(value):
             found.append(f"tag {key!r} has a value that is not a string of the form [A-Za-z0-9_ ]{{1,100}}")
-    if len(tags) > MOST_TAGS - len(RESERVED):
-        found.append(f"{len(tags)} tags, at most {MOST_TAGS - len(RESERVED)} beside the bridge's own")
+    if len(tags) > MAX_TAGS - len(RESERVED):
+        found.append(f"{len(tags)} tags, at most {MAX_TAGS - len(RESERVED)} beside the bridge's own")
     return found
 
 

@@ -22,15 +22,15 @@ from decimal import (
 )
 from typing import Any
 
-from bridge.core.numbers import LONGEST_INT, Number
+from bridge.core.numbers import MAX_INT_DIGITS, Number
 from bridge.core.template.budget import Budget, TooMuch
 from bridge.core.template.formatting import percent
 
 OPERATION = 300
 """Units for one operator."""
-MOST_DIGITS = 5000
-MOST_BITS = 13_280
-"""Of an `int` that is worked out; no more than LONGEST_INT digits."""
+MAX_DIGITS = 5000
+MAX_BITS = 13_280
+"""Of an `int` that is worked out; no more than MAX_INT_DIGITS digits."""
 PLACES = 28
 """Significant digits of what has no end, beside those before the point."""
 EXACT_IN_BINARY = 2**53
@@ -38,8 +38,8 @@ EXACT_IN_BINARY = 2**53
 Sized = (str, bytes, bytearray, list, tuple)
 Numeric = (int, float, Decimal)
 WRONG = [InvalidOperation, DivisionByZero, Overflow]
-EXACT = Context(prec=MOST_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[*WRONG, Inexact])
-ROUNDED = Context(prec=MOST_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=WRONG)
+EXACT = Context(prec=MAX_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[*WRONG, Inexact])
+ROUNDED = Context(prec=MAX_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=WRONG)
 POWER = Context(prec=PLACES, traps=WRONG)
 ROUNDINGS = {"common": ROUND_HALF_EVEN, "ceil": ROUND_CEILING, "floor": ROUND_FLOOR}
 
@@ -79,7 +79,7 @@ def negated(value: Any) -> Any:
 
 def decimal_of(value: float | Decimal) -> Decimal:
     """A number as the decimal that it is written as. Raises TooMuch."""
-    if isinstance(value, Number) and len(value.token) > MOST_DIGITS:
+    if isinstance(value, Number) and len(value.token) > MAX_DIGITS:
         raise TooMuch(f"a number of {len(value.token)} digits cannot be worked with, only repeated")
     return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
 
@@ -88,8 +88,8 @@ def int_of(value: Decimal) -> int:
     """A decimal without its fraction. Raises TooMuch; ValueError where it is no number."""
     if not value.is_finite():
         raise ValueError("not a finite number")
-    if value.adjusted() >= LONGEST_INT:
-        raise TooMuch(f"a whole number of more than {LONGEST_INT} digits")
+    if value.adjusted() >= MAX_INT_DIGITS:
+        raise TooMuch(f"a whole number of more than {MAX_INT_DIGITS} digits")
     return int(value)
 
 
@@ -102,10 +102,10 @@ def rounded(value: Decimal, places: int, method: str) -> Decimal:
 
 
 def _of_ints(sign: str, left: int, right: int) -> Any:
-    if sign == "*" and left.bit_length() + right.bit_length() > MOST_BITS:
-        raise TooMuch(f"a product of more than {LONGEST_INT} digits")
-    if sign == "**" and right > 0 and abs(left) > 1 and left.bit_length() * right > MOST_BITS:
-        raise TooMuch(f"a power of more than {LONGEST_INT} digits")
+    if sign == "*" and left.bit_length() + right.bit_length() > MAX_BITS:
+        raise TooMuch(f"a product of more than {MAX_INT_DIGITS} digits")
+    if sign == "**" and right > 0 and abs(left) > 1 and left.bit_length() * right > MAX_BITS:
+        raise TooMuch(f"a power of more than {MAX_INT_DIGITS} digits")
     if sign == "/" and max(abs(left), abs(right)) > EXACT_IN_BINARY:
         return _translated(_quotient, Decimal(left), Decimal(right))
     return PYTHONS[sign](left, right)
@@ -137,7 +137,7 @@ def _quotient(left: Decimal, right: Decimal) -> Decimal:
 
 
 def _rounding(digits: int) -> Context:
-    return Context(prec=min(digits, MOST_DIGITS), Emax=MAX_EMAX, Emin=MIN_EMIN, traps=WRONG)
+    return Context(prec=min(digits, MAX_DIGITS), Emax=MAX_EMAX, Emin=MIN_EMIN, traps=WRONG)
 
 
 def _floored(left: Decimal, right: Decimal) -> tuple[Decimal, Decimal]:
@@ -153,7 +153,7 @@ def _translated(work: Callable[..., Any], *given: Any) -> Any:
     try:
         return work(*given)
     except Inexact:
-        raise TooMuch(f"a number of more than {MOST_DIGITS} digits, or beyond all range") from None
+        raise TooMuch(f"a number of more than {MAX_DIGITS} digits, or beyond all range") from None
     except DivisionByZero:
         raise ZeroDivisionError("division by zero") from None
     except DecimalException as error:

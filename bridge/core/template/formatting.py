@@ -18,8 +18,8 @@ CONVERSION = 500
 """Units for one value in a format."""
 ITEM = 250
 """Units for one value in an object or a list."""
-MOST_WIDTH = 1000
-MOST_MAGNITUDE = 5000
+MAX_WIDTH = 1000
+MAX_MAGNITUDE = 5000
 SPEC = re.compile(
     r"%(?:\((?P<key>[^()]*)\))?(?P<flags>[#0\- +]*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d*))?[hlL]?(?P<kind>.)",
     re.DOTALL,
@@ -90,8 +90,8 @@ def percent(text: str, values: Any, budget: Budget) -> str:
 def formatted(value: Any, spec: str, budget: Budget) -> str:
     """`format(value, spec)`. Raises TooMuch, and what Python raises."""
     budget.spend(CONVERSION)
-    if any(int(number) > MOST_WIDTH for number in re.findall(r"\d{1,9}", spec)):
-        raise TooMuch(f"a width of more than {MOST_WIDTH}")
+    if any(int(number) > MAX_WIDTH for number in re.findall(r"\d{1,9}", spec)):
+        raise TooMuch(f"a width of more than {MAX_WIDTH}")
     if not spec or not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         value = value if isinstance(value, date) and spec else plain(value, budget)
     elif isinstance(value, Decimal):
@@ -129,8 +129,8 @@ def _as_format(flags: str, width: str, precision: str) -> str:
 def _size(text: str | None, positional: Iterator[Any]) -> str:
     """A width or a precision; `*` takes it from the values."""
     number = _next(positional) if text == "*" else int((text or "0")[:9])
-    if not isinstance(number, int) or not 0 <= number <= MOST_WIDTH:
-        raise TooMuch(f"a width beyond 0 to {MOST_WIDTH}")
+    if not isinstance(number, int) or not 0 <= number <= MAX_WIDTH:
+        raise TooMuch(f"a width beyond 0 to {MAX_WIDTH}")
     return text if text != "*" and text is not None else "" if text is None else str(number)
 
 
@@ -149,8 +149,8 @@ def _literal(text: str) -> str:
 def _within_reach(value: Decimal) -> None:
     if not value.is_finite():
         _no_number()
-    if value.adjusted() > MOST_MAGNITUDE:
-        raise TooMuch(f"a number of more than {MOST_MAGNITUDE} digits")
+    if value.adjusted() > MAX_MAGNITUDE:
+        raise TooMuch(f"a number of more than {MAX_MAGNITUDE} digits")
 
 
 def _json_word(value: bool | None, budget: Budget) -> str:

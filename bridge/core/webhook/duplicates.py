@@ -4,13 +4,13 @@ from collections import OrderedDict
 
 KEEP_S = 24 * 3600.0
 """As long as senders that are known repeat themselves (docs/api-contract.md, 5)."""
-MOST = 100_000
+MAX_ENTRIES = 100_000
 
 
 class Duplicates:
     """Event ids by the keys under which a repeat may come. Times are seconds on the caller's clock."""
 
-    def __init__(self, keep_s: float = KEEP_S, most: int = MOST) -> None:
+    def __init__(self, keep_s: float = KEEP_S, most: int = MAX_ENTRIES) -> None:
         self._keep_s = keep_s
         self._most = most
         self._found: OrderedDict[str, tuple[str, float]] = OrderedDict()

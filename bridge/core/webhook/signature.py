@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-MOST_CANDIDATES = 20
+MAX_CANDIDATES = 20
 """Signatures of one request that are looked at."""
 STAMP = re.compile(rb"[0-9]{1,16}")
 
@@ -138,7 +138,7 @@ def check_signatures(
     keys: Keys, algorithm: str, signed: Sequence[bytes], form: Callable[[bytes], bytes], candidates: Iterable[bytes]
 ) -> None:
     """Refuse unless a candidate is the signature of one of the texts. All are compared, whatever came before."""
-    given = list(candidates)[:MOST_CANDIDATES]
+    given = list(candidates)[:MAX_CANDIDATES]
     found = False
     for key in keys:
         for text in signed:

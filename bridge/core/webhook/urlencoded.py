@@ -10,15 +10,15 @@ import orjson
 from bridge.core import numbers
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
-MOST_FIELDS = 1000
+MAX_FIELDS = 1000
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def fields(body: bytes) -> list[tuple[str, str]]:
     """Names and values in their order. Raises ValueError for too many, or for bytes that are not UTF-8."""
-    pairs = [pair for pair in body.split(b"&", MOST_FIELDS) if pair]
-    if len(pairs) > MOST_FIELDS:
-        raise ValueError(f"more than {MOST_FIELDS} fields")
+    pairs = [pair for pair in body.split(b"&", MAX_FIELDS) if pair]
+    if len(pairs) > MAX_FIELDS:
+        raise ValueError(f"more than {MAX_FIELDS} fields")
     return [(_decoded(name), _decoded(value)) for name, _, value in (pair.partition(b"=") for pair in pairs)]
 
 

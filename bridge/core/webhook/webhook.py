@@ -28,7 +28,7 @@ from bridge.core.errors import InvalidEvent
 from bridge.core.event import cloudevents_http
 from bridge.core.event.cloudevents import STRUCTURED
 from bridge.core.event.cloudevents_http import HttpCloudEvent
-from bridge.core.event.event import LONGEST_ID, check_hooked
+from bridge.core.event.event import MAX_ID_CHARS, check_hooked
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE
 from bridge.core.webhook import problem, urlencoded
 from bridge.core.webhook.problem import HttpAnswer
@@ -38,10 +38,10 @@ from bridge.core.webhook.signature import HttpRequest, Source
 PLATFORM_TYPE = re.compile(r"[\x21-\x7e]{1,100}")
 PLATFORM_KEY = RoutingKey("platform.{type}")
 HEX24 = re.compile(r"[a-f0-9]{24}")
-MOST_HEADERS = 64
-LONGEST_HEADER_BYTES = 1024
-LONGEST_NAME_BYTES = 128
-MOST_HEADER_BYTES = 32 * 1024
+MAX_HEADERS = 64
+MAX_HEADER_BYTES = 1024
+MAX_NAME_BYTES = 128
+MAX_HEADERS_BYTES = 32 * 1024
 """Of all that routes see, names and values."""
 HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "connection", "content-length"})
 HIDDEN_PARTS = ("signature", "hmac", "secret", "token")
@@ -197,7 +197,7 @@ def _event_id(name: str, own: str) -> str:
     if not own.isprintable():
         own = hashlib.sha256(own.encode("utf-8", "surrogatepass")).hexdigest()
     whole = f"{name}:{own}".encode()
-    return whole.decode() if len(whole) <= LONGEST_ID else f"sha256:{hashlib.sha256(whole).hexdigest()}"
+    return whole.decode() if len(whole) <= MAX_ID_CHARS else f"sha256:{hashlib.sha256(whole).hexdigest()}"
 
 
 def _own_id(source: Source, request: HttpRequest, data: Any) -> str | None:
@@ -220,13 +220,13 @@ def _shown(source: Source, request: HttpRequest, cloud: HttpCloudEvent | None) -
     sizes: dict[str, int] = {}
     signature = source.hmac.header.lower()
     for name, text in _texts(request, cloud):
-        if not _may_be_shown(name) or name == signature or len(found) >= MOST_HEADERS:
+        if not _may_be_shown(name) or name == signature or len(found) >= MAX_HEADERS:
             continue
         sent = text.encode("utf-8", "replace")
-        if len(sent) <= LONGEST_HEADER_BYTES:
+        if len(sent) <= MAX_HEADER_BYTES:
             found[name] = sent.decode()
             sizes[name] = len(name) + len(sent)
-    too_many = sum(sizes.values()) - MOST_HEADER_BYTES
+    too_many = sum(sizes.values()) - MAX_HEADERS_BYTES
     while too_many > 0:
         largest = max(sizes, key=lambda name: (sizes[name], name))
         too_many -= sizes.pop(largest)
@@ -246,4 +246,4 @@ def _texts(request: HttpRequest, cloud: HttpCloudEvent | None) -> Iterator[tuple
 @lru_cache(maxsize=1000)
 def _may_be_shown(name: str) -> bool:
     hidden = name in HIDDEN or any(part in name for part in HIDDEN_PARTS)
-    return not hidden and not name.startswith(ACTING_PREFIXES) and len(name) <= LONGEST_NAME_BYTES and name.isascii()
+    return not hidden and not name.startswith(ACTING_PREFIXES) and len(name) <= MAX_NAME_BYTES and name.isascii()

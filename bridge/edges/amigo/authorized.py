@@ -20,7 +20,7 @@ from bridge.flow.ports.runtime import Clock, Dice, Log
 
 ONE_ATTEMPT = RetryPolicy(attempts=1)
 """For callers who try again by themselves: two layers of retries would multiply."""
-MOST_PAGES = 1000
+MAX_PAGES = 1000
 
 Answer = TypeVar("Answer")
 LedgerCall = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
@@ -68,7 +68,7 @@ class SignedClient:
         """Every row of every page, once though it moved to the next page meanwhile. Raises Lost for what is no page."""
         seen: set[str] = set()
         offset = 0
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             paged = {**(call.params or {}), "limit": str(limit), "continuation_token": str(offset)}
             page = await self.send(replace(call, params=paged))
             found = _rows(call, page, name)
@@ -79,7 +79,7 @@ class SignedClient:
             if not page.get("has_more"):
                 return
             offset = _next_offset(call, page.get("continuation_token"), offset, len(found))
-        raise Lost(f"{call.operation}: more than {MOST_PAGES} pages")
+        raise Lost(f"{call.operation}: more than {MAX_PAGES} pages")
 
     async def _resent(self, call: Call, ask: LedgerCall[Answer]) -> Answer:
         attempt = 0

@@ -29,7 +29,7 @@ REACH_S = 25.0
 """From the name to a connection, looking the name up included."""
 CONTROL_S = 30.0
 KEEPALIVE_S = 10.0
-MOST_ERROR_BYTES = 65_536
+MAX_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
 ARRIVAL_S = 0.005
 """How long what the operating system has may take to us."""
@@ -240,7 +240,7 @@ def _timeout(*, total_s: float | None, silent_s: float | None) -> aiohttp.Client
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     parts: list[bytes] = []
-    left = MOST_ERROR_BYTES
+    left = MAX_ERROR_BYTES
     with suppress(*FOREIGN):
         async with asyncio.timeout(ERROR_S):
             while left > 0 and (part := await response.content.read(left)):

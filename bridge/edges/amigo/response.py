@@ -12,13 +12,13 @@ import orjson
 
 from bridge.core.delivery.token_lifetime import span_s
 
-LONGEST_TEXT = 500
-LONGEST_WAIT_S = 600.0
+MAX_TEXT_CHARS = 500
+MAX_WAIT_S = 600.0
 """The limits are a minute wide: what names a later time is asked again after ten."""
 NUMBER = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]*)?")
-LONGEST_DELTA_S = 1e8
+MAX_DELTA_S = 1e8
 """`X-RateLimit-Reset` is Unix seconds; smaller numbers are seconds from now, as others send it, …"""
-LEAST_EPOCH_MS, LONGEST_EPOCH_MS = 1e11, 1e14
+LEAST_EPOCH_MS, MAX_EPOCH_MS = 1e11, 1e14
 """… and these are Unix milliseconds."""
 
 
@@ -27,7 +27,7 @@ def error_text(body: bytes, secrets: tuple[str, ...]) -> str:
     text = _said(body)
     for secret in secrets:
         text = text.replace(secret, "***")
-    return " ".join(text.split())[:LONGEST_TEXT]
+    return " ".join(text.split())[:MAX_TEXT_CHARS]
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -39,7 +39,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     wait_s = _seconds(headers.get("Retry-After"), date_s)
     if wait_s is None:
         wait_s = _reset(headers.get("X-RateLimit-Reset"), date_s)
-    return None if wait_s is None else min(max(wait_s, 0.0), LONGEST_WAIT_S)
+    return None if wait_s is None else min(max(wait_s, 0.0), MAX_WAIT_S)
 
 
 def is_last(headers: Mapping[str, str]) -> bool:
@@ -88,9 +88,9 @@ def _seconds(value: str | None, date_s: float | None) -> float | None:
 
 def _reset(value: str | None, date_s: float | None) -> float | None:
     number = _number(value)
-    if number is None or number >= LONGEST_EPOCH_MS:
+    if number is None or number >= MAX_EPOCH_MS:
         return None
-    if number < LONGEST_DELTA_S:
+    if number < MAX_DELTA_S:
         return number
     return span_s(number if number < LEAST_EPOCH_MS else number / 1000, date_s)
 

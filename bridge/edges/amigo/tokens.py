@@ -15,7 +15,7 @@ from bridge.edges.amigo import response
 from bridge.edges.amigo.client import Call, Credentials, HttpClient
 from bridge.flow.ports.runtime import Clock, Log
 
-MOST_USERS = 10_000
+MAX_USERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Tokens:
             return
         self._tokens[user_id] = task.result()
         self._tokens.move_to_end(user_id)
-        if len(self._tokens) > MOST_USERS:
+        if len(self._tokens) > MAX_USERS:
             self._tokens.popitem(last=False)
 
     async def _ask(self, user_id: str) -> Token:

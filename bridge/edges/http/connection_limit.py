@@ -13,7 +13,7 @@ from aiohttp import web
 
 from bridge.edges.http.protocol import Connection, Malformed
 
-MOST_CONNECTIONS = 2_000
+MAX_CONNECTIONS = 2_000
 SHARE_OF_FILES = 4
 """Of the files that the process may open, one in so many may be a connection to this server."""
 SILENT_S = 15.0
@@ -28,7 +28,7 @@ class ConnectionLimit:
         """`malformed` is told of what is no HTTP."""
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limited = files != resource.RLIM_INFINITY
-        self._most = most or (min(MOST_CONNECTIONS, files // SHARE_OF_FILES) if limited else MOST_CONNECTIONS)
+        self._most = most or (min(MAX_CONNECTIONS, files // SHARE_OF_FILES) if limited else MAX_CONNECTIONS)
         self._malformed = malformed
         self._server: web.Server | None = None
         self._make_request: Callable[..., web.BaseRequest] = web.BaseRequest

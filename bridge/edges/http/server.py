@@ -17,7 +17,7 @@ from bridge.edges.http.connection_limit import ConnectionLimit
 from bridge.edges.http.protocol import Malformed, document, response
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-MOST_WAITING = 1024
+MAX_WAITING = 1024
 WEBHOOKS = "/webhooks/"
 READING = ("GET", "HEAD")
 
@@ -70,7 +70,7 @@ class HealthServer:
         self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0)
         await self._runner.setup()
         factory = self._connection_limit.factory(self._runner.server)
-        listening = asyncio.get_running_loop().create_server(factory, self._host, self.port, backlog=MOST_WAITING)
+        listening = asyncio.get_running_loop().create_server(factory, self._host, self.port, backlog=MAX_WAITING)
         self._server = await listening
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -15,7 +15,7 @@ from bridge.flow.ports.webhook import WebhookReceiver
 
 BODY_S = 10.0
 """How long a body may take from its first byte to its last."""
-MOST_HELD_BYTES = 64 * 1024 * 1024
+MAX_HELD_BYTES = 64 * 1024 * 1024
 """Of all bodies that are being read or wait for their confirms."""
 BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
 
@@ -74,7 +74,7 @@ class _Held:
     def more(self, size: int) -> None:
         self.size += size
         self._door.held_bytes += size
-        if self._door.held_bytes > MOST_HELD_BYTES:
+        if self._door.held_bytes > MAX_HELD_BYTES:
             raise problem.too_busy()
 
 

@@ -13,13 +13,13 @@ from markupsafe import Markup
 from bridge.core import numbers
 from bridge.core.template import arithmetic
 from bridge.core.template.budget import Budget, TooMuch
-from bridge.core.template.formatting import MOST_WIDTH, measure, percent, plain
+from bridge.core.template.formatting import MAX_WIDTH, measure, percent, plain
 
 Counted = Callable[[Iterable[Any]], Iterable[Any]]
 
-LONGEST_WORD = 200
+MAX_WORD_CHARS = 200
 """Beyond it text is not searched for hyphens and links: that takes a time which grows with the word's square."""
-MOST_INDENT = 16
+MAX_INDENT = 16
 LAZY = (
     "default",
     "d",
@@ -93,19 +93,19 @@ TEXTS = frozenset(
 
 PATHS = frozenset(("map", "selectattr", "rejectattr", "groupby", "sum", "join", "sort", "unique", "min", "max"))
 """Filters that take the path of an attribute, which is followed once an item."""
-MOST_STEPS = 50
+MAX_STEPS = 50
 
 
 def ensure_paths(given: Iterable[Any]) -> None:
     """What may be the path of an attribute is of few steps. Raises TooMuch."""
-    if any(isinstance(one, str) and one.count(".") > MOST_STEPS for one in given):
-        raise TooMuch(f"the path of an attribute has more than {MOST_STEPS} steps")
+    if any(isinstance(one, str) and one.count(".") > MAX_STEPS for one in given):
+        raise TooMuch(f"the path of an attribute has more than {MAX_STEPS} steps")
 
 
 def ensure_chars(chars: Any) -> None:
     """What is stripped from a text is looked for once a character. Raises TooMuch."""
-    if isinstance(chars, str) and len(chars) > LONGEST_WORD:
-        raise TooMuch(f"more than {LONGEST_WORD} characters to strip")
+    if isinstance(chars, str) and len(chars) > MAX_WORD_CHARS:
+        raise TooMuch(f"more than {MAX_WORD_CHARS} characters to strip")
 
 
 class Filters:
@@ -172,8 +172,8 @@ class Filters:
         return s.replace(old, new, -1 if count is None else count)
 
     def rounded(self, value: Any, precision: int = 0, method: str = "common") -> Any:
-        if not -MOST_WIDTH <= precision <= MOST_WIDTH:
-            raise TooMuch(f"more than {MOST_WIDTH} places")
+        if not -MAX_WIDTH <= precision <= MAX_WIDTH:
+            raise TooMuch(f"more than {MAX_WIDTH} places")
         if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) > arithmetic.EXACT_IN_BINARY):
             return arithmetic.rounded(Decimal(value), precision, method)
         return FILTERS["round"](value, precision, method)
@@ -195,8 +195,8 @@ class Filters:
         return Markup(text)  # noqa: S704 (as Jinja's own: it is not escaped once more)
 
     def urlize(self, value: str, *args: Any, **kwargs: Any) -> Any:
-        if _longest_word(value) > LONGEST_WORD * 5:
-            raise TooMuch(f"a word of more than {LONGEST_WORD * 5} characters")
+        if _longest_word(value) > MAX_WORD_CHARS * 5:
+            raise TooMuch(f"a word of more than {MAX_WORD_CHARS * 5} characters")
         context = EvalContext(self._environment)
         return FILTERS["urlize"](context, value, *args, **kwargs)
 
@@ -212,7 +212,7 @@ class Filters:
         longest, between = _longest_word(s), wrapstring or "\n"
         self._budget.spend(longest * longest // (8 * max(1, width)))  # each cut copies the rest
         self._budget.make(len(s) + (len(s) // max(1, width) + s.count(" ") + s.count("\n") + 1) * len(between))
-        if longest > LONGEST_WORD:
+        if longest > MAX_WORD_CHARS:
             more, named = (), {"break_on_hyphens": False}
         return FILTERS["wordwrap"](self._environment, s, width, break_long_words, wrapstring, *more, **named)
 
@@ -222,7 +222,7 @@ class Filters:
 
     def _json(self, value: Any, indent: int | None) -> str:
         measure(value, self._budget)
-        step = None if indent is None else min(max(indent, 0), MOST_INDENT)
+        step = None if indent is None else min(max(indent, 0), MAX_INDENT)
         pieces: list[str] = []
         length = 0
         for piece in _pieces(value, step, "\n"):

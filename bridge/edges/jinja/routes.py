@@ -18,7 +18,7 @@ from bridge.core.event.route import Rendered, Route
 from bridge.core.template.budget import MIB
 from bridge.edges.jinja.environment import Environment
 
-LONGEST_ERROR = 300
+MAX_ERROR_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class JinjaRoutes:
             except Exception as error:  # whatever an expression can raise over foreign data
                 errors.append(f"{compiled.route.name}: {error}")
         if event.service_id is None:
-            tried = f" ({'; '.join(errors)[:LONGEST_ERROR]})" if errors else ""
+            tried = f" ({'; '.join(errors)[:MAX_ERROR_CHARS]})" if errors else ""
             raise NoRoute(f"no route took the event and it names no service_id{tried}", event.id, event.channel)
         return None
 
@@ -99,7 +99,7 @@ class JinjaRoutes:
             try:
                 return self._filled(template, seen, longest, strict=strict)
             except Exception as error:  # as above
-                said = str(error)[:LONGEST_ERROR] or type(error).__name__
+                said = str(error)[:MAX_ERROR_CHARS] or type(error).__name__
                 raise InvalidEvent(f"route {route.name}: template {name}: {said}", event.id, channel) from None
 
         return Rendered(

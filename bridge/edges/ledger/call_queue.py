@@ -16,15 +16,15 @@ from bridge.edges.ledger.rows import claimed_row, entry_of, key_of, row_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
-SHORTEST_S, LONGEST_S = 0.1, 5.0
+SHORTEST_S, MAX_S = 0.1, 5.0
 """Waits before the database is tried again."""
 PROCESS = ""
 """Stands for an event's id where a call is about the process."""
 IN_TIME_S = 0.01
 """Of a pause, what is left for calls by who has waited for its end."""
-COMPLETE_S, MOST_COMPLETE = 0.5, 1_000
+COMPLETE_S, MAX_COMPLETE = 0.5, 1_000
 """Completed events go together: so long after the first of them, or as many."""
-MOST_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 """Of endings that go together; the last one may go beyond it."""
 
 
@@ -105,7 +105,7 @@ class CallQueue:
         """The completed events by their keys, as they were answered, if they are due: before what is in hand."""
         if not self._complete or not (
             self.closing
-            or len(self._complete) >= MOST_COMPLETE
+            or len(self._complete) >= MAX_COMPLETE
             or asyncio.get_running_loop().time() >= self._complete_by_s
             or any(call.key in self._complete for call in self.in_hand)
         ):
@@ -126,7 +126,7 @@ class CallQueue:
             return self.in_hand
         kinds: dict[str, CallKind] = {}
         size = 0
-        while self._waiting and len(self.in_hand) < most and size < MOST_BYTES:
+        while self._waiting and len(self.in_hand) < most and size < MAX_BYTES:
             call = self._waiting[0]
             if kinds.setdefault(call.key, call.kind) is not call.kind:
                 break
@@ -217,7 +217,7 @@ class CallQueue:
 
     async def back_off(self, dice: float) -> None:
         """Wait before the next try, unless it is to end."""
-        wait_s = min(LONGEST_S, SHORTEST_S * 2.0 ** min(self.failures, 16)) * (0.5 + dice / 2)
+        wait_s = min(MAX_S, SHORTEST_S * 2.0 ** min(self.failures, 16)) * (0.5 + dice / 2)
         self.failures += 1
         await self.woken(asyncio.get_running_loop().time() + wait_s)
 

@@ -10,7 +10,7 @@ from aiohappyeyeballs import AddrInfoType
 
 STAGGER_S = 0.25
 """After how long without an answer the next address is tried beside the first."""
-MOST_REMEMBERED = 100
+MAX_REMEMBERED = 100
 
 Address = tuple[object, ...]
 
@@ -39,7 +39,7 @@ class Addresses:
 
     def fell_silent(self, address: Address) -> None:
         """It took the connection, and no broker answered."""
-        if len(self._silent) >= MOST_REMEMBERED:
+        if len(self._silent) >= MAX_REMEMBERED:
             self._silent.clear()
         self._silent[address] = None
 

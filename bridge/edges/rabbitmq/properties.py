@@ -22,7 +22,7 @@ from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq.lenient_decoding import Unreadable
 
 PERSISTENT = 2
-MOST_LEFT_OUT_BYTES = 200
+MAX_LEFT_OUT_BYTES = 200
 """Bytes of the header that names what was left out."""
 MARKS_BYTES = 300
 """Bytes at the most of both headers that say that something was left out."""
@@ -96,7 +96,7 @@ def lightened(copy: RepublishedCopy, excess: int) -> RepublishedCopy | None:
     if not copy.foreign:
         return None
     kept, left_out = without_largest(copy.headers, copy.foreign, excess + MARKS_BYTES)
-    named = ", ".join(left_out).encode()[:MOST_LEFT_OUT_BYTES].decode("utf-8", "ignore")
+    named = ", ".join(left_out).encode()[:MAX_LEFT_OUT_BYTES].decode("utf-8", "ignore")
     marks = {TRUNCATED: "headers", "x-bridge-headers-left-out": named}
     return replace(copy, headers={**kept, **marks}, foreign=copy.foreign & kept.keys())
 

@@ -26,7 +26,7 @@ from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Dice, Log
 
 HEALTHY_S = 10.0
-SHORTEST_S, LONGEST_S, LONGEST_PERMANENT_S = 0.2, 10.0, 5.0
+SHORTEST_S, MAX_S, MAX_PERMANENT_S = 0.2, 10.0, 5.0
 
 
 class Supervisor:
@@ -86,8 +86,8 @@ class Supervisor:
 
     def _wait_s(self, failures: int, *, permanent: bool) -> float:
         if permanent:
-            return LONGEST_PERMANENT_S * (0.5 + self._dice() / 2)
-        return SHORTEST_S + self._dice() * min(LONGEST_S, SHORTEST_S * 2.0 ** min(failures, 16))
+            return MAX_PERMANENT_S * (0.5 + self._dice() / 2)
+        return SHORTEST_S + self._dice() * min(MAX_S, SHORTEST_S * 2.0 ** min(failures, 16))
 
     async def _live(self, generation: Generation, url: str) -> str:
         """One generation, from connecting to its end; returns why it ended."""

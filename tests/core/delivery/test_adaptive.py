@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.delivery.adaptive import LONGEST, Trials
+from bridge.core.delivery.adaptive import MAX_INTERVAL, Trials
 
 
 def occasions_until_due(trials: Trials) -> int:
@@ -24,7 +24,7 @@ def test_the_oftener_in_vain_the_seldomer_but_never_given_up():
     for _ in range(9):
         waits.append(occasions_until_due(trials))
         trials.ended(paid=False)
-    assert waits == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST, LONGEST]
+    assert waits == [1, 2, 4, 8, 16, 32, MAX_INTERVAL, MAX_INTERVAL, MAX_INTERVAL]
 
 
 @pytest.mark.parametrize("in_vain", [1, 3, 20])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.delivery.rate_limits import LIMITS, MOST_WINDOWS, WINDOW_S, RateLimits
+from bridge.core.delivery.rate_limits import LIMITS, MAX_WINDOWS, WINDOW_S, RateLimits
 
 CREATE = "create-conversation"
 
@@ -98,7 +98,7 @@ def test_an_unknown_call_has_no_limit_of_its_own_to_blame_the_others_for() -> No
 def test_only_so_many_windows_are_kept_and_the_oldest_go_first() -> None:
     pace = RateLimits()
     pace.exhausted("first", CREATE, 0.0, 50.0)
-    for number in range(MOST_WINDOWS - 1):
+    for number in range(MAX_WINDOWS - 1):
         pace.called(f"u{number}", CREATE, 0.0)
     assert pace.wait_s("first", CREATE, 0.0) == 50.0
     pace.called("one more", CREATE, 0.0)

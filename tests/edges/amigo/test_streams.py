@@ -17,7 +17,7 @@ from tests.support.scripted import CHUNKED, LAST_CHUNK, Talk, chunk, head, signi
 from tests.support.waiting import slowness, stays, until
 
 KIB, MIB = 1024, 1024 * 1024
-MOST = 4 * MIB
+MAX_ENTRIES = 4 * MIB
 
 
 async def test_a_stream_of_one_byte_a_chunk_arrives_whole(serve: Serve) -> None:
@@ -90,7 +90,7 @@ async def test_a_chunk_that_is_read_resumes_nothing_that_was_not_paused() -> Non
     assert wire.resumed == 2
 
 
-@pytest.mark.parametrize("size", [600 * KIB, 3 * MIB, MOST, MOST + 1, 12 * MIB])
+@pytest.mark.parametrize("size", [600 * KIB, 3 * MIB, MAX_ENTRIES, MAX_ENTRIES + 1, 12 * MIB])
 async def test_a_line_of_any_size_passes_and_only_the_splitter_limits_it(serve: Serve, size: int) -> None:
     line = b"x" * size
 
@@ -101,15 +101,15 @@ async def test_a_line_of_any_size_passes_and_only_the_splitter_limits_it(serve: 
         await talk.send(chunk(b"\nafter\n") + LAST_CHUNK)
 
     server = await serve(signing_in(long))
-    splitter, lines = LineSplitter(MOST), []
+    splitter, lines = LineSplitter(MAX_ENTRIES), []
     async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
         try:
             async for piece in stream:
                 lines += splitter.feed(piece)
         except LineTooLong:
-            assert size > MOST
+            assert size > MAX_ENTRIES
         else:
-            assert size <= MOST
+            assert size <= MAX_ENTRIES
             assert lines == [line, b"after"]
     await until(lambda: not server.links, "the connection is closed")
 

@@ -257,7 +257,7 @@ async def test_a_sign_in_that_failed_is_tried_anew_at_the_next_call(serve: Serve
 
 
 async def test_the_least_recently_used_token_is_forgotten_first(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MOST_USERS", 3)
+    monkeypatch.setattr(tokens, "MAX_USERS", 3)
     door = Door()
     server = await serve(door)
     async with agent_at(server.base_url) as agent:
@@ -267,7 +267,7 @@ async def test_the_least_recently_used_token_is_forgotten_first(serve: Serve, mo
 
 
 def test_ten_thousand_users_are_remembered() -> None:
-    assert tokens.MOST_USERS == 10_000
+    assert tokens.MAX_USERS == 10_000
 
 
 async def test_a_window_that_is_closed_for_sign_ins_leaves_those_signed_in_alone(serve: Serve) -> None:

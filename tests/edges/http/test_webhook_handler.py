@@ -319,7 +319,7 @@ async def test_a_malformed_chunk_is_400(hooks: Hooks) -> None:
 
 
 async def test_what_all_bodies_hold_together_is_bounded(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_HELD_BYTES", 1000)
+    monkeypatch.setattr(module, "MAX_HELD_BYTES", 1000)
     found = await hooks.send("git", b"x" * 1001, signed(GITHUB, b""))
     assert (found.status, found.json["title"]) == (503, "Service Unavailable")
     assert hooks.door.held_bytes == 0
@@ -347,7 +347,7 @@ async def test_a_sender_that_waits_for_a_word_before_it_sends_the_body_gets_it(h
 async def test_how_many_wait_for_their_confirms_is_bounded(
     hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_ingest, "MOST_OPEN", 3)
+    monkeypatch.setattr(webhook_ingest, "MAX_OPEN", 3)
     confirmed_publisher.gate.clear()
     waiting = [asyncio.create_task(hooks.good(id_=f"o-{number}")) for number in range(3)]
     await until(lambda: hooks.door.held_bytes == 3 * len(BODY), "three wait")

@@ -237,7 +237,7 @@ async def test_a_limit_that_is_reached_is_said_and_tried_again_without_hurry(
     build: Build, broker: Broker, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     """The second connection, or one channel more than the bridge needs; and when it is lifted, all is well."""
-    monkeypatch.setattr(supervisor, "LONGEST_PERMANENT_S", 1.0)
+    monkeypatch.setattr(supervisor, "MAX_PERMANENT_S", 1.0)
     node: RabbitNode = broker.node
     vhost = build().vhost
     user = f"limited-{limit}"

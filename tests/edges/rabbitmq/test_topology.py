@@ -23,7 +23,7 @@ DELAYS = (1, 2, 5, 10, 30, 60, 300, 600)
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is permanent is tried again after a moment, not after seconds."""
-    monkeypatch.setattr(supervisor, "LONGEST_PERMANENT_S", 0.4)
+    monkeypatch.setattr(supervisor, "MAX_PERMANENT_S", 0.4)
 
 
 def listed(broker: Broker, vhost: str, what: str, *columns: str) -> list[dict[str, Any]]:

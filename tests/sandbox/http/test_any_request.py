@@ -15,7 +15,7 @@ from bridge.sandbox.operations.table import OPERATIONS
 from bridge.sandbox.script.fault import AFTER, BEFORE, STREAM
 from tests.sandbox.caller import SERVICE, Caller
 
-LONGEST_S = 60.0
+MAX_S = 60.0
 IDS = st.sampled_from([SERVICE, "0" * 24, "a" * 24, "A" * 24, "x", "", "user-1", "\u2028", "é", "%00", "..", "+"])
 WORDS = st.one_of(
     IDS,
@@ -150,7 +150,7 @@ async def answered(caller: Caller, request: dict[str, Any]) -> int:
     headers = {**caller.headers, **request["headers"]}
     try:
         async with (
-            asyncio.timeout(LONGEST_S),
+            asyncio.timeout(MAX_S),
             caller.session.request(
                 request["method"], url, headers=headers, allow_redirects=False, **sendable(request["body"])
             ) as response,

@@ -8,7 +8,7 @@ import selectors
 from typing import Any
 
 START_S = 1_000.0
-MOST_TURNS = 200_000
+MAX_TURNS = 200_000
 
 
 class Stuck(RuntimeError):
@@ -31,8 +31,8 @@ class JumpingSelector(selectors.DefaultSelector):
         if timeout is None:
             raise Stuck("every task waits, and no timer is left to wake one")
         self._turns = 0 if timeout > 0 else self._turns + 1
-        if self._turns > MOST_TURNS:
-            raise Stuck(f"{MOST_TURNS} turns of the event loop within one instant")
+        if self._turns > MAX_TURNS:
+            raise Stuck(f"{MAX_TURNS} turns of the event loop within one instant")
         self.now_s += max(timeout, 0.0)
         return found
 

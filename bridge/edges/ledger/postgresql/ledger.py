@@ -27,7 +27,7 @@ from bridge.flow.ports.runtime import Log
 
 LEASE_S = 30.0
 RENEW_S = 10.0
-MOST_AT_ONCE = 500
+MAX_AT_ONCE = 500
 """Calls that go together."""
 CONNECT_S = 5.0
 COMMAND_S = 10.0
@@ -122,7 +122,7 @@ class PostgresqlLedger(QueuedLedger):
             if loop.time() >= renew_s:
                 await statements.renew(connection, self._owner, LEASE_S)
                 renew_s = loop.time() + RENEW_S
-            calls = queue.take(MOST_AT_ONCE)
+            calls = queue.take(MAX_AT_ONCE)
             if complete := queue.take_complete():
                 await statements.complete(connection, self._owner, complete)
             if calls:

@@ -11,7 +11,7 @@ import orjson
 
 Identity = tuple[int, int]
 """Device and inode: what a file is, whatever it is called."""
-MOST_BYTES = 1024
+MAX_BYTES = 1024
 
 
 class FileLock:
@@ -52,7 +52,7 @@ class FileLock:
         """Who has it, as far as its file tells."""
         try:
             with self.path.open("rb") as file:
-                said = orjson.loads(file.read(MOST_BYTES))
+                said = orjson.loads(file.read(MAX_BYTES))
             pid, host, since = int(said["pid"]), str(said["host"]), str(said["since"])
         except (OSError, ValueError, TypeError, KeyError):
             return "another process"

@@ -22,9 +22,9 @@ from bridge.edges.ledger.sqlite.file import LedgerFile
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
-MOST_AT_ONCE = 1_000
+MAX_AT_ONCE = 1_000
 """Calls in one commit."""
-PACE_S, LONGEST_PACE_S = 0.004, 0.06
+PACE_S, MAX_PACE_S = 0.004, 0.06
 """From one commit to the next: so long for each call beside the first that was carried, and at most so long."""
 PURGE_EVERY_S = 60.0
 CLOSING_S = 10.0
@@ -82,7 +82,7 @@ class SqliteLedger(QueuedLedger):
         while True:
             await queue.woken(purge_s)
             began_s = loop.time()
-            calls = len(queue.take(MOST_AT_ONCE))
+            calls = len(queue.take(MAX_AT_ONCE))
             if complete := queue.take_complete():
                 await loop.run_in_executor(self._thread, self._file.complete, complete, self._clock())
             if calls:
@@ -95,7 +95,7 @@ class SqliteLedger(QueuedLedger):
                 more = await self._purge()
                 purge_s = began_s + (0 if more else PURGE_EVERY_S)
             if not queue.closing:
-                await queue.pause(began_s + min(LONGEST_PACE_S, PACE_S * (calls - 1)) - loop.time())
+                await queue.pause(began_s + min(MAX_PACE_S, PACE_S * (calls - 1)) - loop.time())
 
     def _tell_replaced(self) -> None:
         if self._file.made_anew:

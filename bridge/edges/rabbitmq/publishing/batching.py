@@ -34,8 +34,8 @@ from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
 from bridge.edges.rabbitmq.publishing.publisher_channel import Pending, PublisherChannel
 from bridge.flow.ports.broker import Receipt
 
-MOST_UNCONFIRMED = 20_000
-MOST_UNCONFIRMED_BYTES = 32 * 1024 * 1024
+MAX_UNCONFIRMED = 20_000
+MAX_UNCONFIRMED_BYTES = 32 * 1024 * 1024
 """What may be handed over and unconfirmed before `room` makes the streams wait."""
 ALONE_INDEX = 800
 """The channel for what may close it again, beyond those of the outbounds, which count from 0."""
@@ -203,7 +203,7 @@ class BatchingPublisher:
             self._empty.clear()
         self._unconfirmed += count
         self._unconfirmed_bytes += size
-        if self._unconfirmed > MOST_UNCONFIRMED or self._unconfirmed_bytes > MOST_UNCONFIRMED_BYTES:
+        if self._unconfirmed > MAX_UNCONFIRMED or self._unconfirmed_bytes > MAX_UNCONFIRMED_BYTES:
             self._roomy.clear()
         self.resume()
 
@@ -211,7 +211,7 @@ class BatchingPublisher:
         """So many fewer are unconfirmed, of so many bytes together."""
         self._unconfirmed -= count
         self._unconfirmed_bytes -= size
-        if self._unconfirmed <= MOST_UNCONFIRMED and self._unconfirmed_bytes <= MOST_UNCONFIRMED_BYTES:
+        if self._unconfirmed <= MAX_UNCONFIRMED and self._unconfirmed_bytes <= MAX_UNCONFIRMED_BYTES:
             self._roomy.set()
         if not self._unconfirmed:
             self._empty.set()

@@ -23,7 +23,7 @@ from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound
 
 END = b"\xce"
 PERSISTENT = b"\x02"
-MOST_REMEMBERED = 4096
+MAX_REMEMBERED = 4096
 # Presence bits of content_type, headers, delivery_mode, correlation_id, message_id, timestamp, type and app_id.
 FLAGS = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 10 | 1 << 7 | 1 << 6 | 1 << 5 | 1 << 3
 FRAME_OVERHEAD = 8
@@ -118,7 +118,7 @@ class FrameEncoder:
         method = _FRAME.pack(1, self._channel, len(payload)) + payload + END
         type_ = encode.short_string(to.type) + _APP_ID
         made = method, type_, HEADER_BYTES + len(type_)
-        if len(self._addresses) >= MOST_REMEMBERED:
+        if len(self._addresses) >= MAX_REMEMBERED:
             self._addresses.clear()
         self._addresses[to] = made
         return made
@@ -139,7 +139,7 @@ def _shared(common_headers: CommonHeaders) -> tuple[bytes, bytes, int, int]:
     return made
 
 
-@lru_cache(maxsize=MOST_REMEMBERED)
+@lru_cache(maxsize=MAX_REMEMBERED)
 def _numbered(sequence: int) -> bytes:
     """The own header of nearly every line."""
     return _entries({"sequence": sequence})
@@ -160,7 +160,7 @@ def _entries(headers: Mapping[str, Any]) -> bytes:
     return b"".join(parts)
 
 
-@lru_cache(maxsize=MOST_REMEMBERED)
+@lru_cache(maxsize=MAX_REMEMBERED)
 def _short_string(text: str) -> bytes:
     return encode.short_string(text)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.edges.rabbitmq.publishing.batching import MOST_UNCONFIRMED
+from bridge.edges.rabbitmq.publishing.batching import MAX_UNCONFIRMED
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.rabbit import AGENT, QUORUM
@@ -90,14 +90,14 @@ async def test_what_cannot_be_written_is_refused_and_costs_nobody_else_anything(
 
 async def test_what_is_in_flight_is_bounded(rig: Rig) -> None:
     receipts = Receipts()
-    for number in range(MOST_UNCONFIRMED + 1):
+    for number in range(MAX_UNCONFIRMED + 1):
         rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)
     full = asyncio.create_task(rig.publisher.room())
     await asyncio.sleep(0)
     assert not full.done()
-    assert rig.publisher.unconfirmed > MOST_UNCONFIRMED
+    assert rig.publisher.unconfirmed > MAX_UNCONFIRMED
     await asyncio.wait_for(full, 30)
-    await receipts.all_told(MOST_UNCONFIRMED + 1, 30)
+    await receipts.all_told(MAX_UNCONFIRMED + 1, 30)
     await asyncio.wait_for(rig.publisher.drained(), 10)
     assert (rig.publisher.unconfirmed, rig.publisher.oldest_s()) == (0, None)
 
