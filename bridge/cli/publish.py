@@ -30,7 +30,7 @@ SHORT_STRING = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PublishTarget:
     """Where events are published, and as what."""
 
     exchange: str
@@ -74,13 +74,13 @@ def publish(
     bodies = _bodies(file, _named(fields, tags, data))
     settings = None if force else loaded(load_reading, config, screen)
     amqp = settings.amqp if settings else loaded(load_amqp, config, screen)
-    target = Target(amqp.inbound[0].exchange if exchange is None else exchange, routing_key, content_type)
+    target = PublishTarget(amqp.inbound[0].exchange if exchange is None else exchange, routing_key, content_type)
     ids = [_id(body) for body in bodies] if settings is None else _read(screen, settings, target, bodies)
     _publish(screen, amqp, target, bodies, ids)
 
 
 def _publish(
-    screen: Screen, amqp: AmqpSettings, target: Target, bodies: Sequence[bytes], ids: Sequence[str | None]
+    screen: Screen, amqp: AmqpSettings, target: PublishTarget, bodies: Sequence[bytes], ids: Sequence[str | None]
 ) -> None:
     url, events = amqp.url[0].get_secret_value(), [(None, body) for body in bodies]
 
@@ -98,7 +98,7 @@ def _publish(
         sys.exit(FAILED)
 
 
-def _read(screen: Screen, settings: Settings, target: Target, bodies: Sequence[bytes]) -> list[str]:
+def _read(screen: Screen, settings: Settings, target: PublishTarget, bodies: Sequence[bytes]) -> list[str]:
     """The ids of the events, read as the service would; where one would be dead-lettered, the command ends with 1."""
     inbounds = inbounds_of(settings.amqp)
     inbound = next((one for one in inbounds if one.exchange == target.exchange), inbounds[0])

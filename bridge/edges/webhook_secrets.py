@@ -124,7 +124,7 @@ class Ring:
         self._stamp = stamp
 
 
-class Keyring:
+class WebhookKeyring:
     """The keyring port."""
 
     def __init__(self, rings: dict[str, Ring]) -> None:

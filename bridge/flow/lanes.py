@@ -15,7 +15,7 @@ from bridge.core.delivery.ledger_entry import UNDELIVERABLE
 from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Settlement
 from bridge.core.delivery.retry import delay_level
 from bridge.flow.api_breaker import ApiBreaker
-from bridge.flow.lane_order import LATE_S, Key, Order
+from bridge.flow.lane_order import RETURN_GRACE_S, Key, Order
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.runtime import Log
 from bridge.flow.settler import Settler
@@ -31,7 +31,7 @@ BEHIND_WAIT_S = 10.0
 SWEEP_S = 1.0
 
 
-class Handler(Protocol):
+class WorkHandler(Protocol):
     """Whoever makes the attempts."""
 
     async def handle(self, work: Work) -> Settlement:
@@ -71,7 +71,7 @@ class Lanes:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: WorkHandler,
         settler: Settler,
         api_breaker: ApiBreaker,
         journal: LedgerJournal,
@@ -267,7 +267,7 @@ class Lanes:
                 if not await self._settler.park(work, after_s):
                     work.unparkable = True
                     break
-                away[work.event.id].back_s = _now() + delay_level(after_s) + LATE_S
+                away[work.event.id].back_s = _now() + delay_level(after_s) + RETURN_GRACE_S
                 self._gone(left.popleft(), away=True)
         except Exception:
             self._release(left)

@@ -12,7 +12,7 @@ from bridge.core.answer.answer_stream import COMPLETE, AnswerStream, Stage
 from bridge.core.answer.history import recovered_ending
 from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.answer.outbound_message import MessageFactory, ending_id
-from bridge.core.delivery.adaptive import Trials
+from bridge.core.delivery.adaptive import AdaptiveInterval
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.reconcile import Finding
@@ -52,7 +52,7 @@ class Relay:
         self._factory = factory
         self._limits = limits
         self._new_stream = new_stream
-        self._whole = Trials()
+        self._whole = AdaptiveInterval()
         """Whether to wait for whole answers before the ledger writes: where they take their time, that only costs."""
 
     def foresee(self, work: Work, request: RequestKind) -> None:

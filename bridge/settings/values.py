@@ -6,10 +6,10 @@ from functools import partial
 from bridge.core.answer.outbound_message import Outbound, RoutingKey
 from bridge.core.broker.topology import Inbound, Topology, topology
 from bridge.core.delivery.retry import RetryPolicy
-from bridge.core.event.route import ChannelSettings, Defaults
+from bridge.core.event.route import ChannelDefaults, Defaults
 from bridge.core.webhook.schemes import key_of
 from bridge.edges.amigo.client import Credentials
-from bridge.edges.webhook_secrets import Keyring, Ring
+from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Log
 from bridge.settings.model import AmqpSettings, Settings
 
@@ -28,9 +28,9 @@ def credentials_of(settings: Settings) -> Credentials:
     )
 
 
-def keyring_of(settings: Settings, log: Log | None = None) -> Keyring:
+def keyring_of(settings: Settings, log: Log | None = None) -> WebhookKeyring:
     """The webhooks' secrets, as their schemes take them."""
-    return Keyring(
+    return WebhookKeyring(
         {
             hook.name: Ring(
                 [secret.get_secret_value() for secret in hook.secrets],
@@ -65,8 +65,8 @@ def outbounds_of(amqp: AmqpSettings) -> tuple[Outbound, ...]:
 
 def defaults_of(settings: Settings) -> Defaults:
     """What holds where neither event nor route says otherwise."""
-    channels: dict[str, ChannelSettings] = {
-        name: ChannelSettings(channel.version_set, channel.response_format)
+    channels: dict[str, ChannelDefaults] = {
+        name: ChannelDefaults(channel.version_set, channel.response_format)
         for name, channel in settings.channels.items()
     }
     return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.webhook.schemes import key_of
-from bridge.edges.webhook_secrets import Keyring, Ring, Secret, read_secrets, write_secrets
+from bridge.edges.webhook_secrets import Ring, Secret, WebhookKeyring, read_secrets, write_secrets
 
 GITHUB = partial(key_of, "github")
 
@@ -65,7 +65,7 @@ def test_a_file_that_makes_no_sense_leaves_the_keys_as_they_were(tmp_path: Path)
 
 
 def test_an_unknown_webhook_has_no_keys() -> None:
-    assert Keyring({}).keys("nobody") == ()
+    assert WebhookKeyring({}).keys("nobody") == ()
 
 
 def test_a_fixed_secret_that_is_none_is_refused_at_once() -> None:

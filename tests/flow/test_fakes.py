@@ -11,7 +11,7 @@ from bridge.core.broker.publish_refusal import NACKED, PublishRefusal
 from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import Lost, NoRoute, Refused
-from bridge.core.event.event import Event, Kind
+from bridge.core.event.event import Event, EventKind
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.flow.ports.broker import RepublishRefused
@@ -33,7 +33,7 @@ from tests.support.fakes import (
 
 EVENT = RoutedEvent(
     id="e1",
-    kind=Kind.EXTERNAL_EVENT,
+    kind=EventKind.EXTERNAL_EVENT,
     message="Hear me",
     user_id="u",
     service_id="5" * 24,

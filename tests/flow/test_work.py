@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.core.delivery.progress import Progress, RequestKind
-from bridge.core.event.event import Kind
+from bridge.core.event.event import EventKind
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.flow.outbox import Outbox
@@ -14,7 +14,7 @@ from .test_outbox import POLICY
 
 EVENT = RoutedEvent(
     id="e1",
-    kind=Kind.EXTERNAL_EVENT,
+    kind=EventKind.EXTERNAL_EVENT,
     message="Hear me",
     user_id="u",
     service_id="5" * 24,

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import ApiError, Refused
-from bridge.core.event.event import Kind
+from bridge.core.event.event import EventKind
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports.api import Agent
 from bridge.sandbox import SandboxOptions
@@ -95,7 +95,7 @@ async def test_lists_hold_only_what_was_asked_for_the_newest_first(agent: Agent)
 
 async def test_messages_are_listed_oldest_first(agent: Agent) -> None:
     conversation_id = await started(agent, routed(message="first"))
-    await lines(agent.interact(routed(id="event-2", message="second", kind=Kind.USER_MESSAGE), conversation_id))
+    await lines(agent.interact(routed(id="event-2", message="second", kind=EventKind.USER_MESSAGE), conversation_id))
     messages = await agent.messages("user-1", conversation_id)
     assert [message.message_type for message in messages] == [
         "external-event",
@@ -122,7 +122,7 @@ async def test_an_interact_announces_the_users_message_by_the_id_that_is_listed(
 
 
 async def test_the_agent_can_be_asked_to_speak_first(agent: Agent) -> None:
-    conversation_id = await started(agent, routed(kind=Kind.AGENT_FIRST, message=None))
+    conversation_id = await started(agent, routed(kind=EventKind.AGENT_FIRST, message=None))
     (message,) = await agent.messages("user-1", conversation_id)
     assert message.message_type == "agent-message"
 

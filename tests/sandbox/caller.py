@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from bridge.sandbox.state.state import World
+from bridge.sandbox.state.state import State
 
 SERVICE = "5f0000000000000000000001"
 Event = dict[str, Any]
@@ -61,7 +61,7 @@ class Caller:
         self.user_id = user_id
         self.org = "acme"
         self.headers: dict[str, str] = {}
-        self.world: World | None = None
+        self.state: State | None = None
 
     def url(self, path: str) -> str:
         return self.base_url + (path if path.startswith("/_sandbox") else f"/v1/{self.org}{path}")

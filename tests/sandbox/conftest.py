@@ -25,7 +25,7 @@ async def start() -> AsyncIterator[Start]:
             stack.push_async_callback(sandbox.close)
             session = await stack.enter_async_context(aiohttp.ClientSession())
             caller = Caller(session, sandbox.base_url, user_id)
-            caller.world = sandbox.world
+            caller.state = sandbox.state
             return await caller.sign_in()
 
         yield start_one

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bridge.core.event.event import Kind
+from bridge.core.event.event import EventKind
 from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
@@ -24,7 +24,7 @@ def routed(**changes: Any) -> RoutedEvent:
     """An event with nothing left to choose."""
     fields: dict[str, Any] = {
         "id": "event-1",
-        "kind": Kind.EXTERNAL_EVENT,
+        "kind": EventKind.EXTERNAL_EVENT,
         "message": "the boiler is cold",
         "user_id": "user-1",
         "service_id": SERVICE,

@@ -10,11 +10,11 @@ from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi
-from bridge.edges.amigo.events import Event, lines, read_event
+from bridge.edges.amigo.events import StreamEvent, lines, read_event
 from bridge.edges.amigo.services import ServicesApi
 from bridge.sandbox import SandboxOptions
 from bridge.sandbox.http.server import serve
-from bridge.sandbox.state.state import World
+from bridge.sandbox.state.state import State
 from tests.support.amigo import SERVICE, credentials
 
 USER = "user-1"
@@ -27,7 +27,7 @@ HOOK = "https://hooks.example.com/amigo"
 class Bench:
     """The client's three faces, and the sandbox's inside."""
 
-    world: World
+    state: State
     signed: SignedClient
     conversations: ConversationsApi
     services: ServicesApi
@@ -47,12 +47,12 @@ class Bench:
         self.destination_id = made.webhook_destination_id
 
     def fault(self, kind: str, operation: str, count: int | None = None, **settings: Any) -> None:
-        self.world.faults.clear()
-        self.world.faults.add({"match": {"operation": operation}, "kind": kind, "count": count, **settings})
+        self.state.faults.clear()
+        self.state.faults.add({"match": {"operation": operation}, "kind": kind, "count": count, **settings})
 
     def asked(self, operation: str) -> int:
         """How many requests of this operation the sandbox has seen."""
-        return len(self.world.journal.entries(operation, None, 0))
+        return len(self.state.journal.entries(operation, None, 0))
 
 
 @asynccontextmanager
@@ -65,14 +65,14 @@ async def bench(policy: RetryPolicy = ONE_ATTEMPT, *, idle_s: float = 5.0, **opt
         async with HttpClient(who, idle_s) as client:
             signed = SignedClient(client, who, policy, lambda: 0.0)
             faces = ConversationsApi(signed), ServicesApi(signed), DestinationsApi(signed)
-            yield Bench(sandbox.world, signed, *faces)
+            yield Bench(sandbox.state, signed, *faces)
     finally:
         await sandbox.close()
 
 
 async def said(stream: Any) -> list[Any]:
     """All events of a stream."""
-    events: list[Event] = []
+    events: list[StreamEvent] = []
     async with stream as chunks:
         async for line in lines(chunks, MAX_LINE):
             events.append(read_event(line))

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import FIELDS, Kind
+from bridge.core.event.event import FIELDS, EventKind
 from bridge.core.event.inbound_message import InboundMessage
 from tests.support.making import HEX
 
@@ -71,7 +71,7 @@ class Thrower:
         }
         if self._random.random() < 0.1:
             event[self.text()] = self.json()
-        if event.get("kind") == Kind.AGENT_FIRST and self._random.random() < 0.7:
+        if event.get("kind") == EventKind.AGENT_FIRST and self._random.random() < 0.7:
             event.pop("message", None)
         return event
 
@@ -183,7 +183,7 @@ class Thrower:
     def _good(self, name: str) -> Any:
         match name:
             case "kind":
-                return self._random.choice((*Kind, *Kind, None)) or "external-event"
+                return self._random.choice((*EventKind, *EventKind, None)) or "external-event"
             case "message":
                 return self._random.choice(("hello", "hello", {"a": self.json()}))
             case "user_id":

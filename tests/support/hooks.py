@@ -19,7 +19,7 @@ from bridge.core.webhook.schemes import SCHEMES, Signing, key_of
 from bridge.core.webhook.signature import Source
 from bridge.edges.http.server import HealthServer
 from bridge.edges.http.webhook_handler import WebhookHandler
-from bridge.edges.webhook_secrets import Keyring, Ring
+from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Clock
 from bridge.flow.ports.webhook import ConfirmedPublisher
 from bridge.flow.webhook_ingest import WebhookIngest
@@ -71,7 +71,7 @@ class Hooks:
         }
         self.webhook_ingest = WebhookIngest(
             {source.name: source for source in sources or (GITHUB,)},
-            Keyring(rings),
+            WebhookKeyring(rings),
             confirmed_publisher,
             inbound(),
             MessageFactory(tuple(outbounds), time.time),

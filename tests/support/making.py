@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from bridge.core.answer.history import Message
 from bridge.core.answer.outbound_message import EventContext, MessageFactory, Outbound, RoutingKey
-from bridge.core.event.event import Event, Kind
+from bridge.core.event.event import Event, EventKind
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
 
@@ -46,7 +46,7 @@ def routed(**fields: Any) -> RoutedEvent:
     """An event with nothing left to choose."""
     chosen: dict[str, Any] = {
         "id": "e-1",
-        "kind": Kind.EXTERNAL_EVENT,
+        "kind": EventKind.EXTERNAL_EVENT,
         "message": "hello",
         "user_id": "user-1",
         "service_id": HEX,

@@ -3,8 +3,8 @@
 MAX_INTERVAL = 64
 
 
-class Trials:
-    """After n trials in vain in a row only every 2**n-th occasion is due, at most MAX_INTERVAL apart; a success ends it."""
+class AdaptiveInterval:
+    """After n vain trials in a row every 2**n-th occasion is due, at most MAX_INTERVAL apart; a success ends that."""
 
     def __init__(self) -> None:
         self._every = 1

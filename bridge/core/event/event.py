@@ -26,7 +26,7 @@ FIELDS = frozenset(
 )
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What is asked of the agent."""
 
     EXTERNAL_EVENT = "external-event"
@@ -36,10 +36,10 @@ class Kind(StrEnum):
     TAG = "tag"
 
 
-KINDS = frozenset(Kind)
+KINDS = frozenset(EventKind)
 
 # `finish` and `tag` open no stream and so have no ending yet: they are refused rather than half done.
-HANDLED = (Kind.EXTERNAL_EVENT, Kind.USER_MESSAGE, Kind.AGENT_FIRST)
+HANDLED = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE, EventKind.AGENT_FIRST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Event:
     """One external event as published; None where it leaves the choice to the route or the configuration."""
 
     id: str
-    kind: Kind = Kind.EXTERNAL_EVENT
+    kind: EventKind = EventKind.EXTERNAL_EVENT
     message: str | None = None
     user_id: str | None = None
     service_id: str | None = None
@@ -121,7 +121,7 @@ def _event(
     kind = body.get("kind")
     return Event(
         id=str(event_id),
-        kind=Kind.EXTERNAL_EVENT if kind is None else Kind(kind),
+        kind=EventKind.EXTERNAL_EVENT if kind is None else EventKind(kind),
         message=_message_text(body.get("message")),
         user_id=body.get("user_id"),
         service_id=body.get("service_id"),
@@ -165,10 +165,10 @@ def usable_id(event_id: Any) -> str | None:
 
 
 def _wrong_together(body: Mapping[str, Any]) -> list[str]:
-    kind = body.get("kind") or Kind.EXTERNAL_EVENT
+    kind = body.get("kind") or EventKind.EXTERNAL_EVENT
     if kind not in HANDLED:
         return [f"kind {kind} is not handled by this version"]
-    if kind == Kind.AGENT_FIRST and body.get("message") is not None:
+    if kind == EventKind.AGENT_FIRST and body.get("message") is not None:
         return ["kind agent-first takes no message"]
     return []
 
@@ -190,7 +190,7 @@ def _name(value: Any) -> str:
 
 
 def _check_kind(value: Any) -> str | None:
-    return None if value is None or _is_kind(value) else f"kind {_shown(value)} is none of {', '.join(Kind)}"
+    return None if value is None or _is_kind(value) else f"kind {_shown(value)} is none of {', '.join(EventKind)}"
 
 
 def _is_kind(value: Any) -> bool:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event import tags
 from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
-from bridge.core.event.event import USER_ID, Event, Kind
+from bridge.core.event.event import USER_ID, Event, EventKind
 
 DEFAULT_VERSION_SET = "release"
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
@@ -52,7 +52,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelSettings:
+class ChannelDefaults:
     """What a channel chooses: its version set, and the format of the agent's answer (`text` or `voice`)."""
 
     version_set: str | None = None
@@ -65,7 +65,7 @@ class Defaults:
 
     user_id: str | None = None
     agent_actions: str = "^action-too-long$"
-    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+    channels: Mapping[str, ChannelDefaults] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class RoutedEvent:
     """An event with nothing left to choose."""
 
     id: str
-    kind: Kind
+    kind: EventKind
     message: str | None
     user_id: str
     service_id: str
@@ -110,7 +110,7 @@ class RoutedEvent:
         return {**self.tags, **tags.channel_tags(self.channel)}
 
 
-NO_ROUTE, NO_SETTINGS = Route(name=""), ChannelSettings()
+NO_ROUTE, NO_SETTINGS = Route(name=""), ChannelDefaults()
 
 
 def resolve(event: Event, route: Route | None, rendered: Rendered, defaults: Defaults) -> RoutedEvent:
@@ -147,7 +147,7 @@ def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: D
 
 
 def _message(event: Event, rendered: Rendered) -> str | None:
-    if event.kind is Kind.AGENT_FIRST:
+    if event.kind is EventKind.AGENT_FIRST:
         return None
     message = event.message if event.message is not None else rendered.message
     if message is None or not message.strip():

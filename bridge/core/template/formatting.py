@@ -26,12 +26,12 @@ SPEC = re.compile(
 )
 
 
-class NotText(Exception):
+class NotFormatted(Exception):
     """A value came where a name or an id belongs, and is neither text nor a number."""
 
 
 def plain(value: Any, budget: Budget) -> str:
-    """A value as text. Raises NotText, TooMuch, ValueError, TypeError."""
+    """A value as text. Raises NotFormatted, TooMuch, ValueError, TypeError."""
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, bool):
@@ -156,7 +156,7 @@ def _within_reach(value: Decimal) -> None:
 def _json_word(value: bool | None, budget: Budget) -> str:
     word = "null" if value is None else "true" if value else "false"
     if budget.strict:
-        raise NotText(f"{word} came where a text or a number belongs")
+        raise NotFormatted(f"{word} came where a text or a number belongs")
     return word
 
 
@@ -170,7 +170,7 @@ def _digits(value: int) -> str:
 def _compact(value: Any, budget: Budget) -> str:
     if budget.strict:
         kind = "an object" if isinstance(value, dict) else "a list"
-        raise NotText(f"{kind} came where a text or a number belongs")
+        raise NotFormatted(f"{kind} came where a text or a number belongs")
     whole = value if isinstance(value, dict) else list(value)
     measure(whole, budget)
     text = numbers.dumps(whole).decode()

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import Refused, Unreadable
-from bridge.core.event.event import Kind
+from bridge.core.event.event import EventKind
 from bridge.core.event.route import RoutedEvent
 from bridge.edges.amigo import results
 from bridge.edges.amigo.authorized import SignedClient
@@ -40,7 +40,7 @@ class AmigoAgent:
             event.user_id,
             conversation_id,
             message=event.message or "",
-            kind="skip" if event.kind is Kind.AGENT_FIRST else event.kind.value,
+            kind="skip" if event.kind is EventKind.AGENT_FIRST else event.kind.value,
             response_format=event.response_format,
             agent_actions=event.agent_actions,
         )
@@ -100,9 +100,9 @@ class AmigoAgent:
             await self._client.tokens.verify()
 
 
-def _row(found: results.Conversation) -> ConversationRow:
+def _row(found: results.ConversationResult) -> ConversationRow:
     return ConversationRow(found.id, found.user_id, found.service_id, found.is_finished, found.num_messages, found.tags)
 
 
-def _message(found: results.Message) -> Message:
+def _message(found: results.MessageResult) -> Message:
     return Message(found.id, found.interaction_id, found.message_type, found.message)

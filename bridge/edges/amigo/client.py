@@ -19,7 +19,7 @@ from yarl import URL
 
 from bridge.core.delivery.rate_limits import WINDOW_S, RateLimits
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
-from bridge.edges.amigo.connection import Connector, Handler
+from bridge.edges.amigo.connection import Connector, StreamHandler
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
 from bridge.edges.amigo.response import dated_s, error_text, is_last, retry_after_s
 
@@ -194,7 +194,7 @@ class Chunks:
         self._call = call
         self._response = response
         self._content = response.content
-        self._held: Handler | None = None
+        self._held: StreamHandler | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -213,7 +213,7 @@ class Chunks:
         """See the port. A connection that has given all of the answer may be somebody else's already."""
         connection = self._response.connection
         handler = connection.protocol if connection is not None else None
-        if isinstance(handler, Handler):
+        if isinstance(handler, StreamHandler):
             handler.hold()
             self._held = handler
 

@@ -17,7 +17,7 @@ NEXT_ADDRESS_S = 0.25
 """How long an address of the name may keep silent before the next one is tried beside it (RFC 8305)."""
 
 
-class Handler(ResponseHandler):
+class StreamHandler(ResponseHandler):
     """One connection."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -63,4 +63,4 @@ class Connector(aiohttp.TCPConnector):
 
 
 def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return Handler(loop)
+    return StreamHandler(loop)

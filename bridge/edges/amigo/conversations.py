@@ -15,9 +15,9 @@ from bridge.edges.amigo.multipart import Earlier, Recording, interact_body
 from bridge.edges.amigo.outgoing import json_body, part
 from bridge.edges.amigo.query import flag, given, tag_filter
 from bridge.edges.amigo.results import (
-    Conversation,
+    ConversationResult,
     Insights,
-    Message,
+    MessageResult,
     MessageSource,
     RecommendedResponses,
 )
@@ -111,7 +111,7 @@ class ConversationsApi:
         tags: Mapping[str, str | None] | None = None,
         sort_by: Sequence[str] = ("-created_at",),
         page_size: int = CONVERSATIONS_A_PAGE,
-    ) -> AsyncIterator[Conversation]:
+    ) -> AsyncIterator[ConversationResult]:
         """All conversations that fit and that the user may see. A tag's value may be `*` (any) or None (null)."""
         params = given(
             id=ids,
@@ -123,7 +123,7 @@ class ConversationsApi:
         )
         call = Call("list", "GET", "/conversation/", user_id, params)
         async for row in self._client.rows(call, "conversations", page_size):
-            yield Conversation.read(call.operation, row)
+            yield ConversationResult.read(call.operation, row)
 
     async def messages(
         self,
@@ -135,12 +135,12 @@ class ConversationsApi:
         message_types: Sequence[str] = (),
         sort_by: Sequence[str] = ("+created_at",),
         page_size: int = MESSAGES_A_PAGE,
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncIterator[MessageResult]:
         """All messages that fit and that the user may see; without `message_types` all but the inner thoughts."""
         params = given(id=ids, interaction_id=interaction_ids, message_type=message_types, sort_by=sort_by)
         call = Call("messages", "GET", f"/conversation/{part(conversation_id)}/messages/", user_id, params)
         async for row in self._client.rows(call, "messages", page_size):
-            yield Message.read(call.operation, row)
+            yield MessageResult.read(call.operation, row)
 
     async def message_source(
         self, user_id: str, conversation_id: str, message_id: str, *, long_lived: bool = False

@@ -15,30 +15,30 @@ from bridge.core.errors import LineTooLong, Unreadable
 from bridge.edges.amigo.results import Result
 
 
-class Event(Result):
+class StreamEvent(Result):
     """Any event; by itself only of a type that is not known here."""
 
     type: str
 
 
-class ConversationCreated(Event):
+class ConversationCreated(StreamEvent):
     conversation_id: str
 
 
-class UserMessageAvailable(Event):
+class UserMessageAvailable(StreamEvent):
     """`user_message` is the text, or the transcript of what was spoken."""
 
     message_id: str = ""
     user_message: str = ""
 
 
-class CurrentAgentAction(Event):
+class CurrentAgentAction(StreamEvent):
     """`action` has a `type` of its own, one of 24 or a new one."""
 
     action: Mapping[str, Any] = {}
 
 
-class NewMessage(Event):
+class NewMessage(StreamEvent):
     """A piece of the answer: text, or base64 of PCM16 with the milliseconds and characters of its transcript."""
 
     message: str = ""
@@ -48,7 +48,7 @@ class NewMessage(Event):
     message_id: str = ""
 
 
-class InteractionComplete(Event):
+class InteractionComplete(StreamEvent):
     """The only proof. Some pages show it without its fields (docs/api-contract.md, 7.8)."""
 
     message_id: str = ""
@@ -57,14 +57,14 @@ class InteractionComplete(Event):
     conversation_completed: bool = False
 
 
-class StreamError(Event):
+class StreamError(StreamEvent):
     """`http_error_code` is 0 where it was not said."""
 
     http_error_code: int = 0
     error_description: str = Field("", validation_alias=AliasChoices("error_description", "message"))
 
 
-KNOWN: Mapping[str, type[Event]] = {
+KNOWN: Mapping[str, type[StreamEvent]] = {
     "conversation-created": ConversationCreated,
     "user-message-available": UserMessageAvailable,
     "current-agent-action": CurrentAgentAction,
@@ -96,7 +96,7 @@ async def lines(chunks: AsyncIterator[bytes], max_line: int) -> AsyncIterator[by
         yield last
 
 
-def read_event(line: bytes) -> Event:
+def read_event(line: bytes) -> StreamEvent:
     """The event in a line. Raises Unreadable for a line that is no JSON object with a type."""
     try:
         content = orjson.loads(line)
@@ -107,4 +107,4 @@ def read_event(line: bytes) -> Event:
         raise Unreadable("a line of the stream has no type")
     if kind == FILLER:
         kind, content = "current-agent-action", {"type": "current-agent-action", "action": content}
-    return KNOWN.get(kind, Event).read(f"the event {kind[:100]}", content)
+    return KNOWN.get(kind, StreamEvent).read(f"the event {kind[:100]}", content)

@@ -56,7 +56,7 @@ class VersionSetInfo(Result):
     llm_model_preferences: Mapping[str, Any] = {}
 
 
-class Conversation(Result):
+class ConversationResult(Result):
     """A row of the list. `final_message` and `version_set_info` are empty without the permissions for them."""
 
     id: str
@@ -72,7 +72,7 @@ class Conversation(Result):
     tags: Mapping[str, str | None] = {}
 
 
-class Message(Result):
+class MessageResult(Result):
     """`message_type` is `user-message`, `agent-message`, `agent-inner-thought`, `external-event` or new."""
 
     id: str

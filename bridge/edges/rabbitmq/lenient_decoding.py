@@ -17,7 +17,7 @@ from pamqp import decode
 UNREADABLE_TABLE = "x-bridge-unreadable-headers"
 
 
-class Unreadable(str):
+class UnreadableTable(str):
     """What stands for a value that could not be read: its bytes with the odd ones escaped."""
 
     __slots__ = ()
@@ -33,14 +33,14 @@ def _short_string(value: bytes) -> tuple[int, str]:
         return decode.short_str(value)
     except UnicodeDecodeError:
         end = 1 + value[0]
-        return end, Unreadable(value[1:end].decode("utf-8", "backslashreplace"))
+        return end, UnreadableTable(value[1:end].decode("utf-8", "backslashreplace"))
 
 
 def _timestamp(value: bytes) -> tuple[int, Any]:
     try:
         return decode.timestamp(value)
     except (ValueError, OverflowError, OSError):
-        return 8, Unreadable(value[:8].hex())
+        return 8, UnreadableTable(value[:8].hex())
 
 
 def _table(value: bytes) -> tuple[int, dict[str, Any]]:
@@ -50,4 +50,4 @@ def _table(value: bytes) -> tuple[int, dict[str, Any]]:
         (length,) = struct.unpack_from(">I", value)
         if len(value) < 4 + length:
             raise
-        return 4 + length, {UNREADABLE_TABLE: Unreadable(f"{type(error).__name__}: {error}"[:200])}
+        return 4 + length, {UNREADABLE_TABLE: UnreadableTable(f"{type(error).__name__}: {error}"[:200])}

@@ -19,7 +19,7 @@ from pamqp.commands import Basic
 from bridge.core.answer.outbound_message import APP_ID, JSON, OutboundMessage
 from bridge.core.broker.republished_copy import TRUNCATED, RepublishedCopy
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.edges.rabbitmq.lenient_decoding import Unreadable
+from bridge.edges.rabbitmq.lenient_decoding import UnreadableTable
 
 PERSISTENT = 2
 MAX_LEFT_OUT_BYTES = 200
@@ -57,7 +57,7 @@ def incoming(message: DeliveredMessage, queue: str) -> InboundMessage:
         redelivered=bool(message.redelivered),
         properties={name: value for name, value in properties.items() if value not in (None, "")},
         headers=headers,
-        unreadable=tuple(sorted(name for name, value in seen.items() if isinstance(value, Unreadable))),
+        unreadable=tuple(sorted(name for name, value in seen.items() if isinstance(value, UnreadableTable))),
     )
 
 
@@ -118,7 +118,7 @@ def without_largest(
 
 def _text(value: Any) -> Any:
     """A property's value; a mark for unreadable bytes is longer than they were, so cut to a short string's length."""
-    return value.encode()[:255].decode("utf-8", "ignore") if isinstance(value, Unreadable) else value
+    return value.encode()[:255].decode("utf-8", "ignore") if isinstance(value, UnreadableTable) else value
 
 
 def _name(name: str) -> str:

@@ -24,9 +24,9 @@ _SLOW_S = 1.0
 
 async def pass_gate(operation: Operation, request: web.Request) -> web.StreamResponse:
     """Answers one request; every refusal becomes its response here."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     try:
-        call = await read_call(world, operation, request)
+        call = await read_call(state, operation, request)
     except Refusal as refusal:
         return refusal.response()
     try:
@@ -36,7 +36,7 @@ async def pass_gate(operation: Operation, request: web.Request) -> web.StreamRes
     except UnknownFault as unknown:
         response = json_response({"detail": str(unknown)}, 400)
     finally:
-        call.entry.ended_ms = world.clock.now_ms()
+        call.entry.ended_ms = state.clock.now_ms()
     if not response.prepared:
         response.headers.update(call.headers)
     if call.entry.outcome is None:
@@ -46,7 +46,7 @@ async def pass_gate(operation: Operation, request: web.Request) -> web.StreamRes
 
 
 async def _answer(call: Call) -> web.StreamResponse:
-    call.faults = call.world.faults.choose(call.seen())
+    call.faults = call.state.faults.choose(call.seen())
     trouble = next((fault for fault in call.faults if fault.directive is None), None)
     if trouble is not None:
         call.entry.fault = trouble.kind
@@ -62,20 +62,20 @@ async def _answer(call: Call) -> web.StreamResponse:
 
 def _admit(call: Call) -> None:
     """404 for an unknown organization, 401 for a bad token, 429 beyond the limit; notes whose call it is."""
-    world, operation = call.world, call.operation
-    if world.directory.organization(call.org_id) is None:
+    state, operation = call.state, call.operation
+    if state.directory.organization(call.org_id) is None:
         raise Refusal(404, NO_ORGANIZATION)
     if operation.secured == "token":
         _authenticate(call)
-    call.headers = world.limiter.admit(operation.id, operation.per_minute, call.org_id, call.entry.user_id or "")
+    call.headers = state.limiter.admit(operation.id, operation.per_minute, call.org_id, call.entry.user_id or "")
 
 
 def _authenticate(call: Call) -> None:
-    identity = call.world.tokens.read(call.request.headers.get("authorization", ""))
+    identity = call.state.tokens.read(call.request.headers.get("authorization", ""))
     issuer = call.request.headers.get("x-org-id", call.org_id)
     if identity is None or identity.org_id != issuer:
         raise Refusal(401, UNAUTHORISED)
-    call.known_user = call.world.directory.user(identity.org_id, identity.user_id)
+    call.known_user = call.state.directory.user(identity.org_id, identity.user_id)
     if call.known_user is None:
         raise Refusal(401, UNAUTHORISED)
 
@@ -106,7 +106,7 @@ def _refused(call: Call, fault: Fault, status: int) -> web.Response:
     headers: dict[str, str] = {}
     detail: object = _TEXTS.get(status, f"Sandbox fault {fault.kind}.")
     if status == 429:
-        wait = retry_after(fault.retry_after, fault.wait_s, call.world.clock.now_ms())
+        wait = retry_after(fault.retry_after, fault.wait_s, call.state.clock.now_ms())
         refusal = too_many(call.operation.per_minute, wait)
         headers, detail = refusal.headers, refusal.detail
     if fault.body == "text":

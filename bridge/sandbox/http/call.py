@@ -18,7 +18,7 @@ from bridge.sandbox.http.refusal import (
 from bridge.sandbox.script.fault import Fault, Seen
 from bridge.sandbox.state.journal import Entry
 from bridge.sandbox.state.rows import Conversation, User
-from bridge.sandbox.state.state import World
+from bridge.sandbox.state.state import State
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Operation:
 class Call:
     """A request that was read completely. ``user`` is known once the gate let it through."""
 
-    world: World
+    state: State
     operation: Operation
     request: web.Request
     entry: Entry
@@ -78,7 +78,7 @@ class Call:
 
     def conversation(self, not_found: str = NO_CONVERSATION) -> Conversation:
         """The conversation of the path: 404 where there is none, 403 where it is hidden from the user."""
-        found = self.world.store.find(self.org_id, self.request.match_info["conversation_id"])
+        found = self.state.store.find(self.org_id, self.request.match_info["conversation_id"])
         if found is None:
             raise Refusal(404, not_found)
         if not self.sees(found):
@@ -91,7 +91,7 @@ class Call:
     def seen(self) -> Seen:
         """What decides about the call's faults."""
         request, tags, service = self.request, {}, ""
-        found = self.world.store.find(self.org_id, request.match_info.get("conversation_id", ""))
+        found = self.state.store.find(self.org_id, request.match_info.get("conversation_id", ""))
         if found is not None:
             tags, service = dict(found.tags), found.service_id
         elif self.parts is None:
@@ -109,12 +109,12 @@ class Call:
         return content if isinstance(content, dict) else {}
 
 
-async def read_call(world: World, operation: Operation, request: web.Request) -> Call:
+async def read_call(state: State, operation: Operation, request: web.Request) -> Call:
     """Reads the whole request, in time (408), and notes it in the journal."""
-    entry = world.journal.add(_entry(world, operation, request))
-    call = Call(world, operation, request, entry, b"", None)
+    entry = state.journal.add(_entry(state, operation, request))
+    call = Call(state, operation, request, entry, b"", None)
     try:
-        async with asyncio.timeout(world.options.body_timeout_s):
+        async with asyncio.timeout(state.options.body_timeout_s):
             if CONTENT_TYPE.fullmatch(request.headers.get("content-type", "")):
                 call.parts = await read_parts(request)
             else:
@@ -131,12 +131,12 @@ async def read_call(world: World, operation: Operation, request: web.Request) ->
     return call
 
 
-def _entry(world: World, operation: Operation, request: web.Request) -> Entry:
+def _entry(state: State, operation: Operation, request: web.Request) -> Entry:
     header = request.headers.get("authorization", "")
-    user_id = request.headers.get("x-user-id") if operation.secured == "key" else world.tokens.peek(header)
+    user_id = request.headers.get("x-user-id") if operation.secured == "key" else state.tokens.peek(header)
     return Entry(
         number=0,
-        at_ms=world.clock.now_ms(),
+        at_ms=state.clock.now_ms(),
         operation=operation.id,
         method=request.method,
         path=request.path,

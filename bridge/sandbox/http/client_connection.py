@@ -13,7 +13,7 @@ from bridge.sandbox.script.script_steps import Say
 _LOOK_EVERY_S = 0.02  # how soon a vanished client is noticed while nothing is written
 
 
-class Wire:
+class ClientConnection:
     """An NDJSON answer on its way. Nothing is sent before the first line or the end."""
 
     def __init__(self, request: web.Request, status: int, headers: Mapping[str, str]) -> None:

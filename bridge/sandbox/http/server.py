@@ -15,7 +15,7 @@ from bridge.sandbox.http.refusal import json_response
 from bridge.sandbox.operations import admin
 from bridge.sandbox.operations.table import OPERATIONS
 from bridge.sandbox.options import SandboxOptions
-from bridge.sandbox.state.state import WORLD, World
+from bridge.sandbox.state.state import WORLD, State
 
 _BODY_LIMIT = 64 * 1024 * 1024
 _STOP_S = 1.0
@@ -30,13 +30,13 @@ _ANSWERING: web.AppKey[set[web.RequestHandler]] = web.AppKey("answering", set)
 def build_app(options: SandboxOptions) -> web.Application:
     """A complete sandbox as an aiohttp application."""
     app = web.Application(middlewares=[_unrouted], client_max_size=_BODY_LIMIT)
-    world = app[WORLD] = World(options)
+    state = app[WORLD] = State(options)
     app[_ANSWERING] = set()
     for operation in OPERATIONS:
         handler = functools.partial(pass_gate, operation)
         app.router.add_route(operation.method, "/v1/{organization}" + operation.path, handler)
     app.add_routes(admin.routes())
-    app.cleanup_ctx.append(world.courier.running)
+    app.cleanup_ctx.append(state.webhook_sender.running)
     app.on_cleanup.append(_close_store)
     app.on_response_prepare.append(_date)
     return app
@@ -87,7 +87,7 @@ class Sandbox:
         self._port = port
         self._site: web.TCPSite | None = None
         self._pause: asyncio.Task[None] | None = None
-        self.world.door = self
+        self.state.door = self
 
     @property
     def base_url(self) -> str:
@@ -95,10 +95,10 @@ class Sandbox:
         return f"http://{host}:{self._port}"
 
     @property
-    def world(self) -> World:
+    def state(self) -> State:
         """The sandbox's inside, for tests in the same process."""
-        world: World = self._runner.app[WORLD]
-        return world
+        state: State = self._runner.app[WORLD]
+        return state
 
     async def open_door(self) -> None:
         """Listens (again, on the same port)."""

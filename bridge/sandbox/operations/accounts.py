@@ -41,16 +41,16 @@ _PREFERENCES: dict[str, Any] = {
 
 async def sign_in(call: Call) -> web.StreamResponse:
     """POST /user/signin_with_api_key - a token for one user."""
-    headers, world, problems = call.request.headers, call.world, Problems()
+    headers, state, problems = call.request.headers, call.state, Problems()
     for name in _CREDENTIALS:
         if not headers.get(name):
             problems.add("missing", ("header", name), "Field required")
     problems.settle()
-    user = world.directory.user(call.org_id, headers["x-user-id"])
-    fits = world.directory.key_fits(call.org_id, headers["x-api-key-id"], headers["x-api-key"], world.clock.now_ms())
+    user = state.directory.user(call.org_id, headers["x-user-id"])
+    fits = state.directory.key_fits(call.org_id, headers["x-api-key-id"], headers["x-api-key"], state.clock.now_ms())
     if user is None or not user.verified or not fits:
         raise Refusal(401, SIGN_IN_FAILED)
-    token, expires_ms = world.tokens.issue(Identity(call.org_id, user.user_id))
+    token, expires_ms = state.tokens.issue(Identity(call.org_id, user.user_id))
     return json_response({"id_token": token, "expires_at": iso(expires_ms)})
 
 
@@ -70,11 +70,11 @@ async def create_user(call: Call) -> web.StreamResponse:
         raise Refusal(404, NO_ROLE)
     if any(user.email == email for user in _users(call)):
         raise Refusal(409, EMAIL_TAKEN)
-    user = User(call.org_id, call.world.ids.new(), first_name, last_name, email, role)
-    user.verified = not call.world.options.unverified_users
+    user = User(call.org_id, call.state.ids.new(), first_name, last_name, email, role)
+    user.verified = not call.state.options.unverified_users
     user.nonsensitive, user.sensitive_names = plain, list(secret)
     user.preferences = preferences
-    call.world.store.save_user(user)
+    call.state.store.save_user(user)
     link = f"{call.request.url.origin()}/verify/{user.user_id}" if not user.verified else None
     return json_response({"user_id": user.user_id, "verify_link": link}, 201)
 
@@ -89,7 +89,7 @@ async def list_users(call: Call) -> web.StreamResponse:
     order = query.sort([*_SORTABLE, *(f"user_stats.{name}" for name in _SORTABLE_STATS)])
     query.settle()
     for user_id in ids:
-        call.world.directory.user(call.org_id, user_id)
+        call.state.directory.user(call.org_id, user_id)
     rows = [
         _user(call, user)
         for user in _users(call)
@@ -113,11 +113,11 @@ def _sort_key(name: str) -> Callable[[dict[str, Any]], tuple[bool, Any]]:
 
 
 def _users(call: Call) -> list[User]:
-    return [user for user in call.world.store.users.values() if user.org_id == call.org_id]
+    return [user for user in call.state.store.users.values() if user.org_id == call.org_id]
 
 
 def _user(call: Call, user: User) -> dict[str, Any]:
-    rows = call.world.store.of_users(call.org_id, [user.user_id])
+    rows = call.state.store.of_users(call.org_id, [user.user_id])
     last_ms = max((row.last_ms for row in rows if row.messages), default=None)
     return {
         "org_id": user.org_id,

@@ -12,9 +12,9 @@ from bridge.sandbox.operations.messages import audio_of
 from bridge.sandbox.script.fault import UnknownFault, parse_fault
 from bridge.sandbox.script.fault_rules import Rule
 from bridge.sandbox.state.rows import Interaction
-from bridge.sandbox.state.state import WORLD, World
+from bridge.sandbox.state.state import WORLD, State
 
-_Handler = Callable[[World, web.Request], Awaitable[web.Response]]
+_Handler = Callable[[State, web.Request], Awaitable[web.Response]]
 
 
 def routes() -> list[web.RouteDef]:
@@ -54,21 +54,21 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return content
 
 
-async def _journal(world: World, request: web.Request) -> web.Response:
+async def _journal(state: State, request: web.Request) -> web.Response:
     """``?operation=&user_id=&after=NUMBER``."""
     query = request.query
-    entries = world.journal.entries(query.get("operation"), query.get("user_id"), int(query.get("after", "0")))
+    entries = state.journal.entries(query.get("operation"), query.get("user_id"), int(query.get("after", "0")))
     return json_response({"entries": entries})
 
 
-async def _interactions(world: World, request: web.Request) -> web.Response:
+async def _interactions(state: State, request: web.Request) -> web.Response:
     """Every committed interaction in the order of the commits, with its conversation's tags now."""
-    rows = [_interaction(world, row) for row in world.store.interactions]
+    rows = [_interaction(state, row) for row in state.store.interactions]
     return json_response({"interactions": rows, "count": len(rows)})
 
 
-def _interaction(world: World, row: Interaction) -> dict[str, Any]:
-    conversation = world.store.conversations[row.conversation_id]
+def _interaction(state: State, row: Interaction) -> dict[str, Any]:
+    conversation = state.store.conversations[row.conversation_id]
     return {
         "interaction_id": row.id,
         "conversation_id": row.conversation_id,
@@ -89,49 +89,49 @@ def _interaction(world: World, row: Interaction) -> dict[str, Any]:
     }
 
 
-async def _list_faults(world: World, request: web.Request) -> web.Response:
-    return json_response({"faults": world.faults.rules()})
+async def _list_faults(state: State, request: web.Request) -> web.Response:
+    return json_response({"faults": state.faults.rules()})
 
 
-async def _add_faults(world: World, request: web.Request) -> web.Response:
+async def _add_faults(state: State, request: web.Request) -> web.Response:
     """``{kind, match: {operation, user, service, text, tag, header}, count, probability, ...settings}``."""
-    rule: Rule = world.faults.add(await _body(request))
+    rule: Rule = state.faults.add(await _body(request))
     return json_response({"number": rule.number}, 201)
 
 
-async def _clear_faults(world: World, request: web.Request) -> web.Response:
-    world.faults.clear()
+async def _clear_faults(state: State, request: web.Request) -> web.Response:
+    state.faults.clear()
     return web.Response(status=204)
 
 
-async def _reset(world: World, request: web.Request) -> web.Response:
-    world.reset()
+async def _reset(state: State, request: web.Request) -> web.Response:
+    state.reset()
     return web.Response(status=204)
 
 
-async def _advance(world: World, request: web.Request) -> web.Response:
+async def _advance(state: State, request: web.Request) -> web.Response:
     """``{advance_s}``: moves the sandbox's time."""
-    world.clock.advance(float((await _body(request)).get("advance_s", 0)))
-    return json_response({"now_ms": world.clock.now_ms()})
+    state.clock.advance(float((await _body(request)).get("advance_s", 0)))
+    return json_response({"now_ms": state.clock.now_ms()})
 
 
-async def _change_user(world: World, request: web.Request) -> web.Response:
+async def _change_user(state: State, request: web.Request) -> web.Response:
     """``{organization, user_id, denied: [permission], own_only, verified}``: what a user may."""
     body = await _body(request)
-    user = world.directory.user(body["organization"], body["user_id"])
+    user = state.directory.user(body["organization"], body["user_id"])
     if user is None:
         return json_response({"detail": "no such user"}, 404)
     user.denied = list(body.get("denied", user.denied))
     user.own_only = bool(body.get("own_only", user.own_only))
     user.verified = bool(body.get("verified", user.verified))
-    world.store.save_user(user)
+    state.store.save_user(user)
     return web.Response(status=204)
 
 
-async def _change_service(world: World, request: web.Request) -> web.Response:
+async def _change_service(state: State, request: web.Request) -> web.Response:
     """``{organization, service_id, is_active, tags, name}``."""
     body = await _body(request)
-    service = world.directory.service(body["organization"], body["service_id"])
+    service = state.directory.service(body["organization"], body["service_id"])
     if service is None:
         return json_response({"detail": "no such service"}, 404)
     service.is_active = bool(body.get("is_active", service.is_active))
@@ -140,34 +140,34 @@ async def _change_service(world: World, request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-async def _revoke(world: World, request: web.Request) -> web.Response:
+async def _revoke(state: State, request: web.Request) -> web.Response:
     """``{user_id}``, or nothing for everybody's tokens."""
-    world.tokens.revoke((await _body(request)).get("user_id"))
+    state.tokens.revoke((await _body(request)).get("user_id"))
     return web.Response(status=204)
 
 
-async def _send_webhook(world: World, request: web.Request) -> web.Response:
+async def _send_webhook(state: State, request: web.Request) -> web.Response:
     """``{organization, type, content, fault}``: sends it to every destination that accepts the type."""
     body = await _body(request)
     kind = str(body.get("type", TYPES[0]))
     fault = parse_fault(body["fault"])[0] if body.get("fault") else None
     content = {"type": kind, "org_id": body["organization"], **body.get("content", {})}
-    deliveries = world.courier.emit(body["organization"], kind, content, fault)
+    deliveries = state.webhook_sender.emit(body["organization"], kind, content, fault)
     return json_response({"deliveries": [delivery.id for delivery in deliveries]}, 202)
 
 
-async def _shut_door(world: World, request: web.Request) -> web.Response:
+async def _shut_door(state: State, request: web.Request) -> web.Response:
     """``{closed_s}``: refuses connections for so long."""
-    if world.door is None:
+    if state.door is None:
         return json_response({"detail": "this sandbox has no door of its own"}, 409)
-    world.door.shut(float((await _body(request)).get("closed_s", 1)))
+    state.door.shut(float((await _body(request)).get("closed_s", 1)))
     return web.Response(status=204)
 
 
-async def _audio(world: World, request: web.Request) -> web.Response:
+async def _audio(state: State, request: web.Request) -> web.Response:
     """What message sources point to."""
     wanted = request.match_info["message_id"]
-    rows = (row for c in world.store.of_users(request.match_info["organization"], []) for row in c.messages)
+    rows = (row for c in state.store.of_users(request.match_info["organization"], []) for row in c.messages)
     message = next((row for row in rows if row.id == wanted and row.format == "voice"), None)
     if message is None:
         return json_response({"detail": "no such audio"}, 404)

@@ -14,7 +14,7 @@ _LONGEST_PAGE, _USUAL_PAGE = 20, 10
 
 async def organization(call: Call) -> web.StreamResponse:
     """GET /organization/ - open to everybody; a reachability and region probe."""
-    name = call.world.directory.organization(call.org_id)
+    name = call.state.directory.organization(call.org_id)
     return json_response(
         {
             "org_id": call.org_id,
@@ -37,7 +37,7 @@ async def list_services(call: Call) -> web.StreamResponse:
     start = query.number("continuation_token", 0)
     order = query.sort(["name", "is_active"])
     query.settle()
-    directory = call.world.directory
+    directory = call.state.directory
     asked = [directory.service(call.org_id, service_id) for service_id in dict.fromkeys(ids)]
     known = asked if ids else directory.services(call.org_id)
     rows = [

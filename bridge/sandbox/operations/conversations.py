@@ -16,14 +16,14 @@ _LONGEST_PAGE = 150
 async def finish(call: Call) -> web.StreamResponse:
     """POST /conversation/{id}/finish/ - 204; an empty conversation is deleted."""
     Query(call.request).settle()
-    conversation, store = call.conversation(), call.world.store
+    conversation, store = call.conversation(), call.state.store
     call.require("User:UpdateUserInfo", "Conversation:FinishConversation")
     if conversation.finished_ms is not None or store.streaming(conversation):
         raise Refusal(409, FINISHED_OR_BUSY)
     if conversation.messages:
         store.finish(conversation)
-        call.world.courier.process(conversation)
-    elif call.world.options.finish_empty == "delete":
+        call.state.webhook_sender.process(conversation)
+    elif call.state.options.finish_empty == "delete":
         store.drop(conversation)
     else:
         raise Refusal(400, NO_INTERACTIONS)
@@ -41,7 +41,7 @@ async def list_conversations(call: Call) -> web.StreamResponse:
     query.settle()
     rows = [
         row
-        for row in call.world.store.of_users(call.org_id, user_ids)
+        for row in call.state.store.of_users(call.org_id, user_ids)
         if (not service_ids or row.service_id in service_ids)
         and (not ids or row.id in ids)
         and (is_finished is None or _shown_finished(call, row) == is_finished)
@@ -69,13 +69,13 @@ async def modify_tags(call: Call) -> web.StreamResponse:
     if len(tags) > _MOST_TAGS:
         raise Refusal(400, TOO_MANY_TAGS)
     conversation.tags = tags
-    call.world.store.save(conversation)
+    call.state.store.save(conversation)
     return web.Response(status=204)
 
 
 def _shown_finished(call: Call, row: Conversation) -> bool:
-    lag_ms = call.world.options.finish_lag_s * 1000
-    return row.finished_ms is not None and call.world.clock.now_ms() >= row.finished_ms + lag_ms
+    lag_ms = call.state.options.finish_lag_s * 1000
+    return row.finished_ms is not None and call.state.clock.now_ms() >= row.finished_ms + lag_ms
 
 
 def _conversation(call: Call, row: Conversation) -> dict[str, object]:

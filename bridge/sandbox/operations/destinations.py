@@ -39,9 +39,9 @@ async def create_destination(call: Call) -> web.StreamResponse:
     call.require("Webhook:CreateWebhookDestination")
     if len(_destinations(call)) >= _MOST_DESTINATIONS:
         raise Refusal(400, TOO_MANY_DESTINATIONS)
-    now_ms = call.world.clock.now_ms()
-    row = Destination(call.world.ids.new(), call.org_id, url, types, retries, _new_secret(), now_ms)
-    call.world.store.save_destination(row)
+    now_ms = call.state.clock.now_ms()
+    row = Destination(call.state.ids.new(), call.org_id, url, types, retries, _new_secret(), now_ms)
+    call.state.store.save_destination(row)
     return json_response({"webhook_destination_id": row.id, "secret": row.secret}, 201)
 
 
@@ -68,7 +68,7 @@ async def update_destination(call: Call) -> web.StreamResponse:
     call.require("Webhook:UpdateWebhookDestination")
     row.accepted_types = row.accepted_types if types is None else types
     row.retry_attempts = row.retry_attempts if retries is None else retries
-    call.world.store.save_destination(row)
+    call.state.store.save_destination(row)
     return web.Response(status=204)
 
 
@@ -77,7 +77,7 @@ async def delete_destination(call: Call) -> web.StreamResponse:
     Query(call.request).settle()
     row = _find(call)
     call.require("Webhook:DeleteWebhookDestination")
-    call.world.store.drop_destination(row)
+    call.state.store.drop_destination(row)
     return web.Response(status=204)
 
 
@@ -86,12 +86,12 @@ async def rotate_secret(call: Call) -> web.StreamResponse:
     Query(call.request).settle()
     row = _find(call)
     call.require("Webhook:UpdateWebhookDestination")
-    now_ms = call.world.clock.now_ms()
+    now_ms = call.state.clock.now_ms()
     if row.old_secret is not None and now_ms < row.secret_ms + _ROTATION_MS:
         raise Refusal(400, ROTATED_TOO_OFTEN)
     row.old_secret, row.secret = row.secret, _new_secret()
     row.secret_ms, row.dual_until_ms = now_ms, now_ms + _DUAL_MS
-    call.world.store.save_destination(row)
+    call.state.store.save_destination(row)
     return json_response({"secret": row.secret, "dual_signing_stops_at": iso(row.dual_until_ms)})
 
 
@@ -108,7 +108,7 @@ async def list_deliveries(call: Call) -> web.StreamResponse:
     call.require("Webhook:GetWebhookDeliveries")
     rows = [
         _delivery(row)
-        for row in call.world.store.deliveries.values()
+        for row in call.state.store.deliveries.values()
         if row.destination_id == destination.id
         and row.status in statuses
         and kind in (None, row.type)
@@ -126,7 +126,7 @@ def _check_url(call: Call, url: str, problems: Problems) -> None:
     scheme, host = _place(url)
     if not host or scheme not in ("http", "https"):
         problems.add("url_parsing", ("body", "url"), "Input should be a valid URL", url)
-    elif scheme == "http" and host not in call.world.options.webhook_hosts:
+    elif scheme == "http" and host not in call.state.options.webhook_hosts:
         problems.add("url_scheme", ("body", "url"), "URL scheme should be 'https'", url)
 
 
@@ -153,7 +153,7 @@ def _new_secret() -> str:
 
 
 def _destinations(call: Call) -> list[Destination]:
-    return [row for row in call.world.store.destinations.values() if row.org_id == call.org_id]
+    return [row for row in call.state.store.destinations.values() if row.org_id == call.org_id]
 
 
 def _find(call: Call) -> Destination:

@@ -50,8 +50,8 @@ async def conversation_starters(call: Call) -> web.StreamResponse:
     body.text("generation_instructions", required=True)
     query.settle()
     call.require("Conversation:CreateConversation")
-    service = call.world.directory.service(call.org_id, service_id)
-    if service is None or not call.world.directory.has_version_set(service, version_set or ""):
+    service = call.state.directory.service(call.org_id, service_id)
+    if service is None or not call.state.directory.has_version_set(service, version_set or ""):
         raise Refusal(404, "Service not found.")
     count = max(fewest or 1, min(most or 1, len(facets)))
     chosen = [facets[index % len(facets)] for index in range(count)]

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from bridge.sandbox.http.body import Body
 from bridge.sandbox.http.call import Call
-from bridge.sandbox.http.client_connection import Wire
+from bridge.sandbox.http.client_connection import ClientConnection
 from bridge.sandbox.http.interact_form import InteractForm, check_audio_config, interact_form, require_message
 from bridge.sandbox.http.query import Query
 from bridge.sandbox.http.refusal import (
@@ -46,8 +46,8 @@ async def create(call: Call) -> web.StreamResponse:
     call.require("Conversation:CreateConversation")
     _require_service(call, service_id, version_set)
     _require_vacancy(call, service_id)
-    now_ms = call.world.clock.now_ms()
-    identity = (call.world.ids.new(), call.org_id, call.user.user_id, service_id, version_set)
+    now_ms = call.state.clock.now_ms()
+    identity = (call.state.ids.new(), call.org_id, call.user.user_id, service_id, version_set)
     conversation = Conversation(*identity, now_ms, tags, is_test)
     turn = _turn(call, conversation, kind or "agent-first", message or "", [], voice=False)
     turn.starts_conversation = True
@@ -67,7 +67,7 @@ async def interact(call: Call) -> web.StreamResponse:
     query.settle()
     conversation = call.conversation()
     call.require("User:UpdateUserInfo", "Conversation:InteractWithConversation")
-    if conversation.finished_ms is not None or call.world.store.streaming(conversation):
+    if conversation.finished_ms is not None or call.state.store.streaming(conversation):
         raise Refusal(409, FINISHED_OR_BUSY)
     require_message(form)
     events = _events_in_order(call, conversation, form)
@@ -80,11 +80,11 @@ def _wishes(call: Call, query: Query) -> Wishes:
     voice = query.choice("response_format", _FORMATS) == "voice"
     pattern = query.pattern("current_agent_action_type")
     sees_actions = call.may("Conversation:GetInteractionInsights")
-    return Wishes(pattern, voice, sees_actions, call.world.options.announce_on_create)
+    return Wishes(pattern, voice, sees_actions, call.state.options.announce_on_create)
 
 
 def _require_service(call: Call, service_id: str, version_set: str) -> None:
-    directory = call.world.directory
+    directory = call.state.directory
     service = directory.service(call.org_id, service_id)
     if service is None or not service.is_active or not directory.has_version_set(service, version_set):
         raise Refusal(404, NO_SERVICE)
@@ -94,11 +94,11 @@ def _require_service(call: Call, service_id: str, version_set: str) -> None:
 
 def _require_vacancy(call: Call, service_id: str) -> None:
     """One unfinished conversation for each user and service."""
-    store = call.world.store
+    store = call.state.store
     standing = store.unfinished(call.org_id, call.user.user_id, service_id)
     if standing is None:
         return
-    if store.streaming(standing) and call.world.options.create_while_streaming == 409:
+    if store.streaming(standing) and call.state.options.create_while_streaming == 409:
         raise Refusal(409, OPERATION_IN_PROGRESS)
     raise Refusal(400, UNFINISHED_EXISTS)
 
@@ -136,7 +136,7 @@ def _events_in_order(call: Call, conversation: Conversation, form: InteractForm)
     """The external events with their times, which must be past, in order, and after the last message."""
     latest_ms = conversation.last_ms if conversation.messages else 0
     for time_ms in form.external_times_ms:
-        if time_ms > call.world.clock.now_ms() + _CLOCK_SKEW_MS:
+        if time_ms > call.state.clock.now_ms() + _CLOCK_SKEW_MS:
             raise Refusal(400, EVENT_NOT_PAST)
     times = form.external_times_ms
     if times != sorted(times) or (times and times[0] <= latest_ms):
@@ -147,7 +147,7 @@ def _events_in_order(call: Call, conversation: Conversation, form: InteractForm)
 def _turn(
     call: Call, conversation: Conversation, kind: str, text: str, events: list[tuple[str, int]], *, voice: bool
 ) -> Turn:
-    new = call.world.ids.new
+    new = call.state.ids.new
     interaction_id = new()
     spoken = kind in _MESSAGE_TYPES
     messages = [
@@ -158,7 +158,7 @@ def _turn(
         earliest_ms = messages[-1].created_ms + 1 if messages else conversation.last_ms + bool(conversation.messages)
         sender = call.user.first_name if kind == "user-message" else "External event"
         form = "voice" if voice else "text"
-        at_ms = max(call.world.clock.now_ms(), earliest_ms)
+        at_ms = max(call.state.clock.now_ms(), earliest_ms)
         messages.append(Message(new(), interaction_id, at_ms, sender, text, form, kind))
     user_message_id = messages[-1].id if spoken else None
     agent = Message(new(), interaction_id, 0, AGENT, "", "text", "agent-message")
@@ -172,7 +172,7 @@ def _turn(
         agent.id,
         full_message="",
         completed=False,
-        scene=call.world.store.begun_turns,
+        scene=call.state.store.begun_turns,
     )
     return Turn(conversation, interaction, [*messages, agent], starts_conversation=False)
 
@@ -181,16 +181,16 @@ async def _stream(call: Call, turn: Turn, wishes: Wishes, status: int) -> web.St
     """Plays the turn. From the checks to the lock nothing is awaited, so that no other call comes between."""
     beats = storyboard(turn, wishes, call.faults)
     call.entry.conversation_id = turn.conversation.id
-    wire = Wire(call.request, status, call.headers)
-    survives = call.world.options.on_disconnect == "commit" or any(
+    connection = ClientConnection(call.request, status, call.headers)
+    survives = call.state.options.on_disconnect == "commit" or any(
         fault.kind == "disconnect-commits" for fault in call.faults
     )
-    player = Player(call.world.store, turn, wire, pace=call.world.options.pace, survives=survives)
+    player = Player(call.state.store, turn, connection, pace=call.state.options.pace, survives=survives)
     try:
         await player.play(beats)
     finally:
         call.entry.outcome = player.outcome
-        call.entry.status = status if wire.response.prepared else 0
+        call.entry.status = status if connection.response.prepared else 0
     if player.outcome == "committed" and turn.interaction.completed:
-        call.world.courier.process(turn.conversation)
-    return wire.response
+        call.state.webhook_sender.process(turn.conversation)
+    return connection.response

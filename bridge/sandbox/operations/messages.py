@@ -51,7 +51,7 @@ async def message_source(call: Call) -> web.StreamResponse:
     call.require("Conversation:GetMessage")
     if row.format == "text":
         raise Refusal(400, TEXT_HAS_NO_SOURCE)
-    expires_ms = call.world.clock.now_ms() + lifetime_s * 1000
+    expires_ms = call.state.clock.now_ms() + lifetime_s * 1000
     address = call.request.url.origin() / "_sandbox" / "audio" / call.org_id / row.id
     return json_response({"url": str(address), "expires_at": iso(expires_ms), "content_type": "audio/wav"})
 

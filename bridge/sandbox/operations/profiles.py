@@ -31,7 +31,7 @@ async def update_user(call: Call) -> web.StreamResponse:
     user.first_name, user.last_name = first_name or user.first_name, last_name or user.last_name
     user.preferences = {**user.preferences, **preferences}
     user.additional_context = user.additional_context if context is None else context
-    call.world.store.save_user(user)
+    call.state.store.save_user(user)
     return web.Response(status=204)
 
 
@@ -40,7 +40,7 @@ async def delete_user(call: Call) -> web.StreamResponse:
     Query(call.request).settle()
     user = _found(call)
     call.require("User:DeleteUser")
-    call.world.store.drop_user(user)
+    call.state.store.drop_user(user)
     return web.Response(status=204)
 
 
@@ -51,7 +51,7 @@ async def user_model(call: Call) -> web.StreamResponse:
     call.require("User:GetUserModel")
     topics = [
         reply.topic(row.interactions[-1].inbound)
-        for row in call.world.store.of_users(call.org_id, [user.user_id])
+        for row in call.state.store.of_users(call.org_id, [user.user_id])
         if "generate-user-models" in row.post_processed and row.interactions
     ]
     models = [{"content": f"Has heard about {topic}.", "insight_ids": [], "dimensions": []} for topic in topics[-1:]]
@@ -69,7 +69,7 @@ def _preferences(body: Body) -> dict[str, Any]:
 
 def _found(call: Call) -> User:
     """A user who has been seen: nobody is invented in order to be changed."""
-    user = call.world.store.users.get((call.org_id, call.request.match_info["requested_user"]))
+    user = call.state.store.users.get((call.org_id, call.request.match_info["requested_user"]))
     if user is None:
         raise Refusal(404, NO_USER)
     return user

@@ -21,7 +21,7 @@ class Rule:
     probability: float
 
 
-class FaultBook:
+class FaultRules:
     """Rules from the admin endpoint, and memory of what messages have already brought upon themselves."""
 
     def __init__(self, dice: random.Random) -> None:

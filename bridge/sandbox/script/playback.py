@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bridge.sandbox.http.client_connection import Wire
+from bridge.sandbox.http.client_connection import ClientConnection
 from bridge.sandbox.script.script_steps import Beat, Commit, Cut, End, Hold, Mute, Say, Void
 from bridge.sandbox.state.rows import Turn
 from bridge.sandbox.state.store import Store
@@ -15,10 +15,10 @@ class Player:
     turn, unless it ``survives``: then it goes on without an audience.
     """
 
-    def __init__(self, store: Store, turn: Turn, wire: Wire, *, pace: float, survives: bool) -> None:
+    def __init__(self, store: Store, turn: Turn, connection: ClientConnection, *, pace: float, survives: bool) -> None:
         self._store = store
         self._turn = turn
-        self._wire = wire
+        self._connection = connection
         self._pace = pace
         self._survives = survives
         self.outcome: str | None = None
@@ -27,7 +27,7 @@ class Player:
         self._store.begin(self._turn)
         try:
             for beat in beats:
-                if self._wire.client_left and not self._survives:
+                if self._connection.client_left and not self._survives:
                     break
                 await self._perform(beat)
         finally:
@@ -37,11 +37,11 @@ class Player:
         match beat:
             case Say():
                 await self._rest(beat.pause_s * self._pace)
-                await self._wire.say(beat)
+                await self._connection.say(beat)
             case Hold():
                 await self._rest(beat.seconds)
             case Mute():
-                self._wire.mute()
+                self._connection.mute()
             case Commit():
                 self._commit()
             case Void():
@@ -50,20 +50,20 @@ class Player:
             case Cut():
                 if beat.release:
                     self._store.release(self._turn)
-                self._wire.cut()
+                self._connection.cut()
             case End():
                 # The client may act at once when it sees the end, so the lock goes first.
                 self._store.release(self._turn)
-                await self._wire.end()
+                await self._connection.end()
 
     async def _rest(self, seconds: float) -> None:
         if seconds > 0:
-            await self._wire.rest(seconds, even_alone=self._survives)
+            await self._connection.rest(seconds, even_alone=self._survives)
         else:
             await asyncio.sleep(0)
 
     def _commit(self) -> None:
-        if (self._wire.client_left and not self._survives) or not self._store.knows(self._turn):
+        if (self._connection.client_left and not self._survives) or not self._store.knows(self._turn):
             return
         self._store.commit(self._turn)
         self.outcome = "committed"

@@ -14,7 +14,7 @@ _PCM_PER_CHARACTER = 640  # 20 ms of 16 kHz PCM16
 
 
 @dataclass
-class Draft:
+class ReplyDraft:
     """Everything that the agent is going to send between the first event and interaction-complete."""
 
     message: str
@@ -66,7 +66,7 @@ SCRIPTS: dict[str, str] = {
 }
 
 
-def apply_script(draft: Draft, directive: str) -> None:
+def apply_script(draft: ReplyDraft, directive: str) -> None:
     """Changes the draft as ``name`` or ``name=value`` says; an unknown name is taken as the words to say."""
     name, _, value = directive.partition("=")
     change = _CHANGES.get(name.strip())
@@ -81,99 +81,99 @@ def apply_script(draft: Draft, directive: str) -> None:
         draft.say(directive)
 
 
-def _echo(draft: Draft, value: str) -> None:
+def _echo(draft: ReplyDraft, value: str) -> None:
     draft.say(draft.message)
 
 
-def _text(draft: Draft, value: str) -> None:
+def _text(draft: ReplyDraft, value: str) -> None:
     draft.say(value)
 
 
-def _chunks(draft: Draft, value: str) -> None:
+def _chunks(draft: ReplyDraft, value: str) -> None:
     draft.say(draft.full_message, max(1, int(value or 12)))
 
 
-def _none(draft: Draft, value: str) -> None:
+def _none(draft: ReplyDraft, value: str) -> None:
     draft.pieces = []
 
 
-def _full_differs(draft: Draft, value: str) -> None:
+def _full_differs(draft: ReplyDraft, value: str) -> None:
     draft.full_message = f"{draft.full_message} (as edited)"
 
 
-def _empty_full(draft: Draft, value: str) -> None:
+def _empty_full(draft: ReplyDraft, value: str) -> None:
     draft.full_message = ""
 
 
-def _emoji_split(draft: Draft, value: str) -> None:
+def _emoji_split(draft: ReplyDraft, value: str) -> None:
     draft.say(f"{draft.full_message} 🎉👩🏽‍💻 naïve café — ok 🚀")
     draft.framing = "emoji-split"
 
 
-def _u2028(draft: Draft, value: str) -> None:
+def _u2028(draft: ReplyDraft, value: str) -> None:
     draft.say(f"{draft.full_message} First line\u2028second line\u2029third\u0085fourth.")
 
 
-def _big(draft: Draft, value: str) -> None:
+def _big(draft: ReplyDraft, value: str) -> None:
     text = "0123456789" * (int(value or _BIG_BYTES) // 10)
     draft.full_message = text
     draft.pieces = [text]
 
 
-def _voice(draft: Draft, value: str) -> None:
+def _voice(draft: ReplyDraft, value: str) -> None:
     draft.voice = True
 
 
-def _filler(draft: Draft, value: str) -> None:
+def _filler(draft: ReplyDraft, value: str) -> None:
     draft.actions.insert(0, action("action-too-long", "the visit"))
 
 
-def _filler_wav(draft: Draft, value: str) -> None:
+def _filler_wav(draft: ReplyDraft, value: str) -> None:
     draft.actions.insert(0, {**action("action-too-long", "the visit"), "filler": filler_wav()})
 
 
-def _top_level_filler(draft: Draft, value: str) -> None:
+def _top_level_filler(draft: ReplyDraft, value: str) -> None:
     draft.before_pieces.append(action("action-too-long", "the visit"))
 
 
-def _all_actions(draft: Draft, value: str) -> None:
+def _all_actions(draft: ReplyDraft, value: str) -> None:
     draft.actions = [action(kind, reply.topic(draft.message)) for kind in ALL_TYPES]
 
 
-def _unknown_event(draft: Draft, value: str) -> None:
+def _unknown_event(draft: ReplyDraft, value: str) -> None:
     draft.before_pieces.append({"type": "agent-mood-changed", "mood": "curious", "nested": {"level": 3}})
 
 
-def _unknown_action(draft: Draft, value: str) -> None:
+def _unknown_action(draft: ReplyDraft, value: str) -> None:
     draft.actions.append({"type": "navigate-state-machine-teleported", "to": "elsewhere"})
 
 
-def _legacy_fields(draft: Draft, value: str) -> None:
+def _legacy_fields(draft: ReplyDraft, value: str) -> None:
     draft.legacy = True
 
 
-def _bare_complete(draft: Draft, value: str) -> None:
+def _bare_complete(draft: ReplyDraft, value: str) -> None:
     draft.bare_complete = True
 
 
-def _end_session(draft: Draft, value: str) -> None:
+def _end_session(draft: ReplyDraft, value: str) -> None:
     draft.after_complete.append({"type": "end-session"})
     draft.completed = True
 
 
-def _finish(draft: Draft, value: str) -> None:
+def _finish(draft: ReplyDraft, value: str) -> None:
     draft.completed = True
 
 
-def _announce(draft: Draft, value: str) -> None:
+def _announce(draft: ReplyDraft, value: str) -> None:
     draft.announce = True
 
 
-def _slow(draft: Draft, value: str) -> None:
+def _slow(draft: ReplyDraft, value: str) -> None:
     draft.hold_s = float(value or 1)
 
 
-_CHANGES: dict[str, Callable[[Draft, str], None]] = {
+_CHANGES: dict[str, Callable[[ReplyDraft, str], None]] = {
     "echo": _echo,
     "text": _text,
     "chunks": _chunks,
@@ -199,7 +199,7 @@ _CHANGES: dict[str, Callable[[Draft, str], None]] = {
 }
 
 
-def new_message(draft: Draft, piece: str, number: int, message_id: str) -> dict[str, Any]:
+def new_message(draft: ReplyDraft, piece: str, number: int, message_id: str) -> dict[str, Any]:
     """One ``new-message`` event; sequence numbers begin at 1."""
     event: dict[str, Any] = {
         "type": "new-message",

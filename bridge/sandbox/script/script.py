@@ -7,7 +7,7 @@ from bridge.sandbox.script import reply
 from bridge.sandbox.script.actions import scene
 from bridge.sandbox.script.disruption import disrupt
 from bridge.sandbox.script.fault import Fault, without_directives
-from bridge.sandbox.script.reply_draft import Draft, apply_script, new_message
+from bridge.sandbox.script.reply_draft import ReplyDraft, apply_script, new_message
 from bridge.sandbox.script.script_steps import Beat, Commit, End, Hold, framed, say
 from bridge.sandbox.state.rows import Turn
 
@@ -39,12 +39,12 @@ def storyboard(turn: Turn, wishes: Wishes, faults: list[Fault]) -> list[Beat]:
     return framed(beats, draft.framing)
 
 
-def _draft(turn: Turn, wishes: Wishes, faults: list[Fault]) -> Draft:
+def _draft(turn: Turn, wishes: Wishes, faults: list[Fault]) -> ReplyDraft:
     asked = turn.interaction
     message = without_directives(asked.inbound)
     first = asked.inbound_type == "agent-first"
     text = reply.greeting() if first else reply.answer(asked.inbound_type, message, asked.external_events)
-    draft = Draft(message, text, reply.pieces(text), scene(asked.scene, reply.topic(message)))
+    draft = ReplyDraft(message, text, reply.pieces(text), scene(asked.scene, reply.topic(message)))
     draft.voice = wishes.voice
     draft.announce = wishes.announce_on_create
     draft.completed = asked.inbound_type == "user-message" and _GOODBYE.search(message) is not None
@@ -56,7 +56,7 @@ def _draft(turn: Turn, wishes: Wishes, faults: list[Fault]) -> Draft:
     return draft
 
 
-def _beats(turn: Turn, draft: Draft, wishes: Wishes) -> list[Beat]:
+def _beats(turn: Turn, draft: ReplyDraft, wishes: Wishes) -> list[Beat]:
     asked = turn.interaction
     beats: list[Beat] = []
     if turn.starts_conversation:
@@ -75,7 +75,7 @@ def _beats(turn: Turn, draft: Draft, wishes: Wishes) -> list[Beat]:
     return [*beats, Commit(), say(_complete(turn, draft)), *(say(event) for event in draft.after_complete), End()]
 
 
-def _complete(turn: Turn, draft: Draft) -> dict[str, object]:
+def _complete(turn: Turn, draft: ReplyDraft) -> dict[str, object]:
     if draft.bare_complete:
         return {"type": "interaction-complete"}
     return {

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from bridge.sandbox.http.rate_limiter import Limiter
 from bridge.sandbox.options import SandboxOptions
-from bridge.sandbox.script.fault_rules import FaultBook
+from bridge.sandbox.script.fault_rules import FaultRules
 from bridge.sandbox.state.clock import Clock
 from bridge.sandbox.state.directory import Directory
 from bridge.sandbox.state.file import StateFile
@@ -15,7 +15,7 @@ from bridge.sandbox.state.ids import IdSource
 from bridge.sandbox.state.journal import Journal
 from bridge.sandbox.state.store import Store
 from bridge.sandbox.state.tokens import Tokens
-from bridge.sandbox.webhooks.webhook_sender import Courier
+from bridge.sandbox.webhooks.webhook_sender import WebhookSender
 
 
 class Door(Protocol):
@@ -25,7 +25,7 @@ class Door(Protocol):
         """Refuses new connections for so long, and drops those that wait for a request."""
 
 
-class World:
+class State:
     """Built once for each sandbox; handlers reach it through their call."""
 
     def __init__(self, options: SandboxOptions) -> None:
@@ -37,10 +37,10 @@ class World:
         self.directory = Directory(self.store, options.strict_file)
         self.tokens = Tokens(self.clock, options.token_lifetime_s)
         self.limiter = Limiter(options, self.clock)
-        self.faults = FaultBook(dice)
+        self.faults = FaultRules(dice)
         self.journal = Journal()
         self.door: Door | None = None
-        self.courier = Courier(options, self.clock, self.ids, self.store, self.faults)
+        self.webhook_sender = WebhookSender(options, self.clock, self.ids, self.store, self.faults)
 
     def reset(self) -> None:
         """Back to the beginning: nothing has been asked yet."""
@@ -50,7 +50,7 @@ class World:
         self.limiter.reset()
         self.faults.clear()
         self.journal.reset()
-        self.courier.reset()
+        self.webhook_sender.reset()
 
 
-WORLD: web.AppKey[World] = web.AppKey("world", World)
+WORLD: web.AppKey[State] = web.AppKey("world", State)

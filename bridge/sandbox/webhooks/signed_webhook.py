@@ -16,7 +16,7 @@ _TEN_MINUTES_MS = 600_000
 
 
 @dataclass(frozen=True)
-class Letter:
+class SignedWebhook:
     """One webhook before it is stamped; ``key`` stays the same over all attempts."""
 
     key: str
@@ -45,9 +45,9 @@ def sign(secret: str, stamp_ms: int, body: bytes) -> str:
     return hmac.new(secret.encode(), b"v1:%d:%b" % (stamp_ms, body), hashlib.sha256).hexdigest()
 
 
-def write_letter(key: str, content: dict[str, Any], secrets: tuple[str, ...], fault: Fault | None) -> Letter:
+def write_letter(key: str, content: dict[str, Any], secrets: tuple[str, ...], fault: Fault | None) -> SignedWebhook:
     """The letter, as the fault leaves it."""
-    letter = Letter(key, orjson.dumps(content), secrets)
+    letter = SignedWebhook(key, orjson.dumps(content), secrets)
     match fault.kind if fault else None:
         case "webhook-wrong-secret":
             return replace(letter, secrets=tuple(f"{secret}-wrong" for secret in secrets))

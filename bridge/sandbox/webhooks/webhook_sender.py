@@ -9,21 +9,21 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from bridge.sandbox.options import SandboxOptions
 from bridge.sandbox.script.fault import Fault, Seen
-from bridge.sandbox.script.fault_rules import FaultBook
+from bridge.sandbox.script.fault_rules import FaultRules
 from bridge.sandbox.state.clock import Clock
 from bridge.sandbox.state.ids import IdSource
 from bridge.sandbox.state.rows import POST_PROCESSINGS, Conversation, Delivery, Destination
 from bridge.sandbox.state.store import Store
-from bridge.sandbox.webhooks.signed_webhook import Letter, write_letter
+from bridge.sandbox.webhooks.signed_webhook import SignedWebhook, write_letter
 
 _REORDER_S = 1.0
 PROCESSED = "conversation-post-processing-complete"
 
 
-class Courier:
+class WebhookSender:
     """Works in the background between ``running``'s two halves; sends only to the hosts that the options name."""
 
-    def __init__(self, options: SandboxOptions, clock: Clock, ids: IdSource, store: Store, faults: FaultBook) -> None:
+    def __init__(self, options: SandboxOptions, clock: Clock, ids: IdSource, store: Store, faults: FaultRules) -> None:
         self._options = options
         self._clock = clock
         self._ids = ids
@@ -112,7 +112,7 @@ class Courier:
         except TimeoutError:
             return
 
-    async def _attempt_until_taken(self, destination: Destination, delivery: Delivery, letter: Letter) -> None:
+    async def _attempt_until_taken(self, destination: Destination, delivery: Delivery, letter: SignedWebhook) -> None:
         waits = self._options.webhook_retry_s
         for number in range(destination.retry_attempts + 1):
             if await self._attempt(destination, delivery, letter):
@@ -120,7 +120,7 @@ class Courier:
             if number < destination.retry_attempts:
                 await self._clock.sleep(waits[min(number, len(waits) - 1)] if waits else 0)
 
-    async def _attempt(self, destination: Destination, delivery: Delivery, letter: Letter) -> bool:
+    async def _attempt(self, destination: Destination, delivery: Delivery, letter: SignedWebhook) -> bool:
         """One POST; any 2xx takes the webhook."""
         if self._session is None:
             raise RuntimeError("the courier is not running")

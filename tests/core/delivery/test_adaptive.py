@@ -2,10 +2,10 @@
 
 import pytest
 
-from bridge.core.delivery.adaptive import MAX_INTERVAL, Trials
+from bridge.core.delivery.adaptive import MAX_INTERVAL, AdaptiveInterval
 
 
-def occasions_until_due(trials: Trials) -> int:
+def occasions_until_due(trials: AdaptiveInterval) -> int:
     number = 1
     while not trials.due():
         number += 1
@@ -13,14 +13,14 @@ def occasions_until_due(trials: Trials) -> int:
 
 
 def test_what_pays_is_due_on_every_occasion():
-    trials = Trials()
+    trials = AdaptiveInterval()
     for _ in range(10):
         assert occasions_until_due(trials) == 1
         trials.ended(paid=True)
 
 
 def test_the_oftener_in_vain_the_seldomer_but_never_given_up():
-    trials, waits = Trials(), []
+    trials, waits = AdaptiveInterval(), []
     for _ in range(9):
         waits.append(occasions_until_due(trials))
         trials.ended(paid=False)
@@ -29,7 +29,7 @@ def test_the_oftener_in_vain_the_seldomer_but_never_given_up():
 
 @pytest.mark.parametrize("in_vain", [1, 3, 20])
 def test_one_success_makes_every_occasion_due_again(in_vain: int):
-    trials = Trials()
+    trials = AdaptiveInterval()
     for _ in range(in_vain):
         trials.ended(paid=False)
     occasions_until_due(trials)
@@ -38,6 +38,6 @@ def test_one_success_makes_every_occasion_due_again(in_vain: int):
 
 
 def test_an_occasion_that_could_not_be_used_is_due_the_next_time_again():
-    trials = Trials()
+    trials = AdaptiveInterval()
     assert trials.due()
     assert trials.due()

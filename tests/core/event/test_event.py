@@ -6,7 +6,7 @@ import pytest
 
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import HANDLED, Event, Kind, read_event
+from bridge.core.event.event import HANDLED, Event, EventKind, read_event
 from tests.support.making import HEX, MIB, incoming
 
 WHOLE = {
@@ -35,11 +35,11 @@ def refused(body: Any, **rest: Any) -> InvalidEvent:
 
 
 def test_every_field_is_taken_as_it_was_published() -> None:
-    assert read(WHOLE) == Event(**{**WHOLE, "kind": Kind.USER_MESSAGE})
+    assert read(WHOLE) == Event(**{**WHOLE, "kind": EventKind.USER_MESSAGE})
 
 
 def test_an_event_needs_nothing_but_an_id() -> None:
-    assert read({"id": "e-1"}) == Event(id="e-1", kind=Kind.EXTERNAL_EVENT)
+    assert read({"id": "e-1"}) == Event(id="e-1", kind=EventKind.EXTERNAL_EVENT)
 
 
 def test_null_is_the_same_as_absent() -> None:
@@ -50,7 +50,7 @@ GOOD: list[tuple[str, Any]] = [
     ("id", "x"),
     ("id", "x" * 200),
     ("id", "with space, ünicode and \u2028"),
-    *[("kind", kind.value) for kind in HANDLED if kind is not Kind.AGENT_FIRST],
+    *[("kind", kind.value) for kind in HANDLED if kind is not EventKind.AGENT_FIRST],
     ("message", "x"),
     ("message", " x "),
     ("message", "\x00"),
@@ -129,8 +129,8 @@ def test_an_event_refused_over_its_kind_keeps_its_channel_too(fields: dict[str, 
     assert refused({**WHOLE, **fields}).channel == "sms"
 
 
-@pytest.mark.parametrize("kind", sorted(set(Kind) - set(HANDLED)))
-def test_a_kind_that_is_not_handled_is_refused_and_not_half_done(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", sorted(set(EventKind) - set(HANDLED)))
+def test_a_kind_that_is_not_handled_is_refused_and_not_half_done(kind: EventKind) -> None:
     error = refused({"id": "e-1", "kind": kind.value})
     assert kind.value in str(error)
     assert error.event_id == "e-1"
@@ -138,7 +138,7 @@ def test_a_kind_that_is_not_handled_is_refused_and_not_half_done(kind: Kind) -> 
 
 def test_agent_first_takes_no_message() -> None:
     assert read({"id": "e-1", "kind": "agent-first"}).message is None
-    assert read({"id": "e-1", "kind": "agent-first", "message": None}).kind is Kind.AGENT_FIRST
+    assert read({"id": "e-1", "kind": "agent-first", "message": None}).kind is EventKind.AGENT_FIRST
     assert "agent-first" in str(refused({"id": "e-1", "kind": "agent-first", "message": "x"}))
 
 

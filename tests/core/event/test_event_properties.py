@@ -16,9 +16,9 @@ from bridge.core.broker.republished_copy import dead, delayed
 from bridge.core.delivery.progress import Progress, load
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import HANDLED, Event, Kind, read_event
+from bridge.core.event.event import HANDLED, Event, EventKind, read_event
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import ChannelSettings, Defaults, Rendered, Route, RoutedEvent, resolve
+from bridge.core.event.route import ChannelDefaults, Defaults, Rendered, Route, RoutedEvent, resolve
 from tests.support.generated import Thrower
 from tests.support.making import HEX, NOW_S, OTHER_HEX, factory, incoming, thrown
 
@@ -104,7 +104,7 @@ def _surroundings(thrower: Thrower) -> tuple[Route | None, Rendered, Defaults]:
     )
     defaults = Defaults(
         user_id=thrower.either(None, "user-0", "no\nuser"),
-        channels=thrower.either({}, {"phone": ChannelSettings("of_channel", "voice")}),
+        channels=thrower.either({}, {"phone": ChannelDefaults("of_channel", "voice")}),
     )
     return thrower.either(None, route), rendered, defaults
 
@@ -154,7 +154,7 @@ def _are_tags(tags: Any, most: int) -> None:
 
 def _leaves_nothing_open(routed: RoutedEvent, event: Event) -> None:
     assert routed.id == event.id
-    assert (routed.message is None) == (routed.kind is Kind.AGENT_FIRST)
+    assert (routed.message is None) == (routed.kind is EventKind.AGENT_FIRST)
     assert routed.message is None or routed.message.strip()
     assert USER_ID.fullmatch(routed.user_id)
     assert HEX24.fullmatch(routed.service_id)

@@ -6,14 +6,14 @@ import pytest
 
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import Kind
-from bridge.core.event.route import ChannelSettings, Defaults, OnBusy, Rendered, Route, RoutedEvent, resolve
+from bridge.core.event.event import EventKind
+from bridge.core.event.route import ChannelDefaults, Defaults, OnBusy, Rendered, Route, RoutedEvent, resolve
 from bridge.core.event.tags import fence
 from tests.support.making import HEX, OTHER_HEX, event, routed
 
 ROUTE = Route("payments", service_id=OTHER_HEX, channel="email", version_set="of_route")
 DEFAULTS = Defaults(user_id="user-0")
-CHANNEL = Defaults(user_id="user-0", channels={"email": ChannelSettings("of_channel", "voice")})
+CHANNEL = Defaults(user_id="user-0", channels={"email": ChannelDefaults("of_channel", "voice")})
 
 
 def resolved(route: Route | None = None, rendered: Any = None, defaults: Defaults = DEFAULTS, **said: Any) -> Any:
@@ -93,7 +93,7 @@ def test_no_message_or_a_blank_one_is_refused(rendered: str | None) -> None:
 
 
 def test_agent_first_has_no_message_whatever_the_route_has() -> None:
-    made = resolved(ROUTE, Rendered(message="of the route"), kind=Kind.AGENT_FIRST, message=None)
+    made = resolved(ROUTE, Rendered(message="of the route"), kind=EventKind.AGENT_FIRST, message=None)
     assert made.message is None
 
 
@@ -140,8 +140,8 @@ def test_a_refusal_knows_the_channel_on_which_to_say_so(route: Route | None, cha
 
 
 def test_what_the_event_aims_at_is_kept() -> None:
-    made = resolved(conversation_id=OTHER_HEX, kind=Kind.USER_MESSAGE)
-    assert (made.conversation_id, made.kind, made.id) == (OTHER_HEX, Kind.USER_MESSAGE, "e-1")
+    made = resolved(conversation_id=OTHER_HEX, kind=EventKind.USER_MESSAGE)
+    assert (made.conversation_id, made.kind, made.id) == (OTHER_HEX, EventKind.USER_MESSAGE, "e-1")
 
 
 # --- what follows from a resolved event

@@ -11,10 +11,10 @@ from bridge.core.errors import LineTooLong, Unreadable
 from bridge.edges.amigo.events import (
     ConversationCreated,
     CurrentAgentAction,
-    Event,
     InteractionComplete,
     NewMessage,
     StreamError,
+    StreamEvent,
     UserMessageAvailable,
     lines,
     read_event,
@@ -99,11 +99,11 @@ async def test_a_line_beyond_the_limit_is_said_after_the_lines_before_it() -> No
         (b'{"type":"new-message","message":"x","message_metadata":[]}', NewMessage),
         (b'{"type":"interaction-complete"}', InteractionComplete),
         (b'{"type":"error","message":"old words"}', StreamError),
-        (b'{"type":"end-session"}', Event),
-        (b'{"type":"agent-mood-changed","mood":{"level":3}}', Event),
+        (b'{"type":"end-session"}', StreamEvent),
+        (b'{"type":"agent-mood-changed","mood":{"level":3}}', StreamEvent),
     ],
 )
-def test_every_form_of_an_event_is_understood(line: bytes, event: type[Event]) -> None:
+def test_every_form_of_an_event_is_understood(line: bytes, event: type[StreamEvent]) -> None:
     assert type(read_event(line)) is event
 
 

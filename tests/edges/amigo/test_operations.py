@@ -8,7 +8,7 @@ import pytest
 
 from bridge.core.errors import Refused, SignInRefused
 from bridge.edges.amigo.multipart import Earlier, Recording
-from bridge.edges.amigo.results import Conversation
+from bridge.edges.amigo.results import ConversationResult
 from tests.support.amigo import API_KEY, SERVICE
 from tests.support.amigo_bench import HOOK, OPERATIONS, PROCESSED, USER, Bench, Operation, all_of, bench, said
 
@@ -62,7 +62,7 @@ async def test_a_test_conversation_is_marked_and_others_do_not_mention_it() -> N
     async with bench() as b:
         await said(b.conversations.create(USER, SERVICE, is_test=True))
         await said(b.conversations.create(USER, OTHER_SERVICE))
-        assert [row.is_test for row in b.world.store.conversations.values()] == [True, False]
+        assert [row.is_test for row in b.state.store.conversations.values()] == [True, False]
 
 
 async def test_an_interact_has_three_shapes() -> None:
@@ -227,7 +227,7 @@ async def test_deliveries_filter_and_page() -> None:
     async with bench() as b:
         await b.talk()
         for _ in range(3):
-            b.world.courier.emit("acme", PROCESSED, {"type": PROCESSED, "org_id": "acme"}, None)
+            b.state.webhook_sender.emit("acme", PROCESSED, {"type": PROCESSED, "org_id": "acme"}, None)
         every = await all_of(b.destinations.deliveries(USER, b.destination_id, page_size=2))
         assert len(every) == 3
         assert (every[0].type, every[0].webhook_content["org_id"]) == (PROCESSED, "acme")
@@ -245,7 +245,7 @@ async def test_deliveries_filter_and_page() -> None:
 async def test_a_token_of_another_organization_is_announced() -> None:
     async with bench(credentials={"token_organization_id": "umbrella"}) as b:
         await all_of(b.conversations.list(USER))
-        entries = b.world.journal.entries(None, None, 0)
+        entries = b.state.journal.entries(None, None, 0)
         assert [(entry.org_id, entry.status) for entry in entries] == [("umbrella", 200), ("acme", 200)]
 
 
@@ -260,11 +260,11 @@ async def test_a_dedicated_cluster_is_named_in_every_call() -> None:
 async def test_what_nobody_may_see_is_an_empty_list_and_no_error() -> None:
     async with bench() as b:
         await b.talk()
-        b.world.store.users["acme", USER].denied = ["Conversation:GetConversation", "Conversation:GetMessage"]
+        b.state.store.users["acme", USER].denied = ["Conversation:GetConversation", "Conversation:GetMessage"]
         assert await all_of(b.conversations.list(USER)) == []
         assert await all_of(b.conversations.messages(USER, b.conversation_id)) == []
 
 
 def test_a_row_shows_nothing_that_its_fields_do_not_say() -> None:
-    row = Conversation.read("list", {"id": "a", "tags": {"x": 5}, "num_messages": "many", "future": API_KEY})
+    row = ConversationResult.read("list", {"id": "a", "tags": {"x": 5}, "num_messages": "many", "future": API_KEY})
     assert (row.tags, row.num_messages, API_KEY in repr(row)) == ({}, 0, False)

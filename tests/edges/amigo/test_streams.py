@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.errors import LineTooLong, Lost
-from bridge.edges.amigo.connection import Handler
+from bridge.edges.amigo.connection import StreamHandler
 from bridge.flow.read_ahead import ReadAhead
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, IDLE_S, agent_at, read, routed
@@ -56,7 +56,7 @@ async def test_a_stream_that_was_too_much_for_a_while_arrives_whole(serve: Serve
             pieces.append(await stream.gathered(asyncio.sleep(0.01)))
         response = stream._response
         handler = response.connection and response.connection.protocol
-        assert isinstance(handler, Handler), "aiohttp makes its connections elsewhere: see connection.py"
+        assert isinstance(handler, StreamHandler), "aiohttp makes its connections elsewhere: see connection.py"
         await until(lambda: handler._reading_paused, "it was too much")
         async with asyncio.timeout(30):
             pieces.append(await read(stream))
@@ -75,7 +75,7 @@ class Wire(asyncio.Transport):
 
 
 async def test_a_chunk_that_is_read_resumes_nothing_that_was_not_paused() -> None:
-    handler, wire = Handler(asyncio.get_running_loop()), Wire()
+    handler, wire = StreamHandler(asyncio.get_running_loop()), Wire()
     handler.connection_made(wire)
     handler.set_response_params()
     handler.data_received(CHUNKED + chunk(b"1\n"))

@@ -75,7 +75,7 @@ async def test_a_connection_that_breaks_is_lost_unless_nothing_was_sent(
             error = await caught(b, operation)
             assert type(error) is broken(operation, kind), (kind, error)
             outcomes.note(operation.name, kind.removesuffix("-response"), told(operation.name, error))
-        b.world.faults.clear()
+        b.state.faults.clear()
         await shut(b)
         error = await caught(b, operation)
         assert type(error) is NotSent
@@ -91,8 +91,8 @@ def broken(operation: Operation, kind: str) -> type[ApiError]:
 
 async def shut(b: Bench) -> None:
     """Shuts the sandbox's door, and waits until it takes no connection any more, for a minute at most."""
-    assert b.world.door is not None
-    b.world.door.shut(30)
+    assert b.state.door is not None
+    b.state.door.shut(30)
     async with asyncio.timeout(60):
         while True:
             try:
@@ -143,7 +143,7 @@ async def test_a_rate_limit_is_waited_out_and_the_call_then_made(operation: Oper
             await all_of(b.conversations.list("stranger"))
         else:
             await operation.ask(b)
-        assert b.world.faults.rules()[0]["left"] == 0
+        assert b.state.faults.rules()[0]["left"] == 0
 
 
 @pytest.mark.parametrize("name", ["finish", "delete-webhook-destination"])
@@ -168,7 +168,7 @@ async def test_a_body_that_came_too_late_may_be_sent_again() -> None:
         await b.talk()
         b.fault("http-408", "interact-with-conversation", count=1)
         await BY_NAME["interact"].ask(b)
-        assert len(b.world.store.interactions) == 2
+        assert len(b.state.store.interactions) == 2
 
 
 @pytest.mark.parametrize("operation", OPERATIONS[1:], ids=lambda operation: operation.name)
@@ -176,7 +176,7 @@ async def test_a_token_that_is_refused_is_renewed_once(operation: Operation) -> 
     async with bench() as b:
         await b.talk()
         await all_of(b.conversations.list("user-2"))
-        b.world.tokens.revoke(None)
+        b.state.tokens.revoke(None)
         await operation.ask(b)
         b.fault("http-401", operation.id)
         assert isinstance(await caught(b, operation), SignInRefused)

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import ApiError, Lost, Refused
-from bridge.core.event.event import Kind
+from bridge.core.event.event import EventKind
 from tests.edges.conftest import Serve
 from tests.support.amigo import API_KEY, CONVERSATION, SERVICE, agent_at, read, routed
 from tests.support.scripted import CHUNKED, LAST_CHUNK, SIGN_IN, Request, Talk, signing_in
@@ -98,21 +98,21 @@ async def test_create(serve: Serve) -> None:
 
 
 async def test_create_without_a_message_sends_neither_message_nor_type(serve: Serve) -> None:
-    event = routed(kind=Kind.AGENT_FIRST, message=None)
+    event = routed(kind=EventKind.AGENT_FIRST, message=None)
     (_, request), _ = await one(serve, lambda agent: opened(agent.create(event)))
     assert set(request.json) == {"service_id", "service_version_set_name", "tags"}
 
 
 async def test_create_of_a_user_message(serve: Serve) -> None:
-    (_, request), _ = await one(serve, lambda agent: opened(agent.create(routed(kind=Kind.USER_MESSAGE))))
+    (_, request), _ = await one(serve, lambda agent: opened(agent.create(routed(kind=EventKind.USER_MESSAGE))))
     assert request.json["initial_message_type"] == "user-message"
 
 
-@pytest.mark.parametrize("kind", [Kind.EXTERNAL_EVENT, Kind.USER_MESSAGE])
+@pytest.mark.parametrize("kind", [EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE])
 @pytest.mark.parametrize(
     "message", ["hello", "ünï\r\n\u2028 ✓ {}", "--B\r\nContent-Disposition: form-data", "x" * 500_000]
 )
-async def test_interact(serve: Serve, kind: Kind, message: str) -> None:
+async def test_interact(serve: Serve, kind: EventKind, message: str) -> None:
     event = routed(kind=kind, message=message)
     (_, request), _ = await one(serve, lambda agent: opened(agent.interact(event, CONVERSATION)))
     assert (request.method, request.path) == ("POST", f"/conversation/{CONVERSATION}/interact")
@@ -128,7 +128,7 @@ async def test_interact(serve: Serve, kind: Kind, message: str) -> None:
 
 
 async def test_interact_without_a_message_is_a_skip_with_an_empty_part(serve: Serve) -> None:
-    event = routed(kind=Kind.AGENT_FIRST, message=None)
+    event = routed(kind=EventKind.AGENT_FIRST, message=None)
     (_, request), _ = await one(serve, lambda agent: opened(agent.interact(event, CONVERSATION)))
     assert parts(request) == [(CONTROL, b"skip"), (MESSAGE, b"")]
 

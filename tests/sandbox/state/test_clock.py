@@ -15,7 +15,7 @@ HEADERS = {"x-api-key": "sandbox-secret", "x-api-key-id": "sandbox-key", "x-user
 @pytest.mark.parametrize("moved_s", [0, 7200])
 async def test_a_token_lives_as_long_by_the_answers_date_wherever_the_clock_stands(moved_s: int) -> None:
     sandbox = await serve(SandboxOptions(pace=0, token_lifetime_s=3600.0))
-    sandbox.world.clock.advance(moved_s)
+    sandbox.state.clock.advance(moved_s)
     url = f"{sandbox.base_url}/v1/acme/user/signin_with_api_key"
     try:
         async with aiohttp.ClientSession() as session, session.post(url, headers=HEADERS) as answered:

@@ -198,13 +198,13 @@ async def test_a_secret_rotates_once_per_hour_and_the_old_one_signs_for_half_of_
 )
 async def test_a_webhook_can_go_out_wrong_in_every_way(start: Start, receiver: Receiver, fault: str) -> None:
     caller = await start(webhook_hosts=LOCAL)
-    assert caller.world is not None
+    assert caller.state is not None
     _, secret = await register(caller, receiver)
     await send(caller, f"webhook-{fault}")
     await receiver.has(2 if fault == "duplicate" else 1)
     headers, body = receiver.got[0]
     stamp = int(headers[STAMP_HEADER])
-    off_s = (stamp - caller.world.clock.now_ms()) / 1000
+    off_s = (stamp - caller.state.clock.now_ms()) / 1000
     assert (headers.get(SIGNATURE_HEADER) == sign(secret, stamp, body)) is (
         fault not in ("wrong-secret", "missing-header")
     )
