@@ -14,6 +14,8 @@ API_KEY = "canary-key-5e1f0c"
 SERVICE = "5f0000000000000000000001"
 CONVERSATION = "6a0000000000000000000001"
 IDLE_S = 0.2
+"""For servers that fall silent: where one does not, a busy machine must not look as if it did."""
+PATIENT_S = 60.0
 
 
 def credentials(base_url: str, user_id: str | None = "bridge-user", **more: str) -> Credentials:
@@ -41,7 +43,9 @@ def routed(**changes: Any) -> RoutedEvent:
 
 
 @asynccontextmanager
-async def agent_at(base_url: str, *, idle_s: float = IDLE_S, user_id: str | None = "bridge-user") -> AsyncIterator[Any]:
+async def agent_at(
+    base_url: str, *, idle_s: float = PATIENT_S, user_id: str | None = "bridge-user"
+) -> AsyncIterator[Any]:
     """An agent that tries everything once, as in the bridge."""
     who = credentials(base_url, user_id)
     async with HttpClient(who, idle_s) as client:

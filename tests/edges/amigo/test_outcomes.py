@@ -9,7 +9,7 @@ from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unava
 from bridge.edges.amigo import client
 from deploy.local.node import free_port
 from tests.edges.conftest import Serve
-from tests.support.amigo import CONVERSATION, agent_at, read, routed
+from tests.support.amigo import CONVERSATION, PATIENT_S, agent_at, read, routed
 from tests.support.scripted import CHUNKED, LAST_CHUNK, SIGN_IN, Talk, chunk, head, signing_in, token
 
 Step = Callable[[Talk], Awaitable[None]]
@@ -93,10 +93,15 @@ async def test_a_server_that_does_not_speak_tls_is_not_sent() -> None:
                     pass
 
 
+def patience_s(case: str) -> float:
+    """The idle limit: short only where silence is the case, and even then long enough for a busy machine."""
+    return 2.0 if "silence" in case else PATIENT_S
+
+
 @pytest.mark.parametrize("case", NO_STATUS_LINE)
 async def test_no_status_line_is_lost_and_a_post_is_never_repeated(serve: Serve, case: str) -> None:
     server = await serve(signing_in(NO_STATUS_LINE[case]))
-    async with agent_at(server.base_url) as agent:
+    async with agent_at(server.base_url, idle_s=patience_s(case)) as agent:
         with pytest.raises(Lost):
             async with agent.create(routed()):
                 pass
@@ -111,7 +116,7 @@ async def test_no_status_line_is_lost_and_a_post_is_never_repeated(serve: Serve,
 async def test_a_cut_in_the_body_is_lost_with_the_pieces_before_it(serve: Serve, case: str) -> None:
     server = await serve(signing_in(CUT[case]))
     pieces: list[bytes] = []
-    async with agent_at(server.base_url) as agent:
+    async with agent_at(server.base_url, idle_s=patience_s(case)) as agent:
         with pytest.raises(Lost):
             async with agent.create(routed()) as stream:
                 await read(stream, pieces)
@@ -178,7 +183,7 @@ async def test_a_redirect_is_not_followed_and_hands_no_secret_on(serve: Serve, s
                 pass
         with pytest.raises(ApiError):
             await agent.finish("user-2", CONVERSATION)
-    assert {request.path for request in server.requests} == {SIGN_IN}
+    assert {request.path for request in server.requests} <= {SIGN_IN}  # on a busy machine it may not have read it yet
     assert stranger.connections == 0
 
 

@@ -210,7 +210,7 @@ def test_every_fault_of_the_sandbox_is_tried() -> None:
 @pytest.mark.parametrize("operation", ["create-conversation", "interact"])
 @pytest.mark.parametrize("kind", STREAM)
 async def test_a_stream_that_goes_wrong_is_cut_or_says_how(operation: str, kind: str) -> None:
-    async with bench(idle_s=IDLE_S) as b:
+    async with bench(idle_s=60.0 if kind in CLEAN else IDLE_S) as b:
         await b.talk()
         b.fault(kind, BY_NAME[operation].id, delay_s=0.05 if kind in CLEAN else 2 * IDLE_S)
         stream: Any = b.conversations.create("user-2", SERVICE)
