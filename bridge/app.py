@@ -8,8 +8,10 @@ import random
 import time
 
 from bridge.core.answer.outbound_message import MessageFactory
+from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound
 from bridge.core.counters import Counters
+from bridge.core.delivery.retry import Backoff
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import Credentials, HttpClient
@@ -18,16 +20,20 @@ from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
+from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
-from bridge.edges.rabbitmq.supervisor import Supervisor
+from bridge.edges.rabbitmq.supervisor import BrokerConfig, Supervisor
 from bridge.edges.telemetry.metrics import Gauges
 from bridge.flow.api_breaker import ApiBreaker
+from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
-from bridge.flow.dispatcher import Dispatcher
+from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.interaction import Interaction
+from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
+from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
 from bridge.flow.reconciler import Reconciler
@@ -54,8 +60,7 @@ class Bridge:
         self._log = log
         self._settings = settings
         inbounds, outbounds = inbounds_of(settings.amqp), outbounds_of(settings.amqp)
-        policy = retry_of(settings)
-        dice = random.random
+        backoff = Backoff(retry_of(settings), random.random)
         factory = MessageFactory(outbounds, time.time)
 
         self.consumer = Consumer(inbounds, log)
@@ -65,45 +70,47 @@ class Bridge:
         self.webhook_ingest = self._webhook_ingest(confirmed_publisher, inbounds[0], factory)
         dead, delay = settings.amqp.dead_letter, settings.amqp.delay.exchange
         self.supervisor = Supervisor(
-            tuple(url.get_secret_value() for url in settings.amqp.url),
-            topology_of(settings.amqp),
-            may_declare=settings.amqp.declare,
-            consumer=self.consumer,
-            publisher=self.publisher,
-            republisher=republisher,
-            confirmed_publisher=confirmed_publisher,
-            ledger=ledger,
-            dice=dice,
-            log=log,
+            BrokerConfig(
+                tuple(url.get_secret_value() for url in settings.amqp.url),
+                topology_of(settings.amqp),
+                settings.amqp.declare,
+            ),
+            self.consumer,
+            Publishers(self.publisher, republisher, confirmed_publisher),
+            ledger,
+            random.random,
+            log,
         )
 
-        agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, dice, log=log))
-        self.api_breaker = ApiBreaker(agent, self.consumer, policy, dice, log)
+        agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, random.random, log=log))
+        self.api_breaker = ApiBreaker(agent, self.consumer, backoff, log)
         self.journal = LedgerJournal(ledger, log, holds=settings.ledger.when_lost == "hold")
         self.ledger_watch = self._ledger_watch(ledger)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
         relay = Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
         max_bytes = {inbound.queue: inbound.max_bytes for inbound in inbounds}
-        self.dispatcher = Dispatcher(
-            routes=JinjaRoutes([route.route() for route in settings.routes], max_bytes),
-            defaults=defaults_of(settings),
-            max_bytes=max_bytes,
-            interaction=Interaction(agent, relay, self.reconciler, log),
-            settler=Settler(
-                republisher, self.journal, factory, dead.exchange, delay, policy, time.time, dice, self.counters, log
-            ),
-            journal=self.journal,
-            api_breaker=self.api_breaker,
-            new_outbox=lambda: Outbox(self.publisher, policy, dice, log),
-            policy=policy,
-            park_after_s=settings.lanes.park_after,
-            dice=dice,
-            counters=self.counters,
-            log=log,
+        settler = Settler(
+            republisher, self.journal, factory, CopyExchanges(dead.exchange, delay), backoff, self.counters, log
         )
-        self.consumer.receive = self.dispatcher.receive
-        self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.dispatcher.let_go)
+        attempts = Attempts(
+            Interaction(agent, relay, self.reconciler, log),
+            self.journal,
+            PoisonGuard(self.journal, settings.lanes.park_after, log),
+            self.api_breaker,
+            backoff,
+            self.counters,
+            log,
+        )
+        lanes = Lanes(attempts, settler, self.api_breaker, self.journal, settings.lanes.park_after, log)
+        router = EventRouter(
+            JinjaRoutes([route.route() for route in settings.routes], max_bytes), defaults_of(settings), max_bytes
+        )
+        self.event_intake = EventIntake(
+            router, lanes, settler, lambda: Outbox(self.publisher, backoff, log), self.counters, log
+        )
+        self.consumer.receive = self.event_intake.receive
+        self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
 
     def _ledger_watch(self, ledger: Ledger) -> LedgerWatch:
         patience_s = self._settings.ledger.patience
@@ -118,7 +125,6 @@ class Bridge:
             confirmed_publisher=confirmed_publisher,
             inbound=inbound,
             factory=factory,
-            clock=time.time,
             counters=self.counters,
             log=self._log,
         )
@@ -147,7 +153,7 @@ class Bridge:
     def gauges(self) -> Gauges:
         """What a scrape finds just now."""
         return Gauges(
-            in_hand=self.dispatcher.in_hand,
+            in_hand=self.event_intake.in_hand,
             running=self.counters.streaming,
             unconfirmed=self.publisher.unconfirmed,
             blocked=self.publisher.blocked,
@@ -168,9 +174,9 @@ class Bridge:
         """Take nothing more, finish what streams within the grace, wait for confirms; what is left stays unacked."""
         self.stopping = True
         grace_s = self._settings.shutdown.grace
-        self._log.info("bridge.stopping", in_hand=self.dispatcher.in_hand, grace_s=grace_s)
+        self._log.info("bridge.stopping", in_hand=self.event_intake.in_hand, grace_s=grace_s)
         self.consumer.pause("stopping")
-        left = await self.dispatcher.stop(grace_s)
+        left = await self.event_intake.stop(grace_s)
         for done in (self.publisher.drained, self.consumer.acks_sent):
             try:
                 async with asyncio.timeout(CONFIRMS_S):

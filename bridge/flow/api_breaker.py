@@ -4,11 +4,11 @@ import asyncio
 
 from bridge.core.delivery.breaker import Breaker
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error
-from bridge.core.delivery.retry import RetryPolicy, pause
+from bridge.core.delivery.retry import Backoff
 from bridge.core.errors import ApiError
 from bridge.flow.ports.api import Agent
 from bridge.flow.ports.broker import Inbox
-from bridge.flow.ports.runtime import Dice, Log
+from bridge.flow.ports.runtime import Log
 
 IDLE_PROBE_S = 15.0
 
@@ -16,11 +16,10 @@ IDLE_PROBE_S = 15.0
 class ApiBreaker:
     """Closed at first, while credentials are refused, and while the API is down too often in a row."""
 
-    def __init__(self, agent: Agent, inbox: Inbox, policy: RetryPolicy, dice: Dice, log: Log) -> None:
+    def __init__(self, agent: Agent, inbox: Inbox, backoff: Backoff, log: Log) -> None:
         self._agent = agent
         self._inbox = inbox
-        self._policy = policy
-        self._dice = dice
+        self._backoff = backoff
         self._log = log
         self._breaker = Breaker()
         self._open = asyncio.Event()
@@ -71,7 +70,7 @@ class ApiBreaker:
             if self.is_open:
                 await self._quiet_or_closed()
             if not self.is_open and (failures or self._relapses > 1):
-                wait_s = pause(max(failures, self._relapses - 1, 1), self._policy, self._dice(), longest_s=30.0)
+                wait_s = self._backoff.pause(max(failures, self._relapses - 1, 1), longest_s=30.0)
                 await asyncio.sleep(wait_s)
 
     async def _probe(self) -> Outcome | None:

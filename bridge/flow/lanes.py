@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
-from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Settlement
+from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter
 from bridge.core.delivery.retry import delay_level
 from bridge.flow.api_breaker import ApiBreaker
+from bridge.flow.attempts import Attempts
 from bridge.flow.lane_order import RETURN_GRACE_S, Key, Order
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.runtime import Log
@@ -29,19 +30,6 @@ HELD_AT_MOST_S = 600.0
 BEHIND_WAIT_S = 10.0
 """The delay of events that are parked because the one before them takes long."""
 SWEEP_S = 1.0
-
-
-class WorkHandler(Protocol):
-    """Whoever makes the attempts."""
-
-    async def handle(self, work: Work) -> Settlement:
-        """One attempt, and what follows from it. Never raises."""
-
-    async def given_up(self, work: Work, letter: DeadLetter) -> bool:
-        """The ledger has it that the event failed. False where that has to wait."""
-
-    def left(self, work: Work) -> None:
-        """The event is in hand no more."""
 
 
 @dataclass(slots=True)
@@ -71,14 +59,14 @@ class Lanes:
 
     def __init__(
         self,
-        handler: WorkHandler,
+        attempts: Attempts,
         settler: Settler,
         api_breaker: ApiBreaker,
         journal: LedgerJournal,
         park_after_s: float,
         log: Log,
     ) -> None:
-        self._handler = handler
+        self._attempts = attempts
         self._settler = settler
         self._api_breaker = api_breaker
         self._journal = journal
@@ -133,22 +121,27 @@ class Lanes:
     async def stop(self, grace_s: float) -> int:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
         self._stopping.set()
+        self._attempts.stop()
         tasks = list(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._journal.let_go(self.in_hand)
         return len(self._in_hand)
 
-    async def let_go(self) -> list[Work]:
-        """Let go of the events that another process may as well take, where the broker has them again; gives them."""
+    async def let_go(self) -> None:
+        """Let go of the events that another process may as well take, where the broker has them again."""
         gone: list[Work] = []
         for lane in list(self._lanes.values()):
             free = [work for work in (*lane.works, *lane.parking) if self._may_go(work, lane)]
             if free:
                 gone += await self._let_go_of(lane, free)
-        return gone
+        for work in gone:
+            self._log.info("event.let_go", event_id=work.event.id, answered=work.answered)
+            work.outbox.forget()
+            await self._journal.released(work)
 
     def _may_go(self, work: Work, lane: Lane) -> bool:
         """Whether nothing is asked for it just now, and nothing of what was is known here alone."""
@@ -218,7 +211,7 @@ class Lanes:
             del self._lanes[lane.key]
 
     async def _turn(self, lane: Lane, work: Work) -> None:
-        match await self._handler.handle(work):
+        match await self._attempts.handle(work):
             case Acknowledge(repeat):
                 await self._settler.complete(work, repeat=repeat)
                 self._drop(lane, work)
@@ -246,7 +239,7 @@ class Lanes:
         if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
             return False
         letter = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
-        if not await self._handler.given_up(work, letter):
+        if not await self._attempts.given_up(work, letter):
             return False
         await self._settler.bury(work, letter)
         self._drop(lane, work)
@@ -298,7 +291,7 @@ class Lanes:
     def _gone(self, work: Work, *, away: bool = False) -> None:
         self._order.gone(work, away=away)
         self._in_hand.pop(work.event.id, None)
-        self._handler.left(work)
+        self._attempts.left(work)
 
     async def _wait_for_ledger(self, lane: Lane) -> None:
         first = lane.works[0]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from bridge.core.answer.answer_stream import COMPLETE
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
-from bridge.core.delivery.retry import RetryPolicy, republish
+from bridge.core.delivery.retry import Backoff
 from bridge.flow.ports.broker import Publisher
-from bridge.flow.ports.runtime import Dice, Log
+from bridge.flow.ports.runtime import Log
 
 
 class Undeliverable(Exception):
@@ -40,12 +40,11 @@ class Outbox:
     another refused it.
     """
 
-    def __init__(self, publisher: Publisher, policy: RetryPolicy, dice: Dice, log: Log) -> None:
+    def __init__(self, publisher: Publisher, backoff: Backoff, log: Log) -> None:
         self.counts = Counts()
         self.ended: set[int] = set()
         self._publisher = publisher
-        self._policy = policy
-        self._dice = dice
+        self._backoff = backoff
         self._log = log
         self._tries: dict[OutboundMessage, Refusals] = {}
         self._unconfirmed = 0
@@ -125,4 +124,4 @@ class Outbox:
         now_s = asyncio.get_running_loop().time()
         tries = self._tries.setdefault(message, Refusals(now_s))
         tries.times += 1
-        return republish(tries.times, now_s - tries.since_s, self._policy, self._dice())
+        return self._backoff.republish(tries.times, now_s - tries.since_s)

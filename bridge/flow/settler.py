@@ -9,15 +9,15 @@ from typing import TypeVar
 from bridge.core.answer.outbound_message import EventContext, MessageFactory, ending_id
 from bridge.core.broker import republished_copy
 from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
-from bridge.core.broker.republished_copy import RepublishedCopy
+from bridge.core.broker.republished_copy import CopyExchanges, RepublishedCopy
 from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.retry import RetryPolicy, delay_level, pause
+from bridge.core.delivery.retry import Backoff, delay_level
 from bridge.flow import failpoints
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
-from bridge.flow.ports.runtime import Clock, Dice, Log
+from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work, digest
 
 MAX_REMEMBERED = 10_000
@@ -37,22 +37,16 @@ class Settler:
         republisher: Republisher,
         journal: LedgerJournal,
         factory: MessageFactory,
-        dead_exchange: str,
-        delay_exchange: str,
-        policy: RetryPolicy,
-        clock: Clock,
-        dice: Dice,
+        exchanges: CopyExchanges,
+        backoff: Backoff,
         counters: Counters,
         log: Log,
     ) -> None:
         self._republisher = republisher
         self._journal = journal
         self._factory = factory
-        self._dead_exchange = dead_exchange
-        self._delay_exchange = delay_exchange
-        self._policy = policy
-        self._clock = clock
-        self._dice = dice
+        self._exchanges = exchanges
+        self._backoff = backoff
         self._counters = counters
         self._log = log
         self._settled_as: OrderedDict[str, tuple[object, ...]] = OrderedDict()
@@ -101,7 +95,7 @@ class Settler:
         failpoints.reached("parking", work.event.id)
         copy = republished_copy.delayed(
             work.incoming,
-            self._delay_exchange,
+            self._exchanges.delay,
             level_s,
             attempt=work.attempt,
             pauses=work.pauses,
@@ -154,11 +148,11 @@ class Settler:
     def _dead(self, delivery: Delivery, letter: DeadLetter, conversation_id: str | None) -> RepublishedCopy:
         return republished_copy.dead(
             delivery.incoming,
-            self._dead_exchange,
+            self._exchanges.dead,
             reason=letter.reason,
             error=letter.error,
             attempts=letter.attempts,
-            failed_at=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
+            failed_at=datetime.fromtimestamp(self._factory.clock(), UTC).isoformat(timespec="milliseconds"),
             conversation_id=conversation_id,
         )
 
@@ -168,7 +162,7 @@ class Settler:
             smaller = republished_copy.reduced(letter)
             self._log.error("copy.reduced", exchange=letter.exchange, error=refusal.error, in_vain=smaller is None)
             if smaller is None:
-                await asyncio.sleep(pause(LATER, self._policy, self._dice()))
+                await asyncio.sleep(self._backoff.pause(LATER))
             else:
                 letter = smaller
 
@@ -183,7 +177,7 @@ class Settler:
                 if error.refusal.kind is RefusalKind.IMPOSSIBLE:
                     return error.refusal
                 alone = error.refusal.kind.closes
-                wait_s = pause(tries, self._policy, self._dice())
+                wait_s = self._backoff.pause(tries)
                 self._log.error(
                     "copy.refused",
                     exchange=copy.exchange,

@@ -18,7 +18,7 @@ from bridge.core.webhook.schemes import SCHEMES, verify
 from bridge.core.webhook.signature import HttpRequest, Source, Unverified
 from bridge.core.webhook.token_bucket import TokenBucket
 from bridge.core.webhook.webhook import Webhook
-from bridge.flow.ports.runtime import Clock, Log
+from bridge.flow.ports.runtime import Log
 from bridge.flow.ports.webhook import ConfirmedPublisher, Keyring, NotConfirmed
 
 MAX_OPEN = 2_000
@@ -45,7 +45,6 @@ class WebhookIngest:
         confirmed_publisher: ConfirmedPublisher,
         inbound: Inbound,
         factory: MessageFactory,
-        clock: Clock,
         counters: Counters,
         log: Log,
     ) -> None:
@@ -54,7 +53,6 @@ class WebhookIngest:
         self._confirmed_publisher = confirmed_publisher
         self._inbound = inbound
         self._factory = webhook.platform_factory(factory)
-        self._clock = clock
         self._counters = counters
         self._log = log
         self._duplicates = Duplicates()
@@ -79,7 +77,7 @@ class WebhookIngest:
 
     async def take(self, source: Source, request: HttpRequest) -> HttpAnswer:
         """See the port."""
-        now_s = self._clock()
+        now_s = self._factory.clock()
         try:
             stamp = verify(source, self._keyring.keys(source.name), request, now_s)
         except Unverified as error:
@@ -102,7 +100,7 @@ class WebhookIngest:
         """See the port."""
         source = name if name in self._sources else ""
         self._counters.webhooks[source, refusal.kind] += 1
-        if not self._logged.take(self._clock()):
+        if not self._logged.take(self._factory.clock()):
             self._log.warning(
                 "webhook.refused", source=source, status=refusal.status, reason=refusal.kind, client=client
             )
@@ -135,7 +133,7 @@ class WebhookIngest:
         try:
             for message in messages:
                 await self._confirmed_publisher.enqueue(message)
-            self._duplicates.remember(found.keys, found.id, self._clock())
+            self._duplicates.remember(found.keys, found.id, self._factory.clock())
             self._unrouted.pop(source.name, None)
             taken = True
         except NotConfirmed as error:
@@ -153,4 +151,4 @@ class WebhookIngest:
     def _messages(self, source: Source, found: Webhook) -> list[OutboundMessage]:
         if webhook.is_platform(source):
             return webhook.platform_messages(found, self._factory)
-        return [webhook.inbound_message(found, self._inbound, self._clock())]
+        return [webhook.inbound_message(found, self._inbound, self._factory.clock())]

@@ -42,9 +42,9 @@ async def test_what_has_not_begun_is_let_go_after_half_a_minute_and_what_streams
         api_breaker = await streaming(bench)
         lose_broker(bench)
         await bench.wait(29)
-        assert bench.dispatcher.in_hand == 3
+        assert bench.event_intake.in_hand == 3
         await bench.wait(3)
-        assert (bench.dispatcher.in_hand, bench.ledger.in_hand) == (1, ["e1"])
+        assert (bench.event_intake.in_hand, bench.ledger.in_hand) == (1, ["e1"])
         find_broker(bench)
         taken = [bench.redeliver(delivery) for delivery in list(bench.deliveries)]
         api_breaker.open()
@@ -62,7 +62,7 @@ async def test_a_short_absence_lets_nothing_go():
             await bench.wait(28)
             find_broker(bench)
             await bench.wait(2)
-        assert bench.dispatcher.in_hand == 3
+        assert bench.event_intake.in_hand == 3
         for delivery in list(bench.deliveries):
             bench.redeliver(delivery)
         api_breaker.open()
@@ -78,7 +78,7 @@ async def test_a_stream_that_has_ended_is_left_to_whoever_has_the_broker_and_its
         assert bench.ledger.in_hand == ["e1"]
         api_breaker.open()
         await bench.wait(3)
-        assert (bench.dispatcher.in_hand, bench.ledger.in_hand) == (0, [])
+        assert (bench.event_intake.in_hand, bench.ledger.in_hand) == (0, [])
         other = FakeLedger(beside=bench.ledger)
         claim = await other.claim("e1", b"")
         assert (claim.holder, claim.entry.state) == (Holder.EARLIER, State.ANSWERED)
@@ -99,7 +99,7 @@ async def test_where_nobody_else_can_have_the_ledger_its_lines_wait_for_the_brok
         lose_broker(bench)
         api_breaker.open()
         await bench.wait(300)
-        assert bench.dispatcher.in_hand == 1
+        assert bench.event_intake.in_hand == 1
         find_broker(bench)
         for delivery in list(bench.deliveries):
             bench.redeliver(delivery)
@@ -114,7 +114,7 @@ async def test_an_ending_that_the_ledger_could_not_take_stays_here():
         bench.ledger.break_down("away too")
         api_breaker.open()
         await bench.wait(300)
-        assert bench.dispatcher.in_hand == 1
+        assert bench.event_intake.in_hand == 1
         bench.ledger.mend()
         find_broker(bench)
         for delivery in list(bench.deliveries):
@@ -133,7 +133,7 @@ async def test_what_is_on_its_way_to_a_delay_queue_or_to_the_dead_letters_is_let
         await bench.wait(5)
         lose_broker(bench)
         await bench.wait(35)
-        assert (bench.dispatcher.in_hand, bench.ledger.in_hand) == (0, [])
+        assert (bench.event_intake.in_hand, bench.ledger.in_hand) == (0, [])
         assert [bench.ledger.entries[f"e{number}"].state for number in (1, 2)] == [State.WAITING, State.FAILED]
         find_broker(bench)
         for delivery in deliveries:

@@ -124,7 +124,7 @@ async def test_a_dead_letter_has_the_original_and_says_why_and_whence():
             "x-bridge-reason": "rejected",
             "x-bridge-error": "create-conversation was answered 422: No.",
             "x-bridge-attempts": 1,
-            "x-bridge-failed-at": "2023-11-14T22:13:20.000+00:00",
+            "x-bridge-failed-at": "2023-11-14T22:30:00.050+00:00",
             "x-bridge-exchange": "bridge.events",
             "x-bridge-routing-key": "some.key",
         }

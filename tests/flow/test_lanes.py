@@ -104,7 +104,7 @@ async def test_a_settlement_that_breaks_stops_neither_the_lane_nor_the_event_for
         await bench.until(lambda: bench.log.at("critical"), "the bug is logged")
         bench.redeliver(first)
         bench.redeliver(second)
-        await bench.until(lambda: not bench.dispatcher.in_hand, "both are settled", 600)
+        await bench.until(lambda: not bench.event_intake.in_hand, "both are settled", 600)
         assert bench.types("e2")[-1] == "interaction-complete"
 
 
@@ -169,7 +169,7 @@ async def test_a_gate_that_stays_closed_parks_what_is_held():
         for number in range(8):
             bench.deliver(f"e{number}", user_id=f"user-{number}")
         await bench.until(lambda: not bench.api_breaker.is_open, "the gate closes")
-        await bench.until(lambda: not bench.dispatcher.in_hand, "what is held is parked", 200)
+        await bench.until(lambda: not bench.event_intake.in_hand, "what is held is parked", 200)
         bench.agent.mend("create")
         bench.agent.mend("probe")
         await bench.quiet()
@@ -184,9 +184,7 @@ async def test_no_memory_is_kept_of_a_lane_that_has_ended():
             bench.deliver(f"e{number}", user_id=f"user-{number}", service_id=SERVICE)
         await bench.quiet()
         await bench.wait(700)
-        held = {
-            name: part for name, part in vars(bench.dispatcher._lanes).items() if isinstance(part, dict | set | list)
-        }
+        held = {name: part for name, part in vars(bench.lanes).items() if isinstance(part, dict | set | list)}
         assert len(held) >= 3
         assert not any(held.values()), held
 

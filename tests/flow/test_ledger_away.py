@@ -114,7 +114,7 @@ async def test_nothing_is_asked_for_an_event_that_the_ledger_does_not_have(redel
         assert {call.operation for call in bench.agent.journal} == {"probe"}
         assert bench.republisher.copies == []
         bench.ledger.mend()
-        await bench.until(lambda: not bench.dispatcher.in_hand, "it goes on by itself", 10)
+        await bench.until(lambda: not bench.event_intake.in_hand, "it goes on by itself", 10)
         assert_answered_once(bench)
         assert bench.ledger.entries["e1"].state is State.COMPLETE
 
@@ -192,7 +192,7 @@ async def test_nor_does_a_death_meanwhile_or_afterwards(away_from, label):
         await bench.wait(100)
         bench.ledger.mend()
         failpoints.listener = die
-        await bench.until(lambda: death.happened or not bench.dispatcher.in_hand, "it dies, if it comes to that step")
+        await bench.until(lambda: death.happened or not bench.event_intake.in_hand, "it dies, if it comes to that step")
         failpoints.listener = None
         await bench.restart()
         await bench.quiet()
@@ -340,7 +340,7 @@ async def test_a_redelivered_event_that_nobody_knew_is_still_unsure_after_a_deat
         bench.ledger.entries.clear()
         death = Death(label)
         bench.deliver(redelivered=True)
-        await bench.until(lambda: death.happened or not bench.dispatcher.in_hand, "it dies")
+        await bench.until(lambda: death.happened or not bench.event_intake.in_hand, "it dies")
         if label == "claimed":
             assert bench.ledger.entries["e1"].progress == Progress(request=RequestKind.UNKNOWN)
         await bench.restart()

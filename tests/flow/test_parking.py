@@ -24,7 +24,7 @@ async def test_a_retry_of_a_second_or_more_waits_in_a_delay_queue_and_holds_noth
         delivery = bench.deliver()
         await bench.until(lambda: bench.republisher.delayed, "the event is parked")
         await bench.until(lambda: delivery.acked, "the original is acked after its copy")
-        assert bench.dispatcher.in_hand == 0
+        assert bench.event_intake.in_hand == 0
         await bench.quiet()
         assert levels(bench) == ["bridge.events.delay.2"]
         order = bench.order()
@@ -123,7 +123,7 @@ async def test_events_behind_a_long_answer_are_parked_and_keep_their_order():
         for number in range(6):
             bench.deliver(f"e{number}")
         await bench.until(lambda: len(bench.republisher.delayed) >= 5, "those behind it are parked", 25.0)
-        assert bench.dispatcher.in_hand == 1
+        assert bench.event_intake.in_hand == 1
         await bench.quiet()
         assert ended(bench) == [f"e{number}" for number in range(6)]
 

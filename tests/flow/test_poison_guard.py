@@ -56,8 +56,10 @@ async def test_only_the_culprit_is_dead_lettered_and_everybody_else_is_answered(
         culprit = Culprit(bench, culprit_id, label)
         for number in range(MANY):
             bench.deliver(f"e{number}", user_id=f"user-{number}")
-        while bench.dispatcher.in_hand or bench.on_the_way:
-            await bench.until(lambda: culprit.dead or not (bench.dispatcher.in_hand or bench.on_the_way), "it goes on")
+        while bench.event_intake.in_hand or bench.on_the_way:
+            await bench.until(
+                lambda: culprit.dead or not (bench.event_intake.in_hand or bench.on_the_way), "it goes on"
+            )
             if culprit.dead:
                 culprit.dead = False
                 await bench.restart()
@@ -109,7 +111,7 @@ async def test_suspects_are_handled_together_as_their_deaths_allow() -> None:
                 event_id = f"d{deaths}-{number}"
                 ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=deaths)
                 bench.deliver(event_id, user_id=event_id, redelivered=True)
-            while bench.dispatcher.in_hand:
+            while bench.event_intake.in_hand:
                 await asyncio.sleep(0.01)
                 most[deaths] = max(most[deaths], bench.counters.streaming)
         assert [most[deaths] for deaths in sorted(most)] == list(TOGETHER)
@@ -124,7 +126,7 @@ async def test_a_suspect_that_waits_before_its_next_try_is_still_in_hand() -> No
             ledger.entries[event_id] = Entry(event_id, State.REQUESTED, b"", ASKED, deaths=MAX_DEATHS - 1)
             bench.deliver(event_id, user_id=event_id, redelivered=True)
         most = 0
-        while bench.dispatcher.in_hand or bench.on_the_way:
+        while bench.event_intake.in_hand or bench.on_the_way:
             await asyncio.sleep(0.01)
             most = max(most, len(ledger.in_hand))
         assert most == 1
@@ -135,8 +137,8 @@ async def test_an_event_that_dies_with_processes_after_it_came_from_a_delay_queu
         failpoints.listener = culprit = Culprit(bench, "e1", "claimed")
         bench.ledger.entries["e1"] = Entry("e1", State.WAITING, b"", Progress(RequestKind.CREATE), attempt=1)
         bench.deliver(headers={"x-bridge-copies": 1})
-        while bench.dispatcher.in_hand:
-            await bench.until(lambda: culprit.dead or not bench.dispatcher.in_hand, "it goes on")
+        while bench.event_intake.in_hand:
+            await bench.until(lambda: culprit.dead or not bench.event_intake.in_hand, "it goes on")
             if culprit.dead:
                 culprit.dead = False
                 await bench.restart()

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal, RefusalKind
 from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.retry import Backoff
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work
@@ -21,7 +22,9 @@ def work(bench: Bench, event_id: str = "e1", **headers: object) -> Work:
         InboundMessage(b"{}", QUEUE, "bridge.events", "some.key", headers=headers), trace=bench.trace
     )
     event = replace(EVENT, id=event_id)
-    return Work.of(event, delivery, Outbox(bench.publisher, bench.policy, lambda: 0.0, bench.log), bench.now_s())
+    return Work.of(
+        event, delivery, Outbox(bench.publisher, Backoff(bench.policy, lambda: 0.0), bench.log), bench.now_s()
+    )
 
 
 async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever_and_loudly():

@@ -74,7 +74,7 @@ async def test_events_that_wait_for_their_turn_are_left_unacked():
         await api_breaker.reached.wait()
         assert await bench.stop(3.0) == 5
         assert [delivery.asked for delivery in deliveries] == [0] * 5
-        assert bench.dispatcher.in_hand == 5
+        assert bench.event_intake.in_hand == 5
 
 
 async def test_a_lane_that_waits_in_memory_stops_at_once():

@@ -3,6 +3,7 @@
 import pytest
 
 from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.retry import Backoff
 from bridge.core.event.event import EventKind
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
@@ -30,7 +31,7 @@ EVENT = RoutedEvent(
 
 
 def work(incoming: InboundMessage | None = None) -> Work:
-    outbox = Outbox(FakePublisher(), POLICY, lambda: 0.0, FakeLog())
+    outbox = Outbox(FakePublisher(), Backoff(POLICY, lambda: 0.0), FakeLog())
     return Work.of(EVENT, FakeDelivery(incoming or InboundMessage(b"{}")), outbox, 0.0)
 
 

@@ -9,18 +9,21 @@ from typing import Any, Self
 import orjson
 
 from bridge.core.answer.outbound_message import MessageFactory, Outbound, OutboundMessage, RoutingKey
-from bridge.core.broker.republished_copy import RepublishedCopy
+from bridge.core.broker.republished_copy import CopyExchanges, RepublishedCopy
 from bridge.core.counters import Counters
-from bridge.core.delivery.retry import RetryPolicy, republish
+from bridge.core.delivery.retry import Backoff, RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
 from bridge.flow.api_breaker import ApiBreaker
+from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
-from bridge.flow.dispatcher import Dispatcher
+from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.interaction import Interaction
+from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.outbox import Outbox
+from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
@@ -100,34 +103,23 @@ class Bench:
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
         self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream)
         self.interaction = Interaction(self.agent, self.streaming, self.reconciler, self.log)
-        self.settler = Settler(
-            self.republisher,
-            self.journal,
-            factory,
-            "bridge.dead",
-            DELAY,
-            self.policy,
-            lambda: 1_700_000_000.0,
-            roll,
+        exchanges = CopyExchanges("bridge.dead", DELAY)
+        backoff = Backoff(self.policy, roll)
+        self.settler = Settler(self.republisher, self.journal, factory, exchanges, backoff, self.counters, self.log)
+        self.api_breaker = ApiBreaker(self.agent, self.inbox, backoff, self.log)
+        self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
+        poison_guard = PoisonGuard(self.journal, self._park_after_s, self.log)
+        attempts = Attempts(
+            self.interaction, self.journal, poison_guard, self.api_breaker, backoff, self.counters, self.log
+        )
+        self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, self._park_after_s, self.log)
+        self.event_intake = EventIntake(
+            EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}),
+            self.lanes,
+            self.settler,
+            lambda: Outbox(self.publisher, backoff, self.log),
             self.counters,
             self.log,
-        )
-        self.api_breaker = ApiBreaker(self.agent, self.inbox, self.policy, roll, self.log)
-        self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
-        self.dispatcher = Dispatcher(
-            routes=self.routes,
-            defaults=self._defaults,
-            max_bytes={QUEUE: 1024 * 1024},
-            interaction=self.interaction,
-            settler=self.settler,
-            journal=self.journal,
-            api_breaker=self.api_breaker,
-            new_outbox=lambda: Outbox(self.publisher, self.policy, roll, self.log),
-            policy=self.policy,
-            park_after_s=self._park_after_s,
-            dice=roll,
-            counters=self.counters,
-            log=self.log,
         )
 
     async def __aenter__(self) -> Self:
@@ -141,7 +133,7 @@ class Bench:
         for task in self._tasks:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.dispatcher.stop(0)
+        await self.event_intake.stop(0)
         if kind is None:
             broken = [each for each in results if isinstance(each, Exception)]
             assert not broken, f"a task of the process ended: {broken!r}"
@@ -149,15 +141,15 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        parts = (self.api_breaker, self.dispatcher, self.ledger_watch, self.absence)
+        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     async def restart(self) -> None:
         """The process dies where it stands; the next one gets what was not acknowledged."""
         self.bugs_expected = True  # a lane that was cut down says so
-        for task in (*self._tasks, *self.dispatcher.tasks):
+        for task in (*self._tasks, *self.event_intake.tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, *self.dispatcher.tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self.event_intake.tasks, return_exceptions=True)
         self.ledger.gone()
         self.ledger = FakeLedger(beside=self.ledger)
         self.inbox.reasons.clear()
@@ -171,11 +163,11 @@ class Bench:
         self.begun += 1
 
     async def _let_go(self) -> None:
-        await self.dispatcher.let_go()
+        await self.event_intake.let_go()
 
     async def stop(self, grace_s: float) -> int:
         self.stopped = True
-        return await self.dispatcher.stop(grace_s)
+        return await self.event_intake.stop(grace_s)
 
     @staticmethod
     def now_s() -> float:
@@ -195,7 +187,7 @@ class Bench:
     def receive(self, incoming: InboundMessage) -> FakeDelivery:
         delivery = FakeDelivery(incoming, trace=self.trace)
         self.deliveries.append(delivery)
-        self.dispatcher.receive(delivery)
+        self.event_intake.receive(delivery)
         return delivery
 
     def redeliver(self, delivery: FakeDelivery) -> FakeDelivery:
@@ -245,7 +237,7 @@ class Bench:
 
     async def quiet(self, within_s: float = LONG_S) -> None:
         """Wait until nothing is in hand, or on its way through a delay queue."""
-        await self.until(lambda: not self.dispatcher.in_hand and not self.on_the_way, "everything settled", within_s)
+        await self.until(lambda: not self.event_intake.in_hand and not self.on_the_way, "everything settled", within_s)
 
     async def wait(self, seconds: float) -> None:
         """Let so much virtual time pass."""
@@ -297,7 +289,7 @@ class Bench:
     def _check_settled(self) -> None:
         """What is not in hand any more is acked, if it may still be."""
         left = [each.incoming.body for each in self.deliveries if each.alive and not each.acked]
-        assert self.stopped or self.dispatcher.in_hand or not left, f"neither in hand nor settled: {left}"
+        assert self.stopped or self.event_intake.in_hand or not left, f"neither in hand nor settled: {left}"
 
     def _check_endings(self) -> None:
         told = {(each.to.outbound, each.correlation_id, each.type) for each in self.publisher.confirmed}

@@ -74,8 +74,7 @@ class Hooks:
             WebhookKeyring(rings),
             confirmed_publisher,
             inbound(),
-            MessageFactory(tuple(outbounds), time.time),
-            clock,
+            MessageFactory(tuple(outbounds), clock),
             self.counters,
             self.log,
         )

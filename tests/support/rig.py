@@ -11,8 +11,9 @@ from bridge.core.broker.topology import Inbound, topology
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
+from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
-from bridge.edges.rabbitmq.supervisor import Supervisor
+from bridge.edges.rabbitmq.supervisor import BrokerConfig, Supervisor
 from bridge.flow.ports.broker import Delivery
 from tests.support.broker import Broker
 from tests.support.fakes import FakeLedger
@@ -117,16 +118,16 @@ class Rig:
         whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
         self.ledger = FakeLedger()
         self.supervisor = Supervisor(
-            tuple(urls) or (self.rabbit.url,),
-            replace(whole, queues=tuple(queue for queue in whole.queues if not lean or not queue.as_found)),
-            may_declare=may_declare,
-            consumer=self.consumer,
-            publisher=self.publisher,
-            republisher=self.republisher,
-            confirmed_publisher=self.confirmed_publisher,
-            ledger=self.ledger,
-            dice=dice,
-            log=log,
+            BrokerConfig(
+                tuple(urls) or (self.rabbit.url,),
+                replace(whole, queues=tuple(queue for queue in whole.queues if not lean or not queue.as_found)),
+                may_declare,
+            ),
+            self.consumer,
+            Publishers(self.publisher, self.republisher, self.confirmed_publisher),
+            self.ledger,
+            dice,
+            log,
         )
         self._running: asyncio.Task[None] | None = None
 

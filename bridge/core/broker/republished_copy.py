@@ -29,6 +29,14 @@ CUT_BODY_BYTES = 65_536
 """What is left of a body that the broker does not take as it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class CopyExchanges:
+    """The names of the exchanges that copies are published to: dead letters, and what comes back after a delay."""
+
+    dead: str
+    delay: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RepublishedCopy:
     """A message that the bridge publishes in place of one which it holds; always persistent, always mandatory.

@@ -1,5 +1,6 @@
 """How long to wait, and where: in memory or in a delay queue of the broker."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 DELAY_LEVELS_S = (1, 2, 5, 10, 30, 60, 300, 600)
@@ -44,6 +45,22 @@ def republish(times: int, refused_for_s: float, policy: RetryPolicy, dice: float
     """
     wait_s = pause(times, policy, dice)
     return wait_s if refused_for_s + wait_s <= policy.publish_for_s else None
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """A policy with its dice, a function that gives numbers in 0..1."""
+
+    policy: RetryPolicy
+    dice: Callable[[], float]
+
+    def pause(self, times: int, *, longest_s: float = 60.0) -> float:
+        """Seconds of the wait number `times`; see `pause`."""
+        return pause(times, self.policy, self.dice(), longest_s=longest_s)
+
+    def republish(self, times: int, refused_for_s: float) -> float | None:
+        """Seconds before a refused message is published again, or None; see `republish`."""
+        return republish(times, refused_for_s, self.policy, self.dice())
 
 
 def delay_level(wait_s: float) -> int:

@@ -6,6 +6,7 @@ connect twice ▸ topology ▸ publisher, republisher ▸ consumer ▸ watch ▸
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from itertools import count
 
 import aio_pika
@@ -17,9 +18,8 @@ from bridge.edges.rabbitmq import lenient_decoding
 from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
-from bridge.edges.rabbitmq.generation import BrokerPublisher, BrokerTrouble, Generation
-from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
-from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
+from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watchdog import Watchdog
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
@@ -29,35 +29,31 @@ HEALTHY_S = 10.0
 SHORTEST_S, MAX_S, MAX_PERMANENT_S = 0.2, 10.0, 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """The broker's addresses, tried one after the other; the topology; and whether it may be declared."""
+
+    urls: tuple[str, ...]
+    topology: Topology
+    may_declare: bool = True
+
+
 class Supervisor:
     """Keeps a generation alive. `trouble` says why there is none; None while there is one."""
 
     def __init__(
-        self,
-        urls: tuple[str, ...],
-        topology: Topology,
-        *,
-        may_declare: bool,
-        consumer: Consumer,
-        publisher: BrokerPublisher,
-        republisher: BrokerRepublisher,
-        confirmed_publisher: BrokerConfirmedPublisher | None = None,
-        ledger: Ledger,
-        dice: Dice,
-        log: Log,
+        self, config: BrokerConfig, consumer: Consumer, publishers: Publishers, ledger: Ledger, dice: Dice, log: Log
     ) -> None:
         self.trouble: str | None = "not connected yet"
         self.generations = 0
         self.deaths = 0
         """How many connections and processes in a row ended right after they had begun to consume."""
-        self._urls = urls
+        self._urls = config.urls
         self._addresses = Addresses()
-        self._topology = topology
-        self._to_declare = may_declare
+        self._topology = config.topology
+        self._to_declare = config.may_declare
         self._consumer = consumer
-        self._publisher = publisher
-        self._republisher = republisher
-        self._confirmed_publisher = confirmed_publisher
+        self._publishers = publishers
         self._ledger = ledger
         self._begun = False
         self._beginning = asyncio.Lock()
@@ -96,16 +92,11 @@ class Supervisor:
             publishing = await self._connect(stack, generation, url, "publishing")
             consuming = await self._connect(stack, generation, url, "consuming")
             await self._see_to_topology(consuming)
-            stack.callback(self._publisher.detach)
-            await self._publisher.attach(publishing, generation)
-            stack.callback(self._republisher.detach)
-            await self._republisher.attach(publishing, generation)
-            if self._confirmed_publisher is not None:
-                stack.callback(self._confirmed_publisher.detach)
-                await self._confirmed_publisher.attach(publishing, generation)
+            await self._publishers.attach(stack, publishing, generation)
             stack.callback(self._consumer.detach)
             delay_exchange = self._topology.delay_exchange
-            watch = Watchdog(self._consumer, self._publisher, self._republisher, delay_exchange, generation, self._log)
+            outbound, copies = self._publishers.outbound, self._publishers.copies
+            watch = Watchdog(self._consumer, outbound, copies, delay_exchange, generation, self._log)
             self.generations += 1
             self.trouble = None
             await self.begin()
@@ -157,7 +148,7 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
             for part in parts:
                 part.close()  # one whose task was cancelled before it began was never awaited
-            self._publisher.blocked = False
+            self._publishers.outbound.blocked = False
 
     async def _part(self, generation: Generation, part: Coroutine[None, None, None]) -> None:
         try:

@@ -6,6 +6,7 @@ See docs/reliability.md, B1 to B8.
 import asyncio
 import gc
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -260,7 +261,8 @@ class Fleeting(BatchingPublisher):
 async def test_a_generation_that_ends_at_its_beginning_leaves_nothing_unawaited(build: Build) -> None:
     """Whatever it was to do has not begun then; Python's warning of it, an error here, would be its only trace."""
     rig = build()
-    rig.publisher = rig.supervisor._publisher = Fleeting((outbound(),))
+    rig.publisher = Fleeting((outbound(),))
+    rig.supervisor._publishers = replace(rig.supervisor._publishers, outbound=rig.publisher)
     await rig.start()
     gc.collect()
     assert [fields["error"] for fields in rig.log.of("broker.lost")] == ["over at once"] * 3

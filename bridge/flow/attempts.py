@@ -1,18 +1,15 @@
-"""From a delivery to its lane, and from an attempt to its settlement.
+"""From an event in hand to its settlement.
 
-in    delivery ▸ bytes ▸ event ▸ route ▸ lane            `receive`, without waiting
-ask   lane ▸ attempt ▸ ended ▸ settlement                `handle`, one at a time a lane
+lane ▸ what the ledger knows ▸ plan ▸ attempt ▸ outcome ▸ settlement        `handle`, one at a time a lane
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable
 from dataclasses import replace
 
-from bridge.core.answer.outbound_message import EventContext
 from bridge.core.counters import Counters
 from bridge.core.delivery.ledger_entry import Entry, Plan, State, plan, requests_of
 from bridge.core.delivery.outcome import (
-    ROWS,
     Acknowledge,
     Again,
     DeadLetter,
@@ -20,91 +17,43 @@ from bridge.core.delivery.outcome import (
     OutcomeKind,
     Settlement,
     decide,
-    of_error,
 )
 from bridge.core.delivery.poison import POISON
 from bridge.core.delivery.progress import RequestKind
-from bridge.core.delivery.retry import RetryPolicy, pause
-from bridge.core.errors import InvalidEvent
-from bridge.core.event.event import read_event, usable_id
-from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve
+from bridge.core.delivery.retry import Backoff
 from bridge.flow import failpoints
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.interaction import Interaction
-from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
-from bridge.flow.outbox import Outbox
 from bridge.flow.poison_guard import PoisonGuard
-from bridge.flow.ports.api import Routes
-from bridge.flow.ports.broker import Delivery
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
-from bridge.flow.ports.runtime import Dice, Log
-from bridge.flow.settler import Settler
+from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
 
 ELSEWHERE_S = 5.0
 """The wait for an event that another process has in hand."""
-CLOSING_S = 5.0
-"""How long refusals that are under way may still take at the stop."""
 
 
-class Dispatcher:
-    """Takes every delivery, and sees to it that it is settled."""
+class Attempts:
+    """Makes the attempts at events, and says what follows from each."""
 
     def __init__(
         self,
-        *,
-        routes: Routes,
-        defaults: Defaults,
-        max_bytes: Mapping[str, int],
         interaction: Interaction,
-        settler: Settler,
         journal: LedgerJournal,
+        poison_guard: PoisonGuard,
         api_breaker: ApiBreaker,
-        new_outbox: Callable[[], Outbox],
-        policy: RetryPolicy,
-        park_after_s: float,
-        dice: Dice,
+        backoff: Backoff,
         counters: Counters,
         log: Log,
     ) -> None:
-        self._routes = routes
-        self._defaults = defaults
-        self._max_bytes = max_bytes
         self._interaction = interaction
-        self._settler = settler
         self._journal = journal
+        self._poison_guard = poison_guard
         self._api_breaker = api_breaker
-        self._poison_guard = PoisonGuard(journal, park_after_s, log)
-        self._new_outbox = new_outbox
-        self._policy = policy
-        self._dice = dice
+        self._backoff = backoff
         self._counters = counters
         self._log = log
-        self._lanes = Lanes(self, settler, api_breaker, journal, park_after_s, log)
-        self._refusals: set[asyncio.Task[None]] = set()
-
-    @property
-    def in_hand(self) -> int:
-        """Events that are held: running, waiting for their turn, or being refused."""
-        return len(self._lanes.in_hand) + len(self._refusals)
-
-    @property
-    def tasks(self) -> list[asyncio.Task[None]]:
-        """What is at work on them."""
-        return [*self._lanes.tasks, *self._refusals]
-
-    def receive(self, delivery: Delivery) -> None:
-        """Take a delivery. Whatever it holds, it will be settled."""
-        self._counters.received += 1
-        try:
-            event = self._routed(delivery)
-            self._take(event, delivery)
-        except InvalidEvent as error:
-            self._refuse(delivery, of_error(error), error.event_id, error.channel)
-        except Exception as error:
-            self._log.critical("event.unhandled", exc_info=True, queue=delivery.incoming.queue)
-            self._refuse(delivery, of_error(error), usable_id(delivery.incoming.message_id))
 
     async def handle(self, work: Work) -> Settlement:
         """One attempt at an event, and what follows from how it ended; before the first, what the ledger says.
@@ -158,6 +107,14 @@ class Dispatcher:
             return False
         return True
 
+    def left(self, work: Work) -> None:
+        """The event is in hand no more."""
+        self._poison_guard.left(work)
+
+    def stop(self) -> None:
+        """Begin with nothing more that waits for its turn."""
+        self._poison_guard.stop()
+
     def _held(self, work: Work, error: str) -> Again:
         """Not without the ledger, which may know more of the event by then; if it is there, something else is wrong."""
         self._log.info("event.held", event_id=work.event.id, error=error)
@@ -165,7 +122,7 @@ class Dispatcher:
         if work.letter is None:
             work.plan_anew()
         pauses = work.pauses + 1
-        wait_s = 0.0 if self._journal.trouble is not None else pause(pauses, self._policy, self._dice())
+        wait_s = 0.0 if self._journal.trouble is not None else self._backoff.pause(pauses)
         return Again(wait_s, work.attempt, pauses)
 
     def _taken(self, work: Work) -> Again:
@@ -173,10 +130,6 @@ class Dispatcher:
         work.letter = None
         work.plan_anew()
         return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
-
-    def left(self, work: Work) -> None:
-        """The event is in hand no more."""
-        self._poison_guard.left(work)
 
     async def _plan(self, work: Work) -> Plan:
         self._interaction.foresee(work)
@@ -257,76 +210,4 @@ class Dispatcher:
             case OutcomeKind.LEASE_LOST:
                 return self._taken(work)
             case _:
-                return decide(outcome, work.number, work.pauses, self._policy, self._dice())
-
-    async def run(self) -> None:
-        """Keep the lanes in order until cancelled."""
-        await self._lanes.sweep()
-
-    async def stop(self, grace_s: float) -> int:
-        """Start nothing more and finish what streams, for so many seconds. Returns how many events are left."""
-        self._poison_guard.stop()
-        left = await self._lanes.stop(grace_s)
-        if self._refusals:
-            await asyncio.wait(self._refusals, timeout=min(grace_s, CLOSING_S))
-        for task in self._refusals:
-            task.cancel()
-        await self._journal.let_go(self._lanes.in_hand)
-        return left
-
-    async def let_go(self) -> None:
-        """The broker has been away for too long: another process may have what is not started, or known to the end."""
-        for work in await self._lanes.let_go():
-            self._log.info("event.let_go", event_id=work.event.id, answered=work.answered)
-            work.outbox.forget()
-            await self._journal.released(work)
-
-    def _routed(self, delivery: Delivery) -> RoutedEvent:
-        incoming = delivery.incoming
-        event = read_event(incoming, self._max_bytes[incoming.queue])
-        route = self._routes.match(event, incoming)
-        rendered = self._routes.render(route, event, incoming) if route is not None else Rendered()
-        return resolve(event, route, rendered, self._defaults)
-
-    def _take(self, event: RoutedEvent, delivery: Delivery) -> None:
-        running = self._lanes.find(event.id)
-        if running is not None:
-            self._repeated(running, delivery)
-        elif self._settler.settled_before(event.id, delivery):
-            self._counters.repeats += 1
-            self._counters.conflicts += self._settler.conflicts(event.id, delivery)
-            self._log.info("event.repeated", event_id=event.id, redelivered=delivery.incoming.redelivered, settled=True)
-        else:
-            now_s = asyncio.get_running_loop().time()
-            self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s))
-
-    def _repeated(self, running: Work, delivery: Delivery) -> None:
-        conflict = running.incoming.body != delivery.incoming.body
-        self._counters.repeats += 1
-        self._counters.conflicts += conflict
-        say = self._log.warning if conflict else self._log.info
-        say(
-            "event.repeated",
-            event_id=running.event.id,
-            conflict=conflict,
-            redelivered=delivery.incoming.redelivered,
-            takes_over=not running.delivery.alive,
-        )
-        running.take_over(delivery)
-
-    def _refuse(self, delivery: Delivery, outcome: Outcome, event_id: str | None, channel: str | None = None) -> None:
-        if event_id is not None and self._settler.settled_before(event_id, delivery):
-            return
-        letter = DeadLetter(ROWS[outcome.kind].reason, outcome.error, delivery.incoming.attempt)
-        context = EventContext(event_id=event_id, channel=channel) if event_id else None
-        self._spawn(self._settler.refuse(delivery, context, self._new_outbox(), letter))
-
-    def _spawn(self, refusal: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(refusal)
-        self._refusals.add(task)
-        task.add_done_callback(self._refused)
-
-    def _refused(self, task: asyncio.Task[None]) -> None:
-        self._refusals.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.critical("refusal.unhandled", exc_info=error)
+                return decide(outcome, work.number, work.pauses, self._backoff.policy, self._backoff.dice())

@@ -1,4 +1,4 @@
-"""The dispatcher: repeats, the take-over of the right to ack, acks that were lost, and one log line a delivery."""
+"""The intake of events: repeats, the take-over of the right to ack, lost acks, and one log line a delivery."""
 
 import pytest
 
@@ -90,7 +90,7 @@ async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_no
         if ends == "parked":
             bench.deliver("e1", redelivered=True).die()
         api_breaker.open()
-        await bench.until(lambda: not bench.dispatcher.in_hand or ends == "parked", "it ends")
+        await bench.until(lambda: not bench.event_intake.in_hand or ends == "parked", "it ends")
         if ends == "parked":
             await bench.wait(5)
             bench.redeliver(first)
@@ -113,7 +113,7 @@ async def test_only_that_one_message_is_acked_unseen():
         await api_breaker.reached.wait()
         first.die()
         api_breaker.open()
-        await bench.until(lambda: not bench.dispatcher.in_hand, "it is dead-lettered")
+        await bench.until(lambda: not bench.event_intake.in_hand, "it is dead-lettered")
         fresh = bench.deliver(headers={"x-bridge-requeue": 1})
         await bench.quiet()
         assert (fresh.acked, bench.attempts()) == (1, 2)
@@ -150,7 +150,7 @@ async def test_an_ack_that_is_lost_again_is_made_up_for_again():
         await api_breaker.reached.wait()
         first.die()
         api_breaker.open()
-        await bench.until(lambda: not bench.dispatcher.in_hand, "it is complete")
+        await bench.until(lambda: not bench.event_intake.in_hand, "it is complete")
         second = bench.redeliver(first)
         third = bench.redeliver(second)
         await bench.quiet()
@@ -181,7 +181,7 @@ async def test_what_is_in_hand_and_what_is_settled_is_counted():
         bench.deliver("e2")
         bench.deliver("e3", channel="fax")
         await api_breaker.reached.wait()
-        await bench.until(lambda: bench.dispatcher.in_hand == 2, "the invalid one is refused")
+        await bench.until(lambda: bench.event_intake.in_hand == 2, "the invalid one is refused")
         assert bench.counters.streaming == 1
         api_breaker.open()
         await bench.quiet()
