@@ -35,7 +35,7 @@ class ApiBreaker:
         return dict(self._why)
 
     @property
-    def is_open(self) -> bool:
+    def passing(self) -> bool:
         return self._open.is_set()
 
     async def wait(self, timeout_s: float) -> bool:
@@ -67,15 +67,15 @@ class ApiBreaker:
         while True:
             outcome = await self._probe()
             failures = failures + 1 if outcome else 0
-            if self.is_open:
+            if self.passing:
                 await self._quiet_or_closed()
-            if not self.is_open and (failures or self._relapses > 1):
+            if not self.passing and (failures or self._relapses > 1):
                 wait_s = self._backoff.pause(max(failures, self._relapses - 1, 1), longest_s=30.0)
                 await asyncio.sleep(wait_s)
 
     async def _probe(self) -> Outcome | None:
         try:
-            await self._agent.probe(credentials=not self.is_open)
+            await self._agent.probe(credentials=not self.passing)
         except ApiError as error:
             outcome = of_error(error)
             if outcome.kind is OutcomeKind.TOO_EARLY:
@@ -84,14 +84,14 @@ class ApiBreaker:
             self._close("credentials" if outcome.kind is OutcomeKind.CREDENTIALS else "api", outcome.error)
             return outcome
         self._heard_s = _now()
-        if not self.is_open:
+        if not self.passing:
             self._breaker = self._breaker.probed() if self._breaker.open else self._breaker
             self._let_through()
         return None
 
     async def _quiet_or_closed(self) -> None:
         """Return when the gate has closed, or when nothing has been heard of the API for a while."""
-        while self.is_open and (left_s := self._heard_s + IDLE_PROBE_S - _now()) > 0:
+        while self.passing and (left_s := self._heard_s + IDLE_PROBE_S - _now()) > 0:
             try:
                 async with asyncio.timeout(left_s):
                     await self._closed.wait()
@@ -100,15 +100,15 @@ class ApiBreaker:
 
     def _close(self, name: str, error: str) -> None:
         if self._why.get(name) != error:
-            self._log.warning("gate.closed", by=name, error=error)
-        self._relapses += self.is_open
+            self._log.warning("api.unavailable", by=name, error=error)
+        self._relapses += self.passing
         self._why[name] = error
         self._open.clear()
         self._closed.set()
         self._inbox.pause("api")
 
     def _let_through(self) -> None:
-        self._log.info("gate.opened", was_closed_by=sorted(self._why))
+        self._log.info("api.available", was_by=sorted(self._why))
         self._why.clear()
         self._open.set()
         self._closed.clear()

@@ -90,7 +90,7 @@ class Attempts:
             case Plan.POISON if work.entry is not None:
                 error = f"{work.entry.deaths} processes died with it in hand"
                 work.conversation_id = work.progress.conversation_id
-                self._log.error("event.condemned", event_id=work.event.id, deaths=work.entry.deaths)
+                self._log.error("event.poison", event_id=work.event.id, deaths=work.entry.deaths)
                 return DeadLetter(POISON, error, work.attempt)
             case Plan.DELAY:
                 return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)

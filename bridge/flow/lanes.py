@@ -192,9 +192,9 @@ class Lanes:
     async def _run(self, lane: Lane) -> None:
         try:
             while lane.works and not self._stopping.is_set():
-                if not self._api_breaker.is_open:
+                if not self._api_breaker.passing:
                     await self._wait_or_park(
-                        lane, self._api_breaker.wait(self._park_after_s), lambda: self._api_breaker.is_open
+                        lane, self._api_breaker.wait(self._park_after_s), lambda: self._api_breaker.passing
                     )
                 elif lane.works[0].held and self._journal.trouble is not None:
                     await self._wait_for_ledger(lane)

@@ -28,13 +28,13 @@ def downs(bench: Bench, count: int, down: Exception | None = None) -> None:
 async def test_it_is_closed_at_first_and_nothing_is_consumed_until_a_probe_has_succeeded():
     bench = Bench()
     bench.agent.fail("probe", NotSent("no connection"), NotSent("no connection"))
-    assert not bench.api_breaker.is_open
+    assert not bench.api_breaker.passing
     assert bench.inbox.reasons == {"api"}
     assert bench.api_breaker.why == {"api": "not asked yet"}
     bench.start()
     await bench.until(lambda: bench.api_breaker.why == {"api": "no connection"}, "the first probe fails")
     assert not bench.inbox.consuming
-    await bench.until(lambda: bench.api_breaker.is_open, "the third probe succeeds")
+    await bench.until(lambda: bench.api_breaker.passing, "the third probe succeeds")
     assert bench.inbox.consuming
     assert bench.api_breaker.why == {}
     assert len(probes(bench)) == 3
@@ -67,7 +67,7 @@ async def test_refused_credentials_close_it_at_once():
     async with Bench() as bench:
         bench.agent.break_down("probe", SignInRefused("no such key"))
         downs(bench, 1, SignInRefused("no such key"))
-        await bench.until(lambda: not bench.api_breaker.is_open, "it closes", 1.0)
+        await bench.until(lambda: not bench.api_breaker.passing, "it closes", 1.0)
         assert bench.api_breaker.why == {"credentials": "no such key"}
         bench.agent.mend("probe")
         await bench.quiet()
@@ -79,7 +79,7 @@ async def test_five_in_a_row_that_find_the_api_down_close_it(down, closed):
         bench.agent.break_down("probe", NotSent("no connection"))
         downs(bench, down)
         await bench.wait(0.5)
-        assert bench.api_breaker.is_open is not closed
+        assert bench.api_breaker.passing is not closed
         assert bench.inbox.consuming is not closed
         bench.agent.mend("probe")
         await bench.quiet()
@@ -94,7 +94,7 @@ async def test_an_answer_in_between_starts_the_count_anew():
         await bench.until(lambda: bench.types("good")[-1:] == ["interaction-complete"], "one gets through")
         bench.agent.fail("create", *[NotSent("no connection")] * 4)
         await bench.wait(2)
-        assert bench.api_breaker.is_open
+        assert bench.api_breaker.passing
         bench.agent.mend("probe")
         await bench.quiet()
 
@@ -104,7 +104,7 @@ async def test_what_does_not_say_that_the_api_is_down_leaves_it_open(failure):
     async with Bench() as bench:
         downs(bench, 12, failure)
         await bench.wait(1)
-        assert bench.api_breaker.is_open
+        assert bench.api_breaker.passing
         await bench.quiet()
 
 
@@ -112,12 +112,12 @@ async def test_after_a_probe_got_through_the_next_failure_closes_it_at_once():
     async with Bench() as bench:
         bench.agent.fail("probe", NotSent("no connection"))
         downs(bench, 5)
-        await bench.until(lambda: not bench.api_breaker.is_open, "it closes")
+        await bench.until(lambda: not bench.api_breaker.passing, "it closes")
         bench.agent.break_down("create", NotSent("no connection"))
-        await bench.until(lambda: bench.api_breaker.is_open, "a probe opens it")
+        await bench.until(lambda: bench.api_breaker.passing, "a probe opens it")
         bench.agent.fail("probe", NotSent("no connection"))
         bench.deliver("next", user_id="next")
-        await bench.until(lambda: not bench.api_breaker.is_open, "the next failure closes it", 0.5)
+        await bench.until(lambda: not bench.api_breaker.passing, "the next failure closes it", 0.5)
         bench.agent.mend("create")
         await bench.quiet()
 
@@ -156,16 +156,16 @@ async def test_work_that_is_done_saves_the_probes():
 async def test_a_probe_that_fails_while_it_is_open_closes_it():
     async with Bench() as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
-        await bench.until(lambda: not bench.api_breaker.is_open, "the idle probe fails", 16)
+        await bench.until(lambda: not bench.api_breaker.passing, "the idle probe fails", 16)
         bench.agent.mend("probe")
-        await bench.until(lambda: bench.api_breaker.is_open, "it opens again")
+        await bench.until(lambda: bench.api_breaker.passing, "it opens again")
 
 
 async def test_a_rate_limit_on_the_probe_neither_closes_it_nor_is_probed_against_without_a_wait():
     async with Bench() as bench:
         bench.agent.break_down("probe", TooEarly("429", 60.0))
         await bench.wait(100)
-        assert bench.api_breaker.is_open
+        assert bench.api_breaker.passing
         assert len(probes(bench)) < 20
         bench.agent.mend("probe")
 
@@ -190,4 +190,4 @@ async def test_a_void_answer_is_an_answer():
         for number in range(6):
             bench.deliver(f"e{number}", user_id=f"user-{number}")
         await bench.quiet()
-        assert bench.log.of("gate.closed") == []
+        assert bench.log.of("api.unavailable") == []

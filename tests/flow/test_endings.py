@@ -106,7 +106,7 @@ async def test_a_user_whom_the_api_does_not_know_is_rejected_and_the_gate_stays_
         bench.deliver()
         await bench.quiet()
         assert bench.order() == FAILED
-        assert bench.api_breaker.is_open
+        assert bench.api_breaker.passing
 
 
 async def test_a_dead_letter_has_the_original_and_says_why_and_whence():
@@ -148,7 +148,7 @@ async def test_refused_credentials_close_the_gate_and_count_no_attempt():
         bench.agent.fail("create", *[SignInRefused("no such key")] * 3)
         bench.agent.fail("probe", SignInRefused("no such key"), SignInRefused("no such key"))
         delivery = bench.deliver()
-        await bench.until(lambda: not bench.api_breaker.is_open, "the gate closes")
+        await bench.until(lambda: not bench.api_breaker.passing, "the gate closes")
         assert bench.api_breaker.why == {"credentials": "no such key"}
         assert not bench.inbox.consuming
         assert delivery.acked == 0
@@ -167,7 +167,7 @@ async def test_429_waits_as_long_as_the_api_says_and_counts_no_attempt():
         assert last.at_s - first.at_s == pytest.approx(60.0, abs=3.0)
         assert reconciled(bench) == []
         assert attempt_headers(bench) == [1, 1, 1]
-        assert bench.api_breaker.is_open
+        assert bench.api_breaker.passing
 
 
 @pytest.mark.parametrize("down", [NotSent("connection refused"), Unavailable("503")])

@@ -152,7 +152,7 @@ async def test_while_the_gate_is_closed_nothing_is_asked_and_what_is_held_goes_o
         bench.agent.break_down("probe", SignInRefused("no such key"))
         bench.agent.fail("create", SignInRefused("no such key"))
         bench.deliver("e1")
-        await bench.until(lambda: not bench.api_breaker.is_open, "the gate closes")
+        await bench.until(lambda: not bench.api_breaker.passing, "the gate closes")
         bench.deliver("e2", user_id="user-2")
         await bench.wait(30)
         assert bench.attempts() == 1
@@ -168,7 +168,7 @@ async def test_a_gate_that_stays_closed_parks_what_is_held():
         bench.agent.break_down("create", NotSent("no connection"))
         for number in range(8):
             bench.deliver(f"e{number}", user_id=f"user-{number}")
-        await bench.until(lambda: not bench.api_breaker.is_open, "the gate closes")
+        await bench.until(lambda: not bench.api_breaker.passing, "the gate closes")
         await bench.until(lambda: not bench.event_intake.in_hand, "what is held is parked", 200)
         bench.agent.mend("create")
         bench.agent.mend("probe")

@@ -91,7 +91,7 @@ async def test_a_lane_that_waits_in_memory_stops_at_once():
 async def test_a_lane_that_waits_for_the_gate_stops_at_once():
     async with Bench() as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
-        await bench.until(lambda: not bench.api_breaker.is_open, "the gate closes")
+        await bench.until(lambda: not bench.api_breaker.passing, "the gate closes")
         bench.deliver()
         await bench.wait(1)
         began = bench.now_s()

@@ -124,7 +124,7 @@ class Bench:
 
     async def __aenter__(self) -> Self:
         self.start()
-        await self.until(lambda: self.api_breaker.is_open, "the gate opens")
+        await self.until(lambda: self.api_breaker.passing, "the gate opens")
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
@@ -155,7 +155,7 @@ class Bench:
         self.inbox.reasons.clear()
         self._assemble()
         self.start()
-        await self.until(lambda: self.api_breaker.is_open, "the gate opens")
+        await self.until(lambda: self.api_breaker.passing, "the gate opens")
         for delivery in [each for each in self.deliveries if not each.acked and each.alive]:
             self.redeliver(delivery)
 

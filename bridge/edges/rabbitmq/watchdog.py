@@ -119,7 +119,7 @@ class Watchdog:
             seen = await patiently(channel.queue_declare(queue, passive=True), f"looking at {queue}", ANSWER_S)
         except BrokerTrouble as trouble:
             if trouble.kind is TroubleKind.ACCESS:
-                self._log.warning("watch.refused", queue=queue, error=str(trouble))
+                self._log.warning("watchdog.refused", queue=queue, error=str(trouble))
             else:
                 self._generation.end(str(trouble))
             return None
