@@ -53,14 +53,20 @@ class Unreadable(Lost):
 
 
 class Refused(ApiError):
-    """An answer other than 2xx; `text` is the API's own words, secrets removed, at most 500 characters."""
+    """An answer other than 2xx; `text` is the API's own words, secrets removed, at most 500 characters.
 
-    def __init__(self, operation: str, status: int, text: str, retry_after_s: float | None = None) -> None:
+    `unfinished`: the API says that the user has another conversation, which is not finished.
+    """
+
+    def __init__(
+        self, operation: str, status: int, text: str, retry_after_s: float | None = None, *, unfinished: bool = False
+    ) -> None:
         super().__init__(f"{operation} was answered {status}: {text}" if text else f"{operation} was answered {status}")
         self.operation = operation
         self.status = status
         self.text = text
         self.retry_after_s = retry_after_s
+        self.unfinished = unfinished
 
     @property
     def actor(self) -> Actor:

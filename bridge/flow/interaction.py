@@ -144,30 +144,34 @@ class Interaction:
             outcome = of_error(error)
             if not outcome.maybe_sent:
                 work.progress = before
-            return await self._busy(work, outcome) if outcome.kind is OutcomeKind.CONFLICT else outcome
+            return (
+                await self._busy(work, outcome, unfinished=error.unfinished)
+                if outcome.kind is OutcomeKind.CONFLICT
+                else outcome
+            )
         except NOT_MADE:
             work.progress = before
             raise
 
-    async def _busy(self, work: Work, outcome: Outcome) -> Outcome | Target:
+    async def _busy(self, work: Work, outcome: Outcome, *, unfinished: bool) -> Outcome | Target:
         """The user has another conversation open, or something is under way: docs/semantics.md, A busy user."""
         rows = await self._reconciler.conversations(work.event.user_id, work.event.service_id)
         own = [row for row in rows if row.carries(work.event.fence)]
         if any(row.num_messages or not row.is_finished for row in own):
             work.progress = work.progress.requested(RequestKind.CREATE)
             return Outcome(OutcomeKind.BUSY, "the event has a conversation already")
-        unfinished = [row for row in rows if not row.is_finished]
+        open_rows = [row for row in rows if not row.is_finished]
         match work.event.on_busy:
             case OnBusy.REJECT:
                 return replace(outcome, kind=OutcomeKind.REJECTED)
-            case OnBusy.WAIT if unfinished:
+            case OnBusy.WAIT if open_rows:
                 return replace(outcome, kind=OutcomeKind.BUSY)
-            case OnBusy.FINISH if unfinished:
-                return await self._finish(work, unfinished)
-            case OnBusy.INTERACT if unfinished:
-                self._open.remember(work.event.lane, Open(unfinished[0].id, unfinished[0].tags.get("channel")))
-                return Target(unfinished[0].id)
-        return _nobody_busy(outcome)
+            case OnBusy.FINISH if open_rows:
+                return await self._finish(work, open_rows)
+            case OnBusy.INTERACT if open_rows:
+                self._open.remember(work.event.lane, Open(open_rows[0].id, open_rows[0].tags.get("channel")))
+                return Target(open_rows[0].id)
+        return _nobody_busy(outcome, unfinished=unfinished)
 
     async def _finish(self, work: Work, rows: Sequence[ConversationRow]) -> Outcome | Target:
         for row in rows:
@@ -256,8 +260,8 @@ class Interaction:
             self._log.warning("conversation.unrepaired", conversation_id=conversation_id, error=str(error))
 
 
-def _nobody_busy(outcome: Outcome) -> Outcome:
+def _nobody_busy(outcome: Outcome, *, unfinished: bool) -> Outcome:
     """Refused as busy, yet nothing unfinished is listed: the list lags (409, or the API says so), or it is not that."""
     if outcome.status == 409:
         return replace(outcome, kind=OutcomeKind.BUSY)
-    return outcome if "unfinished" in outcome.error else replace(outcome, kind=OutcomeKind.REJECTED)
+    return outcome if unfinished else replace(outcome, kind=OutcomeKind.REJECTED)

@@ -8,11 +8,12 @@ from bridge.core.answer.answer_stream import COMPLETE
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.delivery.retry import Backoff
+from bridge.core.errors import BridgeError
 from bridge.flow.ports.broker import Publisher
 from bridge.flow.ports.runtime import Log
 
 
-class Undeliverable(Exception):
+class Undeliverable(BridgeError):
     """The broker refused a message until patience was out, or will never take it."""
 
 

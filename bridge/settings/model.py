@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bridge.core.broker.republished_copy import delay_queue
 from bridge.core.delivery.retry import DELAY_LEVELS_S
+from bridge.core.errors import BridgeError
 from bridge.core.event.route import OnBusy, Route
 from bridge.edges.jinja import check_expression, check_template
 from bridge.settings.sources import PREFIX, read
@@ -64,7 +65,7 @@ TagTemplates = Annotated[dict[str, Template], TagNames]
 S = TypeVar("S", bound=BaseModel)
 
 
-class SettingsError(Exception):
+class SettingsError(BridgeError):
     """The configuration cannot be used. `errors` are lines of the form `path: what is wrong`, secrets left out."""
 
     def __init__(self, errors: list[str]) -> None:

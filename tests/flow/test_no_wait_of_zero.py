@@ -101,7 +101,9 @@ async def test_a_conversation_of_the_events_own_that_stays_in_the_way_is_no_loop
     async with Bench(dice=0.0, park_after_s=1e6) as bench:
         bench.agent.finish_of_empty = "refuses"
         own = bench.agent.open(USER, SERVICE, tags={**own_tags("e1", "api")})
-        bench.agent.break_down("create", Refused("create-conversation", 400, "other unfinished conversations exist"))
+        bench.agent.break_down(
+            "create", Refused("create-conversation", 400, "other unfinished conversations exist", unfinished=True)
+        )
         bench.agent.break_down("interact", Refused("interact", 409, "a related operation is in process", 0.0))
         bench.deliver()
         await bench.wait(LONG_S)

@@ -15,7 +15,7 @@ import orjson
 
 from bridge.core import numbers
 from bridge.core.answer.outbound_message import JSON
-from bridge.core.errors import InvalidEvent
+from bridge.core.errors import BridgeError, InvalidEvent
 from bridge.core.event import cloudevents
 from bridge.core.event.cloudevents import STRUCTURED
 from bridge.core.event.inbound_message import InboundMessage
@@ -35,7 +35,7 @@ _MEMBERS = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
 """Only where values end matters, and numbers may have any length."""
 
 
-class NotText(Exception):
+class NotText(BridgeError):
     """An attribute is no text in UTF-8."""
 
 

@@ -5,12 +5,14 @@ nanosecond on a machine of today, by what is asked for and how long it is: never
 the same fate on a busy machine.
 """
 
+from bridge.core.errors import BridgeError
+
 MIB = 1024 * 1024
 UNITS_A_BYTE = 24
 """With `max_bytes` of 1 MiB 25 million units: some 10,000 turns of a loop, or 24 looks at a whole body."""
 
 
-class TooMuch(Exception):
+class TooMuch(BridgeError):
     """A template asks for more than an event's data may make it do."""
 
 

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from bridge.core import numbers
+from bridge.core.errors import BridgeError
 from bridge.core.template.budget import Budget, TooMuch
 
 CONVERSION = 500
@@ -26,7 +27,7 @@ SPEC = re.compile(
 )
 
 
-class NotFormatted(Exception):
+class NotFormatted(BridgeError):
     """A value came where a name or an id belongs, and is neither text nor a number."""
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from bridge.core.errors import BridgeError
+
 CONTENT_TYPE = "application/problem+json"
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 RETRY_S = 5
@@ -33,7 +35,7 @@ TITLES = {
 """With the type `about:blank` the title is the status's own phrase (RFC 9457, section 4.2.1; RFC 9110, section 15)."""
 
 
-class Problem(Exception):
+class Problem(BridgeError):
     """A webhook is not taken; `kind` is for the log and the metrics, `detail` for the sender."""
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bridge.core.errors import BridgeError
+
 MAX_CANDIDATES = 20
 """Signatures of one request that are looked at."""
 STAMP = re.compile(rb"[0-9]{1,16}")
@@ -29,7 +31,7 @@ class Reason(StrEnum):
     MISMATCH = "mismatch"
 
 
-class Unverified(Exception):
+class Unverified(BridgeError):
     """The request does not show that it is from whom it says."""
 
     def __init__(self, reason: Reason) -> None:

@@ -42,6 +42,8 @@ UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aioht
 ERROR_S = 2.0
 """How long the words of an error may take to come; the status is enough."""
 JSON = {"Content-Type": "application/json"}
+UNFINISHED = "unfinished"
+"""A word of the 400 for a user with another conversation; the API gives no code for it (docs/api-contract.md, 1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ class HttpClient:
             return TooEarly(f"{call.operation} was answered 429: {words}", wait_s)
         if status == 503:
             return Unavailable(f"{call.operation} was answered 503: {words}")
-        return Refused(call.operation, status, words, wait_s)
+        return Refused(call.operation, status, words, wait_s, unfinished=UNFINISHED in words)
 
     @staticmethod
     async def _read(call: Call, response: aiohttp.ClientResponse) -> bytes:

@@ -17,6 +17,8 @@ from aio_pika.abc import AbstractChannel
 from aiormq import Channel as Underlay
 from aiormq.abc import ChannelFrame
 
+from bridge.core.errors import BridgeError
+
 T = TypeVar("T")
 RPC_LIMIT_S = 15.0
 TICK_S = 1.0
@@ -35,7 +37,7 @@ class TroubleKind(Enum):
     """It exists with other arguments, or another limit is reached (406)."""
 
 
-class BrokerTrouble(Exception):
+class BrokerTrouble(BridgeError):
     """The broker cannot be used as things are. `permanent`: until somebody changes something, as after a refusal."""
 
     def __init__(self, error: str, *, permanent: bool = False, kind: TroubleKind | None = None) -> None:

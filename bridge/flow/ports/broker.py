@@ -6,6 +6,7 @@ from typing import Protocol
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.republished_copy import RepublishedCopy
+from bridge.core.errors import BridgeError
 from bridge.core.event.inbound_message import InboundMessage
 
 
@@ -66,7 +67,7 @@ class Republisher(Protocol):
         """
 
 
-class RepublishRefused(Exception):
+class RepublishRefused(BridgeError):
     """The broker refused a copy, or there is no queue for it: somebody must look at the topology."""
 
     def __init__(self, refusal: PublishRefusal) -> None:

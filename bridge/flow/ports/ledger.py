@@ -5,6 +5,7 @@ from typing import Protocol
 
 from bridge.core.delivery.ledger_entry import Claim, Entry
 from bridge.core.delivery.progress import Progress
+from bridge.core.errors import BridgeError
 
 
 class Ledger(Protocol):
@@ -62,7 +63,7 @@ class Ledger(Protocol):
         """This process has outlived the danger of the beginning."""
 
 
-class LedgerUnavailable(Exception):
+class LedgerUnavailable(BridgeError):
     """The ledger is locked, full, broken or gone. What it would have said must be asked of the API."""
 
 

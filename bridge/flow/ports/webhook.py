@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.errors import BridgeError
 from bridge.core.webhook.problem import HttpAnswer, Problem
 from bridge.core.webhook.signature import HttpRequest, Source
 
@@ -18,7 +19,7 @@ class ConfirmedPublisher(Protocol):
         """
 
 
-class NotConfirmed(Exception):
+class NotConfirmed(BridgeError):
     """The broker has not confirmed a message. `unrouted`: no queue would get it, until somebody changes something."""
 
     def __init__(self, error: str, *, unrouted: bool = False) -> None:

@@ -190,7 +190,7 @@ class FakeAgent:
             self.overlaps += 1
             raise Refused("create-conversation", 409, "A related operation is in progress.")
         if any(not talk.finished for talk in same):
-            raise Refused("create-conversation", 400, "The user has other unfinished conversations.")
+            raise Refused("create-conversation", 400, "The user has other unfinished conversations.", unfinished=True)
         talk = self.open(*event.lane, tags=dict(event.conversation_tags))
         talk.listed_from_s = asyncio.get_running_loop().time() + self.listing_lag_s
         async with self._answering(Turn(talk, True, event.message, event.kind, next(self._numbers))) as stream:

@@ -4,6 +4,7 @@ import sqlite3
 from functools import cache
 
 from bridge.core.delivery.ledger_entry import State
+from bridge.core.errors import BridgeError
 from bridge.edges.ledger.rows import COLUMNS
 
 # user_version is how many of these a file has been through.
@@ -40,7 +41,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 ROOM_BYTES = 64 * 1024
 
 
-class NotALedger(Exception):
+class NotALedger(BridgeError):
     """The file is a database, but none that may be used."""
 
 

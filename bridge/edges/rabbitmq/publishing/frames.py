@@ -20,6 +20,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from bridge.core.answer.outbound_message import Address, CommonHeaders, OutboundMessage
+from bridge.core.errors import BridgeError
 
 END = b"\xce"
 PERSISTENT = b"\x02"
@@ -44,7 +45,7 @@ _SHORT = struct.Struct("B")
 Piece = bytes | memoryview
 
 
-class FrameTooLarge(ValueError):
+class FrameTooLarge(BridgeError, ValueError):
     """The properties of a message do not fit into a frame; it is one of UNWRITABLE."""
 
     def __init__(self, length: int, most: int) -> None:
