@@ -207,6 +207,8 @@ async def test_an_older_schema_is_brought_up_to_date_and_a_later_one_refused(
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
         await ledger.claim("e1", DIGEST)
     await postgres.execute("ALTER TABLE amigo_bridge.events DROP COLUMN deaths", database)
+    for old, new in (("record", "progress"), ("replay", "requeue")):
+        await postgres.execute(f"ALTER TABLE amigo_bridge.events RENAME COLUMN {new} TO {old}", database)
     for name in ("host", "begun", "deaths"):
         await postgres.execute(f"ALTER TABLE amigo_bridge.owners DROP COLUMN {name}", database)
     await postgres.execute("UPDATE amigo_bridge.version SET version = 1", database)
@@ -216,7 +218,7 @@ async def test_an_older_schema_is_brought_up_to_date_and_a_later_one_refused(
         async with PostgresqlLedger(url, KEEP_S, log) as ledger:
             assert (await ledger.claim("e1", DIGEST)).holder is Holder.EARLIER
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
-        assert str(ledger.trouble).endswith(": a later version of amigo-bridge has made its schema (3)")
+        assert str(ledger.trouble).endswith(": a later version of amigo-bridge has made its schema (4)")
 
 
 async def test_a_user_who_may_only_use_the_schema_is_enough(

@@ -228,10 +228,14 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
 ) -> None:
     known = schema.MIGRATIONS
     first = ("ALTER TABLE events DROP COLUMN owner", "ALTER TABLE events DROP COLUMN deaths", "DROP TABLE life")
+    names = [
+        f"ALTER TABLE events RENAME COLUMN {new} TO {old}"
+        for old, new in (("record", "progress"), ("replay", "requeue"))
+    ]
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
     with database(path) as old:
-        for statement in (*first, "PRAGMA user_version = 1"):
+        for statement in (*names, *first, "PRAGMA user_version = 1"):
             old.execute(statement)
     old.close()
     with monkeypatch.context() as later:
@@ -240,7 +244,7 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
             assert await ledger.find("e1") == entry("e1")
             await ledger.write(entry("e2"))
     async with opened(path, log) as ledger:
-        assert ledger.trouble == f"the ledger {path}: a later version of amigo-bridge has made it (3)"
+        assert ledger.trouble == f"the ledger {path}: a later version of amigo-bridge has made it (4)"
     with database(path) as reader:
         assert reader.execute("SELECT event_id, note FROM events").fetchall() == [("e1", None), ("e2", None)]
     reader.close()
