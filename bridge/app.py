@@ -151,7 +151,7 @@ class Bridge:
         ]
 
     def gauges(self) -> Gauges:
-        """What a scrape finds just now."""
+        """Values that a scrape reads just now."""
         return Gauges(
             in_hand=self.event_intake.in_hand,
             running=self.counters.streaming,

@@ -68,7 +68,7 @@ async def serve(settings: Settings, log: Log) -> int:
 
 
 def _spare_the_collector() -> None:
-    """What is loaded by now stays, and streams make much garbage without cycles: look for cycles less often."""
+    """Look for cycles less often: what is loaded by now stays, and streams make much garbage without cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR)

@@ -1,4 +1,4 @@
-"""What every command has in common: its options, its configuration, the loop it runs on, and how it ends."""
+"""Options, configuration, the event loop and the ways to end, the same for every command."""
 
 import asyncio
 import os

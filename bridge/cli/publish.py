@@ -31,7 +31,7 @@ SHORT_STRING = 255
 
 @dataclass(frozen=True, slots=True)
 class PublishTarget:
-    """Where events are published, and as what."""
+    """Exchange, routing key and content type that events are published with."""
 
     exchange: str
     routing_key: str

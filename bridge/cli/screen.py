@@ -1,4 +1,4 @@
-"""What commands show: lines for a person, or one JSON object a line.
+"""Output of the commands: lines for a person, or one JSON object a line.
 
 Whatever is shown passes `printable`, since any of it may have come from outside; only `command` is shown as it is.
 """

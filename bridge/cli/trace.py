@@ -29,7 +29,7 @@ from bridge.settings.values import credentials_of
 @click.option("--ask", is_flag=True, help="Look at the API too, as the configured user or as --user-id.")
 @click.option("--user-id", help="In whose name the event was; for --ask.")
 def trace(config: Path | None, as_json: bool, event_id: str, ask: bool, user_id: str | None) -> None:
-    """What happened to an event, out of the ledger; status 1 where nothing is known of it."""
+    """Show the history of an event, out of the ledger; status 1 where nothing is known of it."""
     screen = Screen(as_json=as_json)
     settings = loaded(load, config, screen)
     try:

@@ -174,7 +174,7 @@ def deliveries(
 
 
 def begun(config: Path | None, as_json: bool) -> tuple[Screen, Settings]:
-    """Where a command shows what it finds, and the configuration."""
+    """The screen of a command, and the configuration."""
     screen = Screen(as_json=as_json)
     return screen, loaded(load, config, screen)
 
@@ -189,7 +189,7 @@ def hook_of(settings: Settings, name: str | None) -> WebhookSettings:
 
 
 def _kept(hook: WebhookSettings) -> list[Secret]:
-    """What is in the secrets file; written once as it is, so that a new secret cannot be lost for want of a right."""
+    """The secrets file's content; written once as it is, so that a new secret cannot be lost for want of a right."""
     if hook.secrets_file is None:
         return []
     try:

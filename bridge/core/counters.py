@@ -1,4 +1,4 @@
-"""What has happened since the start, as plain integers: counted on the hot path, read when somebody scrapes."""
+"""Counts since the start, as plain integers: counted on the hot path, read when somebody scrapes."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -94,7 +94,7 @@ def _has_lost(value: Any) -> bool:
 
 
 def _beyond_orjson(body: bytes, error: orjson.JSONDecodeError) -> Any:
-    """What orjson refuses only over the size of a number: without its numbers it takes it."""
+    """Read JSON that orjson refuses only over the size of a number: without its numbers it takes it."""
     try:
         orjson.loads(NUMBER.sub(b"0", body))
     except orjson.JSONDecodeError:

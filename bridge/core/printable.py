@@ -1,4 +1,4 @@
-"""What came from outside, shown to a person: characters that a terminal obeys instead of showing are escaped.
+"""Foreign text made safe for a person's terminal: characters that it obeys instead of showing are escaped.
 
 Escaped are the control characters (C0, DEL, C1), line and paragraph separators, marks that change the direction of
 text, invisible format characters and halves of surrogate pairs. What scripts and emoji need (joiners) stays.

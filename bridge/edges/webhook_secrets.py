@@ -95,7 +95,7 @@ class Ring:
         self._looked_s = float("-inf")
 
     def keys(self) -> Sequence[bytes]:
-        """What holds now: the configuration's first."""
+        """The secrets that hold now: the configuration's first."""
         if self._path is None:
             return self._fixed
         now_s = self._clock()

@@ -1,4 +1,4 @@
-"""Whether the API may be asked at all. While it may not, nothing is consumed, and a probe finds out when it may."""
+"""Breaks the way to the API while asking it is of no use: nothing is consumed, and a probe finds out its end."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ class ApiBreaker:
 
     @property
     def why(self) -> dict[str, str]:
-        """What keeps the gate closed: `api` or `credentials`, with the reason; empty while it is open."""
+        """Reasons why nothing passes: `api` or `credentials`, each with its error; empty while the API may be asked."""
         return dict(self._why)
 
     @property

@@ -74,7 +74,7 @@ class EventIntake:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """What is at work on them."""
+        """The tasks that work on them."""
         return [*self._lanes.tasks, *self._refusals]
 
     def receive(self, delivery: Delivery) -> None:

@@ -37,7 +37,7 @@ NOT_MADE = (NotSent, TooEarly, SignInRefused, UnknownUser, Unsendable, NotWritte
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the attempt goes on: in this open conversation, or (None) with a new one."""
+    """The conversation in which the attempt goes on: this open one, or (None) a new one."""
 
     conversation_id: str | None
 

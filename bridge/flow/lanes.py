@@ -89,7 +89,7 @@ class Lanes:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """What is at work on them."""
+        """The tasks that work on them."""
         return list(self._tasks)
 
     def add(self, work: Work) -> None:
@@ -144,7 +144,7 @@ class Lanes:
             await self._journal.released(work)
 
     def _may_go(self, work: Work, lane: Lane) -> bool:
-        """Whether nothing is asked for it just now, and nothing of what was is known here alone."""
+        """True where nothing is asked for it just now, and nothing of what was is known here alone."""
         if work.delivery.alive or work.streaming:
             return False
         written = work.recorded and self._journal.shared  # with nobody to take it, its lines wait here for the broker

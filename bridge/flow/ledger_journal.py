@@ -1,4 +1,4 @@
-"""What the flow writes into the ledger and reads from it, and what follows where the ledger cannot be had.
+"""The flow's reads and writes of the ledger, and the course where the ledger cannot be had.
 
 `when_lost: hold`    nothing is asked of the API unless the ledger has it; what was asked goes on without the ledger
 `when_lost: ask`     the API is asked instead of the ledger, and all goes on
@@ -44,7 +44,7 @@ class LedgerJournal:
 
     @property
     def shared(self) -> bool:
-        """Whether other processes may take what this one lets go of."""
+        """True where other processes may take what this one lets go of."""
         return self._ledger.shared
 
     async def available(self) -> None:
@@ -233,7 +233,7 @@ class LedgerJournal:
 
 
 async def _nothing() -> None:
-    """What is written of an event that could not be claimed."""
+    """Write nothing: the event could not be claimed."""
 
 
 def _first_request(work: Work) -> Progress | None:
@@ -242,7 +242,7 @@ def _first_request(work: Work) -> Progress | None:
 
 
 def _first_entry(work: Work, request: Progress | None) -> Entry:
-    """What the ledger has of an event that nobody knew, once it is claimed."""
+    """The ledger's entry of an event that nobody knew, once it is claimed."""
     if request is None:
         return Entry(work.event.id, State.CLAIMED, work.digest)
     return Entry(work.event.id, State.REQUESTED, work.digest, request)
@@ -256,7 +256,7 @@ def _entry(
     ending: bytes | None = None,
     letter: DeadLetter | None = None,
 ) -> Entry:
-    """What is known of the event now. What was answered stays answered, even where it cannot be published or waits."""
+    """The entry of the event now. An answer stays in it, even where it cannot be published or waits."""
     ending = ending or known.ending
     return Entry(
         event_id=known.event_id,

@@ -1,4 +1,4 @@
-"""Whether there is a ledger to consume with (docs/semantics.md, Without a ledger).
+"""Consumes only while there is a ledger to consume with (docs/semantics.md, Without a ledger).
 
 not opened at the start ─┬─▸ consuming is held back ▸ it is there ▸ what is owed is written ▸ consuming goes on
 away for `patience`    ──┘

@@ -19,7 +19,7 @@ class Undeliverable(BridgeError):
 
 @dataclass(slots=True)
 class Counts:
-    """What happened to the messages of one event."""
+    """Counts of the messages of one event."""
 
     published: int = 0
     refused: int = 0

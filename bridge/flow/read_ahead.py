@@ -69,7 +69,7 @@ class ReadAhead:
         return await anext(self._stream, None)
 
     def _over(self) -> bool:
-        """Whether the stream has ended, in whichever way; that is told in its turn."""
+        """True where the stream has ended, in whichever way; that is told in its turn."""
         return self._next is not None and self._next.done()
 
     def _keep(self) -> None:

@@ -18,7 +18,7 @@ from bridge.flow.work import Work
 
 
 class Sight:
-    """Whether the API lists conversations for this role at all: known only once one that exists was looked for."""
+    """Sight of the API's lists: a role may list nothing, known only once something that exists was looked for."""
 
     def __init__(self) -> None:
         self.lists: bool | None = None
@@ -55,7 +55,7 @@ class Reconciler:
         self._log = log
 
     async def of(self, work: Work) -> Finding:
-        """What became of the requests of `work.progress`: NOT_DONE, EMPTY, ANSWERED, WAIT or UNPROVABLE.
+        """Find the fate of the requests of `work.progress`: NOT_DONE, EMPTY, ANSWERED, WAIT or UNPROVABLE.
 
         Raises TooEarly, SignInRefused, NotSent and Unavailable; what was asked stays asked, so try again later.
         """

@@ -189,7 +189,7 @@ class Relay:
 
     @staticmethod
     def _note(work: Work, answer_stream: AnswerStream) -> None:
-        """What is known of the request by now; not worked out anew for every line."""
+        """Keep the progress up to date; not worked out anew for every line."""
         work.conversation_id = answer_stream.context.conversation_id
         if work.progress.published != answer_stream.sequence:
             work.progress = work.progress.seen(

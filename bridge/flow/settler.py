@@ -53,7 +53,7 @@ class Settler:
         self._complete: OrderedDict[str, bytes] = OrderedDict()
 
     def settled_before(self, event_id: str, delivery: Delivery) -> bool:
-        """Whether the event had its ending, or this very message was settled and only its ack was lost; acks it then.
+        """True where the event had its ending, or this very message was settled and its ack was lost; acks it then.
 
         Only as far as this process remembers: ten thousand events.
         """
@@ -66,7 +66,7 @@ class Settler:
         return True
 
     def conflicts(self, event_id: str, delivery: Delivery) -> bool:
-        """Whether an event that had its ending comes again with another body."""
+        """True where an event that had its ending comes again with another body."""
         known = self._complete.get(event_id)
         return known is not None and known != digest(delivery.incoming.body)
 

@@ -56,7 +56,7 @@ class Work:
 
     @classmethod
     def of(cls, event: RoutedEvent, delivery: Delivery, outbox: Outbox, started_s: float) -> "Work":
-        """What a delivery tells about the event's past; where it cannot tell, the past counts as unknown."""
+        """The work of a delivery, with the event's past; where it cannot be told, the past counts as unknown."""
         incoming = delivery.incoming
         return cls(
             event=event,
@@ -76,17 +76,17 @@ class Work:
 
     @property
     def redelivered(self) -> bool:
-        """Whether an earlier delivery of this very message may have been worked on."""
+        """True where an earlier delivery of this very message may have been worked on."""
         return self.incoming.redelivered
 
     @property
     def comes_again(self) -> bool:
-        """Whether some process may have had the event in hand before: redelivered, or back from a delay queue."""
+        """True where some process may have had the event in hand before: redelivered, or back from a delay queue."""
         return self.redelivered or self.incoming.copies > 0
 
     @property
     def answered(self) -> bool:
-        """Whether the ledger has the ending."""
+        """True where the ledger has the ending."""
         return self.entry is not None and self.entry.ending is not None
 
     @property
@@ -99,7 +99,7 @@ class Work:
         return self.context_of(None)
 
     def context_of(self, stream: str | None) -> EventContext:
-        """What the messages of a stream, or of none, are about."""
+        """The context of the messages of a stream, or of none."""
         return EventContext.of(self.event, self.number, self.traceparent, self.conversation_id, stream)
 
     def plan_anew(self) -> None:
@@ -120,12 +120,12 @@ class Work:
 
 
 def digest(body: bytes) -> bytes:
-    """What tells one body from another: its SHA-256."""
+    """The SHA-256 of a body, which tells it from another."""
     return hashlib.sha256(body).digest()
 
 
 def past(incoming: InboundMessage) -> Progress:
-    """What is known of earlier requests: nothing after a redelivery, what the header says of a delayed copy."""
+    """The progress of earlier deliveries: unknown after a redelivery, a delayed copy has it in its header."""
     if incoming.redelivered:
         return Progress(request=RequestKind.UNKNOWN)
     return load(incoming.headers.get(PROGRESS))

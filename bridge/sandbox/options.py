@@ -1,4 +1,4 @@
-"""What can be chosen about a sandbox before it starts."""
+"""Choices about a sandbox before it starts."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -299,7 +299,7 @@ def _place_ledger(values: dict[str, Any], path: Path | None) -> None:
 
 
 def load_reading(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
-    """What decides how an event is read, for commands that have no business with the API: no credentials are needed.
+    """Load the part that decides how an event is read, for commands without business at the API: without credentials.
 
     Only the sections in READING are looked at. Raises as `load` does.
     """
@@ -326,7 +326,7 @@ def _valid(model: type[S], values: Any, errors: list[str], path: str = "") -> S:
 
 
 def _hidden(model: type[S], values: Any, found: Iterable[Any], path: str) -> list[str]:
-    """What else does not fit together. That is only checked where nothing is bad in itself, so mend that and look."""
+    """Further faults, which are only checked where nothing is bad in itself, so mend that and look."""
     mended = copy.deepcopy(values)
     for one in found:
         _mend(mended, one["loc"])

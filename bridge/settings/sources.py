@@ -1,4 +1,4 @@
-"""Where the configuration comes from: a YAML file with `${VAR}` in its values, and the environment over it.
+"""The sources of the configuration: a YAML file with `${VAR}` in its values, and the environment over it.
 
 Everything that is wrong is collected, with its path, so that it can be shown at once.
 """

@@ -1,4 +1,4 @@
-"""What configured values must look like: durations, addresses, names. Errors never quote what may be a secret."""
+"""The forms of configured values: durations, addresses, names. Errors never quote what may be a secret."""
 
 import ipaddress
 import re
@@ -154,7 +154,7 @@ def _secret(value: SecretStr) -> SecretStr:
 
 
 def _webhook_secret(value: SecretStr) -> SecretStr:
-    """What may be inside is its scheme's to say."""
+    """Check a webhook's secret as text; its scheme says what may be inside."""
     return SecretStr(_not_empty(value.get_secret_value().strip(AROUND)))
 
 

@@ -15,7 +15,7 @@ from bridge.settings.model import AmqpSettings, Settings
 
 
 def credentials_of(settings: Settings) -> Credentials:
-    """Where the API is, and who the bridge is there."""
+    """The API's address, and who the bridge is there."""
     amigo = settings.amigo
     return Credentials(
         base_url=amigo.base_url,
@@ -64,7 +64,7 @@ def outbounds_of(amqp: AmqpSettings) -> tuple[Outbound, ...]:
 
 
 def defaults_of(settings: Settings) -> Defaults:
-    """What holds where neither event nor route says otherwise."""
+    """Values that hold where neither event nor route says otherwise."""
     channels: dict[str, ChannelDefaults] = {
         name: ChannelDefaults(channel.version_set, channel.response_format)
         for name, channel in settings.channels.items()

@@ -43,7 +43,7 @@ class Stage(StrEnum):
 
 
 class Signal(StrEnum):
-    """What can happen to a stream. ENDED is the server's clean end; CUT anything else that stops the reading."""
+    """Events in the life of a stream. ENDED is the server's clean end; CUT anything else that stops the reading."""
 
     OPENED = "opened"
     SAID = "said"
@@ -162,14 +162,14 @@ class AnswerStream:
         return made
 
     def _in_common(self, type_: str) -> tuple[list[Address], CommonHeaders]:
-        """What lines of a type have in common, until the subject changes. Those that tell something are looked at."""
+        """The constant part of lines of a type, until the context changes. Those that tell something are looked at."""
         found = self._factory.addresses(self.context, type_), self.context.common_headers
         if type_ not in TELLING and len(self._common) < MAX_TYPES:
             self._common[type_] = found
         return found
 
     def _notice(self, type_: str, said: Mapping[str, Any], line: bytes) -> None:
-        """What a line tells. Lines of any other type leave the stage as it is, which NEXT says as well (SAID)."""
+        """Take in a line that tells something. Lines of any other type leave the stage as it is (SAID in NEXT)."""
         match type_:
             case "conversation-created":
                 self.context = self.context.within(_text(said.get("conversation_id")))
@@ -193,7 +193,7 @@ class AnswerStream:
 
 
 def _leniently(line: bytes) -> Any:
-    """What orjson refuses and JavaScript takes: lone surrogates, numbers beyond a double. Raises ValueError."""
+    """Read JSON that orjson refuses and JavaScript takes: lone surrogates, huge numbers. Raises ValueError."""
     try:
         return json.loads(line.decode("utf-8"), parse_int=_integer)
     except RecursionError:

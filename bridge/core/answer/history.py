@@ -1,4 +1,4 @@
-"""What the API remembers: conversations and messages as its lists show them (docs/api-contract.md, 1.5, 1.6)."""
+"""Conversations and messages as the API's lists show them (docs/api-contract.md, 1.5, 1.6)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class ConversationRow:
     tags: Mapping[str, str | None] = field(default_factory=dict)
 
     def carries(self, fence: str) -> bool:
-        """Whether the conversation was started for the event with this fence; tag values are compared trimmed."""
+        """True where the conversation was started for the event with this fence; tag values are compared trimmed."""
         return (self.tags.get("bridge_event") or "").strip() == fence
 
 

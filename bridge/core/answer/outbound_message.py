@@ -75,7 +75,7 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Address:
-    """Where messages of one type go: an outbound, by its index in the configuration, its exchange, the routing key.
+    """The way of messages of one type: an outbound, by its index in the configuration, its exchange, the routing key.
 
     A factory makes one object for each such place, so that whoever encodes can remember it.
     """
@@ -90,7 +90,7 @@ class Address:
 
 @dataclass(slots=True, eq=False)
 class CommonHeaders:
-    """What the messages of one stream have in common. `memo` is for whoever encodes them, to do it once."""
+    """The constant headers of one stream's messages. `memo` is for whoever encodes them, to do it once."""
 
     correlation_id: str
     headers: Mapping[str, Any] = field(default_factory=dict)
@@ -184,7 +184,7 @@ class EventContext:
 
     @cached_property
     def common_headers(self) -> CommonHeaders:
-        """What all its messages have in common."""
+        """The headers that all messages of the event share."""
         return CommonHeaders(self.event_id, self.headers)
 
     @property
@@ -249,7 +249,7 @@ class MessageFactory:
         return self.messages(context, type_, message_id, orjson.dumps({**said, **facts}), extra)
 
     def addresses(self, context: EventContext, type_: str) -> list[Address]:
-        """Where a subject's messages of a type go: one address an outbound that takes it."""
+        """The addresses for messages of a type: one for each outbound that takes it."""
         names = {**context.names, "type": type_}
         return [
             self._address(index, outbound, outbound.key.render(names), type_)
@@ -268,7 +268,7 @@ class MessageFactory:
 
 
 def line_ids(event_id: str, stream: str) -> str:
-    """What the message ids of a stream's lines begin with, but for the ending's; the sequence follows."""
+    """The beginning of the message ids of a stream's lines, but for the ending's; the sequence follows."""
     return f"{event_id}:{stream}:"
 
 

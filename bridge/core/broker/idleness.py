@@ -1,4 +1,4 @@
-"""What it means that a consumer gets nothing: it rests, it stands by, or it is none any more.
+"""The meaning of a consumer that gets nothing: it rests, it stands by, or it is none any more.
 
                                         single active    others
     no consumer is counted              LOST             LOST
@@ -19,7 +19,7 @@ from enum import Enum, auto
 
 
 class Verdict(Enum):
-    """What is to be done."""
+    """The action that follows."""
 
     WELL = auto()
     RENEW = auto()

@@ -23,12 +23,12 @@ class RefusalKind(StrEnum):
 
     @property
     def passes(self) -> bool:
-        """Whether it is worth while to publish the same message again for some minutes."""
+        """True where publishing the same message again for some minutes may succeed."""
         return self not in (RefusalKind.MISSING, RefusalKind.IMPOSSIBLE)
 
     @property
     def closes(self) -> bool:
-        """Whether the broker closes the channel over it each time."""
+        """True where the broker closes the channel over it each time."""
         return self in (RefusalKind.FORBIDDEN, RefusalKind.MISSING, RefusalKind.IMPOSSIBLE)
 
 
@@ -59,7 +59,7 @@ _OF_CODES: Mapping[int, RefusalKind] = {
 
 
 def of_reply_code(code: int | None, words: str) -> PublishRefusal | None:
-    """What a closed channel or connection says of the message that was on it alone; None where it is not to blame.
+    """The refusal in the close of a channel or connection that had one message on it; None where that is not to blame.
 
     `code` is the reply code of `channel.close` or `connection.close`: 320 (forced by an operator), say, blames nobody.
     """

@@ -1,4 +1,4 @@
-"""What must exist at the broker, as values: who declares or verifies it is not decided here."""
+"""Exchanges, queues and bindings that must exist, as values; edges declare or verify them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def delay_queues(queue: str, delay_exchange: str) -> list[Queue]:
 
 
 def dead_queue(name: str, exchange: str) -> Queue:
-    """Where dead letters wait for a person: looking at them, however often, must not destroy them."""
+    """The queue in which dead letters wait for a person: looking at them, however often, must not destroy them."""
     arguments = {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT}
     return Queue(name, arguments, ((exchange, "#"),))
 

@@ -1,4 +1,4 @@
-"""Whether to try again what pays only under some circumstances, that change."""
+"""Trying again, ever less often, an improvement that pays only under changing circumstances."""
 
 MAX_INTERVAL = 64
 
@@ -16,6 +16,6 @@ class AdaptiveInterval:
         return self._passed >= self._every
 
     def ended(self, *, paid: bool) -> None:
-        """It was tried."""
+        """Note a trial, and its success."""
         self._passed = 0
         self._every = 1 if paid else min(2 * self._every, MAX_INTERVAL)

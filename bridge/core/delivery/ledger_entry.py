@@ -1,4 +1,4 @@
-"""What the ledger remembers of an event, and what follows when the event comes, or comes again.
+"""The ledger's memory of an event, and the plan that follows when the event comes, or comes again.
 
 The table is that of docs/semantics.md, What the ledger knows.
 
@@ -32,7 +32,7 @@ FINAL = frozenset({State.COMPLETE, State.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one event.
+    """The ledger's knowledge of one event.
 
     `digest` is the SHA-256 of the inbound body, `attempt` counts the attempts used up. `ending` is the line
     `interaction-complete` as it came, from ANSWERED on; its sequence is then `progress.published`. `letter` says why
@@ -64,7 +64,7 @@ class Holder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What claiming came to. `entry` is what was known before; `wait_s` is what is left of another process's lease."""
+    """The result of a claim. `entry` is the knowledge before it; `wait_s` is the rest of another process's lease."""
 
     holder: Holder
     entry: Entry | None = None
@@ -72,7 +72,7 @@ class Claim:
 
 
 class Plan(StrEnum):
-    """What to do with an event that has been claimed."""
+    """The course for an event that has been claimed."""
 
     START = "start"
     """Nothing has been asked for it."""
@@ -123,7 +123,7 @@ def plan(claim: Claim, *, redelivered: bool, requeue: int, sure: bool) -> Plan:
 
 
 def requests_of(entry: Entry, plan_: Plan) -> Progress:
-    """What is known of an event's requests when its plan is carried out.
+    """The progress with which an event begins when its plan is carried out.
 
     Where an entry without a request is reconciled, it proves nothing: the ledger may have been away at the request.
     """

@@ -47,7 +47,7 @@ class OutcomeKind(StrEnum):
 
 
 class Then(StrEnum):
-    """What follows: done, another try that counts, another try that does not, or the dead-letter queue."""
+    """The next step: done, another try that counts, another try that does not, or the dead-letter queue."""
 
     ACK = "ack"
     RETRY = "retry"
@@ -128,7 +128,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """It cannot be done: the dead-letter queue, with the reason, and `bridge-failed`."""
+    """The end without an answer: the dead-letter queue, with the reason, and `bridge-failed`."""
 
     reason: str
     error: str
@@ -139,7 +139,7 @@ Settlement = Acknowledge | Again | DeadLetter
 
 
 def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:
-    """What follows an attempt: `attempt` is its number (1, 2, 3 …), `pauses` the uncounted waits in a row before it."""
+    """Settle an attempt: `attempt` is its number (1, 2, 3 …), `pauses` the uncounted waits in a row before it."""
     row = ROWS[outcome.kind]
     match row.then:
         case Then.ACK:

@@ -22,12 +22,12 @@ POISON = "poison"
 
 
 def cautious_after(deaths: int) -> bool:
-    """Whether to take one event at a time after so many quick deaths in a row."""
+    """True where one event at a time is taken after so many quick deaths in a row."""
     return deaths >= SUSPECT_DEATHS
 
 
 def is_suspect(deaths: int) -> bool:
-    """Whether an event with which so many processes died is kept from too many others like it."""
+    """True where an event with which so many processes died is kept from too many others like it."""
     return deaths >= SUSPECT_DEATHS
 
 

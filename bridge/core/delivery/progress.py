@@ -1,4 +1,4 @@
-"""What is known of the requests that were made for an event, so that none is made twice."""
+"""Knowledge of the requests that were made for an event, so that none is made twice."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -7,7 +7,7 @@ import orjson
 
 
 class RequestKind(StrEnum):
-    """What may have reached the API. UNKNOWN: an earlier delivery may have asked for anything."""
+    """The request that may have reached the API. UNKNOWN: an earlier delivery may have asked for anything."""
 
     NONE = "none"
     CREATE = "create"
@@ -36,7 +36,7 @@ class Progress:
 
     @property
     def loses_stream(self) -> bool:
-        """Whether subscribers may have seen a void stream whose id nobody knows any more."""
+        """True where subscribers may have seen a void stream whose id nobody knows any more."""
         return self.lost_stream or (self.request is RequestKind.UNKNOWN and self.stream is None)
 
     @property

@@ -38,7 +38,7 @@ LIMITS: Mapping[str, int] = {
 
 @dataclass(slots=True)
 class Window:
-    """What one user has used of one operation since `since_s`, and until when it is closed."""
+    """One user's calls of one operation since `since_s`, and the time until which it is closed."""
 
     since_s: float
     used: int = 0

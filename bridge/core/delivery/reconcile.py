@@ -1,4 +1,4 @@
-"""What became of a request whose outcome is unknown: docs/semantics.md, What the API shows.
+"""The fate of a request whose outcome is unknown: docs/semantics.md, What the API shows.
 
 The caller asks and looks; here is only what the answers mean. Each function takes what was seen and gives one Finding.
 A `start` leaves a fence (the tag `bridge_event`) by which its conversation is found; an `interact` leaves only its
@@ -25,7 +25,7 @@ NO_MESSAGES = (
 
 
 class Means(IntEnum):
-    """What was seen means this; where several conversations say different things, the greatest holds."""
+    """The meaning of the API's lists; where several conversations say different things, the greatest holds."""
 
     NOT_DONE = 0
     """Nothing was carried out: ask again from the beginning."""
@@ -45,7 +45,7 @@ class Means(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was seen means; with the conversation and the answer where there is one."""
+    """The meaning, with the conversation and the answer where there is one."""
 
     means: Means
     conversation_id: str | None = None
@@ -55,7 +55,7 @@ class Finding:
 
 
 class Finish(IntEnum):
-    """What finishing a conversation came to: not tried, 409, or anything that lets one look again (204, 400, 404)."""
+    """The result of finishing a conversation: not tried, 409, or a status after which to look again (204, 400, 404)."""
 
     NOT_TRIED = 0
     RUNNING = 1

@@ -23,7 +23,7 @@ class Resend(StrEnum):
 
 
 def resend(operation: str, error: ApiError) -> Resend:
-    """What may follow the error of one request of this operation. A 401 is not here: it means a fresh token, once.
+    """The permission to send again after one error of this operation. A 401 is not here: it means a fresh token, once.
 
                            operations of ONCE            all others
     NotSent, TooEarly      at once (after its wait)      at once (after its wait)

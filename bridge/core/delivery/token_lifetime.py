@@ -16,7 +16,7 @@ TOLERATED_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ClockFault:
-    """What is wrong with the clocks, and by how much this machine's is ahead (behind: negative), in seconds."""
+    """A fault of the clocks, and by how much this machine's is ahead (behind: negative), in seconds."""
 
     error: str
     ahead_s: float
@@ -39,7 +39,7 @@ def use_for_s(lifetime_s: float | None) -> float | None:
 
 
 def clock_fault(now_s: float, dated_s: float | None, expires_s: float | None) -> ClockFault | None:
-    """What somebody should be told of the clocks after a sign-in; it decides nothing.
+    """The fault of the clocks that a sign-in shows, to be told; it decides nothing.
 
     `now_s` is this machine's time, `dated_s` the API's, where it told it, and `expires_s` the end of the new token.
     """

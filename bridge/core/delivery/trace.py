@@ -1,4 +1,4 @@
-"""What happened to an event, for a person who asks: out of the ledger's entry, and what the API shows of it."""
+"""The history of an event for a person who asks: out of the ledger's entry, and of the API's lists."""
 
 from collections.abc import Iterator, Sequence
 

@@ -27,7 +27,7 @@ FIELDS = frozenset(
 
 
 class EventKind(StrEnum):
-    """What is asked of the agent."""
+    """The kinds of request to the agent."""
 
     EXTERNAL_EVENT = "external-event"
     USER_MESSAGE = "user-message"
@@ -85,7 +85,7 @@ def read_event(incoming: InboundMessage, max_bytes: int) -> Event:
 
 
 def check_hooked(data: Any, event_id: str) -> None:
-    """Whether a JSON value that came by a webhook can be read as an event. Raises InvalidEvent."""
+    """Check that a JSON value that came by a webhook can be read as an event. Raises InvalidEvent."""
     _check_id(event_id, event_id)
     if isinstance(data, dict) and _is_event(data):
         _check_fields(data, event_id)
@@ -174,7 +174,7 @@ def _wrong_together(body: Mapping[str, Any]) -> list[str]:
 
 
 def _message_text(message: Any) -> str | None:
-    """What the agent is told: a string as it is, an object as compact JSON, None where there is none."""
+    """The agent's text: a string as it is, an object as compact JSON, None where there is none."""
     return numbers.dumps(message).decode() if isinstance(message, dict) else message
 
 

@@ -1,4 +1,4 @@
-"""What the broker hands over: one message, whatever it holds."""
+"""A message as the broker hands it over, whatever it holds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ class InboundMessage:
 
     @property
     def edition(self) -> tuple[object, ...]:
-        """What tells this message from later copies of the same event: delayed ones, replayed ones."""
+        """The mark that tells this message from later copies of the same event: delayed ones, requeued ones."""
         return (self.copies, self.headers.get(REPLAY), str(self.headers.get("x-bridge-failed-at")))
 
     @property

@@ -18,7 +18,7 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class OnBusy(StrEnum):
-    """What to do while the user has another unfinished conversation with the service."""
+    """The answer to a user who has another unfinished conversation with the service."""
 
     INTERACT = "interact"
     WAIT = "wait"
@@ -53,7 +53,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class ChannelDefaults:
-    """What a channel chooses: its version set, and the format of the agent's answer (`text` or `voice`)."""
+    """A channel's own choices: its version set, and the format of the agent's answer (`text` or `voice`)."""
 
     version_set: str | None = None
     response_format: str = "text"
@@ -61,7 +61,7 @@ class ChannelDefaults:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What holds where neither event nor route nor channel says otherwise."""
+    """Values that hold where neither event nor route nor channel says otherwise."""
 
     user_id: str | None = None
     agent_actions: str = "^action-too-long$"

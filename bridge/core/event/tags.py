@@ -33,7 +33,7 @@ def channel_tags(channel: str) -> dict[str, str]:
 
 
 def faults(tags: Mapping[Any, Any]) -> list[str]:
-    """What is wrong with tags that an event or a route asks for; empty where nothing is."""
+    """The faults of tags that an event or a route asks for; empty where there are none."""
     found = []
     for key, value in tags.items():
         if not isinstance(key, str) or not _acceptable(key):

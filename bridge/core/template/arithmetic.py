@@ -55,7 +55,7 @@ PYTHONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def calculated(sign: str, left: Any, right: Any, budget: Budget) -> Any:
-    """What an operator makes of two values. Raises TooMuch, and what Python raises."""
+    """The result of an operator on two values. Raises TooMuch, and what Python raises."""
     budget.spend(OPERATION)
     if isinstance(left, int) and isinstance(right, int):
         return _of_ints(sign, left, right)

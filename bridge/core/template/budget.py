@@ -17,7 +17,7 @@ class TooMuch(BridgeError):
 
 
 class Budget:
-    """What is left of one rendering. `strict`: only text and numbers are taken, as a name or an id must be."""
+    """The rest of one rendering's bounds. `strict`: only text and numbers are taken, as a name or an id must be."""
 
     __slots__ = ("left", "longest", "strict")
 
@@ -37,7 +37,7 @@ class Budget:
             raise TooMuch("it is too much work with this data")
 
     def within(self, length: int) -> None:
-        """Whether something may be so long. Raises TooMuch."""
+        """Allow a value of this length. Raises TooMuch."""
         if length > self.longest:
             raise TooMuch(f"it makes something longer than {self.longest} (amqp.inbound.max_bytes)")
 

@@ -1,4 +1,4 @@
-"""What a refused webhook is answered: problem documents (RFC 9457) that help the honest and tell an attacker nothing.
+"""Answers to refused webhooks: problem documents (RFC 9457) that help the honest and tell an attacker nothing.
 
 400  no HTTP, not JSON, or it breaks off         415  the content type or encoding is not understood
 401  signature, headers or time                  417  an expectation that is not known
@@ -60,7 +60,7 @@ class Problem(BridgeError):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What a webhook is answered that is not refused; `content_type` is the body's."""
+    """The answer to a webhook that is not refused; `content_type` is the body's."""
 
     status: int
     body: bytes
@@ -81,7 +81,7 @@ def taken(scheme: str, event_id: str) -> HttpAnswer:
 
 
 def malformed(*, too_long: bool) -> Problem:
-    """What came is no HTTP. The parser's own words are not passed on: they change, and repeat what was sent."""
+    """The problem of bytes that are no HTTP. The parser's words stay here: they change, and repeat what was sent."""
     detail = "A line of the request is too long." if too_long else "The request is not well-formed HTTP/1.1."
     return Problem(400, "malformed", detail)
 

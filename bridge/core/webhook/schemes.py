@@ -64,7 +64,7 @@ UNITS = {"s": 1, "ms": 1000}
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What a request is signed with; `time_s` is a whole second."""
+    """The material of a signature; `time_s` is a whole second."""
 
     key: bytes
     body: bytes
@@ -109,7 +109,7 @@ def verify(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> st
 
 
 def _signs_id(source: Source) -> bool:
-    """Where another header is configured for the id, the signature does not cover it.
+    """False where another header is configured for the id: the signature does not cover that one.
 
     Nor is it sure to cover an id in the body: where the body has none, an unsigned header of a CloudEvent is it.
     """

@@ -1,4 +1,4 @@
-"""What every webhook scheme is made of: headers as bytes, a time window, and comparisons in constant time.
+"""The parts of every webhook scheme: headers as bytes, a time window, and comparisons in constant time.
 
 Whatever is missing, there twice, or not of its form fails closed. Nothing here looks into the body. Hexadecimal digits
 may be of either case, since both say the same: who compares them lowers what was given.

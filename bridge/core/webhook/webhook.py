@@ -1,4 +1,4 @@
-"""What a verified webhook becomes: an event for the inbound exchange, a platform event, or the answer to a handshake.
+"""Verified webhooks: each an event for the inbound exchange, a platform event, or the answer to a handshake.
 
 Event id: `{name}:{the sender's own id, else the body's SHA-256}`, or its own SHA-256 if that has more than 200 bytes.
 A CloudEvent is taken out of its envelope here: what goes to the queue is its data, with its attributes as headers.
@@ -102,7 +102,7 @@ def read(source: Source, request: HttpRequest, stamp: str | None) -> Webhook:
 
 
 def handshake(source: Source, request: HttpRequest, data: Any) -> HttpAnswer | None:
-    """What a sender wants to hear before it sends events; None for an event."""
+    """The answer that a sender wants before it sends events; None for an event."""
     said = data if isinstance(data, dict) else {}
     if source.scheme == "slack" and said.get("type") == "url_verification" and isinstance(said.get("challenge"), str):
         return HttpAnswer(200, orjson.dumps({"challenge": said["challenge"]}))
@@ -159,7 +159,7 @@ def platform_messages(webhook: Webhook, stamp: MessageFactory, *, recovered: boo
 
 
 def is_platform(source: Source) -> bool:
-    """Whether its webhooks go out instead of starting conversations."""
+    """True where its webhooks go out instead of starting conversations."""
     return source.scheme == "amigo"
 
 

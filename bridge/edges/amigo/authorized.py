@@ -142,7 +142,7 @@ def _rows(call: Call, page: object, name: str) -> list[dict[str, Any]]:
 
 
 def _next_offset(call: Call, token: object, offset: int, read: int) -> int:
-    """Where the next page begins; a token is an offset, a number or text (docs/api-contract.md, 7.2)."""
+    """The offset of the next page; a token is an offset, a number or text (docs/api-contract.md, 7.2)."""
     following = offset + read if token is None else token
     if isinstance(following, str) and following.isdecimal():
         following = int(following)

@@ -48,7 +48,7 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Where the API is and who the bridge is there. The key never shows in a repr.
+    """The API's address, and who the bridge is there. The key never shows in a repr.
 
     `token_organization_id` is the organization that issues the tokens where that is another one (`X-ORG-ID`),
     `mongo_cluster` the name of a dedicated cluster (docs/api-contract.md, 1).
@@ -170,7 +170,7 @@ class HttpClient:
         self._rate_limits.called(call.user_id, call.operation, now_s)
 
     def _refusal(self, call: Call, status: int, words: str, wait_s: float | None) -> ApiError:
-        """What an answer that is no 2xx means; a 429 is remembered."""
+        """The error that an answer other than 2xx means; a 429 is remembered."""
         if status == 429:
             wait_s = wait_s if wait_s is not None else WINDOW_S * (1 + secrets.randbelow(100) / 1000)
             self._rate_limits.refused(call.user_id, call.operation, time.monotonic(), wait_s)

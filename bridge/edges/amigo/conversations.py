@@ -145,7 +145,7 @@ class ConversationsApi:
     async def message_source(
         self, user_id: str, conversation_id: str, message_id: str, *, long_lived: bool = False
     ) -> MessageSource:
-        """Where the audio of a voice message is; `long_lived` for twelve hours."""
+        """The address of a voice message's audio; `long_lived` for twelve hours."""
         path = f"/conversation/{part(conversation_id)}/messages/{part(message_id)}/source"
         params = {"long_lived": "true"} if long_lived else None
         call = Call("message-source", "GET", path, user_id, params)
@@ -162,7 +162,7 @@ class ConversationsApi:
     async def recommended_responses(
         self, user_id: str, conversation_id: str, interaction_id: str, context: str | None = None
     ) -> tuple[str, ...]:
-        """What the user might answer to the latest interaction."""
+        """Answers that the user might give to the latest interaction."""
         path = f"/conversation/{part(conversation_id)}/interaction/{part(interaction_id)}/recommend_responses"
         call = Call("recommend-responses", "POST", path, user_id)
         if context is not None:
@@ -170,7 +170,7 @@ class ConversationsApi:
         return RecommendedResponses.read(call.operation, await self._client.send(call)).recommended_responses
 
     async def insights(self, user_id: str, conversation_id: str, interaction_id: str) -> Insights:
-        """What the agent thought in an interaction."""
+        """The agent's reasoning in an interaction."""
         path = f"/conversation/{part(conversation_id)}/interaction/{part(interaction_id)}/insights"
         call = Call("insights", "GET", path, user_id)
         return Insights.read(call.operation, await self._client.send(call))

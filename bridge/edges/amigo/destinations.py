@@ -19,7 +19,7 @@ DELIVERIES_A_PAGE = 50
 
 
 class DestinationsApi:
-    """Where the platform sends its webhooks, as `user_id`. Errors are those of `core.errors`."""
+    """The destinations of the platform's webhooks, as `user_id`. Errors are those of `core.errors`."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client
@@ -83,7 +83,7 @@ class DestinationsApi:
         sort_by: Sequence[str] = ("-created_at",),
         page_size: int = DELIVERIES_A_PAGE,
     ) -> AsyncIterator[WebhookDelivery]:
-        """What was sent, kept for 30 days; `status` is success or failed, `kind` a webhook type."""
+        """Deliveries of the last 30 days; `status` is success or failed, `kind` a webhook type."""
         params = given(
             status=status or "",
             type=kind or "",

@@ -27,7 +27,7 @@ def part(id_: str) -> str:
 
 
 def address(operation: str, base_url: str, path: str, params: Params | None) -> URL:
-    """Where a call goes. Raises Unsendable."""
+    """The URL of a call. Raises Unsendable."""
     try:
         return URL(base_url.rstrip("/") + path).extend_query(_pairs(params))
     except (ValueError, TypeError) as error:

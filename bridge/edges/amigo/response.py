@@ -1,4 +1,4 @@
-"""What an answer of the API says beside its status: its words, and when to come back (docs/api-contract.md, 1, 7.23).
+"""An answer of the API beside its status: its words, and when to come back (docs/api-contract.md, 1, 7.23).
 
 Times in it are the API's. They become spans by its own `Date`; without one nothing is told by them.
 """
@@ -43,7 +43,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def is_last(headers: Mapping[str, str]) -> bool:
-    """Whether the API says that no further call is left in this window."""
+    """True where the API says that no further call is left in this window."""
     return headers.get("X-RateLimit-Remaining", "").strip() == "0"
 
 

@@ -1,4 +1,4 @@
-"""What the API answers, typed (docs/api-contract.md, 1). Times are aware datetimes.
+"""The API's answers, typed (docs/api-contract.md, 1). Times are aware datetimes.
 
 Only an id must be there. Fields that nobody knows are ignored; a field that is missing, null where it may not be, or
 of another form than the contract says, has its empty value: a change of the API in a detail costs that detail only.
@@ -85,7 +85,7 @@ class MessageResult(Result):
 
 
 class MessageSource(Result):
-    """Where the audio of a voice message is; only `url` is certain (docs/api-contract.md, 7.29)."""
+    """The address of a voice message's audio; only `url` is certain (docs/api-contract.md, 7.29)."""
 
     url: str
     expires_at: AwareDatetime | None = None
@@ -113,7 +113,7 @@ class WorkingMemory(Result):
 
 
 class Insights(Result):
-    """What the agent thought. `state_transition_logs` differ by their `type`, so they stay as they came."""
+    """The agent's reasoning. `state_transition_logs` differ by their `type`, so they stay as they came."""
 
     current_state_name: str
     current_state_action: str = ""

@@ -12,7 +12,7 @@ SERVICES_A_PAGE = 20
 
 
 class ServicesApi:
-    """What there is to talk to, as `user_id`. Errors are those of `core.errors`."""
+    """The services that there are to talk to, as `user_id`. Errors are those of `core.errors`."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client

@@ -21,7 +21,7 @@ BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asy
 
 
 class WebhookHandler:
-    """What the HTTP server asks when a webhook comes."""
+    """Handles webhooks for the HTTP server."""
 
     def __init__(self, receiver: WebhookReceiver, trusted_proxies: Sequence[Network] = ()) -> None:
         self.held_bytes = 0
@@ -63,7 +63,7 @@ class WebhookHandler:
 
 
 class _Held:
-    """What one request holds of the bytes that all may hold together."""
+    """One request's share of the bytes that all may hold together."""
 
     __slots__ = ("_door", "size")
 

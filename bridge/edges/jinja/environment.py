@@ -176,7 +176,7 @@ class Environment(ImmutableSandboxedEnvironment):
         return value
 
     def _searched(self, value: Any) -> Any:
-        """What something is looked for in, or a piece is copied of."""
+        """A value that is searched, or of which a piece is copied."""
         self.budget.spend(len(value) if isinstance(value, str) else self.cost(value, 1) * GLANCE // ITEM)
         return value
 
@@ -210,7 +210,7 @@ class Environment(ImmutableSandboxedEnvironment):
         return metered
 
     def _taken(self, made: Any) -> Any:
-        """What a filter or a call made: not too long, and paid for; what it will yet make is counted."""
+        """The result of a filter or a call: not too long, and paid for; a lazy one is counted as it goes."""
         if isinstance(made, str | bytes | bytearray | list | tuple | dict):
             self.budget.make(len(made))
         elif isinstance(made, Iterator):

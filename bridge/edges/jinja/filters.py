@@ -97,13 +97,13 @@ MAX_STEPS = 50
 
 
 def ensure_paths(given: Iterable[Any]) -> None:
-    """What may be the path of an attribute is of few steps. Raises TooMuch."""
+    """Allow paths of attributes of few steps. Raises TooMuch."""
     if any(isinstance(one, str) and one.count(".") > MAX_STEPS for one in given):
         raise TooMuch(f"the path of an attribute has more than {MAX_STEPS} steps")
 
 
 def ensure_chars(chars: Any) -> None:
-    """What is stripped from a text is looked for once a character. Raises TooMuch."""
+    """Allow characters to strip: each is looked for once a character of the text. Raises TooMuch."""
     if isinstance(chars, str) and len(chars) > MAX_WORD_CHARS:
         raise TooMuch(f"more than {MAX_WORD_CHARS} characters to strip")
 

@@ -29,7 +29,7 @@ MAX_BYTES = 8 * 1024 * 1024
 
 
 class CallKind(Enum):
-    """What is asked of the database."""
+    """The kinds of call to the database."""
 
     CLAIM = auto()
     WRITE = auto()
@@ -80,7 +80,7 @@ class CallQueue:
         """Who waits for the end of a pause; None where it is over."""
 
     def put(self, kind: CallKind, event_id: str, value: Any = None) -> asyncio.Future[Any]:
-        """Where the answer will be. Raises LedgerUnavailable while there is trouble."""
+        """Queue a call; gives the future of its answer. Raises LedgerUnavailable while there is trouble."""
         if self.trouble is not None:
             raise LedgerUnavailable(self.trouble)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -121,7 +121,7 @@ class CallQueue:
             self._wake.set()
 
     def take(self, most: int) -> list[LedgerCall]:
-        """What is in hand: the next calls, unless some still are. No two of different kinds for one event together."""
+        """The calls in hand: the next ones, unless some still are. No two of different kinds for one event together."""
         if self.in_hand:
             return self.in_hand
         kinds: dict[str, CallKind] = {}
@@ -154,7 +154,7 @@ class CallQueue:
         self.failures = 0
 
     def well(self, **place: str) -> None:
-        """It is open: from now on calls wait to be carried out."""
+        """Note that the ledger is open: from now on calls wait to be carried out."""
         if self.trouble is not None:
             self._log.info("ledger.opened", **place)
         self.trouble = None
@@ -235,7 +235,7 @@ class CallQueue:
 
 
 class QueuedLedger(ABC):
-    """What the ledgers have in common: calls that are put, and told of. Each adds the worker that carries them out."""
+    """The common part of the ledgers: a queue of calls. Each ledger adds the worker that carries them out."""
 
     def __init__(self, log: Log) -> None:
         self._calls = CallQueue(log)
@@ -297,7 +297,7 @@ class QueuedLedger(ABC):
         await asyncio.gather(*[self._calls.put(CallKind.RELEASE, event_id) for event_id in event_ids])
 
     async def find(self, event_id: str) -> Entry | None:
-        """What is known; see the port."""
+        """The entry of an event; see the port."""
         row = await self._calls.put(CallKind.FIND, event_id)
         return None if row is None else entry_of(event_id, row)
 

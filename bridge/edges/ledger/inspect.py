@@ -20,7 +20,7 @@ IN_DATABASE = f"SELECT {STORED} FROM amigo_bridge.events WHERE event_id = $1"  #
 
 
 async def look(url: str, event_id: str) -> Entry | None:
-    """What the ledger at this URL has of the event, None where it has nothing. Raises LedgerUnavailable."""
+    """The entry that the ledger at this URL has of the event, None without one. Raises LedgerUnavailable."""
     if url.startswith(SQLITE):
         row = await asyncio.to_thread(_in_file, Path(url.removeprefix(SQLITE)), event_id)
     else:

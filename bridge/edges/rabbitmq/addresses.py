@@ -38,7 +38,7 @@ class Addresses:
         self._silent.pop(address, None)
 
     def fell_silent(self, address: Address) -> None:
-        """It took the connection, and no broker answered."""
+        """Note an address that took the connection and then said nothing."""
         if len(self._silent) >= MAX_REMEMBERED:
             self._silent.clear()
         self._silent[address] = None

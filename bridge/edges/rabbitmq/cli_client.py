@@ -1,4 +1,4 @@
-"""What a person does at the broker: publish an event, and watch what comes out. One connection, no supervisor."""
+"""A person's work at the broker: publish an event, and watch what comes out. One connection, no supervisor."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -90,7 +90,7 @@ class Opening(aiormq.Connection):
 
 
 class Underlay(UnderlayConnection):
-    """What aio-pika builds on."""
+    """The connection of aiormq that aio-pika builds on."""
 
     @classmethod
     async def make_connection(cls, url: URL, timeout: float | None = None, **kwargs: Any) -> Opening:

@@ -25,7 +25,7 @@ TICK_S = 1.0
 
 
 class TroubleKind(Enum):
-    """What the broker will not do for us until somebody changes something."""
+    """Refusals of the broker that last until somebody changes something."""
 
     CONNECTION = auto()
     """The user, the virtual host, or one connection or channel more than a limit allows."""

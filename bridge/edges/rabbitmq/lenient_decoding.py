@@ -18,7 +18,7 @@ UNREADABLE_TABLE = "x-bridge-unreadable-headers"
 
 
 class UnreadableTable(str):
-    """What stands for a value that could not be read: its bytes with the odd ones escaped."""
+    """Stands for a value that could not be read: its bytes with the odd ones escaped."""
 
     __slots__ = ()
 

@@ -44,7 +44,7 @@ _NAMES = {
 
 
 def incoming(message: DeliveredMessage, queue: str) -> InboundMessage:
-    """What a delivery of aiormq says, in the core's terms."""
+    """The inbound message in a delivery of aiormq."""
     found = message.header.properties
     properties = {name: getattr(found, attribute) for name, attribute in _NAMES.items()}
     headers = found.headers or {}

@@ -26,7 +26,7 @@ async def declare(connection: aio_pika.abc.AbstractConnection, topology: Topolog
 
 
 async def _declared(declaring: "Declaring", queue: Queue) -> bool:
-    """Whether the queue is as it should be now; False where it is another that may be used."""
+    """True where the queue is as it should be now; False where it is another that may be used."""
     try:
         await declaring.queue(queue)
     except BrokerTrouble as trouble:

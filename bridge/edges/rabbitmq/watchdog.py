@@ -68,7 +68,7 @@ class Watchdog:
 
     @staticmethod
     async def _ready(transport: aio_pika.abc.UnderlayConnection) -> bool:
-        """Whether the broker lets this connection publish: `ready` returns at once then, and waits otherwise."""
+        """True where the broker lets this connection publish: `ready` returns at once then, and waits otherwise."""
         try:
             async with asyncio.timeout(0.05):
                 await transport.ready()

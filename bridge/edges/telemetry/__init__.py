@@ -1,1 +1,1 @@
-"""What the bridge says of itself: logs and metrics."""
+"""The bridge's own voice: logs and metrics."""

@@ -47,7 +47,7 @@ def keep_quiet() -> None:
 
 
 def _libraries(shared: list[Any], renderers: list[Any]) -> None:
-    """What aio-pika, aiormq, aiohttp and asyncio log themselves: warnings and worse, in the same form."""
+    """Logs of aio-pika, aiormq, aiohttp and asyncio: warnings and worse, in the same form."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
@@ -74,7 +74,7 @@ def _without_nothing(_: object, __: str, fields: Fields) -> Fields:
 
 
 def _printable(_: object, __: str, fields: Fields) -> Fields:
-    """What a terminal would obey is escaped; only a traceback keeps its lines. Other values the renderer escapes."""
+    """Escape what a terminal would obey; only a traceback keeps its lines. Other values the renderer escapes."""
     return {name: _escaped(name, value) if isinstance(value, str) else value for name, value in fields.items()}
 
 

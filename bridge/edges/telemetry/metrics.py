@@ -24,7 +24,7 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What is read at the moment of the scrape."""
+    """Values read at the moment of the scrape."""
 
     in_hand: int
     running: int

@@ -51,7 +51,7 @@ class Publisher(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether too much is unconfirmed: streams are not to be published from until there is room."""
+        """True while too much is unconfirmed: streams are not to be published from until there is room."""
 
     async def room(self) -> None:
         """Return as soon as it is not full."""

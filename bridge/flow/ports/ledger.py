@@ -1,4 +1,4 @@
-"""What the flow asks of the ledger."""
+"""The ledger as the flow sees it."""
 
 from collections.abc import Awaitable, Collection
 from typing import Protocol
@@ -20,7 +20,7 @@ class Ledger(Protocol):
 
     @property
     def shared(self) -> bool:
-        """Whether other processes may use it at the same time."""
+        """True where other processes may use it at the same time."""
 
     async def available(self) -> None:
         """Return as soon as there is no trouble."""
@@ -54,7 +54,7 @@ class Ledger(Protocol):
         """Let go of events, so that any process may claim them at once."""
 
     async def find(self, event_id: str) -> Entry | None:
-        """What is known, without claiming it; of its deaths, as many as a claim would find."""
+        """The entry, without claiming it; of the event's deaths, as many as a claim would find."""
 
     async def begun(self) -> int:
         """This process begins to consume. Gives how many before it, in a row, died before they could say `lives_on`."""
@@ -68,8 +68,8 @@ class LedgerUnavailable(BridgeError):
 
 
 class LeaseLost(LedgerUnavailable):
-    """What was to be written is of an event that another process has taken over. That one sees to it from now on."""
+    """Another process has taken over the event that was to be written, and sees to it from now on."""
 
 
 class EntryUnreadable(LedgerUnavailable):
-    """What the ledger has of one event makes no sense: that event is known, and nothing of what became of it."""
+    """The ledger's entry of one event makes no sense: the event is known, and nothing of what became of it."""

@@ -41,7 +41,7 @@ class WebhookReceiver(Protocol):
         """The source of this name, asked before the body is read."""
 
     async def take(self, source: Source, request: HttpRequest) -> HttpAnswer:
-        """What the sender is answered, once it is safe to say so."""
+        """Take the webhook; gives the sender's answer, once it is safe to say so."""
 
     def refused(self, name: str, refusal: Problem, client: str) -> None:
         """To be counted and logged; `client` is the sender's address."""

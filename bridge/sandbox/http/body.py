@@ -91,7 +91,7 @@ class Body:
         return [item.strip() for item in value]
 
     def mapping(self, name: str, known: Collection[str]) -> dict[str, Any]:
-        """What is known of an object; null is an empty one."""
+        """The fields of an object; null is an empty one."""
         value = self._fields.get(name) or {}
         if not isinstance(value, dict):
             self._wrong("dict_type", name, "Input should be a valid dictionary", value)

@@ -62,7 +62,7 @@ class Call:
 
     @property
     def message(self) -> str:
-        """What the call tells the agent, as far as it can be read; empty where it tells nothing."""
+        """The text that the call tells the agent, as far as it can be read; empty where it tells nothing."""
         if self.parts is not None:
             recorded = [part.content for part in self.parts if part.name == "recorded_message"]
             return recorded[-1].decode("utf-8", "replace") if recorded else ""
@@ -89,7 +89,7 @@ class Call:
         return not self.user.own_only or conversation.user_id == self.user.user_id
 
     def seen(self) -> Seen:
-        """What decides about the call's faults."""
+        """The facts that decide about the call's faults."""
         request, tags, service = self.request, {}, ""
         found = self.state.store.find(self.org_id, request.match_info.get("conversation_id", ""))
         if found is not None:

@@ -24,7 +24,7 @@ class Part:
 
 @dataclass(frozen=True)
 class InteractForm:
-    """What an interact says; ``recorded`` is text (UTF-8) or audio."""
+    """The content of an interact; ``recorded`` is text (UTF-8) or audio."""
 
     message_type: str
     recorded: bytes

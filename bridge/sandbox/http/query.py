@@ -143,7 +143,7 @@ def parse_ms(text: str) -> int | None:
 
 
 def tags_match(tags: dict[str, str | None], wanted: list[tuple[str, str]]) -> bool:
-    """Whether all wanted (key, value) pairs are among the tags."""
+    """True where all wanted (key, value) pairs are among the tags."""
     return all(key in tags and (value == "*" or (tags[key] or "") == value) for key, value in wanted)
 
 

@@ -55,7 +55,7 @@ async def _close_store(app: web.Application) -> None:
 async def _unrouted(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """What Starlette says where no route fits: 307 for a wrong last slash, 405, 404."""
+    """Starlette's own answers where no route fits: 307 for a wrong last slash, 405, 404."""
     refused = request.match_info.http_exception
     if refused is None:
         return await _answered(request, handler)
@@ -125,7 +125,7 @@ class Sandbox:
         await self.open_door()
 
     def _drop(self) -> None:
-        """What is being answered is answered to its end. Merely `close` would leave the others open and unheard."""
+        """Close in order: answers that are under way go on to their end, which merely `close` would leave open."""
         if self._runner.server is not None:
             for connection in list(self._runner.server.connections):
                 if connection in self._runner.app[_ANSWERING]:

@@ -165,7 +165,7 @@ async def _shut_door(state: State, request: web.Request) -> web.Response:
 
 
 async def _audio(state: State, request: web.Request) -> web.Response:
-    """What message sources point to."""
+    """The audio that message sources point to."""
     wanted = request.match_info["message_id"]
     rows = (row for c in state.store.of_users(request.match_info["organization"], []) for row in c.messages)
     message = next((row for row in rows if row.id == wanted and row.format == "voice"), None)

@@ -1,4 +1,4 @@
-"""What an organization offers: itself and its services (docs/api-contract.md, 1.12)."""
+"""An organization's offer: itself and its services (docs/api-contract.md, 1.12)."""
 
 from operator import attrgetter
 

@@ -1,4 +1,4 @@
-"""What the agent thought and what could follow: insights, recommended responses, conversation starters.
+"""The agent's reasoning and what could follow: insights, recommended responses, conversation starters.
 
 docs/api-contract.md, 1.9 to 1.11.
 """

@@ -124,7 +124,7 @@ def _words(form: InteractForm) -> str:
 
 
 def _transcript(audio: bytes, config: str) -> str:
-    """What is heard in the audio (nothing but its size); 415 for audio that is not what the config says."""
+    """The words heard in the audio (nothing but its size); 415 for audio that is not what the config says."""
     if "pcm" in config and audio.startswith(_FOREIGN_STARTS):
         raise Refusal(415, AUDIO_UNSUPPORTED)
     if "pcm" not in config and not audio.startswith((*_MP3_STARTS, b"RIFF")):

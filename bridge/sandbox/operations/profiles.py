@@ -59,7 +59,7 @@ async def user_model(call: Call) -> web.StreamResponse:
 
 
 def _preferences(body: Body) -> dict[str, Any]:
-    """What changes; an empty object leaves a setting as it is, null takes it away."""
+    """The changes; an empty object leaves a setting as it is, null takes it away."""
     changed: dict[str, Any] = {name: body.flag(name) for name in _SWITCHES if body.get(name) is not None}
     changed |= {name: body.text(name) for name in _ERASABLE if body.get(name, {}) != {}}
     if body.get("audio_keyterms") is not None:

@@ -17,7 +17,7 @@ def disrupt(beats: Sequence[Beat], fault: Fault) -> list[Beat]:
 
 
 def _strike(beats: list[Beat], fault: Fault) -> int:
-    """Where ``after`` pieces are said: never beyond the commit."""
+    """The place after ``after`` pieces: never beyond the commit."""
     pieces = 0
     for index, beat in enumerate(beats):
         if isinstance(beat, Commit) or (isinstance(beat, Say) and beat.type == "new-message" and pieces >= fault.after):

@@ -78,7 +78,7 @@ class Fault:
         return int(found[1]) if found else None
 
     def concerns(self, operation: str) -> bool:
-        """Whether it can strike this operation at all (``webhook`` is the sending of one)."""
+        """True where it can strike this operation at all (``webhook`` is the sending of one)."""
         if self.kind in WEBHOOK:
             return operation == "webhook"
         if self.kind in STREAM or self.directive is not None:
@@ -87,7 +87,7 @@ class Fault:
 
     @property
     def directive(self) -> str | None:
-        """What a ``reply:...`` kind asks for."""
+        """The reply that a ``reply:...`` kind asks for."""
         return self.kind.removeprefix("reply:") if self.kind.startswith("reply:") else None
 
 
@@ -116,7 +116,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Seen:
-    """What of a request decides about its faults."""
+    """The facts of a request that decide about its faults."""
 
     operation: str
     user: str

@@ -1,4 +1,4 @@
-"""What the agent answers: believable words about the facts that it was told."""
+"""The agent's replies: believable words about the facts that it was told."""
 
 import re
 from typing import Any
@@ -15,7 +15,7 @@ _WORDS_IN_PIECE = 5
 
 
 def greeting() -> str:
-    """What an agent that speaks first says."""
+    """The first words of an agent that speaks first."""
     return f"Hello, this is {AGENT}. I am here to help you today. What can I do for you?"
 
 
@@ -29,12 +29,12 @@ def answer(kind: str, message: str, events: list[str]) -> str:
 
 
 def recommendations(message: str) -> list[str]:
-    """What the user might answer to that message."""
+    """Answers that the user might give to that message."""
     return ["Yes, please go on.", f"Can you tell me more about {topic(message)}?", "No, thank you, that is all."]
 
 
 def topic(message: str) -> str:
-    """What a message is about, in a few words."""
+    """The topic of a message, in a few words."""
     facts = _facts(message)
     if facts:
         return facts[0]

@@ -19,7 +19,7 @@ _GOODBYE = re.compile(r"\bgood-?bye\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the caller asked of the stream."""
+    """The caller's wishes for the stream."""
 
     action_pattern: re.Pattern[str]
     voice: bool

@@ -75,7 +75,7 @@ class Directory:
         return None if org is None else str(org.get("name", org_id))
 
     def key_fits(self, org_id: str, key_id: str, key: str, now_ms: int) -> bool:
-        """Whether this API key opens the organization now (``expires_ms`` in the strict file)."""
+        """True where this API key opens the organization now (``expires_ms`` in the strict file)."""
         if self._strict is None:
             return not key.startswith(_NOT_THERE) and not key_id.startswith("missing")
         keys = self._strict.get(org_id, {}).get("api_keys", [])

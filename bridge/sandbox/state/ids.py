@@ -1,4 +1,4 @@
-"""Where the 24-hex ids come from."""
+"""The source of the 24-hex ids."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""What the sandbox remembers: plain rows; times are milliseconds since the epoch."""
+"""The sandbox's memory: plain rows; times are milliseconds since the epoch."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -19,7 +19,7 @@ from bridge.sandbox.webhooks.webhook_sender import WebhookSender
 
 
 class Door(Protocol):
-    """What lets connections in."""
+    """The listening socket, as far as it lets connections in."""
 
     def shut(self, seconds: float) -> None:
         """Refuses new connections for so long, and drops those that wait for a request."""

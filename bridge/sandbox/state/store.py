@@ -89,7 +89,7 @@ class Store:
     # Turns -------------------------------------------------------------------------------------------------------
 
     def knows(self, turn: Turn) -> bool:
-        """Whether the turn still has a conversation (a reset takes it away)."""
+        """True where the turn still has a conversation (a reset takes it away)."""
         return self.conversations.get(turn.conversation.id) is turn.conversation
 
     def begin(self, turn: Turn) -> None:

@@ -187,7 +187,7 @@ class LedgerFile:
 
     @property
     def _replaced(self) -> bool:
-        """Whether the file that is open is no longer the one at its path."""
+        """True where the file that is open is no longer the one at its path."""
         return identity(self.path) != self._identity
 
     @property
@@ -197,7 +197,7 @@ class LedgerFile:
         return self._connection
 
     def _read(self, keys: Iterable[str]) -> Iterator[tuple[str, Row]]:
-        """What is known of events. What another owner had in hand died with it: nobody else can have the file."""
+        """The entries of events. What another owner had in hand died with it: nobody else can have the file."""
         for chunk in _chunks(keys):
             for key, owner, *row in self._opened.execute(select(len(chunk)), chunk):
                 yield key, row if owner in (None, self._owner) else died_with(row)

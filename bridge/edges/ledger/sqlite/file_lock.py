@@ -25,7 +25,7 @@ class FileLock:
         self._held: int | None = None
 
     def take(self) -> bool:
-        """Whether this process has it now. One whose file was deleted is no longer any good, and is taken anew."""
+        """Try to take the lock; True where this process has it. One whose file was deleted is taken anew."""
         if self.held:
             return True
         self.let_go()
@@ -45,7 +45,7 @@ class FileLock:
 
     @property
     def held(self) -> bool:
-        """Whether this process has it, and its file is still where others look for it."""
+        """True where this process has it, and its file is still where others look for it."""
         return self._held is not None and identity(self.path) == _of(os.fstat(self._held))
 
     def holder(self) -> str:

@@ -113,7 +113,7 @@ class Consumer:
 
     @property
     def consuming(self) -> bool:
-        """Whether every inbound has its consumer or is just getting another one, or has as much in hand as it may."""
+        """True where every inbound has its consumer, is just getting another, or has as much in hand as it may."""
         served = self._queue_consumers.keys() | self._replacing
         return not self._desired.reasons and all(
             inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
@@ -121,7 +121,7 @@ class Consumer:
 
     @property
     def cautious(self) -> bool:
-        """Whether it takes one delivery at a time."""
+        """True while one delivery at a time is taken."""
         return self._settle_first > 0
 
     def isolate(self) -> None:

@@ -254,7 +254,7 @@ class BatchingPublisher:
         self._loop.call_soon(self.settled, [pending], refusal, set())
 
     def _waits_its_turn(self, publisher_channel: PublisherChannel) -> bool:
-        """Whether another pipe is one by one, so that the next connection that is closed names its culprit."""
+        """True where another publisher channel is one by one: the next connection that is closed names its culprit."""
         if not self._in_turns or not publisher_channel.one_by_one:
             return False
         return any(

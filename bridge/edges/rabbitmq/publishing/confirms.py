@@ -67,7 +67,7 @@ class PublishChannel(aiormq.Channel):
 
     @property
     def behind(self) -> bool:
-        """Whether the connection's writer has so much to write that it takes nothing more just now."""
+        """True where the connection's writer has so much to write that it takes nothing more just now."""
         return bool(self.write_queue.full())
 
     def send(self, payload: bytes) -> Any:

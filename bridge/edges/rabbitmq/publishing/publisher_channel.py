@@ -1,4 +1,4 @@
-"""What waits and what flies on one publishing channel, and how what closes the channel is found.
+"""Waiting and unconfirmed messages of one publishing channel, and the search for the one that closes it.
 
 normal        a window of messages flies; confirms settle them
 closed        the broker closed the channel over one of those that flew: all of them are suspects, on a fresh channel

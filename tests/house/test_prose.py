@@ -1,0 +1,37 @@
+"""Docstrings say what a thing is or does: subject and verb first."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.house.source import name, python, tree
+
+OPENINGS = frozenset({"What", "Whether", "It", "Where"})
+
+
+def vague(parsed: ast.AST) -> Iterator[str]:
+    """Docstrings that open with a word that names nothing."""
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node) or ""
+            if text.split(maxsplit=1) and text.split(maxsplit=1)[0].strip(",.:;") in OPENINGS:
+                yield text.splitlines()[0]
+
+
+def test_docstrings_open_with_a_subject_or_a_verb() -> None:
+    assert [(name(path), opening) for path in python("bridge") for opening in vague(tree(path))] == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"""What the API says."""',
+        'class C:\n    """Where it is."""',
+        'async def f():\n    """Whether it is so."""',
+        'def f():\n    """It, too."""',
+    ],
+)
+def test_a_vague_opening_would_be_seen(code: str) -> None:
+    assert list(vague(ast.parse(code)))
+    assert list(vague(ast.parse(code.replace('"""', '"""The answer. ', 1)))) == []
