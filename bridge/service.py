@@ -88,7 +88,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
 
     parts = {
         "session": bridge.supervisor.run(),
-        "gate": bridge.api_breaker.run(),
+        "api breaker": bridge.api_breaker.run(),
         "lanes": bridge.event_intake.run(),
         "ledger watch": bridge.ledger_watch.run(),
         "absence": bridge.absence.run(),

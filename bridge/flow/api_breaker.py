@@ -39,7 +39,7 @@ class ApiBreaker:
         return self._open.is_set()
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for the gate to be open, for so many seconds at the most; False where it is still closed then."""
+        """Wait until calls pass, for so many seconds at the most; False where none does even then."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._open.wait()
@@ -90,7 +90,7 @@ class ApiBreaker:
         return None
 
     async def _quiet_or_closed(self) -> None:
-        """Return when the gate has closed, or when nothing has been heard of the API for a while."""
+        """Return when calls pass no more, or when nothing has been heard of the API for a while."""
         while self.passing and (left_s := self._heard_s + IDLE_PROBE_S - _now()) > 0:
             try:
                 async with asyncio.timeout(left_s):

@@ -24,7 +24,7 @@ from bridge.flow.work import Work
 
 IN_MEMORY_S = 1.0
 CLOSED_WAIT_S = 30.0
-"""The delay of events that are parked because the gate is closed or the ledger away: their queue is not consumed."""
+"""The delay of events that are parked because the API or the ledger is away: their queue is not consumed."""
 HELD_AT_MOST_S = 600.0
 """How long an event of which no copy can be made may be held unacknowledged; then it is dead-lettered."""
 BEHIND_WAIT_S = 10.0

@@ -53,7 +53,7 @@ class Relay:
         self._limits = limits
         self._new_stream = new_stream
         self._whole = AdaptiveInterval()
-        """Whether to wait for whole answers before the ledger writes: where they take their time, that only costs."""
+        """Waiting for whole answers before the ledger writes: where they take their time, that only costs."""
 
     def foresee(self, work: Work, request: RequestKind) -> None:
         """This will be the event's first request: its stream gets its id before the claim, so that one write does."""

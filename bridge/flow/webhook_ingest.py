@@ -36,7 +36,7 @@ class Taking:
 
 
 class WebhookIngest:
-    """The reception port: what the web hands over, and what it answers."""
+    """The receiver of webhooks: takes what the web hands over, and says what it answers."""
 
     def __init__(
         self,

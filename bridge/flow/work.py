@@ -49,7 +49,7 @@ class Work:
     recorded: bool = False
     repeats: list[Delivery] = field(default_factory=list)
     digest: bytes = field(init=False)
-    """What tells this body from another."""
+    """The SHA-256 of the body, which tells it from another."""
 
     def __post_init__(self) -> None:
         self.digest = digest(self.incoming.body)

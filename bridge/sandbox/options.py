@@ -33,7 +33,7 @@ class SandboxOptions:
     token_lifetime_s: float = 3600.0
     body_timeout_s: float = 30.0
     on_disconnect: Literal["rollback", "commit"] = "rollback"
-    """What becomes of an interaction whose client went away in the middle of the stream."""
+    """The fate of an interaction whose client went away in the middle of the stream."""
     finish_empty: Literal["delete", "refuse"] = "delete"
     """Finishing a conversation without messages: 204 and gone, or 400."""
     create_while_streaming: Literal[400, 409] = 400

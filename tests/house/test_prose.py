@@ -11,10 +11,10 @@ OPENINGS = frozenset({"What", "Whether", "It", "Where"})
 
 
 def vague(parsed: ast.AST) -> Iterator[str]:
-    """Docstrings that open with a word that names nothing."""
+    """Docstrings, those of attributes too, that open with a word that names nothing."""
     for node in ast.walk(parsed):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = ast.get_docstring(node) or ""
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            text = node.value.value.strip()
             if text.split(maxsplit=1) and text.split(maxsplit=1)[0].strip(",.:;") in OPENINGS:
                 yield text.splitlines()[0]
 
@@ -30,6 +30,7 @@ def test_docstrings_open_with_a_subject_or_a_verb() -> None:
         'class C:\n    """Where it is."""',
         'async def f():\n    """Whether it is so."""',
         'def f():\n    """It, too."""',
+        'LIMIT = 1\n"""What may be."""',
     ],
 )
 def test_a_vague_opening_would_be_seen(code: str) -> None:

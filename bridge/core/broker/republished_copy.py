@@ -26,7 +26,7 @@ MAX_ORIGIN_BYTES = 255
 TRUNCATED = "x-bridge-truncated"
 """On a dead letter that is not whole: `headers` or `body`, whichever was cut last."""
 CUT_BODY_BYTES = 65_536
-"""What is left of a body that the broker does not take as it is."""
+"""Bytes that are left of a body that the broker does not take as it is."""
 
 
 @dataclass(frozen=True, slots=True)

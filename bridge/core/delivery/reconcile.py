@@ -38,7 +38,7 @@ class Means(IntEnum):
     WAIT = 4
     """Still running: look again later."""
     UNPROVABLE = 5
-    """What is seen cannot tell; `error` says why."""
+    """The lists cannot tell; `error` says why."""
     ANSWERED = 6
     """Done: the answer is in the history."""
 

@@ -34,9 +34,9 @@ READ_BYTES = 262_144
 ARRIVAL_S = 0.005
 """How long what the operating system has may take to us."""
 BROKEN = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError)
-"""What reading a stream raises that is cut."""
+"""Errors of reading a stream that is cut."""
 FOREIGN = (*BROKEN, TimeoutError, ValueError, TypeError, LookupError, RuntimeError)
-"""What aiohttp, yarl, the event loops and the resolver raise around a request; none of it goes past this door."""
+"""Errors of aiohttp, yarl, the event loops and the resolver around a request; none goes past this door."""
 UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, UnicodeError)
 """Before there is a connection. UnicodeError is the resolver's for a name that cannot be one."""
 ERROR_S = 2.0

@@ -1,4 +1,4 @@
-"""`POST /webhooks/{name}`: reads what comes within limits of size and time, and answers what the reception says."""
+"""`POST /webhooks/{name}`: reads what comes within limits of size and time, and answers as the receiver says."""
 
 import asyncio
 from collections.abc import Sequence

@@ -34,7 +34,7 @@ class TroubleKind(Enum):
     NOT_FOUND = auto()
     """There is no such thing (404)."""
     OTHERWISE = auto()
-    """It exists with other arguments, or another limit is reached (406)."""
+    """A queue or exchange exists with other arguments, or another limit is reached (406)."""
 
 
 class BrokerTrouble(BridgeError):
@@ -64,7 +64,7 @@ class Generation:
     def __init__(self, number: int) -> None:
         self.number = number
         self.refused = False
-        """Whether it ended with a refusal which will last."""
+        """True where it ended with a refusal that will last."""
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
@@ -93,7 +93,7 @@ class Generation:
 
 
 UNWRITABLE = (ValueError, TypeError, LookupError, ArithmeticError, struct.error)
-"""What pamqp, yarl and the resolver raise for names and values that AMQP or DNS cannot carry."""
+"""Errors of pamqp, yarl and the resolver for names and values that AMQP or DNS cannot carry."""
 
 
 class BrokerPublisher(Protocol):

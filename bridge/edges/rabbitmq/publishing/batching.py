@@ -36,7 +36,7 @@ from bridge.flow.ports.broker import Receipt
 
 MAX_UNCONFIRMED = 20_000
 MAX_UNCONFIRMED_BYTES = 32 * 1024 * 1024
-"""What may be handed over and unconfirmed before `room` makes the streams wait."""
+"""Messages that may be handed over and unconfirmed before `room` makes the streams wait."""
 ALONE_INDEX = 800
 """The channel for what may close it again, beyond those of the outbounds, which count from 0."""
 BEHIND_S = 0.005
@@ -57,7 +57,7 @@ class BatchingPublisher:
         self._loop: asyncio.AbstractEventLoop
         self._openings: set[asyncio.Task[None]] = set()
         self._in_turns = False
-        """Whether the connection itself was closed over a message: then suspects of one pipe at a time."""
+        """True where the connection itself was closed over a message: then one publisher channel's suspects at a time."""
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0
         self._roomy = asyncio.Event()

@@ -58,7 +58,7 @@ class PublishChannel(aiormq.Channel):
         super().__init__(connection, number, publisher_confirms=True, frame_buffer=FRAME_BUFFER)
         self._listener: ConfirmListener | None = listener
         self.is_told = False
-        """Whether the teller knows that it is closed."""
+        """True once the listener knows that it is closed."""
 
     @property
     def frame_max(self) -> int:
@@ -112,7 +112,7 @@ class PublishChannel(aiormq.Channel):
 async def open_publish_channel(
     connection: AbstractConnection, generation: Generation, index: int, listener: ConfirmListener
 ) -> PublishChannel:
-    """Open publishing channel `index`. Once it closes, its teller is told, or else it takes the generation with it."""
+    """Open publishing channel `index`. Once it closes, its listener is told, or else it takes the generation with it."""
     transport = connection.transport
     if transport is None:
         raise BrokerTrouble("opening a publishing channel: there is no connection")

@@ -29,7 +29,7 @@ MAX_REMEMBERED = 4096
 FLAGS = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 10 | 1 << 7 | 1 << 6 | 1 << 5 | 1 << 3
 FRAME_OVERHEAD = 8
 UNWRITABLE = (TypeError, ValueError, OverflowError, struct.error)
-"""What comes of a value that AMQP cannot say."""
+"""Errors over a value that AMQP cannot say."""
 
 _ACK = struct.Struct(">BHIHHQBB")
 _METHOD = struct.Struct(">HHH")

@@ -18,7 +18,7 @@ from bridge.flow.ports.broker import Receipt
 
 WINDOW = 4_096
 WINDOW_BYTES = 16 * 1024 * 1024
-"""What flies on one channel at the most."""
+"""Unconfirmed messages on one channel, at the most."""
 BATCH_BYTES = 256 * 1024
 
 Pending = tuple[OutboundMessage, Receipt, int]
