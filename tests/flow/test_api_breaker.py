@@ -74,7 +74,7 @@ async def test_refused_credentials_close_it_at_once() -> None:
 
 
 @pytest.mark.parametrize(("down", "closed"), [(4, False), (5, True)])
-async def test_five_in_a_row_that_find_the_api_down_close_it(down, closed) -> None:
+async def test_five_in_a_row_that_find_the_api_down_close_it(down: int, closed: bool) -> None:
     async with Bench() as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
         downs(bench, down)
@@ -100,7 +100,7 @@ async def test_an_answer_in_between_starts_the_count_anew() -> None:
 
 
 @pytest.mark.parametrize("failure", [Lost("reset"), Refused("create-conversation", 500, ""), TooEarly("429", 2.0)])
-async def test_what_does_not_say_that_the_api_is_down_leaves_it_open(failure) -> None:
+async def test_what_does_not_say_that_the_api_is_down_leaves_it_open(failure: Exception) -> None:
     async with Bench() as bench:
         downs(bench, 12, failure)
         await bench.wait(1)
@@ -123,7 +123,7 @@ async def test_after_a_probe_got_through_the_next_failure_closes_it_at_once() ->
 
 
 @pytest.mark.parametrize("trouble", [NotSent("no connection"), SignInRefused("a fresh token was refused")])
-async def test_a_gate_that_only_probes_get_through_stays_closed_longer_each_time(trouble) -> None:
+async def test_a_gate_that_only_probes_get_through_stays_closed_longer_each_time(trouble: Exception) -> None:
     """The API answers the probe and refuses the work: not consuming, and the back-off of probes, hold for that too."""
     async with Bench() as bench:
         bench.agent.break_down("create", trouble)

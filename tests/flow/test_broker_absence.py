@@ -81,6 +81,7 @@ async def test_a_stream_that_has_ended_is_left_to_whoever_has_the_broker_and_its
         assert (bench.event_intake.in_hand, bench.ledger.in_hand) == (0, [])
         other = FakeLedger(beside=bench.ledger)
         claim = await other.claim("e1", b"")
+        assert claim.entry is not None
         assert (claim.holder, claim.entry.state) == (Holder.EARLIER, State.ANSWERED)
         await other.release(["e1"])
         find_broker(bench)
@@ -144,7 +145,7 @@ async def test_what_is_on_its_way_to_a_delay_queue_or_to_the_dead_letters_is_let
 
 
 @pytest.mark.parametrize("moment_s", [0.0, 0.5, 1.0])
-async def test_what_is_delivered_again_just_then_is_not_lost(moment_s) -> None:
+async def test_what_is_delivered_again_just_then_is_not_lost(moment_s: float) -> None:
     async with Bench() as bench:
         bench.agent.break_down("create", NotSent("no connection"))
         for number in range(1, 4):

@@ -1,6 +1,7 @@
 """docs/semantics.md, Outcomes of an attempt, row by row, from the delivery to its settlement."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,9 @@ def attempt_headers(bench: Bench) -> list[int]:
         ({"service_id": None}, "no-route", True),
     ],
 )
-async def test_what_can_never_work_is_a_dead_letter_and_the_api_is_not_asked(fields, reason, known) -> None:
+async def test_what_can_never_work_is_a_dead_letter_and_the_api_is_not_asked(
+    fields: dict[str, Any], reason: str, known: bool
+) -> None:
     async with Bench() as bench:
         delivery = bench.deliver(**fields)
         await bench.quiet()
@@ -83,7 +86,7 @@ async def test_a_template_that_fails_makes_the_event_invalid_on_the_channel_of_i
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 415, 422, 301])
-async def test_a_refusal_that_someone_must_act_upon_is_rejected_at_once(status) -> None:
+async def test_a_refusal_that_someone_must_act_upon_is_rejected_at_once(status: int) -> None:
     async with Bench() as bench:
         bench.agent.fail("create", Refused("create-conversation", status, "No."))
         bench.deliver()
@@ -171,7 +174,7 @@ async def test_429_waits_as_long_as_the_api_says_and_counts_no_attempt() -> None
 
 
 @pytest.mark.parametrize("down", [NotSent("connection refused"), Unavailable("503")])
-async def test_an_api_that_is_down_is_a_pause_with_back_off_and_counts_no_attempt(down) -> None:
+async def test_an_api_that_is_down_is_a_pause_with_back_off_and_counts_no_attempt(down: Exception) -> None:
     async with Bench(policy=TWO) as bench:
         bench.agent.fail("create", *[down] * 4)
         bench.deliver()
@@ -207,7 +210,9 @@ async def test_a_request_that_was_not_sent_needs_no_proof() -> None:
     ],
 )
 @pytest.mark.parametrize("fate", list(Fate))
-async def test_after_an_unknown_outcome_the_api_is_asked_and_the_agent_hears_it_once(unknown, fate) -> None:
+async def test_after_an_unknown_outcome_the_api_is_asked_and_the_agent_hears_it_once(
+    unknown: Exception, fate: Fate
+) -> None:
     async with Bench() as bench:
         bench.agent.script(refused(unknown, fate))
         bench.deliver()
@@ -224,7 +229,7 @@ async def test_after_an_unknown_outcome_the_api_is_asked_and_the_agent_hears_it_
 
 
 @pytest.mark.parametrize(("unknown", "counted"), [(Lost("reset"), 2), (Unavailable("503"), 1)])
-async def test_an_unknown_outcome_counts_an_attempt_but_503_does_not(unknown, counted) -> None:
+async def test_an_unknown_outcome_counts_an_attempt_but_503_does_not(unknown: Exception, counted: int) -> None:
     async with Bench() as bench:
         bench.agent.script(refused(unknown))
         bench.deliver()
@@ -236,7 +241,7 @@ async def test_an_unknown_outcome_counts_an_attempt_but_503_does_not(unknown, co
 
 
 @pytest.mark.parametrize("code", [500, 503, 408, 409, 429, 599])
-async def test_an_error_before_the_ending_is_void_and_tried_again(code) -> None:
+async def test_an_error_before_the_ending_is_void_and_tried_again(code: int) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), error(code)))
         bench.deliver()
@@ -255,7 +260,7 @@ async def test_an_error_before_the_ending_is_void_and_tried_again(code) -> None:
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 422])
-async def test_a_4xx_error_on_the_stream_is_rejected(code) -> None:
+async def test_a_4xx_error_on_the_stream_is_rejected(code: int) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), error(code)))
         bench.deliver()
@@ -277,7 +282,7 @@ CUT = {
 
 @pytest.mark.parametrize("ends", CUT)
 @pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
-async def test_a_cut_stream_is_never_started_again_blindly(ends, fate) -> None:
+async def test_a_cut_stream_is_never_started_again_blindly(ends: str, fate: Fate) -> None:
     play = CUT[ends]
     async with Bench(limits=Limits(4096, 900.0)) as bench:
         bench.agent.script(Play(play.steps, fate))
@@ -299,7 +304,7 @@ async def test_the_ending_with_every_message_confirmed_is_acked_and_nothing_else
 
 
 @pytest.mark.parametrize("done", [False, True])
-async def test_an_error_after_the_ending_is_acked_and_finished_only_where_the_conversation_was_over(done) -> None:
+async def test_an_error_after_the_ending_is_acked_and_finished_only_where_the_conversation_was_over(done: bool) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hello"), complete(done=done), error(500, "post-processing failed")))
         bench.deliver()

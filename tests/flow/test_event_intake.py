@@ -1,9 +1,11 @@
 """The intake of events: repeats, the take-over of the right to ack, lost acks, and one log line a delivery."""
 
+from typing import Any
+
 import pytest
 
 from bridge.core.errors import Lost, Refused
-from tests.support.fakes import Gate, answered, complete, error, said
+from tests.support.fakes import Gate, Step, answered, complete, error, said
 from tests.support.flow_bench import Bench
 
 
@@ -79,11 +81,11 @@ async def test_a_conflicting_repeat_never_stands_in_for_the_original() -> None:
 
 
 @pytest.mark.parametrize("ends", ["complete", "dead-letter", "parked"])
-async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_nothing_is_asked(ends) -> None:
+async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_nothing_is_asked(ends: str) -> None:
     async with Bench(copies_return=False) as bench:
         api_breaker = Gate()
-        last = {"complete": complete(), "dead-letter": error(422), "parked": Lost("cut")}[ends]
-        bench.agent.script(answered(said("Hel"), api_breaker, last))
+        lasts: dict[str, Step] = {"complete": complete(), "dead-letter": error(422), "parked": Lost("cut")}
+        bench.agent.script(answered(said("Hel"), api_breaker, lasts[ends]))
         first = bench.deliver()
         await api_breaker.reached.wait()
         first.die()
@@ -201,7 +203,7 @@ async def test_one_line_tells_the_whole_delivery_and_never_its_words() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"channel": "fax"}, {"body": b"\xff"}])
-async def test_one_line_tells_of_a_message_that_was_refused_too(fields) -> None:
+async def test_one_line_tells_of_a_message_that_was_refused_too(fields: dict[str, Any]) -> None:
     async with Bench() as bench:
         bench.deliver(**fields)
         await bench.quiet()

@@ -248,7 +248,9 @@ async def test_while_a_request_runs_everything_else_is_409() -> None:
     [(Fate.ROLLED_BACK, 0, 0), (Fate.EMPTY, 1, 0), (Fate.HEARD, 1, 1), (Fate.SAVED, 1, 2)],
 )
 @pytest.mark.parametrize("later_s", [0.0, 5.0])
-async def test_what_is_cut_is_committed_or_rolled_back_now_or_later(fate, conversations, messages, later_s) -> None:
+async def test_what_is_cut_is_committed_or_rolled_back_now_or_later(
+    fate: Fate, conversations: int, messages: int, later_s: float
+) -> None:
     agent = FakeAgent()
     agent.script(answered(said("Hel"), Lost("cut"), fate=fate, settles_s=later_s))
     with pytest.raises(Lost):

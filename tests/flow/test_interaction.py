@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly, Unavailable
-from bridge.core.event.route import Route
+from bridge.core.event.route import OnBusy, Route
 from tests.support.fakes import FakeRoutes, Fate, Talk, answered, complete, error, refused, said
 from tests.support.flow_bench import SERVICE, USER, Bench
 
@@ -15,7 +15,7 @@ def somebodys(bench: Bench, channel: str = "api", channel_type: str = "async", *
     return talk
 
 
-def routed(on_busy: str) -> FakeRoutes:
+def routed(on_busy: OnBusy) -> FakeRoutes:
     return FakeRoutes(Route("r", on_busy=on_busy))
 
 
@@ -130,7 +130,9 @@ async def test_agent_first_on_a_busy_user_asks_the_agent_to_go_on() -> None:
 @pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.SAVED])
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("later_s", [0.0, 30.0])
-async def test_an_interact_that_was_cut_is_delivered_once_whatever_the_api_kept(fate, announced, later_s) -> None:
+async def test_an_interact_that_was_cut_is_delivered_once_whatever_the_api_kept(
+    fate: Fate, announced: bool, later_s: float
+) -> None:
     async with Bench() as bench:
         somebodys(bench)
         cut = answered(said("Hel"), Lost("cut"), fate=fate, settles_s=later_s)
@@ -212,7 +214,7 @@ async def test_an_event_that_names_a_conversation_goes_there_and_nowhere_else() 
 
 
 @pytest.mark.parametrize("over", ["finished", "gone"])
-async def test_an_event_that_names_a_conversation_which_cannot_go_on_is_rejected(over) -> None:
+async def test_an_event_that_names_a_conversation_which_cannot_go_on_is_rejected(over: str) -> None:
     async with Bench() as bench:
         talk = somebodys(bench)
         setattr(talk, over, True)
@@ -226,7 +228,7 @@ async def test_an_event_that_names_a_conversation_which_cannot_go_on_is_rejected
 
 
 async def test_wait_waits_for_the_users_conversation_to_end_and_counts_no_attempt() -> None:
-    async with Bench(routes=routed("wait")) as bench:
+    async with Bench(routes=routed(OnBusy.WAIT)) as bench:
         talk = somebodys(bench)
         bench.deliver()
         await bench.wait(600)
@@ -239,7 +241,7 @@ async def test_wait_waits_for_the_users_conversation_to_end_and_counts_no_attemp
 
 
 async def test_finish_finishes_the_open_conversation_and_then_starts() -> None:
-    async with Bench(routes=routed("finish")) as bench:
+    async with Bench(routes=routed(OnBusy.FINISH)) as bench:
         talk = somebodys(bench)
         bench.deliver()
         await bench.quiet()
@@ -249,7 +251,7 @@ async def test_finish_finishes_the_open_conversation_and_then_starts() -> None:
 
 
 async def test_finish_waits_where_something_runs_on_the_open_conversation() -> None:
-    async with Bench(routes=routed("finish")) as bench:
+    async with Bench(routes=routed(OnBusy.FINISH)) as bench:
         talk = somebodys(bench)
         talk.running = True
         bench.deliver()
@@ -262,7 +264,7 @@ async def test_finish_waits_where_something_runs_on_the_open_conversation() -> N
 
 
 async def test_reject_is_a_dead_letter() -> None:
-    async with Bench(routes=routed("reject")) as bench:
+    async with Bench(routes=routed(OnBusy.REJECT)) as bench:
         talk = somebodys(bench)
         bench.deliver()
         await bench.quiet()
@@ -271,8 +273,8 @@ async def test_reject_is_a_dead_letter() -> None:
         assert not talk.finished
 
 
-@pytest.mark.parametrize("on_busy", ["wait", "finish", "reject"])
-async def test_the_lanes_memory_is_not_used_where_the_route_does_not_interact(on_busy) -> None:
+@pytest.mark.parametrize("on_busy", [OnBusy.WAIT, OnBusy.FINISH, OnBusy.REJECT])
+async def test_the_lanes_memory_is_not_used_where_the_route_does_not_interact(on_busy: OnBusy) -> None:
     async with Bench(routes=routed(on_busy)) as bench:
         bench.deliver("e1")
         await bench.quiet()
@@ -286,8 +288,8 @@ async def test_the_lanes_memory_is_not_used_where_the_route_does_not_interact(on
 # Refused as busy, but by what?
 
 
-@pytest.mark.parametrize("on_busy", ["interact", "wait", "finish"])
-async def test_a_related_operation_that_runs_unseen_is_waited_for(on_busy) -> None:
+@pytest.mark.parametrize("on_busy", [OnBusy.INTERACT, OnBusy.WAIT, OnBusy.FINISH])
+async def test_a_related_operation_that_runs_unseen_is_waited_for(on_busy: OnBusy) -> None:
     async with Bench(routes=routed(on_busy)) as bench:
         bench.agent.fail("create", *[Refused("create-conversation", 409, "A related operation is in progress.")] * 3)
         bench.deliver()
@@ -307,7 +309,7 @@ async def test_a_busy_user_whose_conversation_is_not_listed_yet_is_tried_again()
 
 @pytest.mark.parametrize("trouble", [Lost("reset"), NotSent("no connection"), Unavailable("503"), TooEarly("429", 5.0)])
 @pytest.mark.parametrize("operation", ["conversations", "messages", "modify_tags"])
-async def test_trouble_on_the_way_to_an_interact_does_not_lose_the_event(trouble, operation) -> None:
+async def test_trouble_on_the_way_to_an_interact_does_not_lose_the_event(trouble: Exception, operation: str) -> None:
     async with Bench() as bench:
         somebodys(bench, "phone", "voice")
         bench.agent.fail(operation, trouble)

@@ -190,7 +190,7 @@ async def test_no_memory_is_kept_of_a_lane_that_has_ended() -> None:
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
-async def test_a_repeat_of_an_event_that_waits_in_its_lane_runs_it_once(redelivered) -> None:
+async def test_a_repeat_of_an_event_that_waits_in_its_lane_runs_it_once(redelivered: bool) -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(api_breaker, complete()))

@@ -37,7 +37,9 @@ async def finished_elsewhere(bench: Bench, state: State) -> None:
     letter = DeadLetter("rejected", "No.", 1) if state is State.FAILED else None
     other = FakeLedger(beside=bench.ledger)
     bench.ledger.held_elsewhere("e1", Entry("e1", state, b"", ending=b"{}", letter=letter))
-    assert (await other.find("e1")).state is state
+    found = await other.find("e1")
+    assert found is not None
+    assert found.state is state
 
 
 async def test_no_request_is_made_for_an_event_that_another_process_has_taken_over() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,7 @@ from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import TooEarly
 from bridge.flow import failpoints
-from tests.support.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
+from tests.support.fakes import FakeDelivery, FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 from tests.support.flow_bench import ENDINGS, SERVICE, USER, Bench
 
 LIFE = tuple(label for label in failpoints.LABELS if label not in ("parking", "parked"))
@@ -66,7 +67,9 @@ def assert_answered_once(bench: Bench) -> None:
     [(False, [State.OPEN, State.ANSWERED]), (True, [State.REQUESTED, State.OPEN, State.ANSWERED])],
     ids=["create", "interact"],
 )
-async def test_the_first_request_is_written_with_the_claim_where_it_is_plain_by_then(joins, expected) -> None:
+async def test_the_first_request_is_written_with_the_claim_where_it_is_plain_by_then(
+    joins: bool, expected: list[State]
+) -> None:
     async with Bench() as bench:
         talk = bench.agent.open(USER, SERVICE) if joins else None
         delivery = bench.deliver(**({"conversation_id": talk.id} if talk else {}))
@@ -84,7 +87,9 @@ async def test_the_first_request_is_written_with_the_claim_where_it_is_plain_by_
 @pytest.mark.parametrize(
     ("label", "times"), [*((label, 1) for label in ON_THE_WAY), *(("line", times) for times in (2, 3, 4, 5))]
 )
-async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(label, times, fate, joins) -> None:
+async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(
+    label: str, times: int, fate: Fate, joins: bool
+) -> None:
     async with Bench() as bench:
         if joins:
             bench.agent.converse(bench.agent.open(USER, SERVICE), "Before")
@@ -97,7 +102,7 @@ async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(label, 
 
 @pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
 @pytest.mark.parametrize("label", [label for label in ON_THE_WAY if label != "conversation-recorded"])
-async def test_the_same_where_the_whole_answer_comes_before_the_ledger_writes(label, fate) -> None:
+async def test_the_same_where_the_whole_answer_comes_before_the_ledger_writes(label: str, fate: Fate) -> None:
     async with Bench() as bench:
         bench.ledger.gathers = True
         bench.agent.script(answer_with(fate))
@@ -108,7 +113,7 @@ async def test_the_same_where_the_whole_answer_comes_before_the_ledger_writes(la
 
 
 @pytest.mark.parametrize("gathers", [False, True])
-async def test_a_whole_answer_that_comes_before_the_ledger_writes_is_written_once(gathers) -> None:
+async def test_a_whole_answer_that_comes_before_the_ledger_writes_is_written_once(gathers: bool) -> None:
     """Then every line is published after the ending's bytes are written, and still in order."""
     async with Bench() as bench:
         bench.ledger.gathers = gathers
@@ -133,6 +138,10 @@ async def test_an_answer_that_takes_its_time_is_written_and_published_as_it_come
         assert [entry.state for entry in bench.ledger.written] == [State.OPEN, State.ANSWERED, State.COMPLETE]
 
 
+def acks_of(delivery: FakeDelivery) -> int:
+    return delivery.acked
+
+
 async def test_where_answers_take_their_time_only_a_few_are_waited_for() -> None:
     async with Bench() as bench:
         bench.ledger.gathers = True
@@ -141,14 +150,14 @@ async def test_where_answers_take_their_time_only_a_few_are_waited_for() -> None
         waited = []
         for number in range(200):
             delivery = bench.deliver(id=f"e{number}")
-            await bench.until(lambda delivery=delivery: delivery.acked, "it is settled")
+            await bench.until(partial(acks_of, delivery), "it is settled")
             waited.append(bench.ledger.waited)
         assert waited[39] == 5, "for the 1st, 3rd, 7th, 15th and 31st"
         assert waited[199] - waited[149] == 50, "answers that come at once are waited for again"
 
 
 @pytest.mark.parametrize("gathers", [False, True])
-async def test_an_answer_that_begins_while_nothing_can_be_published_is_published_in_order(gathers) -> None:
+async def test_an_answer_that_begins_while_nothing_can_be_published_is_published_in_order(gathers: bool) -> None:
     """Blank lines first: what follows them is read ahead, and keeps its place."""
     async with Bench() as bench:
         bench.ledger.gathers = gathers
@@ -166,7 +175,7 @@ async def test_an_answer_that_begins_while_nothing_can_be_published_is_published
 
 
 @pytest.mark.parametrize("label", DEATHS)
-async def test_a_death_in_the_middle_of_a_failure_is_resumed(label) -> None:
+async def test_a_death_in_the_middle_of_a_failure_is_resumed(label: str) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(error(422)))
         death = Death(label)
@@ -178,7 +187,7 @@ async def test_a_death_in_the_middle_of_a_failure_is_resumed(label) -> None:
 
 
 @pytest.mark.parametrize("label", ["parking", "parked"])
-async def test_a_death_while_parking_keeps_one_of_the_two_copies(label) -> None:
+async def test_a_death_while_parking_keeps_one_of_the_two_copies(label: str) -> None:
     async with Bench(policy=RetryPolicy(attempts=4)) as bench:
         bench.agent.script(answered(error(500)), answered(said("Hello"), complete()))
         death = Death(label)
@@ -286,7 +295,7 @@ async def test_an_event_that_another_process_has_waits_for_it() -> None:
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
-async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered) -> None:
+async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered: bool) -> None:
     async with Bench(when_lost="ask") as bench:
         bench.ledger.break_down("disk full")
         bench.deliver(redelivered=redelivered)
@@ -301,7 +310,7 @@ async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered
 
 
 @pytest.mark.parametrize("label", ON_THE_WAY)
-async def test_a_start_is_exact_even_if_the_ledger_is_lost_with_the_process(label) -> None:
+async def test_a_start_is_exact_even_if_the_ledger_is_lost_with_the_process(label: str) -> None:
     async with Bench() as bench:
         death = Death(label)
         bench.deliver()
@@ -314,7 +323,7 @@ async def test_a_start_is_exact_even_if_the_ledger_is_lost_with_the_process(labe
 
 
 @pytest.mark.parametrize(("away_from", "label"), list(itertools.product(ON_THE_WAY, ON_THE_WAY)))
-async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away_from, label) -> None:
+async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away_from: str, label: str) -> None:
     """What the ledger was not told of must be asked about, not concluded from its silence."""
     async with Bench(when_lost="ask") as bench:
         death = Death(label)

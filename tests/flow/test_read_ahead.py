@@ -1,6 +1,7 @@
 """Reading on while publishing is held up: nothing that has come is lost, and no more than a bound is held."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -27,7 +28,7 @@ class Server:
     def stream(self) -> FakeStream:
         return FakeStream(self._chunks())
 
-    async def _chunks(self):
+    async def _chunks(self) -> AsyncIterator[bytes]:
         try:
             while (said := await self._said.get()) is not None:
                 if isinstance(said, Exception):

@@ -3,13 +3,13 @@
 import pytest
 
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly, Unavailable
-from bridge.core.event.route import Route
+from bridge.core.event.route import OnBusy, Route
 from bridge.core.event.tags import fence
-from tests.support.fakes import FakeRoutes, Fate, Gate, Play, answered, complete, error, opening, refused, said
+from tests.support.fakes import FakeRoutes, Fate, Gate, Play, Talk, answered, complete, error, opening, refused, said
 from tests.support.flow_bench import SERVICE, USER, Bench
 
 
-def own(bench: Bench, event_id: str = "e1"):
+def own(bench: Bench, event_id: str = "e1") -> Talk:
     """A conversation that an earlier delivery of the event has started."""
     return bench.agent.open(
         USER, SERVICE, tags={"channel": "api", "channel_type": "async", "bridge_event": fence(event_id)}
@@ -126,7 +126,7 @@ async def test_an_own_conversation_that_still_runs_and_is_then_rolled_back_is_st
 
 
 @pytest.mark.parametrize("over", [False, True])
-async def test_a_create_that_is_committed_late_and_listed_only_then_is_not_made_twice(over) -> None:
+async def test_a_create_that_is_committed_late_and_listed_only_then_is_not_made_twice(over: bool) -> None:
     """Not found twice, then 409 because it still runs: that is no proof that nothing was carried out."""
     async with Bench() as bench:
         bench.agent.lists_running = False
@@ -139,7 +139,7 @@ async def test_a_create_that_is_committed_late_and_listed_only_then_is_not_made_
 
 
 @pytest.mark.parametrize("empty", ["refuses", "keeps", "deletes"])
-async def test_an_own_conversation_that_is_empty_is_finished_and_the_event_told_once(empty) -> None:
+async def test_an_own_conversation_that_is_empty_is_finished_and_the_event_told_once(empty: str) -> None:
     async with Bench() as bench:
         bench.agent.finish_of_empty = empty
         bench.agent.script(answered(Lost("cut"), fate=Fate.EMPTY))
@@ -164,7 +164,7 @@ async def test_an_own_conversation_that_turns_out_answered_when_it_is_finished_i
 
 
 @pytest.mark.parametrize("settle_s", [2.0, 7.0])
-async def test_not_found_twice_at_least_settle_apart_is_started(settle_s) -> None:
+async def test_not_found_twice_at_least_settle_apart_is_started(settle_s: float) -> None:
     async with Bench(settle_s=settle_s) as bench:
         bench.deliver(redelivered=True)
         await bench.quiet()
@@ -226,7 +226,7 @@ async def test_the_missing_permission_is_no_longer_named_once_it_is_there() -> N
 
 
 @pytest.mark.parametrize("status", [403, 404, 422])
-async def test_where_asking_itself_is_refused_nothing_is_started(status) -> None:
+async def test_where_asking_itself_is_refused_nothing_is_started(status: int) -> None:
     async with Bench() as bench:
         bench.agent.break_down("conversations", Refused("list", status, "No."))
         bench.deliver(redelivered=True)
@@ -247,7 +247,9 @@ async def test_where_asking_itself_is_refused_nothing_is_started(status) -> None
     ],
 )
 @pytest.mark.parametrize("operation", ["conversations", "messages", "finish"])
-async def test_trouble_while_asking_is_a_pause_and_the_question_is_asked_again(trouble, operation) -> None:
+async def test_trouble_while_asking_is_a_pause_and_the_question_is_asked_again(
+    trouble: Exception, operation: str
+) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), Lost("cut"), fate=Fate.EMPTY))
         bench.agent.fail(operation, trouble, trouble)
@@ -339,8 +341,8 @@ async def test_redelivered_agent_first_into_an_open_conversation_cannot_be_told(
         assert bench.dead() == ["uncertain"]
 
 
-@pytest.mark.parametrize("on_busy", ["wait", "finish", "reject"])
-async def test_where_the_route_never_interacts_a_redelivered_event_is_exact_without_a_ledger(on_busy) -> None:
+@pytest.mark.parametrize("on_busy", [OnBusy.WAIT, OnBusy.FINISH, OnBusy.REJECT])
+async def test_where_the_route_never_interacts_a_redelivered_event_is_exact_without_a_ledger(on_busy: OnBusy) -> None:
     async with Bench(routes=FakeRoutes(Route("r", on_busy=on_busy))) as bench:
         talk = bench.agent.open(USER, SERVICE)
         bench.agent.converse(talk, "Tell e1")

@@ -147,7 +147,7 @@ async def test_an_id_of_a_message_that_is_no_unicode_breaks_nothing() -> None:
 
 
 @pytest.mark.parametrize("code", [b'"500"', b"null", b"true", b"1" + b"0" * 400])
-async def test_an_error_without_a_usable_code_is_void(code) -> None:
+async def test_an_error_without_a_usable_code_is_void(code: bytes) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), b'{"type":"error","http_error_code":%s}\n' % code))
         bench.deliver()

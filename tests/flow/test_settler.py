@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.support.fakes import FakeDelivery
 from tests.support.flow_bench import QUEUE, Bench
 
 
-def work(bench: Bench, event_id: str = "e1", **headers: object) -> Work:
+def work(bench: Bench, event_id: str = "e1", **headers: Any) -> Work:
     delivery = FakeDelivery(
         InboundMessage(b"{}", QUEUE, "bridge.events", "some.key", headers=headers), trace=bench.trace
     )
@@ -31,7 +32,7 @@ async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever
     bench = Bench(dice=0.0, copies_return=False)
     bench.republisher.refuse(12, UNROUTED)
     settler = asyncio.create_task(bench.settler.bury(work(bench), DeadLetter("rejected", "No.", 1)))
-    times = []
+    times: list[float] = []
     while not settler.done():
         if len(bench.republisher.refused) > len(times):
             times.append(bench.now_s())
@@ -43,7 +44,9 @@ async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever
 
 
 @pytest.mark.parametrize(("wait_s", "level"), [(0.2, 1), (1.0, 1), (1.1, 2), (59.0, 60), (301.0, 600), (5_000.0, 600)])
-async def test_the_delay_queue_is_the_shortest_that_is_not_too_early_or_the_longest_there_is(wait_s, level) -> None:
+async def test_the_delay_queue_is_the_shortest_that_is_not_too_early_or_the_longest_there_is(
+    wait_s: float, level: int
+) -> None:
     bench = Bench(copies_return=False)
     await bench.settler.park(work(bench), wait_s)
     assert [copy.routing_key for copy in bench.republisher.copies] == [f"{QUEUE}.delay.{level}"]
@@ -57,7 +60,8 @@ async def test_a_parked_event_that_asked_for_nothing_yet_has_no_record() -> None
 
 async def test_each_round_through_a_delay_queue_is_counted() -> None:
     bench = Bench(copies_return=False)
-    await bench.settler.park(work(bench, **{"x-bridge-copies": 6}), 1.0)
+    counted: dict[str, Any] = {"x-bridge-copies": 6}
+    await bench.settler.park(work(bench, **counted), 1.0)
     assert bench.republisher.copies[0].headers["x-bridge-copies"] == 7
 
 
@@ -65,6 +69,7 @@ async def test_what_is_remembered_of_settled_events_has_its_bounds() -> None:
     bench = Bench(copies_return=False)
     for number in range(20_500):
         each = work(bench, f"e{number}")
+        assert isinstance(each.delivery, FakeDelivery)
         each.delivery.die()
         bench.settler.acknowledge(each)
     parts = {name: len(part) for name, part in vars(bench.settler).items() if isinstance(part, dict)}

@@ -36,7 +36,7 @@ async def test_the_stop_waits_no_longer_than_needed() -> None:
 
 
 @pytest.mark.parametrize("grace_s", [0.0, 5.0])
-async def test_a_stream_longer_than_the_grace_is_cut_and_left_unacked(grace_s) -> None:
+async def test_a_stream_longer_than_the_grace_is_cut_and_left_unacked(grace_s: float) -> None:
     async with Bench() as bench:
         bench.agent.default = answered(said("a"), 100.0, complete())
         delivery = bench.deliver("e1")

@@ -8,7 +8,7 @@ from typing import Any
 from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
-from bridge.edges.rabbitmq.consuming.consumer import Consumer
+from bridge.edges.rabbitmq.consuming.consumer import BrokerDelivery, Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
@@ -32,6 +32,11 @@ PUBLISHERS: dict[str, Callable[[tuple[Outbound, ...]], Any]] = {
 def inbound(queue: str = EVENTS, **changes: Any) -> Inbound:
     fields: dict[str, Any] = {"exchange": EVENTS, "queue": queue, "bindings": ("#",), "prefetch": 50}
     return Inbound(**{**fields, "max_bytes": 1_048_576, **changes})
+
+
+def is_acked(delivery: Delivery) -> bool:
+    assert isinstance(delivery, BrokerDelivery)
+    return delivery.acked
 
 
 def outbound(exchange: str = AGENT, **changes: Any) -> Outbound:

@@ -1,6 +1,7 @@
 """Two replicas at a queue with a single active consumer: the second stands by, is ready, and takes over."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from bridge.edges.rabbitmq import watchdog
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
-from tests.support.rig import Rig, inbound
+from tests.support.rig import Rig, inbound, is_acked
 from tests.support.waiting import stays, until
 
 ALONE = {**EVENTS_ARGUMENTS, "x-single-active-consumer": True}
@@ -27,6 +28,7 @@ def numbered(count: int, start: int = 0) -> list[Outgoing]:
 
 async def both(build: Build, *, told: bool, prefetch: int = 2) -> tuple[Rig, Rig]:
     """The active one and the one that stands by; where they are not `told`, the queue is somebody else's doing."""
+    options: dict[str, Any]
     if told:
         options = {"inbounds": (inbound(prefetch=prefetch, single_active=True),)}
         active = await build(**options).start()
@@ -106,7 +108,7 @@ async def test_the_one_that_was_cut_off_is_the_next_ones_standby(build: Build, b
 
     def taken() -> set[bytes]:
         for delivery in (*active.deliveries, *standby.deliveries):
-            if delivery.alive and not delivery.acked:
+            if delivery.alive and not is_acked(delivery):
                 delivery.ack()
         return {*active.bodies, *standby.bodies}
 

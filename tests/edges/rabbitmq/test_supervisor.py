@@ -7,6 +7,8 @@ import asyncio
 import gc
 import os
 from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from aio_pika.abc import AbstractConnection
 
 from bridge.edges.rabbitmq import connection, generation, watchdog
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
+from bridge.flow.ports.broker import Delivery
 from deploy.local.node import free_port
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
@@ -213,12 +216,16 @@ async def test_the_heartbeat_of_the_url_holds_and_ten_seconds_otherwise(build: B
     assert sorted(row.split("\t")[1] for row in rows if row.startswith(f"{other.vhost}\t")) == ["10", "10", "7", "7"]
 
 
+def lost_twice(rig: Rig) -> bool:
+    return len(rig.log.of("broker.lost")) >= 2
+
+
 async def test_waits_between_attempts_grow_with_jitter_and_are_capped(build: Build) -> None:
     said: list[Any] = []
     for dice in (0.0, 1.0):
-        rig = build(urls=(f"amqp://guest:guest@127.0.0.1:{free_port()}/",), dice=lambda dice=dice: dice)
+        rig = build(urls=(f"amqp://guest:guest@127.0.0.1:{free_port()}/",), dice=iter(repeat(dice)).__next__)
         rig.run()
-        await until(lambda rig=rig: len(rig.log.of("broker.lost")) >= 2, "two attempts")
+        await until(partial(lost_twice, rig), "two attempts")
         said.append([fields["again_in_s"] for fields in rig.log.of("broker.lost")])
         await rig.stop()
         rig.log.lines.clear()
@@ -230,7 +237,11 @@ async def test_waits_between_attempts_grow_with_jitter_and_are_capped(build: Bui
 async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(build: Build, broker: Broker) -> None:
     """docs/reliability.md, B10: never a channel a message."""
     rig = await build().start()
-    rig.consumer.receive = lambda delivery: delivery.ack()
+
+    def receive(delivery: Delivery) -> None:
+        delivery.ack()
+
+    rig.consumer.receive = receive
 
     def channels() -> int:
         rows = broker.node.ctl("list_channels", "vhost", "name").splitlines()

@@ -1,6 +1,7 @@
 """Taking events: never more than the prefetch, nothing requeued by a pause, no right outliving its connection."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 from tests.support.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
-from tests.support.rig import inbound
+from tests.support.rig import Rig, inbound, is_acked
 from tests.support.waiting import stays, until
 from tests.support.wire import RawProperties, every_type, short, table, with_headers
 
@@ -157,6 +158,10 @@ async def test_a_consumer_that_is_paused_before_it_connects_takes_nothing(build:
     await rig.delivered(1)
 
 
+def has_delivered(rig: Rig, number: int) -> bool:
+    return len(rig.deliveries) == number
+
+
 async def test_a_cautious_consumer_takes_one_at_a_time_until_ten_have_settled(build: Build) -> None:
     rig = build(inbounds=(inbound(prefetch=20),))
     rig.consumer.isolate()
@@ -164,7 +169,7 @@ async def test_a_cautious_consumer_takes_one_at_a_time_until_ten_have_settled(bu
     await rig.rabbit.publish(*numbered(40))
     for number in range(SETTLED):
         await rig.delivered(number + 1)
-        await stays(lambda number=number: len(rig.deliveries) == number + 1, "one at a time", 0.03)
+        await stays(partial(has_delivered, rig, number + 1), "one at a time", 0.03)
         assert rig.consumer.cautious
         assert rig.deliveries[number].ack()
     await rig.delivered(SETTLED + 20)
@@ -296,7 +301,7 @@ async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefe
     await stays(lambda: len(rig.deliveries) == 1 and rig.consumer.consuming, "the prefetch is used", 0.6)
     for number in range(10):
         await rig.delivered(number + 1)
-        assert sum(not delivery.acked for delivery in rig.deliveries) == 1
+        assert sum(not is_acked(delivery) for delivery in rig.deliveries) == 1
         assert rig.deliveries[number].ack()
     assert rig.generation == 1
 
