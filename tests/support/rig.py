@@ -14,6 +14,7 @@ from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmed
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import BrokerConfig, Supervisor
+from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
 from bridge.flow.ports.broker import Delivery
 from tests.support.broker import Broker
 from tests.support.fakes import FakeLedger
@@ -108,6 +109,7 @@ class Rig:
         publisher: str | Callable[[tuple[Outbound, ...]], Any] = "batching",
         dice: Callable[[], float] = lambda: 0.0,
         lean: bool = True,
+        watch: WatchLimits = USUAL_LIMITS,
     ) -> None:
         self.vhost = vhost
         self.rabbit = Rabbit(broker, vhost)
@@ -127,6 +129,7 @@ class Rig:
                 tuple(urls) or (self.rabbit.url,),
                 replace(whole, queues=tuple(queue for queue in whole.queues if not lean or not queue.as_found)),
                 may_declare,
+                watch,
             ),
             self.consumer,
             Publishers(self.publisher, self.republisher, self.confirmed_publisher),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bridge.core.delivery.poison import SETTLED
-from bridge.edges.rabbitmq import supervisor, watchdog
+from bridge.edges.rabbitmq import supervisor
+from bridge.edges.rabbitmq.watchdog import WatchLimits
 from bridge.flow.ports.broker import Delivery
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
@@ -260,23 +261,17 @@ async def test_a_deleted_queue_ends_the_generation(build: Build) -> None:
     assert held.ack() is False
 
 
-async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again(build: Build) -> None:
     """docs/reliability.md, B12: a quorum queue tells its consumers nothing of it; the watch must find out."""
-    for name in ("EVERY_S", "STUCK_S", "SILENT_S"):
-        monkeypatch.setattr(watchdog, name, getattr(watchdog, name) / 10)
-    rig = await build().start()
+    rig = await build(watch=WatchLimits(every_s=0.4, stuck_s=0.8, silent_s=1.2)).start()
     await asyncio.to_thread(rig.rabbit.replace_now, EVENTS, EVENTS_ARGUMENTS)
     await rig.rabbit.publish(*numbered(1, start=1))
     await rig.delivered(1, bound_s=6)
 
 
-async def test_a_renewal_is_no_gap_in_readiness(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_renewal_is_no_gap_in_readiness(build: Build) -> None:
     """An idle consumer is renewed every few seconds: whoever asks just then must not be told that it is none."""
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.02)
-    monkeypatch.setattr(watchdog, "SILENT_S", 0.0)
-    rig = await build().start()
+    rig = await build(watch=WatchLimits(every_s=0.02, silent_s=0.0)).start()
     consumers: set[str] = set()
     async with asyncio.timeout(20):
         while len(consumers) < 5:
@@ -285,15 +280,13 @@ async def test_a_renewal_is_no_gap_in_readiness(build: Build, monkeypatch: pytes
             await asyncio.sleep(0)  # every turn of the loop is looked at
 
 
-async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefetch(
-    build: Build, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefetch(build: Build, proxy: Proxy) -> None:
     """The broker delivers until the cancel reaches it; a new consumer with nothing left would be one without limit."""
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.02)
-    rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=1),)).start()
+    watch = WatchLimits(every_s=0.02)
+    rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=1),), watch=watch).start()
     (queue_consumer,) = rig.consumer.queue_consumers
     proxy.delay_s = 0.3
-    queue_consumer.heard_s -= watchdog.SILENT_S + 5
+    queue_consumer.heard_s -= watch.silent_s + 5
     await until(lambda: not rig.consumer.queue_consumers, "the cancel is on its way")
     await rig.rabbit.publish(*numbered(10))
     await rig.delivered(1)
@@ -306,18 +299,16 @@ async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefe
     assert rig.generation == 1
 
 
-async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All slots busy for longer than STUCK_S and a backlog is a working day. The next delivery follows an ack: while
+async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(build: Build) -> None:
+    """All slots busy for longer than `stuck_s` and a backlog is a working day. The next delivery follows an ack: while
     it is under way nothing is stuck."""
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.0)
-    rig = await build(inbounds=(inbound(prefetch=1),)).start()
+    watch = WatchLimits(every_s=0.0)
+    rig = await build(inbounds=(inbound(prefetch=1),), watch=watch).start()
     await rig.rabbit.publish(*numbered(40))
     for number in range(40):
         await rig.delivered(number + 1)
         assert rig.consumer.queue_consumers, rig.log.of("broker.lost")
-        rig.consumer.queue_consumers[0].heard_s -= watchdog.STUCK_S + 5  # so long did this event take
+        rig.consumer.queue_consumers[0].heard_s -= watch.stuck_s + 5  # so long did this event take
         await asyncio.sleep(0.005)
         assert rig.deliveries[-1].ack(), rig.log.of("broker.lost")
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "everything is acked")
