@@ -46,7 +46,7 @@ class ReadAhead:
             return chunk  # what was read ahead comes first
         return chunk + await self._stream.gathered(until)
 
-    async def on_until(self, done: Awaitable[None]) -> None:
+    async def on_until(self, done: Awaitable[object]) -> None:
         """Read on until `done` is done."""
         waiting = asyncio.ensure_future(done)
         try:

@@ -44,5 +44,5 @@ class Nothing:
 
 
 if __name__ == "__main__":
-    service.open_ledger = lambda *_: nullcontext(Nothing())
+    service.open_ledger = lambda *_: nullcontext(Nothing())  # type: ignore[attr-defined, assignment]
     main()

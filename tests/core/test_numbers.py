@@ -150,7 +150,8 @@ def test_a_number_stays_what_it_is_in_copies_and_in_formats() -> None:
     for same in (copy.deepcopy(number), pickle.loads(pickle.dumps(number))):
         assert (str(same), same) == ("1e3", Decimal(1000))
     assert f"{number} {number:.2f} {number!s}" == "1e3 1000.00 1e3"
-    assert {number: 1}[Decimal(1000)] == 1
+    known: dict[Decimal, int] = {number: 1}
+    assert known[Decimal(1000)] == 1
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), {"a": b"x"}, Decimal("NaN"), {(1,): 1}, "\ud800"])

@@ -25,7 +25,7 @@ def downs(bench: Bench, count: int, down: Exception | None = None) -> None:
         bench.deliver(f"e{number}", user_id=f"user-{number}")
 
 
-async def test_it_is_closed_at_first_and_nothing_is_consumed_until_a_probe_has_succeeded():
+async def test_it_is_closed_at_first_and_nothing_is_consumed_until_a_probe_has_succeeded() -> None:
     bench = Bench()
     bench.agent.fail("probe", NotSent("no connection"), NotSent("no connection"))
     assert not bench.api_breaker.passing
@@ -43,7 +43,7 @@ async def test_it_is_closed_at_first_and_nothing_is_consumed_until_a_probe_has_s
         await bench.quiet()
 
 
-async def test_while_it_is_closed_it_probes_with_growing_waits_up_to_half_a_minute():
+async def test_while_it_is_closed_it_probes_with_growing_waits_up_to_half_a_minute() -> None:
     bench = Bench(dice=0.0)
     bench.agent.break_down("probe", Unavailable("503"))
     bench.start()
@@ -54,7 +54,7 @@ async def test_while_it_is_closed_it_probes_with_growing_waits_up_to_half_a_minu
         pass
 
 
-async def test_a_closed_gate_is_opened_only_by_credentials_that_are_accepted():
+async def test_a_closed_gate_is_opened_only_by_credentials_that_are_accepted() -> None:
     bench = Bench()
     bench.agent.fail("probe", SignInRefused("no such key"))
     bench.start()
@@ -63,7 +63,7 @@ async def test_a_closed_gate_is_opened_only_by_credentials_that_are_accepted():
         assert all(call.text == "credentials" for call in bench.agent.calls("probe"))
 
 
-async def test_refused_credentials_close_it_at_once():
+async def test_refused_credentials_close_it_at_once() -> None:
     async with Bench() as bench:
         bench.agent.break_down("probe", SignInRefused("no such key"))
         downs(bench, 1, SignInRefused("no such key"))
@@ -74,7 +74,7 @@ async def test_refused_credentials_close_it_at_once():
 
 
 @pytest.mark.parametrize(("down", "closed"), [(4, False), (5, True)])
-async def test_five_in_a_row_that_find_the_api_down_close_it(down, closed):
+async def test_five_in_a_row_that_find_the_api_down_close_it(down: int, closed: bool) -> None:
     async with Bench() as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
         downs(bench, down)
@@ -85,7 +85,7 @@ async def test_five_in_a_row_that_find_the_api_down_close_it(down, closed):
         await bench.quiet()
 
 
-async def test_an_answer_in_between_starts_the_count_anew():
+async def test_an_answer_in_between_starts_the_count_anew() -> None:
     async with Bench() as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
         downs(bench, 4)
@@ -100,7 +100,7 @@ async def test_an_answer_in_between_starts_the_count_anew():
 
 
 @pytest.mark.parametrize("failure", [Lost("reset"), Refused("create-conversation", 500, ""), TooEarly("429", 2.0)])
-async def test_what_does_not_say_that_the_api_is_down_leaves_it_open(failure):
+async def test_what_does_not_say_that_the_api_is_down_leaves_it_open(failure: Exception) -> None:
     async with Bench() as bench:
         downs(bench, 12, failure)
         await bench.wait(1)
@@ -108,7 +108,7 @@ async def test_what_does_not_say_that_the_api_is_down_leaves_it_open(failure):
         await bench.quiet()
 
 
-async def test_after_a_probe_got_through_the_next_failure_closes_it_at_once():
+async def test_after_a_probe_got_through_the_next_failure_closes_it_at_once() -> None:
     async with Bench() as bench:
         bench.agent.fail("probe", NotSent("no connection"))
         downs(bench, 5)
@@ -123,7 +123,7 @@ async def test_after_a_probe_got_through_the_next_failure_closes_it_at_once():
 
 
 @pytest.mark.parametrize("trouble", [NotSent("no connection"), SignInRefused("a fresh token was refused")])
-async def test_a_gate_that_only_probes_get_through_stays_closed_longer_each_time(trouble):
+async def test_a_gate_that_only_probes_get_through_stays_closed_longer_each_time(trouble: Exception) -> None:
     """The API answers the probe and refuses the work: not consuming, and the back-off of probes, hold for that too."""
     async with Bench() as bench:
         bench.agent.break_down("create", trouble)
@@ -138,14 +138,14 @@ async def test_a_gate_that_only_probes_get_through_stays_closed_longer_each_time
         await bench.quiet()
 
 
-async def test_while_nothing_else_is_heard_it_is_probed_now_and_then_without_signing_in():
+async def test_while_nothing_else_is_heard_it_is_probed_now_and_then_without_signing_in() -> None:
     async with Bench() as bench:
         await bench.wait(100)
         assert waits(probes(bench)) == pytest.approx([15.0] * 6, abs=0.2)
         assert [call.text for call in bench.agent.calls("probe")][1:] == [None] * 6
 
 
-async def test_work_that_is_done_saves_the_probes():
+async def test_work_that_is_done_saves_the_probes() -> None:
     async with Bench() as bench:
         for number in range(20):
             bench.deliver(f"e{number}", user_id=f"user-{number}")
@@ -153,7 +153,7 @@ async def test_work_that_is_done_saves_the_probes():
         assert len(probes(bench)) == 1
 
 
-async def test_a_probe_that_fails_while_it_is_open_closes_it():
+async def test_a_probe_that_fails_while_it_is_open_closes_it() -> None:
     async with Bench() as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
         await bench.until(lambda: not bench.api_breaker.passing, "the idle probe fails", 16)
@@ -161,7 +161,7 @@ async def test_a_probe_that_fails_while_it_is_open_closes_it():
         await bench.until(lambda: bench.api_breaker.passing, "it opens again")
 
 
-async def test_a_rate_limit_on_the_probe_neither_closes_it_nor_is_probed_against_without_a_wait():
+async def test_a_rate_limit_on_the_probe_neither_closes_it_nor_is_probed_against_without_a_wait() -> None:
     async with Bench() as bench:
         bench.agent.break_down("probe", TooEarly("429", 60.0))
         await bench.wait(100)
@@ -170,7 +170,7 @@ async def test_a_rate_limit_on_the_probe_neither_closes_it_nor_is_probed_against
         bench.agent.mend("probe")
 
 
-async def test_waiting_for_it_ends_when_it_opens_or_when_the_time_is_over():
+async def test_waiting_for_it_ends_when_it_opens_or_when_the_time_is_over() -> None:
     bench = Bench()
     bench.agent.break_down("probe", NotSent("no connection"))
     bench.start()
@@ -184,7 +184,7 @@ async def test_waiting_for_it_ends_when_it_opens_or_when_the_time_is_over():
         pass
 
 
-async def test_a_void_answer_is_an_answer():
+async def test_a_void_answer_is_an_answer() -> None:
     async with Bench() as bench:
         bench.agent.script(*[answered(said("Hel"), error(500))] * 6)
         for number in range(6):

@@ -37,7 +37,7 @@ async def streaming(bench: Bench) -> Gate:
     return api_breaker
 
 
-async def test_what_has_not_begun_is_let_go_after_half_a_minute_and_what_streams_is_not():
+async def test_what_has_not_begun_is_let_go_after_half_a_minute_and_what_streams_is_not() -> None:
     async with Bench() as bench:
         api_breaker = await streaming(bench)
         lose_broker(bench)
@@ -54,7 +54,7 @@ async def test_what_has_not_begun_is_let_go_after_half_a_minute_and_what_streams
         assert [bench.agent.heard(f"Tell e{number}") for number in (1, 2, 3)] == [1, 1, 1]
 
 
-async def test_a_short_absence_lets_nothing_go():
+async def test_a_short_absence_lets_nothing_go() -> None:
     async with Bench() as bench:
         api_breaker = await streaming(bench)
         for _ in range(5):
@@ -69,7 +69,7 @@ async def test_a_short_absence_lets_nothing_go():
         await bench.quiet()
 
 
-async def test_a_stream_that_has_ended_is_left_to_whoever_has_the_broker_and_its_ledger_has_the_ending():
+async def test_a_stream_that_has_ended_is_left_to_whoever_has_the_broker_and_its_ledger_has_the_ending() -> None:
     async with Bench() as bench:
         api_breaker = await streaming(bench)
         before = [message.type for message in bench.publisher.confirmed]
@@ -81,6 +81,7 @@ async def test_a_stream_that_has_ended_is_left_to_whoever_has_the_broker_and_its
         assert (bench.event_intake.in_hand, bench.ledger.in_hand) == (0, [])
         other = FakeLedger(beside=bench.ledger)
         claim = await other.claim("e1", b"")
+        assert claim.entry is not None
         assert (claim.holder, claim.entry.state) == (Holder.EARLIER, State.ANSWERED)
         await other.release(["e1"])
         find_broker(bench)
@@ -93,7 +94,7 @@ async def test_a_stream_that_has_ended_is_left_to_whoever_has_the_broker_and_its
         assert (ending.body, bench.agent.heard("Tell e1")) == (claim.entry.ending, 1)
 
 
-async def test_where_nobody_else_can_have_the_ledger_its_lines_wait_for_the_broker():
+async def test_where_nobody_else_can_have_the_ledger_its_lines_wait_for_the_broker() -> None:
     async with Bench(ledger=FakeLedger(shared=False)) as bench:
         api_breaker = await streaming(bench)
         lose_broker(bench)
@@ -107,7 +108,7 @@ async def test_where_nobody_else_can_have_the_ledger_its_lines_wait_for_the_brok
         assert [message.headers["sequence"] for message in bench.out()] == [1, 2, 3, 4]
 
 
-async def test_an_ending_that_the_ledger_could_not_take_stays_here():
+async def test_an_ending_that_the_ledger_could_not_take_stays_here() -> None:
     async with Bench() as bench:
         api_breaker = await streaming(bench)
         lose_broker(bench)
@@ -124,7 +125,7 @@ async def test_an_ending_that_the_ledger_could_not_take_stays_here():
         assert bench.agent.heard("Tell e1") == 1
 
 
-async def test_what_is_on_its_way_to_a_delay_queue_or_to_the_dead_letters_is_let_go_too():
+async def test_what_is_on_its_way_to_a_delay_queue_or_to_the_dead_letters_is_let_go_too() -> None:
     async with Bench() as bench:
         bench.republisher.disconnect()
         bench.agent.script_for("Tell e1", answered(error(500)))
@@ -144,7 +145,7 @@ async def test_what_is_on_its_way_to_a_delay_queue_or_to_the_dead_letters_is_let
 
 
 @pytest.mark.parametrize("moment_s", [0.0, 0.5, 1.0])
-async def test_what_is_delivered_again_just_then_is_not_lost(moment_s):
+async def test_what_is_delivered_again_just_then_is_not_lost(moment_s: float) -> None:
     async with Bench() as bench:
         bench.agent.break_down("create", NotSent("no connection"))
         for number in range(1, 4):

@@ -1,6 +1,7 @@
 """docs/semantics.md, Outcomes of an attempt, row by row, from the delivery to its settlement."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,9 @@ def attempt_headers(bench: Bench) -> list[int]:
         ({"service_id": None}, "no-route", True),
     ],
 )
-async def test_what_can_never_work_is_a_dead_letter_and_the_api_is_not_asked(fields, reason, known):
+async def test_what_can_never_work_is_a_dead_letter_and_the_api_is_not_asked(
+    fields: dict[str, Any], reason: str, known: bool
+) -> None:
     async with Bench() as bench:
         delivery = bench.deliver(**fields)
         await bench.quiet()
@@ -60,7 +63,7 @@ async def test_what_can_never_work_is_a_dead_letter_and_the_api_is_not_asked(fie
         assert (copy.exchange, copy.body) == ("bridge.dead", delivery.incoming.body)
 
 
-async def test_the_failure_of_an_event_whose_channel_is_unknown_goes_out_as_async_api():
+async def test_the_failure_of_an_event_whose_channel_is_unknown_goes_out_as_async_api() -> None:
     async with Bench() as bench:
         bench.deliver(channel="fax")
         await bench.quiet()
@@ -70,7 +73,7 @@ async def test_the_failure_of_an_event_whose_channel_is_unknown_goes_out_as_asyn
         assert message.message_id == "e1:bridge-failed"
 
 
-async def test_a_template_that_fails_makes_the_event_invalid_on_the_channel_of_its_route():
+async def test_a_template_that_fails_makes_the_event_invalid_on_the_channel_of_its_route() -> None:
     async with Bench() as bench:
         bench.routes.add(Route("alerts", channel="sms"), InvalidEvent("template message: no", "e1", "sms"))
         bench.deliver()
@@ -83,7 +86,7 @@ async def test_a_template_that_fails_makes_the_event_invalid_on_the_channel_of_i
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 415, 422, 301])
-async def test_a_refusal_that_someone_must_act_upon_is_rejected_at_once(status):
+async def test_a_refusal_that_someone_must_act_upon_is_rejected_at_once(status: int) -> None:
     async with Bench() as bench:
         bench.agent.fail("create", Refused("create-conversation", status, "No."))
         bench.deliver()
@@ -100,7 +103,7 @@ async def test_a_refusal_that_someone_must_act_upon_is_rejected_at_once(status):
         }
 
 
-async def test_a_user_whom_the_api_does_not_know_is_rejected_and_the_gate_stays_open():
+async def test_a_user_whom_the_api_does_not_know_is_rejected_and_the_gate_stays_open() -> None:
     async with Bench() as bench:
         bench.agent.fail("create", UnknownUser("sign-in as 'user-1' was refused"))
         bench.deliver()
@@ -109,7 +112,7 @@ async def test_a_user_whom_the_api_does_not_know_is_rejected_and_the_gate_stays_
         assert bench.api_breaker.passing
 
 
-async def test_a_dead_letter_has_the_original_and_says_why_and_whence():
+async def test_a_dead_letter_has_the_original_and_says_why_and_whence() -> None:
     async with Bench() as bench:
         bench.agent.fail("create", Refused("create-conversation", 422, "No."))
         headers = {"x-delivery-count": 0, "x-death": [{}], "CC": ["x"], "x-first-death-queue": "q", "mine": 1}
@@ -130,7 +133,7 @@ async def test_a_dead_letter_has_the_original_and_says_why_and_whence():
         }
 
 
-async def test_a_dead_letter_names_the_conversation_where_it_is_known():
+async def test_a_dead_letter_names_the_conversation_where_it_is_known() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(error(422, "Unprocessable.")))
         bench.deliver()
@@ -143,7 +146,7 @@ async def test_a_dead_letter_names_the_conversation_where_it_is_known():
 # What is not the event's fault counts no attempt.
 
 
-async def test_refused_credentials_close_the_gate_and_count_no_attempt():
+async def test_refused_credentials_close_the_gate_and_count_no_attempt() -> None:
     async with Bench(policy=TWO) as bench:
         bench.agent.fail("create", *[SignInRefused("no such key")] * 3)
         bench.agent.fail("probe", SignInRefused("no such key"), SignInRefused("no such key"))
@@ -158,7 +161,7 @@ async def test_refused_credentials_close_the_gate_and_count_no_attempt():
         assert attempt_headers(bench) == [1, 1, 1]
 
 
-async def test_429_waits_as_long_as_the_api_says_and_counts_no_attempt():
+async def test_429_waits_as_long_as_the_api_says_and_counts_no_attempt() -> None:
     async with Bench(policy=TWO) as bench:
         bench.agent.fail("create", *[TooEarly("429", 20.0)] * 3)
         bench.deliver()
@@ -171,7 +174,7 @@ async def test_429_waits_as_long_as_the_api_says_and_counts_no_attempt():
 
 
 @pytest.mark.parametrize("down", [NotSent("connection refused"), Unavailable("503")])
-async def test_an_api_that_is_down_is_a_pause_with_back_off_and_counts_no_attempt(down):
+async def test_an_api_that_is_down_is_a_pause_with_back_off_and_counts_no_attempt(down: Exception) -> None:
     async with Bench(policy=TWO) as bench:
         bench.agent.fail("create", *[down] * 4)
         bench.deliver()
@@ -184,7 +187,7 @@ async def test_an_api_that_is_down_is_a_pause_with_back_off_and_counts_no_attemp
         assert attempt_headers(bench) == [1, 1, 1]
 
 
-async def test_a_request_that_was_not_sent_needs_no_proof():
+async def test_a_request_that_was_not_sent_needs_no_proof() -> None:
     async with Bench() as bench:
         bench.agent.fail("create", NotSent("connection refused"))
         bench.deliver()
@@ -207,7 +210,9 @@ async def test_a_request_that_was_not_sent_needs_no_proof():
     ],
 )
 @pytest.mark.parametrize("fate", list(Fate))
-async def test_after_an_unknown_outcome_the_api_is_asked_and_the_agent_hears_it_once(unknown, fate):
+async def test_after_an_unknown_outcome_the_api_is_asked_and_the_agent_hears_it_once(
+    unknown: Exception, fate: Fate
+) -> None:
     async with Bench() as bench:
         bench.agent.script(refused(unknown, fate))
         bench.deliver()
@@ -224,7 +229,7 @@ async def test_after_an_unknown_outcome_the_api_is_asked_and_the_agent_hears_it_
 
 
 @pytest.mark.parametrize(("unknown", "counted"), [(Lost("reset"), 2), (Unavailable("503"), 1)])
-async def test_an_unknown_outcome_counts_an_attempt_but_503_does_not(unknown, counted):
+async def test_an_unknown_outcome_counts_an_attempt_but_503_does_not(unknown: Exception, counted: int) -> None:
     async with Bench() as bench:
         bench.agent.script(refused(unknown))
         bench.deliver()
@@ -236,7 +241,7 @@ async def test_an_unknown_outcome_counts_an_attempt_but_503_does_not(unknown, co
 
 
 @pytest.mark.parametrize("code", [500, 503, 408, 409, 429, 599])
-async def test_an_error_before_the_ending_is_void_and_tried_again(code):
+async def test_an_error_before_the_ending_is_void_and_tried_again(code: int) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), error(code)))
         bench.deliver()
@@ -255,7 +260,7 @@ async def test_an_error_before_the_ending_is_void_and_tried_again(code):
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 422])
-async def test_a_4xx_error_on_the_stream_is_rejected(code):
+async def test_a_4xx_error_on_the_stream_is_rejected(code: int) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), error(code)))
         bench.deliver()
@@ -277,7 +282,7 @@ CUT = {
 
 @pytest.mark.parametrize("ends", CUT)
 @pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
-async def test_a_cut_stream_is_never_started_again_blindly(ends, fate):
+async def test_a_cut_stream_is_never_started_again_blindly(ends: str, fate: Fate) -> None:
     play = CUT[ends]
     async with Bench(limits=Limits(4096, 900.0)) as bench:
         bench.agent.script(Play(play.steps, fate))
@@ -289,7 +294,7 @@ async def test_a_cut_stream_is_never_started_again_blindly(ends, fate):
         assert bench.types()[-1] == "interaction-complete"
 
 
-async def test_the_ending_with_every_message_confirmed_is_acked_and_nothing_else_happens():
+async def test_the_ending_with_every_message_confirmed_is_acked_and_nothing_else_happens() -> None:
     async with Bench() as bench:
         delivery = bench.deliver()
         await bench.quiet()
@@ -299,7 +304,7 @@ async def test_the_ending_with_every_message_confirmed_is_acked_and_nothing_else
 
 
 @pytest.mark.parametrize("done", [False, True])
-async def test_an_error_after_the_ending_is_acked_and_finished_only_where_the_conversation_was_over(done):
+async def test_an_error_after_the_ending_is_acked_and_finished_only_where_the_conversation_was_over(done: bool) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hello"), complete(done=done), error(500, "post-processing failed")))
         bench.deliver()
@@ -310,7 +315,7 @@ async def test_an_error_after_the_ending_is_acked_and_finished_only_where_the_co
         assert bench.dead() == []
 
 
-async def test_a_refused_publish_is_repeated_with_the_same_id_and_then_acked():
+async def test_a_refused_publish_is_repeated_with_the_same_id_and_then_acked() -> None:
     async with Bench() as bench:
         bench.publisher.refuse(2, NACKED, lambda message: message.type == "new-message")
         bench.deliver()
@@ -321,7 +326,7 @@ async def test_a_refused_publish_is_repeated_with_the_same_id_and_then_acked():
         assert bench.attempts() == 1
 
 
-async def test_a_publish_that_is_refused_until_patience_is_out_is_undeliverable():
+async def test_a_publish_that_is_refused_until_patience_is_out_is_undeliverable() -> None:
     async with Bench(policy=RetryPolicy(publish_for_s=4.0)) as bench:
         bench.publisher.refuse(3, UNROUTED, lambda message: message.type == "interaction-complete")
         bench.deliver()
@@ -330,7 +335,7 @@ async def test_a_publish_that_is_refused_until_patience_is_out_is_undeliverable(
         assert "no queue takes it" in bench.republisher.dead()[0].headers["x-bridge-error"]
 
 
-async def test_attempts_that_are_used_up_are_exhausted():
+async def test_attempts_that_are_used_up_are_exhausted() -> None:
     async with Bench(policy=RetryPolicy(attempts=3)) as bench:
         bench.agent.default = Play((opening, Lost("reset")))
         bench.deliver()
@@ -342,7 +347,7 @@ async def test_attempts_that_are_used_up_are_exhausted():
         assert bench.said("bridge-failed")[0]["attempts"] == 3
 
 
-async def test_what_cannot_be_proved_is_uncertain_for_a_person_to_decide():
+async def test_what_cannot_be_proved_is_uncertain_for_a_person_to_decide() -> None:
     async with Bench() as bench:
         bench.agent.shows_messages = False
         bench.agent.script(answered(said("Hel"), Lost("reset"), fate=Fate.SAVED))
@@ -352,7 +357,7 @@ async def test_what_cannot_be_proved_is_uncertain_for_a_person_to_decide():
         assert bench.attempts() == 1
 
 
-async def test_a_bug_is_a_dead_letter_with_a_critical_log_and_no_requeue():
+async def test_a_bug_is_a_dead_letter_with_a_critical_log_and_no_requeue() -> None:
     async with Bench() as bench:
         bench.bugs_expected = True
         bench.agent.fail("create", ZeroDivisionError("a bug"))
@@ -363,7 +368,7 @@ async def test_a_bug_is_a_dead_letter_with_a_critical_log_and_no_requeue():
         assert bench.attempts() == 1
 
 
-async def test_a_bug_before_the_lane_is_a_dead_letter_too_and_the_next_event_is_handled():
+async def test_a_bug_before_the_lane_is_a_dead_letter_too_and_the_next_event_is_handled() -> None:
     async with Bench() as bench:
         bench.bugs_expected = True
         bench.routes.add(Route("broken"), ZeroDivisionError("a bug"), when=lambda event: event.id == "e1")
@@ -375,7 +380,7 @@ async def test_a_bug_before_the_lane_is_a_dead_letter_too_and_the_next_event_is_
         assert bench.types("e2")[-1] == "interaction-complete"
 
 
-async def test_every_failure_is_dead_lettered_then_announced_then_acked_each_after_the_others_confirm():
+async def test_every_failure_is_dead_lettered_then_announced_then_acked_each_after_the_others_confirm() -> None:
     async with Bench() as bench:
         bench.agent.fail("create", Refused("create-conversation", 422, "No."))
         bench.republisher.disconnect()

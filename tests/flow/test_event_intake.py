@@ -1,13 +1,15 @@
 """The intake of events: repeats, the take-over of the right to ack, lost acks, and one log line a delivery."""
 
+from typing import Any
+
 import pytest
 
 from bridge.core.errors import Lost, Refused
-from tests.support.fakes import Gate, answered, complete, error, said
+from tests.support.fakes import Gate, Step, answered, complete, error, said
 from tests.support.flow_bench import Bench
 
 
-async def test_a_redelivered_copy_takes_over_the_ack_while_the_stream_goes_on():
+async def test_a_redelivered_copy_takes_over_the_ack_while_the_stream_goes_on() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(said("Hel"), api_breaker, said("lo"), complete()))
@@ -22,7 +24,7 @@ async def test_a_redelivered_copy_takes_over_the_ack_while_the_stream_goes_on():
         assert len({message.headers["stream"] for message in bench.out()}) == 1
 
 
-async def test_take_overs_may_follow_one_another():
+async def test_take_overs_may_follow_one_another() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(api_breaker, complete()))
@@ -36,7 +38,7 @@ async def test_take_overs_may_follow_one_another():
         assert bench.counters.repeats == 5
 
 
-async def test_a_repeat_that_was_published_twice_is_acked_with_the_first_after_its_ending():
+async def test_a_repeat_that_was_published_twice_is_acked_with_the_first_after_its_ending() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(api_breaker, complete()))
@@ -49,7 +51,7 @@ async def test_a_repeat_that_was_published_twice_is_acked_with_the_first_after_i
         assert bench.order()[-3:] == ["interaction-complete", "ack", "ack"]
 
 
-async def test_the_same_id_with_another_body_is_a_repeat_and_counted_as_a_conflict():
+async def test_the_same_id_with_another_body_is_a_repeat_and_counted_as_a_conflict() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(api_breaker, complete()))
@@ -64,7 +66,7 @@ async def test_the_same_id_with_another_body_is_a_repeat_and_counted_as_a_confli
         assert bench.agent.heard("That") == 0
 
 
-async def test_a_conflicting_repeat_never_stands_in_for_the_original():
+async def test_a_conflicting_repeat_never_stands_in_for_the_original() -> None:
     """The first delivery has died; the retry and the dead letter must have the original's body all the same."""
     async with Bench() as bench:
         api_breaker = Gate()
@@ -79,11 +81,11 @@ async def test_a_conflicting_repeat_never_stands_in_for_the_original():
 
 
 @pytest.mark.parametrize("ends", ["complete", "dead-letter", "parked"])
-async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_nothing_is_asked(ends):
+async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_nothing_is_asked(ends: str) -> None:
     async with Bench(copies_return=False) as bench:
         api_breaker = Gate()
-        last = {"complete": complete(), "dead-letter": error(422), "parked": Lost("cut")}[ends]
-        bench.agent.script(answered(said("Hel"), api_breaker, last))
+        lasts: dict[str, Step] = {"complete": complete(), "dead-letter": error(422), "parked": Lost("cut")}
+        bench.agent.script(answered(said("Hel"), api_breaker, lasts[ends]))
         first = bench.deliver()
         await api_breaker.reached.wait()
         first.die()
@@ -104,7 +106,7 @@ async def test_a_message_whose_ack_was_lost_is_acked_at_its_next_delivery_and_no
         assert len(bench.publisher.sent) == told
 
 
-async def test_only_that_one_message_is_acked_unseen():
+async def test_only_that_one_message_is_acked_unseen() -> None:
     """A dead letter that somebody replays is a new message of the same id: it is handled, not swallowed."""
     async with Bench() as bench:
         api_breaker = Gate()
@@ -120,7 +122,7 @@ async def test_only_that_one_message_is_acked_unseen():
         bench.publisher.confirmed = [each for each in bench.publisher.confirmed if each.type != "bridge-failed"]
 
 
-async def test_an_event_that_had_its_ending_is_acked_at_every_further_delivery_and_nothing_is_asked():
+async def test_an_event_that_had_its_ending_is_acked_at_every_further_delivery_and_nothing_is_asked() -> None:
     async with Bench() as bench:
         bench.deliver()
         await bench.quiet()
@@ -133,7 +135,7 @@ async def test_an_event_that_had_its_ending_is_acked_at_every_further_delivery_a
         assert bench.counters.repeats == 3
 
 
-async def test_another_body_under_the_id_of_an_event_that_had_its_ending_is_a_conflict_too():
+async def test_another_body_under_the_id_of_an_event_that_had_its_ending_is_a_conflict_too() -> None:
     async with Bench() as bench:
         bench.deliver("e1", "This")
         await bench.quiet()
@@ -142,7 +144,7 @@ async def test_another_body_under_the_id_of_an_event_that_had_its_ending_is_a_co
         assert (bench.counters.repeats, bench.counters.conflicts) == (1, 1)
 
 
-async def test_an_ack_that_is_lost_again_is_made_up_for_again():
+async def test_an_ack_that_is_lost_again_is_made_up_for_again() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(api_breaker, complete()))
@@ -158,7 +160,7 @@ async def test_an_ack_that_is_lost_again_is_made_up_for_again():
         assert bench.agent.heard("Tell e1") == 1
 
 
-async def test_a_refused_message_whose_ack_was_lost_is_not_dead_lettered_twice():
+async def test_a_refused_message_whose_ack_was_lost_is_not_dead_lettered_twice() -> None:
     async with Bench() as bench:
         bench.republisher.disconnect()
         first = bench.deliver(channel="fax")
@@ -172,7 +174,7 @@ async def test_a_refused_message_whose_ack_was_lost_is_not_dead_lettered_twice()
         assert bench.dead() == ["invalid-event"]
 
 
-async def test_what_is_in_hand_and_what_is_settled_is_counted():
+async def test_what_is_in_hand_and_what_is_settled_is_counted() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script_for("Tell e1", answered(api_breaker, complete()))
@@ -190,7 +192,7 @@ async def test_what_is_in_hand_and_what_is_settled_is_counted():
         assert dict(bench.counters.outcomes) == {"complete": 1, "rejected": 1}
 
 
-async def test_one_line_tells_the_whole_delivery_and_never_its_words():
+async def test_one_line_tells_the_whole_delivery_and_never_its_words() -> None:
     async with Bench() as bench:
         bench.deliver(text="My secret", channel="sms")
         await bench.quiet()
@@ -201,7 +203,7 @@ async def test_one_line_tells_the_whole_delivery_and_never_its_words():
 
 
 @pytest.mark.parametrize("fields", [{"channel": "fax"}, {"body": b"\xff"}])
-async def test_one_line_tells_of_a_message_that_was_refused_too(fields):
+async def test_one_line_tells_of_a_message_that_was_refused_too(fields: dict[str, Any]) -> None:
     async with Bench() as bench:
         bench.deliver(**fields)
         await bench.quiet()

@@ -75,7 +75,7 @@ async def misbehave(bench: Bench, broker: str) -> None:
 
 @pytest.mark.parametrize("broker", ["confirms", "nacks", "goes away in the middle", "loses the ack"])
 @pytest.mark.parametrize(("stage", "end", "fate"), CASES)
-async def test_one_settlement_a_delivery_and_one_ending_an_event(stage, end, fate, broker):
+async def test_one_settlement_a_delivery_and_one_ending_an_event(stage: str, end: str, fate: Fate, broker: str) -> None:
     async with Bench(limits=LIMITS) as bench:
         bench.agent.script(play(stage, end, fate))
         bench.deliver()
@@ -87,7 +87,7 @@ async def test_one_settlement_a_delivery_and_one_ending_an_event(stage, end, fat
 
 @pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize(("end", "fate"), list(itertools.product(ENDS, FATES)))
-async def test_the_same_holds_where_the_api_makes_up_its_mind_later(end, fate, busy):
+async def test_the_same_holds_where_the_api_makes_up_its_mind_later(end: str, fate: Fate, busy: bool) -> None:
     async with Bench(limits=LIMITS) as bench:
         if busy:
             bench.agent.converse(bench.agent.open("user-1", "5f0000000000000000000001"), "Before")
@@ -101,7 +101,7 @@ async def test_the_same_holds_where_the_api_makes_up_its_mind_later(end, fate, b
 
 @pytest.mark.parametrize("broker", ["refuses the ending", "refuses a piece", "refuses all"])
 @pytest.mark.parametrize(("stage", "end"), list(itertools.product(STAGES, ENDS)))
-async def test_a_publish_that_is_refused_for_good_ends_in_one_dead_letter(stage, end, broker):
+async def test_a_publish_that_is_refused_for_good_ends_in_one_dead_letter(stage: str, end: str, broker: str) -> None:
     types = {"refuses the ending": ["interaction-complete"], "refuses a piece": ["new-message"], "refuses all": []}
     async with Bench(limits=LIMITS, policy=RetryPolicy(attempts=2, publish_for_s=2.0)) as bench:
         bench.publisher.refuse(
@@ -124,7 +124,7 @@ async def test_a_publish_that_is_refused_for_good_ends_in_one_dead_letter(stage,
 
 @pytest.mark.parametrize("grace_s", [0.0, 3.0])
 @pytest.mark.parametrize(("stage", "end"), list(itertools.product(STAGES, ENDS)))
-async def test_a_stop_settles_once_or_leaves_it_unacked(stage, end, grace_s):
+async def test_a_stop_settles_once_or_leaves_it_unacked(stage: str, end: str, grace_s: float) -> None:
     async with Bench(limits=LIMITS) as bench:
         script = play(stage, end, Fate.ROLLED_BACK)
         bench.agent.script(Play((*script.steps[:-1], 5.0, *script.steps[-1:]), refusal=script.refusal, thinks_s=4.0))

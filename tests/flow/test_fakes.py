@@ -69,7 +69,7 @@ def message(message_id: str, outbound: int = 0) -> OutboundMessage:
     return OutboundMessage(to, b"{}", message_id, 0, CommonHeaders("e1"))
 
 
-async def test_the_virtual_clock_jumps_over_waits_and_keeps_their_order():
+async def test_the_virtual_clock_jumps_over_waits_and_keeps_their_order() -> None:
     loop = asyncio.get_running_loop()
     began, order = loop.time(), []
 
@@ -82,7 +82,7 @@ async def test_the_virtual_clock_jumps_over_waits_and_keeps_their_order():
     assert loop.time() - began == pytest.approx(3600)
 
 
-def test_the_virtual_loop_says_so_where_it_would_wait_for_ever():
+def test_the_virtual_loop_says_so_where_it_would_wait_for_ever() -> None:
     loop = VirtualTimeLoop()
     waiting = asyncio.Event().wait()
     task = loop.create_task(waiting)
@@ -93,7 +93,7 @@ def test_the_virtual_loop_says_so_where_it_would_wait_for_ever():
     loop.close()
 
 
-async def test_a_publisher_takes_without_waiting_and_confirms_each_once_in_order():
+async def test_a_publisher_takes_without_waiting_and_confirms_each_once_in_order() -> None:
     publisher, told = FakePublisher(), Told()
     for name in "abc":
         publisher.publish([message(name)], told)
@@ -103,7 +103,7 @@ async def test_a_publisher_takes_without_waiting_and_confirms_each_once_in_order
     assert publisher.unconfirmed == []
 
 
-async def test_a_lost_connection_is_told_and_republished_from_the_first_unconfirmed_on():
+async def test_a_lost_connection_is_told_and_republished_from_the_first_unconfirmed_on() -> None:
     publisher, told = FakePublisher(), Told()
     publisher.hold()
     for name in "abc":
@@ -119,7 +119,7 @@ async def test_a_lost_connection_is_told_and_republished_from_the_first_unconfir
     assert told.what[3:] == [("confirmed", name) for name in "bcd"]
 
 
-async def test_a_confirm_that_was_under_way_when_the_connection_went_is_not_told():
+async def test_a_confirm_that_was_under_way_when_the_connection_went_is_not_told() -> None:
     publisher, told = FakePublisher(), Told()
     publisher.publish([message("a")], told)
     publisher.lose()
@@ -130,7 +130,7 @@ async def test_a_confirm_that_was_under_way_when_the_connection_went_is_not_told
     assert told.what == [("lost", "a"), ("confirmed", "a")]
 
 
-async def test_a_refusal_is_told_once_and_not_repeated():
+async def test_a_refusal_is_told_once_and_not_repeated() -> None:
     publisher, told = FakePublisher(), Told()
     publisher.refuse(1, NACKED, lambda each: each.message_id == "b")
     for name in "abc":
@@ -140,7 +140,7 @@ async def test_a_refusal_is_told_once_and_not_repeated():
     assert publisher.unconfirmed == []
 
 
-async def test_two_messages_of_one_id_never_fly_on_one_outbound_at_once():
+async def test_two_messages_of_one_id_never_fly_on_one_outbound_at_once() -> None:
     publisher, told = FakePublisher(), Told()
     publisher.hold()
     for each in (message("a"), message("a"), message("a", outbound=1)):
@@ -150,7 +150,7 @@ async def test_two_messages_of_one_id_never_fly_on_one_outbound_at_once():
     assert len(publisher.sent) == 3
 
 
-async def test_room_is_given_at_once_unless_it_is_closed():
+async def test_room_is_given_at_once_unless_it_is_closed() -> None:
     publisher = FakePublisher()
     await publisher.room()
     publisher.close_room()
@@ -161,7 +161,7 @@ async def test_room_is_given_at_once_unless_it_is_closed():
     await waiting
 
 
-async def test_a_republisher_returns_when_the_copy_is_confirmed_and_waits_through_a_reconnect():
+async def test_a_republisher_returns_when_the_copy_is_confirmed_and_waits_through_a_reconnect() -> None:
     republisher = FakeRepublisher()
     copy = RepublishedCopy("bridge.dead", "rejected", b"{}", {}, {})
     republisher.disconnect()
@@ -174,7 +174,7 @@ async def test_a_republisher_returns_when_the_copy_is_confirmed_and_waits_throug
     assert republisher.dead("rejected") == [copy]
 
 
-async def test_a_republisher_raises_where_the_broker_refuses():
+async def test_a_republisher_raises_where_the_broker_refuses() -> None:
     republisher = FakeRepublisher()
     republisher.refuse()
     with pytest.raises(RepublishRefused):
@@ -182,7 +182,7 @@ async def test_a_republisher_raises_where_the_broker_refuses():
     assert republisher.copies == []
 
 
-def test_a_delivery_is_acked_once_and_not_after_its_connection():
+def test_a_delivery_is_acked_once_and_not_after_its_connection() -> None:
     delivery = FakeDelivery(InboundMessage(b"{}"))
     assert delivery.ack()
     dead = FakeDelivery(InboundMessage(b"{}"))
@@ -191,7 +191,7 @@ def test_a_delivery_is_acked_once_and_not_after_its_connection():
     assert (delivery.acked, dead.acked) == (1, 0)
 
 
-def test_an_inbox_consumes_again_when_no_reason_is_left():
+def test_an_inbox_consumes_again_when_no_reason_is_left() -> None:
     inbox = FakeInbox()
     inbox.pause("api")
     inbox.pause("stopping")
@@ -201,7 +201,7 @@ def test_an_inbox_consumes_again_when_no_reason_is_left():
     assert inbox.consuming
 
 
-def test_routes_raise_where_nothing_names_a_service():
+def test_routes_raise_where_nothing_names_a_service() -> None:
     with pytest.raises(NoRoute):
         FakeRoutes().match(Event("e1"), InboundMessage(b"{}"))
     assert FakeRoutes().match(Event("e1", service_id="5" * 24), InboundMessage(b"{}")) is None
@@ -212,7 +212,7 @@ async def read(request: object) -> list[bytes]:
         return [chunk async for chunk in stream]
 
 
-async def test_a_conversation_is_in_the_history_from_its_ending_on():
+async def test_a_conversation_is_in_the_history_from_its_ending_on() -> None:
     agent = FakeAgent()
     assert len(await read(agent.create(EVENT))) == 3
     rows = await agent.conversations("u", "5" * 24)
@@ -222,7 +222,7 @@ async def test_a_conversation_is_in_the_history_from_its_ending_on():
     assert heard.interaction_id == answer.interaction_id
 
 
-async def test_the_api_has_one_unfinished_conversation_a_user_and_service():
+async def test_the_api_has_one_unfinished_conversation_a_user_and_service() -> None:
     agent = FakeAgent()
     await read(agent.create(EVENT))
     with pytest.raises(Refused) as refusal:
@@ -233,7 +233,7 @@ async def test_the_api_has_one_unfinished_conversation_a_user_and_service():
     await read(agent.create(EVENT))
 
 
-async def test_while_a_request_runs_everything_else_is_409():
+async def test_while_a_request_runs_everything_else_is_409() -> None:
     agent = FakeAgent()
     async with agent.create(EVENT):
         talk = agent.talks[0]
@@ -248,7 +248,9 @@ async def test_while_a_request_runs_everything_else_is_409():
     [(Fate.ROLLED_BACK, 0, 0), (Fate.EMPTY, 1, 0), (Fate.HEARD, 1, 1), (Fate.SAVED, 1, 2)],
 )
 @pytest.mark.parametrize("later_s", [0.0, 5.0])
-async def test_what_is_cut_is_committed_or_rolled_back_now_or_later(fate, conversations, messages, later_s):
+async def test_what_is_cut_is_committed_or_rolled_back_now_or_later(
+    fate: Fate, conversations: int, messages: int, later_s: float
+) -> None:
     agent = FakeAgent()
     agent.script(answered(said("Hel"), Lost("cut"), fate=fate, settles_s=later_s))
     with pytest.raises(Lost):
@@ -261,7 +263,7 @@ async def test_what_is_cut_is_committed_or_rolled_back_now_or_later(fate, conver
     assert len(await agent.messages("u", talk.id)) == messages
 
 
-async def test_leaving_a_stream_is_a_cut_too():
+async def test_leaving_a_stream_is_a_cut_too() -> None:
     agent = FakeAgent()
     agent.script(answered(said("Hel"), said("lo"), complete(), fate=Fate.HEARD))
     async with agent.create(EVENT) as stream:
@@ -269,7 +271,7 @@ async def test_leaving_a_stream_is_a_cut_too():
     assert [each.text for each in agent.talks[0].messages] == ["Hear me"]
 
 
-async def test_an_answer_that_does_not_come_leaves_what_the_play_says():
+async def test_an_answer_that_does_not_come_leaves_what_the_play_says() -> None:
     agent = FakeAgent()
     agent.script(refused(Lost("reset"), Fate.SAVED))
     with pytest.raises(Lost):
@@ -277,7 +279,7 @@ async def test_an_answer_that_does_not_come_leaves_what_the_play_says():
     assert agent.heard("Hear me") == 1
 
 
-async def test_finishing_an_empty_conversation_deletes_it():
+async def test_finishing_an_empty_conversation_deletes_it() -> None:
     agent = FakeAgent()
     talk = agent.open("u", "5" * 24)
     assert await agent.finish("u", talk.id) is Finish.DONE
@@ -285,7 +287,7 @@ async def test_finishing_an_empty_conversation_deletes_it():
     assert await agent.messages("u", talk.id) == []
 
 
-async def test_injected_failures_come_before_anything_is_done_and_every_call_is_journalled():
+async def test_injected_failures_come_before_anything_is_done_and_every_call_is_journalled() -> None:
     agent = FakeAgent()
     agent.fail("create", None, Lost("cut"))
     await read(agent.create(EVENT))

@@ -26,7 +26,7 @@ def ended(bench: Bench) -> list[str]:
     return [each.correlation_id for each in bench.publisher.confirmed if each.type == "interaction-complete"]
 
 
-async def test_forty_events_of_one_user_go_strictly_one_by_one_in_order():
+async def test_forty_events_of_one_user_go_strictly_one_by_one_in_order() -> None:
     async with Bench() as bench:
         bench.agent.default = answered(said("a"), 1.0, said("b"), complete())
         for event_id in FORTY:
@@ -38,7 +38,7 @@ async def test_forty_events_of_one_user_go_strictly_one_by_one_in_order():
         assert told == sorted(told), "no line of an event before the last line of the one before it"
 
 
-async def test_forty_users_are_served_side_by_side():
+async def test_forty_users_are_served_side_by_side() -> None:
     async with Bench() as bench:
         gates = [Gate() for _ in FORTY]
         for number, (event_id, api_breaker) in enumerate(zip(FORTY, gates, strict=True)):
@@ -50,7 +50,7 @@ async def test_forty_users_are_served_side_by_side():
         await bench.quiet()
 
 
-async def test_two_services_of_one_user_are_two_lanes():
+async def test_two_services_of_one_user_are_two_lanes() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script_for("Tell slow", answered(api_breaker, complete()))
@@ -61,7 +61,7 @@ async def test_two_services_of_one_user_are_two_lanes():
         await bench.quiet()
 
 
-async def test_forty_events_of_one_user_stay_in_order_when_one_is_tried_again():
+async def test_forty_events_of_one_user_stay_in_order_when_one_is_tried_again() -> None:
     async with Bench() as bench:
         bench.agent.script_for("Tell e03", answered(said("Hel"), error(500)))
         for event_id in FORTY:
@@ -71,7 +71,7 @@ async def test_forty_events_of_one_user_stay_in_order_when_one_is_tried_again():
         assert ended(bench) == FORTY
 
 
-async def test_an_event_in_the_way_is_dead_lettered_and_the_next_ones_go_on():
+async def test_an_event_in_the_way_is_dead_lettered_and_the_next_ones_go_on() -> None:
     async with Bench() as bench:
         bench.agent.script_for("Tell e01", answered(error(422)))
         for event_id in FORTY[:4]:
@@ -80,7 +80,7 @@ async def test_an_event_in_the_way_is_dead_lettered_and_the_next_ones_go_on():
         assert ended(bench) == ["e00", "e02", "e03"]
 
 
-async def test_a_broken_handler_stops_no_other_lane():
+async def test_a_broken_handler_stops_no_other_lane() -> None:
     """Whatever breaks in one lane: the others go on, and its own later events are handled too."""
     async with Bench() as bench:
         bench.bugs_expected = True
@@ -93,7 +93,7 @@ async def test_a_broken_handler_stops_no_other_lane():
         assert sorted(ended(bench)) == ["e2", "e3"]
 
 
-async def test_a_settlement_that_breaks_stops_neither_the_lane_nor_the_event_for_ever():
+async def test_a_settlement_that_breaks_stops_neither_the_lane_nor_the_event_for_ever() -> None:
     """Nothing should raise there. If something does, a redelivery must find the event free, not held by nobody."""
     async with Bench() as bench:
         bench.bugs_expected = True
@@ -108,7 +108,7 @@ async def test_a_settlement_that_breaks_stops_neither_the_lane_nor_the_event_for
         assert bench.types("e2")[-1] == "interaction-complete"
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_no_silent_end_of_a_lane():
+async def test_a_cancellation_that_nobody_asked_for_is_no_silent_end_of_a_lane() -> None:
     """Client libraries cancel the waiting task when a connection dies: that is "lost", and its events must go on."""
     async with Bench() as bench:
         bench.bugs_expected = True
@@ -122,7 +122,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_no_silent_end_of_a_lane()
         assert sorted(ended(bench)) == ["e1", "e2"]
 
 
-async def test_parking_that_breaks_leaves_the_event_free_for_its_redelivery():
+async def test_parking_that_breaks_leaves_the_event_free_for_its_redelivery() -> None:
     async with Bench() as bench:
         bench.bugs_expected = True
         bench.agent.script(answered(said("Hel"), error(500)))
@@ -135,7 +135,7 @@ async def test_parking_that_breaks_leaves_the_event_free_for_its_redelivery():
         assert sorted(ended(bench)) == ["e1", "e2"]
 
 
-async def test_an_event_holds_its_lane_until_its_last_confirm():
+async def test_an_event_holds_its_lane_until_its_last_confirm() -> None:
     async with Bench() as bench:
         bench.publisher.hold()
         bench.deliver("e1")
@@ -147,7 +147,7 @@ async def test_an_event_holds_its_lane_until_its_last_confirm():
         assert ended(bench) == ["e1", "e2"]
 
 
-async def test_while_the_gate_is_closed_nothing_is_asked_and_what_is_held_goes_on_when_it_opens():
+async def test_while_the_gate_is_closed_nothing_is_asked_and_what_is_held_goes_on_when_it_opens() -> None:
     async with Bench() as bench:
         bench.agent.break_down("probe", SignInRefused("no such key"))
         bench.agent.fail("create", SignInRefused("no such key"))
@@ -162,7 +162,7 @@ async def test_while_the_gate_is_closed_nothing_is_asked_and_what_is_held_goes_o
         assert sorted(ended(bench)) == ["e1", "e2"]
 
 
-async def test_a_gate_that_stays_closed_parks_what_is_held():
+async def test_a_gate_that_stays_closed_parks_what_is_held() -> None:
     async with Bench(park_after_s=60.0) as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
         bench.agent.break_down("create", NotSent("no connection"))
@@ -177,7 +177,7 @@ async def test_a_gate_that_stays_closed_parks_what_is_held():
         assert {message.headers["attempt"] for message in bench.publisher.confirmed} == {1}
 
 
-async def test_no_memory_is_kept_of_a_lane_that_has_ended():
+async def test_no_memory_is_kept_of_a_lane_that_has_ended() -> None:
     async with Bench() as bench:
         bench.agent.script_for("Tell e3", answered(Lost("cut")))
         for number in range(5):
@@ -190,7 +190,7 @@ async def test_no_memory_is_kept_of_a_lane_that_has_ended():
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
-async def test_a_repeat_of_an_event_that_waits_in_its_lane_runs_it_once(redelivered):
+async def test_a_repeat_of_an_event_that_waits_in_its_lane_runs_it_once(redelivered: bool) -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(api_breaker, complete()))

@@ -37,10 +37,12 @@ async def finished_elsewhere(bench: Bench, state: State) -> None:
     letter = DeadLetter("rejected", "No.", 1) if state is State.FAILED else None
     other = FakeLedger(beside=bench.ledger)
     bench.ledger.held_elsewhere("e1", Entry("e1", state, b"", ending=b"{}", letter=letter))
-    assert (await other.find("e1")).state is state
+    found = await other.find("e1")
+    assert found is not None
+    assert found.state is state
 
 
-async def test_no_request_is_made_for_an_event_that_another_process_has_taken_over():
+async def test_no_request_is_made_for_an_event_that_another_process_has_taken_over() -> None:
     async with Bench() as bench:
         talk = bench.agent.open(USER, SERVICE)
         bench.agent.before["messages"] = lambda: bench.ledger.held_elsewhere("e1")
@@ -52,7 +54,7 @@ async def test_no_request_is_made_for_an_event_that_another_process_has_taken_ov
         assert (bench.attempts(), bench.types(), bench.counters.repeats) == (0, [], 1)
 
 
-async def test_an_ending_is_not_said_of_an_event_that_another_process_has_taken_over():
+async def test_an_ending_is_not_said_of_an_event_that_another_process_has_taken_over() -> None:
     async with Bench() as bench:
         bench.agent.script(WHOLE)
         taken_at(bench, "complete-read")
@@ -64,7 +66,7 @@ async def test_an_ending_is_not_said_of_an_event_that_another_process_has_taken_
         assert (bench.attempts(), endings(bench), bench.dead()) == (1, [], [])
 
 
-async def test_nothing_is_dead_lettered_that_another_process_has_taken_over():
+async def test_nothing_is_dead_lettered_that_another_process_has_taken_over() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(error(422)))
         taken_at(bench, "post-answered")

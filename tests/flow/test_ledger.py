@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,7 @@ from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import TooEarly
 from bridge.flow import failpoints
-from tests.support.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
+from tests.support.fakes import FakeDelivery, FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 from tests.support.flow_bench import ENDINGS, SERVICE, USER, Bench
 
 LIFE = tuple(label for label in failpoints.LABELS if label not in ("parking", "parked"))
@@ -66,7 +67,9 @@ def assert_answered_once(bench: Bench) -> None:
     [(False, [State.OPEN, State.ANSWERED]), (True, [State.REQUESTED, State.OPEN, State.ANSWERED])],
     ids=["create", "interact"],
 )
-async def test_the_first_request_is_written_with_the_claim_where_it_is_plain_by_then(joins, expected):
+async def test_the_first_request_is_written_with_the_claim_where_it_is_plain_by_then(
+    joins: bool, expected: list[State]
+) -> None:
     async with Bench() as bench:
         talk = bench.agent.open(USER, SERVICE) if joins else None
         delivery = bench.deliver(**({"conversation_id": talk.id} if talk else {}))
@@ -84,7 +87,9 @@ async def test_the_first_request_is_written_with_the_claim_where_it_is_plain_by_
 @pytest.mark.parametrize(
     ("label", "times"), [*((label, 1) for label in ON_THE_WAY), *(("line", times) for times in (2, 3, 4, 5))]
 )
-async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(label, times, fate, joins):
+async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(
+    label: str, times: int, fate: Fate, joins: bool
+) -> None:
     async with Bench() as bench:
         if joins:
             bench.agent.converse(bench.agent.open(USER, SERVICE), "Before")
@@ -97,7 +102,7 @@ async def test_a_death_at_any_step_leaves_one_interaction_and_one_ending(label, 
 
 @pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
 @pytest.mark.parametrize("label", [label for label in ON_THE_WAY if label != "conversation-recorded"])
-async def test_the_same_where_the_whole_answer_comes_before_the_ledger_writes(label, fate):
+async def test_the_same_where_the_whole_answer_comes_before_the_ledger_writes(label: str, fate: Fate) -> None:
     async with Bench() as bench:
         bench.ledger.gathers = True
         bench.agent.script(answer_with(fate))
@@ -108,7 +113,7 @@ async def test_the_same_where_the_whole_answer_comes_before_the_ledger_writes(la
 
 
 @pytest.mark.parametrize("gathers", [False, True])
-async def test_a_whole_answer_that_comes_before_the_ledger_writes_is_written_once(gathers):
+async def test_a_whole_answer_that_comes_before_the_ledger_writes_is_written_once(gathers: bool) -> None:
     """Then every line is published after the ending's bytes are written, and still in order."""
     async with Bench() as bench:
         bench.ledger.gathers = gathers
@@ -120,7 +125,7 @@ async def test_a_whole_answer_that_comes_before_the_ledger_writes_is_written_onc
         assert [message.headers["sequence"] for message in bench.out()] == [1, 2, 3, 4, 5]
 
 
-async def test_an_answer_that_takes_its_time_is_written_and_published_as_it_comes():
+async def test_an_answer_that_takes_its_time_is_written_and_published_as_it_comes() -> None:
     async with Bench() as bench:
         bench.ledger.gathers = True
         api_breaker = Gate()
@@ -133,7 +138,11 @@ async def test_an_answer_that_takes_its_time_is_written_and_published_as_it_come
         assert [entry.state for entry in bench.ledger.written] == [State.OPEN, State.ANSWERED, State.COMPLETE]
 
 
-async def test_where_answers_take_their_time_only_a_few_are_waited_for():
+def acks_of(delivery: FakeDelivery) -> int:
+    return delivery.acked
+
+
+async def test_where_answers_take_their_time_only_a_few_are_waited_for() -> None:
     async with Bench() as bench:
         bench.ledger.gathers = True
         slow = Play((opening, said("Hel"), 5.0, complete()))
@@ -141,14 +150,14 @@ async def test_where_answers_take_their_time_only_a_few_are_waited_for():
         waited = []
         for number in range(200):
             delivery = bench.deliver(id=f"e{number}")
-            await bench.until(lambda delivery=delivery: delivery.acked, "it is settled")
+            await bench.until(partial(acks_of, delivery), "it is settled")
             waited.append(bench.ledger.waited)
         assert waited[39] == 5, "for the 1st, 3rd, 7th, 15th and 31st"
         assert waited[199] - waited[149] == 50, "answers that come at once are waited for again"
 
 
 @pytest.mark.parametrize("gathers", [False, True])
-async def test_an_answer_that_begins_while_nothing_can_be_published_is_published_in_order(gathers):
+async def test_an_answer_that_begins_while_nothing_can_be_published_is_published_in_order(gathers: bool) -> None:
     """Blank lines first: what follows them is read ahead, and keeps its place."""
     async with Bench() as bench:
         bench.ledger.gathers = gathers
@@ -166,7 +175,7 @@ async def test_an_answer_that_begins_while_nothing_can_be_published_is_published
 
 
 @pytest.mark.parametrize("label", DEATHS)
-async def test_a_death_in_the_middle_of_a_failure_is_resumed(label):
+async def test_a_death_in_the_middle_of_a_failure_is_resumed(label: str) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(error(422)))
         death = Death(label)
@@ -178,7 +187,7 @@ async def test_a_death_in_the_middle_of_a_failure_is_resumed(label):
 
 
 @pytest.mark.parametrize("label", ["parking", "parked"])
-async def test_a_death_while_parking_keeps_one_of_the_two_copies(label):
+async def test_a_death_while_parking_keeps_one_of_the_two_copies(label: str) -> None:
     async with Bench(policy=RetryPolicy(attempts=4)) as bench:
         bench.agent.script(answered(error(500)), answered(said("Hello"), complete()))
         death = Death(label)
@@ -188,7 +197,7 @@ async def test_a_death_while_parking_keeps_one_of_the_two_copies(label):
         assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
 
 
-async def test_what_was_answered_is_published_again_with_its_bytes_and_nothing_is_asked():
+async def test_what_was_answered_is_published_again_with_its_bytes_and_nothing_is_asked() -> None:
     async with Bench() as bench:
         death = Death("ending-recorded")
         bench.deliver()
@@ -201,7 +210,7 @@ async def test_what_was_answered_is_published_again_with_its_bytes_and_nothing_i
         assert [call.operation for call in bench.agent.journal if call.operation != "probe"] == ["create"]
 
 
-async def test_a_finished_event_that_comes_again_in_a_later_process_is_acked_and_nothing_is_asked():
+async def test_a_finished_event_that_comes_again_in_a_later_process_is_acked_and_nothing_is_asked() -> None:
     async with Bench() as bench:
         bench.deliver()
         await bench.quiet()
@@ -215,7 +224,7 @@ async def test_a_finished_event_that_comes_again_in_a_later_process_is_acked_and
         assert bench.counters.repeats == 1
 
 
-async def test_a_dead_letter_is_opened_again_by_a_replay_and_only_by_that():
+async def test_a_dead_letter_is_opened_again_by_a_replay_and_only_by_that() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(error(422)))
         bench.deliver()
@@ -233,7 +242,7 @@ async def test_a_dead_letter_is_opened_again_by_a_replay_and_only_by_that():
         bench.publisher.confirmed = [each for each in bench.publisher.confirmed if each.type != "bridge-failed"]
 
 
-async def test_a_replay_that_fails_again_says_so_under_an_id_of_its_own():
+async def test_a_replay_that_fails_again_says_so_under_an_id_of_its_own() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(error(422)), answered(error(422)))
         bench.deliver()
@@ -245,7 +254,7 @@ async def test_a_replay_that_fails_again_says_so_under_an_id_of_its_own():
         bench.publisher.confirmed = bench.publisher.confirmed[-1:]
 
 
-async def test_a_replay_of_what_could_not_be_delivered_only_publishes():
+async def test_a_replay_of_what_could_not_be_delivered_only_publishes() -> None:
     async with Bench(policy=RetryPolicy(publish_for_s=2.0)) as bench:
         bench.publisher.refuse(2, UNROUTED, lambda each: each.type == "interaction-complete")
         bench.deliver()
@@ -261,7 +270,9 @@ async def test_a_replay_of_what_could_not_be_delivered_only_publishes():
         assert bench.types()[-1] == "interaction-complete"
 
 
-async def test_an_event_that_comes_back_from_a_delay_queue_is_not_asked_about_where_nothing_was_asked_of_the_api():
+async def test_an_event_that_comes_back_from_a_delay_queue_is_not_asked_about_where_nothing_was_asked_of_the_api() -> (
+    None
+):
     async with Bench() as bench:
         bench.agent.fail("create", TooEarly("too many", 300.0))
         bench.deliver()
@@ -271,7 +282,7 @@ async def test_an_event_that_comes_back_from_a_delay_queue_is_not_asked_about_wh
         assert bench.types()[-1] == "interaction-complete"
 
 
-async def test_an_event_that_another_process_has_waits_for_it():
+async def test_an_event_that_another_process_has_waits_for_it() -> None:
     async with Bench() as bench:
         other = FakeLedger(beside=bench.ledger)
         await other.claim("e1", b"")
@@ -284,7 +295,7 @@ async def test_an_event_that_another_process_has_waits_for_it():
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
-async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered):
+async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered: bool) -> None:
     async with Bench(when_lost="ask") as bench:
         bench.ledger.break_down("disk full")
         bench.deliver(redelivered=redelivered)
@@ -299,7 +310,7 @@ async def test_without_a_ledger_the_api_is_asked_and_nothing_is_lost(redelivered
 
 
 @pytest.mark.parametrize("label", ON_THE_WAY)
-async def test_a_start_is_exact_even_if_the_ledger_is_lost_with_the_process(label):
+async def test_a_start_is_exact_even_if_the_ledger_is_lost_with_the_process(label: str) -> None:
     async with Bench() as bench:
         death = Death(label)
         bench.deliver()
@@ -312,7 +323,7 @@ async def test_a_start_is_exact_even_if_the_ledger_is_lost_with_the_process(labe
 
 
 @pytest.mark.parametrize(("away_from", "label"), list(itertools.product(ON_THE_WAY, ON_THE_WAY)))
-async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away_from, label):
+async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away_from: str, label: str) -> None:
     """What the ledger was not told of must be asked about, not concluded from its silence."""
     async with Bench(when_lost="ask") as bench:
         death = Death(label)
@@ -335,7 +346,7 @@ async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away
         assert [type_ for type_ in bench.types() if type_ in ENDINGS] == ["interaction-complete"]
 
 
-async def test_voids_of_a_dead_process_are_said():
+async def test_voids_of_a_dead_process_are_said() -> None:
     """Its stream is in the ledger: subscribers are told which pieces to drop."""
     async with Bench() as bench:
         bench.agent.script(answer_with(Fate.ROLLED_BACK))

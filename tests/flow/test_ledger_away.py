@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
-from bridge.core.delivery.ledger_entry import State
+from bridge.core.delivery.ledger_entry import Claim, State
 from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost
@@ -46,7 +48,7 @@ def watch_requests(bench: Bench) -> list[bool]:
         bench.agent.before[operation] = lambda: request(operation)
 
     for operation in ("create", "interact"):
-        bench.agent.before[operation] = lambda operation=operation: request(operation)
+        bench.agent.before[operation] = partial(request, operation)
     return found
 
 
@@ -64,7 +66,7 @@ def assert_answered_once(bench: Bench, attempt: int = 1) -> None:
 # --- consuming
 
 
-async def test_a_ledger_that_is_away_at_the_start_holds_consuming_until_it_is_there():
+async def test_a_ledger_that_is_away_at_the_start_holds_consuming_until_it_is_there() -> None:
     ledger = FakeLedger()
     ledger.break_down("locked by the process 7")
     async with Bench(ledger=ledger) as bench:
@@ -76,7 +78,7 @@ async def test_a_ledger_that_is_away_at_the_start_holds_consuming_until_it_is_th
         assert (bench.ledger_watch.holding, bench.begun) == (False, 1)
 
 
-async def test_a_ledger_that_goes_away_later_holds_consuming_after_the_patience_and_not_before():
+async def test_a_ledger_that_goes_away_later_holds_consuming_after_the_patience_and_not_before() -> None:
     async with Bench(patience_s=10.0) as bench:
         for _ in range(3):
             bench.ledger.break_down(AWAY)
@@ -92,7 +94,7 @@ async def test_a_ledger_that_goes_away_later_holds_consuming_after_the_patience_
         assert (bench.inbox.consuming, bench.ledger_watch.holding) == (True, False)
 
 
-async def test_where_the_api_is_asked_instead_nothing_is_ever_held():
+async def test_where_the_api_is_asked_instead_nothing_is_ever_held() -> None:
     ledger = FakeLedger()
     ledger.break_down(AWAY)
     async with Bench(ledger=ledger, when_lost="ask") as bench:
@@ -105,7 +107,7 @@ async def test_where_the_api_is_asked_instead_nothing_is_ever_held():
 
 @pytest.mark.parametrize("joins", [False, True])
 @pytest.mark.parametrize("redelivered", [False, True])
-async def test_nothing_is_asked_for_an_event_that_the_ledger_does_not_have(redelivered, joins):
+async def test_nothing_is_asked_for_an_event_that_the_ledger_does_not_have(redelivered: bool, joins: bool) -> None:
     async with Bench() as bench:
         talk = bench.agent.open(USER, SERVICE) if joins else None
         bench.ledger.break_down(AWAY)
@@ -119,7 +121,7 @@ async def test_nothing_is_asked_for_an_event_that_the_ledger_does_not_have(redel
         assert bench.ledger.entries["e1"].state is State.COMPLETE
 
 
-async def test_what_waits_for_the_ledger_is_parked_when_that_takes_long_and_no_attempt_is_counted():
+async def test_what_waits_for_the_ledger_is_parked_when_that_takes_long_and_no_attempt_is_counted() -> None:
     async with Bench(park_after_s=20.0) as bench:
         bench.ledger.break_down(AWAY)
         deliveries = [bench.deliver(f"e{number}") for number in range(1, 4)]
@@ -138,7 +140,7 @@ async def test_what_waits_for_the_ledger_is_parked_when_that_takes_long_and_no_a
 
 @pytest.mark.parametrize("joins", [False, True])
 @pytest.mark.parametrize("away_s", [0.5, 5.0, 500.0])
-async def test_a_ledger_that_goes_between_the_claim_and_the_request_is_waited_for(joins, away_s):
+async def test_a_ledger_that_goes_between_the_claim_and_the_request_is_waited_for(joins: bool, away_s: float) -> None:
     async with Bench() as bench:
         talk = bench.agent.open(USER, SERVICE) if joins else None
         recorded = watch_requests(bench)
@@ -159,7 +161,7 @@ async def test_a_ledger_that_goes_between_the_claim_and_the_request_is_waited_fo
 
 @pytest.mark.parametrize("fate", [Fate.ROLLED_BACK, Fate.EMPTY, Fate.SAVED])
 @pytest.mark.parametrize("label", ON_THE_WAY)
-async def test_a_ledger_that_goes_away_at_any_step_costs_nothing(label, fate):
+async def test_a_ledger_that_goes_away_at_any_step_costs_nothing(label: str, fate: Fate) -> None:
     async with Bench() as bench:
         recorded = watch_requests(bench)
         bench.agent.script(Play((opening, said("Hel"), said("lo"), complete()), fate))
@@ -174,7 +176,7 @@ async def test_a_ledger_that_goes_away_at_any_step_costs_nothing(label, fate):
 
 
 @pytest.mark.parametrize(("away_from", "label"), list(itertools.combinations_with_replacement(ON_THE_WAY, 2)))
-async def test_nor_does_a_death_meanwhile_or_afterwards(away_from, label):
+async def test_nor_does_a_death_meanwhile_or_afterwards(away_from: str, label: str) -> None:
     async with Bench() as bench:
         recorded = watch_requests(bench)
         death = Death(label)
@@ -204,7 +206,7 @@ async def test_nor_does_a_death_meanwhile_or_afterwards(away_from, label):
 # --- what has been requested
 
 
-async def test_a_stream_goes_on_without_the_ledger_and_what_that_missed_is_written_afterwards():
+async def test_a_stream_goes_on_without_the_ledger_and_what_that_missed_is_written_afterwards() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(Play((opening, said("Hel"), api_breaker, said("lo"), complete()), Fate.SAVED))
@@ -219,10 +221,12 @@ async def test_a_stream_goes_on_without_the_ledger_and_what_that_missed_is_writt
         await bench.until(lambda: bench.ledger.entries["e1"].state is State.COMPLETE, "it is written", 1.0)
         assert bench.ledger.in_hand == []
         other = FakeLedger(beside=bench.ledger)
-        assert (await other.find("e1")).ending == bench.out()[-1].body
+        there = await other.find("e1")
+        assert there is not None
+        assert there.ending == bench.out()[-1].body
 
 
-async def test_a_cut_stream_is_asked_about_without_the_ledger_and_the_answer_recovered():
+async def test_a_cut_stream_is_asked_about_without_the_ledger_and_the_answer_recovered() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(Play((opening, said("Hel"), api_breaker, Lost("cut")), Fate.SAVED))
@@ -238,7 +242,7 @@ async def test_a_cut_stream_is_asked_about_without_the_ledger_and_the_answer_rec
         assert bench.attempts() == 1
 
 
-async def test_what_was_parked_without_the_ledger_is_free_for_others_once_it_is_back():
+async def test_what_was_parked_without_the_ledger_is_free_for_others_once_it_is_back() -> None:
     async with Bench(copies_return=False, park_after_s=1.0) as bench:
         bench.agent.script(answered(error(500)))
         goes_away_at(bench, "post-answered")
@@ -248,10 +252,12 @@ async def test_what_was_parked_without_the_ledger_is_free_for_others_once_it_is_
         assert bench.ledger.entries["e1"].state is not State.WAITING
         bench.ledger.mend()
         await bench.until(lambda: bench.ledger.in_hand == [], "it is let go", 1.0)
-        assert (await other.find("e1")).state is State.WAITING
+        there = await other.find("e1")
+        assert there is not None
+        assert there.state is State.WAITING
 
 
-async def test_a_failure_is_said_only_once_the_ledger_has_it_and_nothing_is_asked_again():
+async def test_a_failure_is_said_only_once_the_ledger_has_it_and_nothing_is_asked_again() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(error(422)))
         goes_away_at(bench, "post-answered")
@@ -264,7 +270,7 @@ async def test_a_failure_is_said_only_once_the_ledger_has_it_and_nothing_is_aske
         assert bench.ledger.entries["e1"].state is State.FAILED
 
 
-async def test_a_failure_that_waits_long_is_parked_and_refused_again_as_the_same_attempt():
+async def test_a_failure_that_waits_long_is_parked_and_refused_again_as_the_same_attempt() -> None:
     async with Bench(policy=RetryPolicy(attempts=1), park_after_s=20.0) as bench:
         bench.agent.script(answered(error(422)), answered(error(422)))
         goes_away_at(bench, "post-answered")
@@ -277,7 +283,7 @@ async def test_a_failure_that_waits_long_is_parked_and_refused_again_as_the_same
         assert (failed["attempts"], bench.dead()) == (1, ["rejected"])
 
 
-async def test_a_ledger_that_comes_and_goes_costs_nothing_but_time():
+async def test_a_ledger_that_comes_and_goes_costs_nothing_but_time() -> None:
     async with Bench() as bench:
         ids = [f"e{number}" for number in range(1, 21)]
         for event_id in ids:
@@ -292,7 +298,7 @@ async def test_a_ledger_that_comes_and_goes_costs_nothing_but_time():
         assert {bench.ledger.entries[event_id].state for event_id in ids} == {State.COMPLETE}
 
 
-async def test_the_stop_does_not_wait_for_the_ledger():
+async def test_the_stop_does_not_wait_for_the_ledger() -> None:
     async with Bench() as bench:
         bench.ledger.break_down(AWAY)
         delivery = bench.deliver()
@@ -306,7 +312,7 @@ async def test_the_stop_does_not_wait_for_the_ledger():
 
 
 @pytest.mark.parametrize("answer", [True, False])
-async def test_an_entry_that_makes_no_sense_is_asked_about_and_written_over(answer):
+async def test_an_entry_that_makes_no_sense_is_asked_about_and_written_over(answer: bool) -> None:
     async with Bench() as bench:
         if answer:
             bench.deliver()
@@ -314,13 +320,13 @@ async def test_an_entry_that_makes_no_sense_is_asked_about_and_written_over(answ
             await bench.restart()
         claim, spoilt = bench.ledger.claim, [True]
 
-        async def unreadable(*args, **more):
+        async def unreadable(*args: Any, **more: Any) -> Claim:
             found = await claim(*args, **more)
             if spoilt and spoilt.pop():
                 raise EntryUnreadable("'dancing' is not a valid State")
             return found
 
-        bench.ledger.claim = unreadable
+        bench.ledger.claim = unreadable  # type: ignore[method-assign]
         bench.deliver()
         await bench.quiet()
         assert bench.log.of("entry.unreadable")
@@ -331,7 +337,7 @@ async def test_an_entry_that_makes_no_sense_is_asked_about_and_written_over(answ
 
 
 @pytest.mark.parametrize("label", ["claimed", "before-post"])
-async def test_a_redelivered_event_that_nobody_knew_is_still_unsure_after_a_death(label):
+async def test_a_redelivered_event_that_nobody_knew_is_still_unsure_after_a_death(label: str) -> None:
     """The ledger was lost with what was asked; a claim since then proves nothing of the time before."""
     async with Bench() as bench:
         bench.deliver()

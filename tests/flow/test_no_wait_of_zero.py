@@ -31,7 +31,7 @@ def assert_patient(bench: Bench, asked: int) -> None:
 
 
 @pytest.mark.parametrize("wait_s", [0.0, -1.0, 1e-9])
-async def test_a_429_that_asks_for_no_wait_is_answered_with_one_that_doubles(wait_s: float):
+async def test_a_429_that_asks_for_no_wait_is_answered_with_one_that_doubles(wait_s: float) -> None:
     async with Bench(dice=0.0, park_after_s=1e6) as bench:
         bench.agent.break_down("create", TooEarly("429", wait_s))
         bench.deliver()
@@ -43,7 +43,7 @@ async def test_a_429_that_asks_for_no_wait_is_answered_with_one_that_doubles(wai
 
 
 @pytest.mark.parametrize("operation", ["conversations", "messages", "modify_tags", "interact"])
-async def test_so_is_one_to_any_other_call_that_an_event_needs(operation: str):
+async def test_so_is_one_to_any_other_call_that_an_event_needs(operation: str) -> None:
     async with Bench(dice=0.0, park_after_s=1e6) as bench:
         talk = bench.agent.open(USER, SERVICE, tags={"channel": "email"})
         bench.agent.converse(talk, "hello")
@@ -56,7 +56,7 @@ async def test_so_is_one_to_any_other_call_that_an_event_needs(operation: str):
         assert bench.types()[-1] == "interaction-complete"
 
 
-async def test_a_429_that_changes_from_call_to_call_is_one_pause_after_another():
+async def test_a_429_that_changes_from_call_to_call_is_one_pause_after_another() -> None:
     """What is refused alternates, and no call is refused twice in a row; the event waits longer each time."""
     async with Bench(dice=0.0, park_after_s=1e6) as bench:
         talk = bench.agent.open(USER, SERVICE, tags={"channel": "email"})
@@ -71,7 +71,7 @@ async def test_a_429_that_changes_from_call_to_call_is_one_pause_after_another()
 
 
 @pytest.mark.parametrize("park_after_s", [0.0, 60.0])
-async def test_the_waits_go_on_doubling_through_the_delay_queues(park_after_s: float):
+async def test_the_waits_go_on_doubling_through_the_delay_queues(park_after_s: float) -> None:
     async with Bench(dice=0.0, park_after_s=park_after_s) as bench:
         bench.agent.break_down("create", NOW)
         bench.deliver()
@@ -82,7 +82,9 @@ async def test_the_waits_go_on_doubling_through_the_delay_queues(park_after_s: f
 
 
 @pytest.mark.parametrize("retry_after_s", [0.0, None])
-async def test_a_busy_user_who_may_be_asked_again_now_is_waited_for_longer_each_time(retry_after_s: float | None):
+async def test_a_busy_user_who_may_be_asked_again_now_is_waited_for_longer_each_time(
+    retry_after_s: float | None,
+) -> None:
     waiting = Route(name="r", on_busy=OnBusy.WAIT)
     async with Bench(dice=0.0, park_after_s=1e6, routes=FakeRoutes(waiting)) as bench:
         talk = bench.agent.open(USER, SERVICE)
@@ -96,7 +98,7 @@ async def test_a_busy_user_who_may_be_asked_again_now_is_waited_for_longer_each_
         await bench.quiet()
 
 
-async def test_a_conversation_of_the_events_own_that_stays_in_the_way_is_no_loop():
+async def test_a_conversation_of_the_events_own_that_stays_in_the_way_is_no_loop() -> None:
     """The API refuses a second one, shows one of the event's as empty and unfinished, and refuses to go on in it."""
     async with Bench(dice=0.0, park_after_s=1e6) as bench:
         bench.agent.finish_of_empty = "refuses"
@@ -114,7 +116,7 @@ async def test_a_conversation_of_the_events_own_that_stays_in_the_way_is_no_loop
         assert [message.text for message in own.messages][:1] == ["Tell e1"]
 
 
-async def test_many_users_are_not_asked_for_in_a_storm():
+async def test_many_users_are_not_asked_for_in_a_storm() -> None:
     async with Bench(dice=0.0, park_after_s=1e6) as bench:
         bench.agent.break_down("create", NOW)
         for number in range(50):
@@ -126,7 +128,7 @@ async def test_many_users_are_not_asked_for_in_a_storm():
 
 
 @pytest.mark.parametrize("park_after_s", [0.0, 0.001])
-async def test_a_lane_that_waits_for_one_that_is_away_lets_time_pass(park_after_s: float):
+async def test_a_lane_that_waits_for_one_that_is_away_lets_time_pass(park_after_s: float) -> None:
     """A wait of nothing would keep this loop, whose time is virtual, busy for ever."""
     async with Bench(dice=0.0, park_after_s=park_after_s) as bench:
         bench.agent.fail("create", *[NOW] * 6)
@@ -138,7 +140,7 @@ async def test_a_lane_that_waits_for_one_that_is_away_lets_time_pass(park_after_
 
 
 @pytest.mark.parametrize("error", [Unsendable("no header"), UnknownUser("who?")])
-async def test_a_value_that_cannot_be_sent_fails_its_own_event_and_no_other(error: Exception):
+async def test_a_value_that_cannot_be_sent_fails_its_own_event_and_no_other(error: Exception) -> None:
     async with Bench() as bench:
         bench.agent.fail("create", error)
         bench.deliver("bad", user_id="user-1")
@@ -150,7 +152,7 @@ async def test_a_value_that_cannot_be_sent_fails_its_own_event_and_no_other(erro
         assert bench.api_breaker.passing
 
 
-async def test_where_it_cannot_even_be_asked_what_became_of_an_event_nothing_is_guessed():
+async def test_where_it_cannot_even_be_asked_what_became_of_an_event_nothing_is_guessed() -> None:
     async with Bench() as bench:
         bench.agent.break_down("conversations", Unsendable("no header"))
         bench.deliver("e1", redelivered=True)

@@ -3,7 +3,7 @@
 from bridge.flow.open_conversations import MAX_ENTRIES, Open, OpenConversations
 
 
-def test_the_latest_is_remembered_for_each_lane():
+def test_the_latest_is_remembered_for_each_lane() -> None:
     known = OpenConversations()
     known.remember(("u", "s"), Open("c1", "sms"))
     known.remember(("u", "t"), Open("c2"))
@@ -13,7 +13,7 @@ def test_the_latest_is_remembered_for_each_lane():
     assert known.get(("v", "s")) is None
 
 
-def test_forgetting_what_is_not_known_is_nothing():
+def test_forgetting_what_is_not_known_is_nothing() -> None:
     known = OpenConversations()
     known.forget(("u", "s"))
     known.remember(("u", "s"), Open("c1"))
@@ -21,7 +21,7 @@ def test_forgetting_what_is_not_known_is_nothing():
     assert known.get(("u", "s")) is None
 
 
-def test_it_is_bounded_and_forgets_what_was_remembered_longest_ago():
+def test_it_is_bounded_and_forgets_what_was_remembered_longest_ago() -> None:
     known = OpenConversations()
     for number in range(MAX_ENTRIES):
         known.remember((str(number), "s"), Open("c"))

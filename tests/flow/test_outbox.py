@@ -28,11 +28,11 @@ def told(publisher: FakePublisher) -> list[str]:
     return [each.message_id for each in publisher.confirmed]
 
 
-async def test_an_empty_outbox_is_confirmed():
+async def test_an_empty_outbox_is_confirmed() -> None:
     await outbox(FakePublisher()).all_confirmed()
 
 
-async def test_handing_over_does_not_wait_and_waiting_ends_with_the_last_confirm():
+async def test_handing_over_does_not_wait_and_waiting_ends_with_the_last_confirm() -> None:
     publisher = FakePublisher()
     publisher.hold()
     box = outbox(publisher)
@@ -48,7 +48,7 @@ async def test_handing_over_does_not_wait_and_waiting_ends_with_the_last_confirm
     assert (box.counts.published, box.unconfirmed) == (2, 0)
 
 
-async def test_a_nack_is_tried_again_with_back_off_and_then_confirmed():
+async def test_a_nack_is_tried_again_with_back_off_and_then_confirmed() -> None:
     publisher = FakePublisher()
     publisher.refuse(2)
     box = outbox(publisher)
@@ -60,7 +60,7 @@ async def test_a_nack_is_tried_again_with_back_off_and_then_confirmed():
     assert (box.counts.refused, box.unconfirmed, box.counts.published) == (2, 0, 1)
 
 
-async def test_others_do_not_wait_for_the_one_that_was_refused():
+async def test_others_do_not_wait_for_the_one_that_was_refused() -> None:
     publisher = FakePublisher()
     publisher.refuse(1, concerns=lambda each: each.message_id == "a")
     box = outbox(publisher)
@@ -69,7 +69,7 @@ async def test_others_do_not_wait_for_the_one_that_was_refused():
     assert told(publisher) == ["b", "a"]
 
 
-async def test_patience_that_is_out_is_undeliverable_and_says_what_and_why():
+async def test_patience_that_is_out_is_undeliverable_and_says_what_and_why() -> None:
     publisher = FakePublisher()
     publisher.refuse(3, UNROUTED)
     box = outbox(publisher)
@@ -80,7 +80,7 @@ async def test_patience_that_is_out_is_undeliverable_and_says_what_and_why():
 
 
 @pytest.mark.parametrize("kind", [RefusalKind.IMPOSSIBLE, RefusalKind.MISSING])
-async def test_what_will_never_be_taken_is_undeliverable_at_once(kind: RefusalKind):
+async def test_what_will_never_be_taken_is_undeliverable_at_once(kind: RefusalKind) -> None:
     publisher = FakePublisher()
     publisher.refuse(1, PublishRefusal(kind, "the broker refused it (406): too large"))
     box = outbox(publisher)
@@ -90,7 +90,7 @@ async def test_what_will_never_be_taken_is_undeliverable_at_once(kind: RefusalKi
     assert len(publisher.sent) == 1
 
 
-async def test_what_may_close_the_channel_again_is_published_again_alone():
+async def test_what_may_close_the_channel_again_is_published_again_alone() -> None:
     publisher = FakePublisher()
     publisher.refuse(2, PublishRefusal(RefusalKind.FORBIDDEN, "403"), lambda each: each.message_id == "a")
     publisher.refuse(1, NACKED, lambda each: each.message_id == "b")
@@ -101,7 +101,7 @@ async def test_what_may_close_the_channel_again_is_published_again_alone():
     assert sorted(told(publisher)) == ["a", "b"]
 
 
-async def test_undeliverable_is_raised_without_waiting_for_the_others():
+async def test_undeliverable_is_raised_without_waiting_for_the_others() -> None:
     publisher = FakePublisher()
     publisher.hold()
     publisher.refuse(1, concerns=lambda each: each.message_id == "a")
@@ -113,7 +113,7 @@ async def test_undeliverable_is_raised_without_waiting_for_the_others():
     assert box.unconfirmed == 1
 
 
-async def test_after_forgiving_only_the_rest_is_waited_for():
+async def test_after_forgiving_only_the_rest_is_waited_for() -> None:
     publisher = FakePublisher()
     publisher.refuse(1)
     box = outbox(publisher, RetryPolicy(publish_for_s=0.0))
@@ -126,7 +126,7 @@ async def test_after_forgiving_only_the_rest_is_waited_for():
     assert told(publisher) == ["b", "c"]
 
 
-async def test_each_message_has_a_patience_of_its_own():
+async def test_each_message_has_a_patience_of_its_own() -> None:
     publisher = FakePublisher()
     publisher.refuse(2, concerns=lambda each: each.message_id == "a")
     publisher.refuse(2, concerns=lambda each: each.message_id == "b")
@@ -136,7 +136,7 @@ async def test_each_message_has_a_patience_of_its_own():
     assert sorted(told(publisher)) == ["a", "b"]
 
 
-async def test_what_a_lost_connection_left_open_is_counted_and_waited_for():
+async def test_what_a_lost_connection_left_open_is_counted_and_waited_for() -> None:
     publisher = FakePublisher()
     publisher.hold()
     box = outbox(publisher)
@@ -154,7 +154,7 @@ async def test_what_a_lost_connection_left_open_is_counted_and_waited_for():
 # The same under a whole event.
 
 
-async def test_a_connection_lost_in_the_middle_of_a_stream_repeats_in_order_with_the_same_ids():
+async def test_a_connection_lost_in_the_middle_of_a_stream_repeats_in_order_with_the_same_ids() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(said("a"), said("b"), api_breaker, said("c"), complete()))
@@ -174,7 +174,7 @@ async def test_a_connection_lost_in_the_middle_of_a_stream_repeats_in_order_with
         assert bench.log.of("delivery.settled")[0]["repeated"] == 2
 
 
-async def test_too_much_unconfirmed_pushes_back_on_the_stream():
+async def test_too_much_unconfirmed_pushes_back_on_the_stream() -> None:
     async with Bench() as bench:
         read = []
         steps = [said(str(number)) for number in range(50)]
@@ -192,7 +192,7 @@ async def test_too_much_unconfirmed_pushes_back_on_the_stream():
 REQUIRED = Outbound("audit", KEY, required=True)
 
 
-async def test_one_outbound_that_refuses_for_good_makes_the_event_undeliverable():
+async def test_one_outbound_that_refuses_for_good_makes_the_event_undeliverable() -> None:
     pieces = Outbound("agent.events", KEY, types=("new-message",))
     async with Bench(policy=POLICY, outbounds=(pieces, REQUIRED)) as bench:
         bench.publisher.refuse(9, UNROUTED, lambda each: each.to.outbound == 1 and each.type != "bridge-failed")
@@ -203,7 +203,7 @@ async def test_one_outbound_that_refuses_for_good_makes_the_event_undeliverable(
         assert bench.order()[-1] == "ack"
 
 
-async def test_an_outbound_that_has_the_ending_gets_no_second_one_when_another_outbound_refuses_it():
+async def test_an_outbound_that_has_the_ending_gets_no_second_one_when_another_outbound_refuses_it() -> None:
     """ "Subscribers see exactly one ending": what was told to be complete is not told to have failed."""
     async with Bench(policy=POLICY, outbounds=(AGENT_EVENTS, REQUIRED)) as bench:
         bench.publisher.refuse(3, NACKED, lambda each: each.to.outbound == 1 and each.type == "interaction-complete")
@@ -214,7 +214,7 @@ async def test_an_outbound_that_has_the_ending_gets_no_second_one_when_another_o
         assert types == ["conversation-created", "new-message", "interaction-complete"]
 
 
-async def test_a_failure_is_announced_before_the_ack_however_often_it_is_refused_at_first():
+async def test_a_failure_is_announced_before_the_ack_however_often_it_is_refused_at_first() -> None:
     async with Bench(policy=RetryPolicy(publish_for_s=230.0)) as bench:
         bench.publisher.refuse(7, NACKED, lambda each: each.type == "bridge-failed")
         delivery = bench.deliver(channel="fax")
@@ -224,7 +224,7 @@ async def test_a_failure_is_announced_before_the_ack_however_often_it_is_refused
         assert bench.order() == ["copy:invalid-event", "bridge-failed", "ack"]
 
 
-async def test_a_failure_that_cannot_be_announced_is_left_to_its_dead_letter_once_patience_is_out():
+async def test_a_failure_that_cannot_be_announced_is_left_to_its_dead_letter_once_patience_is_out() -> None:
     """Held for ever it would cost a slot, and after half an hour the broker's patience with the whole channel."""
     async with Bench(policy=RetryPolicy(publish_for_s=2.0)) as bench:
         bench.publisher.refuse(10_000, NACKED, lambda each: each.type == "bridge-failed")
@@ -234,7 +234,7 @@ async def test_a_failure_that_cannot_be_announced_is_left_to_its_dead_letter_onc
         assert [line.event for line in bench.log.at("error")] == ["ending.refused"]
 
 
-async def test_an_event_of_which_no_outbound_takes_anything_is_settled_all_the_same():
+async def test_an_event_of_which_no_outbound_takes_anything_is_settled_all_the_same() -> None:
     async with Bench(outbounds=(Outbound("agent.events", KEY, types=("nothing",)),)) as bench:
         delivery = bench.deliver()
         await bench.quiet()

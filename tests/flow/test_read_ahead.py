@@ -1,6 +1,7 @@
 """Reading on while publishing is held up: nothing that has come is lost, and no more than a bound is held."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -27,7 +28,7 @@ class Server:
     def stream(self) -> FakeStream:
         return FakeStream(self._chunks())
 
-    async def _chunks(self):
+    async def _chunks(self) -> AsyncIterator[bytes]:
         try:
             while (said := await self._said.get()) is not None:
                 if isinstance(said, Exception):
@@ -45,13 +46,13 @@ async def all_of(reading: ReadAhead) -> list[bytes]:
     return found
 
 
-async def test_chunks_come_in_order_until_the_clean_end():
+async def test_chunks_come_in_order_until_the_clean_end() -> None:
     server = Server()
     server.say(b"a", b"b", b"c", None)
     assert await all_of(ReadAhead(server.stream())) == [b"a", b"b", b"c"]
 
 
-async def test_what_comes_while_it_is_held_up_is_told_before_the_cut():
+async def test_what_comes_while_it_is_held_up_is_told_before_the_cut() -> None:
     server, room = Server(), asyncio.Event()
     reading = ReadAhead(server.stream())
     server.say(b"a")
@@ -69,7 +70,7 @@ async def test_what_comes_while_it_is_held_up_is_told_before_the_cut():
     await reading.close()
 
 
-async def test_a_chunk_that_is_under_way_when_the_hold_ends_is_the_next_one():
+async def test_a_chunk_that_is_under_way_when_the_hold_ends_is_the_next_one() -> None:
     server, room = Server(), asyncio.Event()
     reading = ReadAhead(server.stream())
     held_up = asyncio.create_task(reading.on_until(room.wait()))
@@ -80,7 +81,7 @@ async def test_a_chunk_that_is_under_way_when_the_hold_ends_is_the_next_one():
     assert await all_of(reading) == [b"a", b"b"]
 
 
-async def test_an_end_during_a_hold_is_told_in_its_turn_and_through_a_second_hold():
+async def test_an_end_during_a_hold_is_told_in_its_turn_and_through_a_second_hold() -> None:
     server = Server()
     server.say(b"a", None)
     reading = ReadAhead(server.stream())
@@ -89,7 +90,7 @@ async def test_an_end_during_a_hold_is_told_in_its_turn_and_through_a_second_hol
     assert await all_of(reading) == [b"a"]
 
 
-async def test_no_more_than_the_bound_is_held():
+async def test_no_more_than_the_bound_is_held() -> None:
     server, room = Server(), asyncio.Event()
     server.say(*[b"x" * (64 * KIB)] * 100, None)
     reading = ReadAhead(server.stream())
@@ -101,7 +102,7 @@ async def test_no_more_than_the_bound_is_held():
     assert sum(map(len, await all_of(reading))) == 6400 * KIB
 
 
-async def test_whoever_stops_in_the_middle_of_a_hold_leaves_nothing_behind():
+async def test_whoever_stops_in_the_middle_of_a_hold_leaves_nothing_behind() -> None:
     server = Server()
     stream = server.stream()
     reading = ReadAhead(stream)
@@ -115,7 +116,7 @@ async def test_whoever_stops_in_the_middle_of_a_hold_leaves_nothing_behind():
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_the_connection_rests_while_something_else_comes_first_unless_a_chunk_is_under_way():
+async def test_the_connection_rests_while_something_else_comes_first_unless_a_chunk_is_under_way() -> None:
     server = Server()
     stream = server.stream()
     reading = ReadAhead(stream)
@@ -128,7 +129,7 @@ async def test_the_connection_rests_while_something_else_comes_first_unless_a_ch
     assert await all_of(reading) == [b"a"]
 
 
-async def test_what_comes_by_then_is_added_and_what_fails_is_told_in_its_turn():
+async def test_what_comes_by_then_is_added_and_what_fails_is_told_in_its_turn() -> None:
     server, turn = Server(), asyncio.Event()
     stream = server.stream()
     reading = ReadAhead(stream)
@@ -148,7 +149,7 @@ async def test_what_comes_by_then_is_added_and_what_fails_is_told_in_its_turn():
         await reading.chunk()
 
 
-async def test_what_was_read_ahead_comes_before_what_comes_by_then():
+async def test_what_was_read_ahead_comes_before_what_comes_by_then() -> None:
     server, room, now = Server(), asyncio.Event(), asyncio.get_running_loop().create_future()
     now.set_result(None)
     stream = server.stream()

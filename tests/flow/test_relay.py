@@ -12,7 +12,7 @@ def ids(bench: Bench) -> list[str]:
     return [message.message_id for message in bench.out()]
 
 
-async def test_every_line_has_its_own_bytes_its_id_and_its_place_in_the_stream():
+async def test_every_line_has_its_own_bytes_its_id_and_its_place_in_the_stream() -> None:
     async with Bench() as bench:
         strange = b'{"type":"brand-new","n":1e999,"u":"\\ud800\xe2\x80\xa8","z":1,"a":2}'
         bench.agent.script(answered(strange[:9], strange[9:] + b"\n\n \n", complete()))
@@ -38,7 +38,7 @@ async def test_every_line_has_its_own_bytes_its_id_and_its_place_in_the_stream()
         assert [each.headers["sequence"] for each in bench.out()] == [1, 2, 3]
 
 
-async def test_a_void_names_the_stream_and_its_last_sequence_and_the_next_stream_has_new_ids():
+async def test_a_void_names_the_stream_and_its_last_sequence_and_the_next_stream_has_new_ids() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), error(500, "the agent failed")))
         bench.deliver()
@@ -61,7 +61,7 @@ async def test_a_void_names_the_stream_and_its_last_sequence_and_the_next_stream
         assert bench.out()[3].routing_key == "async.api.bridge-voided"
 
 
-async def test_a_void_of_nothing_is_not_told():
+async def test_a_void_of_nothing_is_not_told() -> None:
     async with Bench() as bench:
         bench.agent.script(refused(Lost("reset")), refused(Lost("reset"), Fate.EMPTY))
         bench.deliver()
@@ -69,7 +69,7 @@ async def test_a_void_of_nothing_is_not_told():
         assert bench.types() == ["conversation-created", "new-message", "interaction-complete"]
 
 
-async def test_a_cut_stream_that_left_nothing_is_voided_before_the_next_one_opens():
+async def test_a_cut_stream_that_left_nothing_is_voided_before_the_next_one_opens() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), Lost("cut")))
         bench.deliver()
@@ -79,7 +79,7 @@ async def test_a_cut_stream_that_left_nothing_is_voided_before_the_next_one_open
         assert bench.said("bridge-voided")[0]["last_sequence"] == 2
 
 
-async def test_a_cut_stream_that_was_saved_is_not_voided():
+async def test_a_cut_stream_that_was_saved_is_not_voided() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), Lost("cut"), fate=Fate.SAVED))
         bench.deliver()
@@ -87,7 +87,7 @@ async def test_a_cut_stream_that_was_saved_is_not_voided():
         assert ids(bench) == ["e1:000000000001:1", "e1:000000000001:2", "e1:interaction-complete"]
 
 
-async def test_each_void_stream_is_told_once_through_all_attempts():
+async def test_each_void_stream_is_told_once_through_all_attempts() -> None:
     async with Bench() as bench:
         bench.agent.script(*[answered(said("Hel"), error(500))] * 2, answered(said("Hel"), Lost("cut")))
         bench.deliver()
@@ -96,7 +96,7 @@ async def test_each_void_stream_is_told_once_through_all_attempts():
         assert bench.agent.heard("Tell e1") == 1
 
 
-async def test_where_the_streams_id_is_lost_the_void_names_the_new_one_before_its_first_line():
+async def test_where_the_streams_id_is_lost_the_void_names_the_new_one_before_its_first_line() -> None:
     async with Bench() as bench:
         bench.deliver(redelivered=True)
         await bench.quiet()
@@ -107,7 +107,7 @@ async def test_where_the_streams_id_is_lost_the_void_names_the_new_one_before_it
         assert "stream" not in bench.out()[0].headers
 
 
-async def test_the_lost_stream_is_still_told_of_when_the_first_try_after_it_did_not_open():
+async def test_the_lost_stream_is_still_told_of_when_the_first_try_after_it_did_not_open() -> None:
     async with Bench() as bench:
         bench.agent.script(refused(Lost("reset")))
         bench.deliver(redelivered=True)
@@ -116,7 +116,7 @@ async def test_the_lost_stream_is_still_told_of_when_the_first_try_after_it_did_
         assert bench.said("bridge-voided")[0]["stream"] is None
 
 
-async def test_a_lost_stream_whose_event_was_answered_is_not_voided():
+async def test_a_lost_stream_whose_event_was_answered_is_not_voided() -> None:
     async with Bench() as bench:
         talk = own(bench)
         bench.agent.converse(talk, "Tell e1")
@@ -126,7 +126,7 @@ async def test_a_lost_stream_whose_event_was_answered_is_not_voided():
         assert bench.types() == ["interaction-complete"]
 
 
-async def test_an_error_whose_words_are_no_unicode_is_an_error_like_any_other():
+async def test_an_error_whose_words_are_no_unicode_is_an_error_like_any_other() -> None:
     """A lone surrogate is legal JSON for the API's libraries; the line passes through, and the void must be told."""
     async with Bench() as bench:
         wrong = b'{"type":"error","http_error_code":500,"error_description":"\\ud800"}\n'
@@ -137,7 +137,7 @@ async def test_an_error_whose_words_are_no_unicode_is_an_error_like_any_other():
         assert bench.types()[-1] == "interaction-complete"
 
 
-async def test_an_id_of_a_message_that_is_no_unicode_breaks_nothing():
+async def test_an_id_of_a_message_that_is_no_unicode_breaks_nothing() -> None:
     async with Bench() as bench:
         wrong = b'{"type":"user-message-available","message_id":"\\ud800","user_message":"x"}\n'
         bench.agent.script(answered(wrong, Lost("cut")))
@@ -147,7 +147,7 @@ async def test_an_id_of_a_message_that_is_no_unicode_breaks_nothing():
 
 
 @pytest.mark.parametrize("code", [b'"500"', b"null", b"true", b"1" + b"0" * 400])
-async def test_an_error_without_a_usable_code_is_void(code):
+async def test_an_error_without_a_usable_code_is_void(code: bytes) -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), b'{"type":"error","http_error_code":%s}\n' % code))
         bench.deliver()
@@ -155,7 +155,7 @@ async def test_an_error_without_a_usable_code_is_void(code):
         assert bench.types()[-1] == "interaction-complete"
 
 
-async def test_a_second_ending_on_the_stream_is_not_published():
+async def test_a_second_ending_on_the_stream_is_not_published() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(complete(), complete()))
         bench.deliver()
@@ -163,7 +163,7 @@ async def test_a_second_ending_on_the_stream_is_not_published():
         assert bench.types() == ["conversation-created", "interaction-complete"]
 
 
-async def test_lines_after_the_ending_are_published_and_belong_to_the_stream():
+async def test_lines_after_the_ending_are_published_and_belong_to_the_stream() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(complete(), line(type="afterthought")))
         bench.deliver()
@@ -171,7 +171,7 @@ async def test_lines_after_the_ending_are_published_and_belong_to_the_stream():
         assert ids(bench)[-1] == "e1:000000000001:3"
 
 
-async def test_a_last_line_without_a_newline_counts():
+async def test_a_last_line_without_a_newline_counts() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(lambda turn: complete()(turn).rstrip(b"\n")))
         bench.deliver()
@@ -180,7 +180,7 @@ async def test_a_last_line_without_a_newline_counts():
         assert len(bench.agent.calls("create")) == 1
 
 
-async def test_a_server_that_does_not_close_the_stream_after_its_ending_is_left_after_half_a_minute():
+async def test_a_server_that_does_not_close_the_stream_after_its_ending_is_left_after_half_a_minute() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(complete(), 10_000.0))
         bench.deliver()
@@ -190,7 +190,7 @@ async def test_a_server_that_does_not_close_the_stream_after_its_ending_is_left_
         assert bench.types()[-1] == "interaction-complete"
 
 
-async def test_nothing_that_is_said_before_the_opening_line_is_lost():
+async def test_nothing_that_is_said_before_the_opening_line_is_lost() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("a"), complete()))
         bench.agent.default = answered(opening, complete())

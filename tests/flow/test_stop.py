@@ -13,7 +13,7 @@ from tests.support.flow_bench import QUEUE, Bench
 from .test_lanes import ended
 
 
-async def test_what_streams_is_finished_within_the_grace_and_nothing_more_is_started():
+async def test_what_streams_is_finished_within_the_grace_and_nothing_more_is_started() -> None:
     async with Bench() as bench:
         bench.agent.default = answered(said("a"), 10.0, complete())
         first, second = bench.deliver("e1"), bench.deliver("e2")
@@ -25,7 +25,7 @@ async def test_what_streams_is_finished_within_the_grace_and_nothing_more_is_sta
         assert bench.attempts() == 1
 
 
-async def test_the_stop_waits_no_longer_than_needed():
+async def test_the_stop_waits_no_longer_than_needed() -> None:
     async with Bench() as bench:
         bench.agent.default = answered(said("a"), 10.0, complete())
         bench.deliver("e1")
@@ -36,7 +36,7 @@ async def test_the_stop_waits_no_longer_than_needed():
 
 
 @pytest.mark.parametrize("grace_s", [0.0, 5.0])
-async def test_a_stream_longer_than_the_grace_is_cut_and_left_unacked(grace_s):
+async def test_a_stream_longer_than_the_grace_is_cut_and_left_unacked(grace_s: float) -> None:
     async with Bench() as bench:
         bench.agent.default = answered(said("a"), 100.0, complete())
         delivery = bench.deliver("e1")
@@ -48,7 +48,7 @@ async def test_a_stream_longer_than_the_grace_is_cut_and_left_unacked(grace_s):
         assert bench.republisher.copies == []
 
 
-async def test_the_next_instance_asks_before_it_starts_anything():
+async def test_the_next_instance_asks_before_it_starts_anything() -> None:
     async with Bench() as bench:
         bench.agent.default = answered(said("a"), 100.0, complete())
         delivery = bench.deliver("e1")
@@ -66,7 +66,7 @@ async def test_the_next_instance_asks_before_it_starts_anything():
         assert voided["before"] == following.out()[-1].headers["stream"]
 
 
-async def test_events_that_wait_for_their_turn_are_left_unacked():
+async def test_events_that_wait_for_their_turn_are_left_unacked() -> None:
     async with Bench() as bench:
         api_breaker = Gate()
         bench.agent.script(answered(api_breaker, complete()))
@@ -77,7 +77,7 @@ async def test_events_that_wait_for_their_turn_are_left_unacked():
         assert bench.event_intake.in_hand == 5
 
 
-async def test_a_lane_that_waits_in_memory_stops_at_once():
+async def test_a_lane_that_waits_in_memory_stops_at_once() -> None:
     async with Bench() as bench:
         bench.agent.break_down("create", NotSent("no connection"))
         delivery = bench.deliver()
@@ -88,7 +88,7 @@ async def test_a_lane_that_waits_in_memory_stops_at_once():
         assert delivery.asked == 0
 
 
-async def test_a_lane_that_waits_for_the_gate_stops_at_once():
+async def test_a_lane_that_waits_for_the_gate_stops_at_once() -> None:
     async with Bench() as bench:
         bench.agent.break_down("probe", NotSent("no connection"))
         await bench.until(lambda: not bench.api_breaker.passing, "the gate closes")
@@ -100,7 +100,7 @@ async def test_a_lane_that_waits_for_the_gate_stops_at_once():
         assert bench.attempts() == 0
 
 
-async def test_a_delivery_that_comes_after_the_stop_is_left_unacked_and_starts_nothing():
+async def test_a_delivery_that_comes_after_the_stop_is_left_unacked_and_starts_nothing() -> None:
     async with Bench() as bench:
         await bench.stop(0.0)
         delivery = bench.deliver()
@@ -109,7 +109,7 @@ async def test_a_delivery_that_comes_after_the_stop_is_left_unacked_and_starts_n
         assert delivery.asked == 0
 
 
-async def test_an_ending_that_comes_within_the_grace_is_acked_after_its_confirm():
+async def test_an_ending_that_comes_within_the_grace_is_acked_after_its_confirm() -> None:
     async with Bench() as bench:
         bench.agent.default = answered(said("a"), 2.0, complete())
         bench.publisher.hold()
@@ -121,7 +121,7 @@ async def test_an_ending_that_comes_within_the_grace_is_acked_after_its_confirm(
         assert delivery.acked == 1
 
 
-async def test_an_event_whose_confirms_do_not_come_within_the_grace_is_left_unacked():
+async def test_an_event_whose_confirms_do_not_come_within_the_grace_is_left_unacked() -> None:
     async with Bench() as bench:
         bench.publisher.hold()
         delivery = bench.deliver("e1")
@@ -133,7 +133,7 @@ async def test_an_event_whose_confirms_do_not_come_within_the_grace_is_left_unac
         assert delivery.asked == 0
 
 
-async def test_a_retry_during_the_stop_is_left_to_the_next_instance():
+async def test_a_retry_during_the_stop_is_left_to_the_next_instance() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("a"), 5.0, Lost("cut")))
         delivery = bench.deliver()
@@ -143,7 +143,7 @@ async def test_a_retry_during_the_stop_is_left_to_the_next_instance():
         assert bench.republisher.copies == []
 
 
-async def test_a_failure_during_the_stop_is_still_settled():
+async def test_a_failure_during_the_stop_is_still_settled() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("a"), 5.0, error(422)))
         delivery = bench.deliver()
@@ -153,7 +153,7 @@ async def test_a_failure_during_the_stop_is_still_settled():
         assert bench.dead() == ["rejected"]
 
 
-async def test_a_refusal_under_way_is_given_a_moment_and_then_left_unacked():
+async def test_a_refusal_under_way_is_given_a_moment_and_then_left_unacked() -> None:
     async with Bench() as bench:
         bench.republisher.disconnect()
         delivery = bench.deliver(channel="fax")
@@ -166,7 +166,7 @@ async def test_a_refusal_under_way_is_given_a_moment_and_then_left_unacked():
         assert delivery.asked == 0
 
 
-async def test_a_dead_letter_that_the_broker_will_not_take_does_not_hold_up_the_stop():
+async def test_a_dead_letter_that_the_broker_will_not_take_does_not_hold_up_the_stop() -> None:
     async with Bench() as bench:
         bench.agent.fail("create", Refused("create-conversation", 422, "No."))
         bench.republisher.refuse(1000)

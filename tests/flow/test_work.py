@@ -36,12 +36,12 @@ def work(incoming: InboundMessage | None = None) -> Work:
 
 
 @pytest.mark.parametrize("header", ["x-delivery-count", "x-acquired-count"])
-def test_counts_of_the_broker_tell_no_past(header):
+def test_counts_of_the_broker_tell_no_past(header: str) -> None:
     assert past(InboundMessage(b"{}", headers={header: 1})) == Progress()
     assert not work(InboundMessage(b"{}", headers={header: 1})).comes_again
 
 
-def test_a_first_delivery_has_no_past():
+def test_a_first_delivery_has_no_past() -> None:
     assert past(InboundMessage(b"{}")) == Progress()
     assert (work().number, work().pauses) == (1, 0)
 
@@ -55,11 +55,11 @@ def test_a_first_delivery_has_no_past():
         InboundMessage(b"{}", headers={"x-bridge-progress": 7}),
     ],
 )
-def test_a_past_that_cannot_be_told_counts_as_a_request_of_unknown_kind(incoming):
+def test_a_past_that_cannot_be_told_counts_as_a_request_of_unknown_kind(incoming: InboundMessage) -> None:
     assert past(incoming) == Progress(request=RequestKind.UNKNOWN)
 
 
-def test_a_delayed_copy_brings_its_past():
+def test_a_delayed_copy_brings_its_past() -> None:
     progress = Progress(RequestKind.INTERACT, "c" * 24, "0" * 12, 3, "b" * 24, None, True)
     headers = {"x-bridge-progress": progress.dump(), "x-bridge-attempt": 2, "x-bridge-pauses": 5}
     found = work(InboundMessage(b"{}", headers=headers))
@@ -67,7 +67,7 @@ def test_a_delayed_copy_brings_its_past():
 
 
 @pytest.mark.parametrize("value", [-1, True, "2", None, 10**9])
-def test_a_count_that_is_none_counts_as_nothing(value):
+def test_a_count_that_is_none_counts_as_nothing(value: object) -> None:
     assert work(InboundMessage(b"{}", headers={"x-bridge-attempt": value})).number == 1
 
 
@@ -75,32 +75,34 @@ def test_a_count_that_is_none_counts_as_nothing(value):
     ("value", "taken"),
     [("00-a-b-01", "00-a-b-01"), ("", None), ("x" * 101, None), ("ä", None), ("a\nb", None), (7, None), (b"00", None)],
 )
-def test_only_a_plausible_traceparent_is_carried_on(value, taken):
+def test_only_a_plausible_traceparent_is_carried_on(value: object, taken: str | None) -> None:
     assert traceparent(InboundMessage(b"{}", headers={"traceparent": value})) == taken
 
 
-def test_a_repeat_waits_for_the_ack_where_the_first_delivery_lives_and_replaces_it_where_it_died():
+def test_a_repeat_waits_for_the_ack_where_the_first_delivery_lives_and_replaces_it_where_it_died() -> None:
     found = work()
     repeat, later = FakeDelivery(InboundMessage(b"{}")), FakeDelivery(InboundMessage(b"{}"))
     found.take_over(repeat)
     assert found.repeats == [repeat]
-    found.delivery.alive = False
+    assert isinstance(found.delivery, FakeDelivery)
+    found.delivery.die()
     found.take_over(later)
     assert found.delivery is later
     assert found.acknowledge()
     assert (repeat.acked, later.acked) == (1, 1)
 
 
-def test_an_ack_that_did_not_get_through_for_one_of_them_is_said():
+def test_an_ack_that_did_not_get_through_for_one_of_them_is_said() -> None:
     found = work()
     repeat = FakeDelivery(InboundMessage(b"{}"))
     found.take_over(repeat)
     repeat.die()
     assert not found.acknowledge()
+    assert isinstance(found.delivery, FakeDelivery)
     assert found.delivery.acked == 1
 
 
-def test_the_subject_counts_the_attempt_that_is_being_made():
+def test_the_subject_counts_the_attempt_that_is_being_made() -> None:
     found = work()
     found.attempt, found.conversation_id = 2, "c" * 24
     assert (found.context.attempt, found.context.conversation_id) == (3, "c" * 24)

@@ -53,7 +53,7 @@ def put(url: str, queue: str, body: bytes) -> None:
 def take(url: str, queue: str) -> bytes:
     with connect(url) as connection:
         for _, _, body in connection.channel().consume(queue, auto_ack=True, inactivity_timeout=20):
-            assert body is not None, f"nothing came from {queue}"
+            assert isinstance(body, bytes), f"nothing came from {queue}"
             return body
     raise AssertionError("the broker cancelled the consumer")
 

@@ -20,7 +20,8 @@ ALWAYS = 1_000_000
 class World(Protocol):
     """Connected by `start`; `cut` breaks the connection, which comes back by itself."""
 
-    publisher: Publisher
+    @property
+    def publisher(self) -> Publisher: ...
 
     async def start(self) -> None: ...
 

@@ -18,7 +18,8 @@ from tests.support.waiting import stays
 
 
 class World(Protocol):
-    republisher: Republisher
+    @property
+    def republisher(self) -> Republisher: ...
 
     async def start(self) -> None: ...
 

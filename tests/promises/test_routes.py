@@ -1,6 +1,7 @@
 """The routes port: the fake of the flow's tests, and Jinja."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +22,10 @@ def jinja(routes: Sequence[Route]) -> Routes:
     return JinjaRoutes(routes)
 
 
+def is_wanted(severity: str | None, event: Event) -> bool:
+    return severity is None or event.data["severity"] == severity
+
+
 def fake(routes: Sequence[Route]) -> Routes:
     """What the templates of these tests come to, said in Python."""
     made = FakeRoutes()
@@ -33,7 +38,7 @@ def fake(routes: Sequence[Route]) -> Routes:
         if route.message == "{{ data.missing }}":
             rendered = InvalidEvent("template message: missing is undefined", "e1", "sms")
         wanted = route.when.split("'")[1] if route.when else None
-        made.add(route, rendered, lambda event, wanted=wanted: wanted is None or event.data["severity"] == wanted)
+        made.add(route, rendered, partial(is_wanted, wanted))
     return made
 
 

@@ -43,8 +43,9 @@ class Schema:
         return resolved
 
     def _typed(self, value: Any, schema: dict[str, Any], place: str) -> Iterator[str]:
-        expected = schema["type"]
-        if not isinstance(value, _TYPES[expected]) or (isinstance(value, bool) and expected in ("integer", "number")):
+        expected: str = schema["type"]
+        kinds: Any = _TYPES[expected]  # so that isinstance() does not narrow the value to all of them
+        if not isinstance(value, kinds) or (isinstance(value, bool) and expected in ("integer", "number")):
             yield f"{place} is no {expected}: {value!r:.80}"
         elif expected == "object":
             yield from self._object(value, schema, place)

@@ -68,7 +68,7 @@ def judged_by_document(document: dict[str, Any]) -> Judge:
     return judge
 
 
-JUDGES = {"models": judged_by_models}
+JUDGES: dict[str, Judge] = {"models": judged_by_models}
 if DOCUMENT.exists():
     JUDGES["document"] = judged_by_document(json.loads(DOCUMENT.read_bytes()))
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -105,7 +105,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
 
 
 def test_the_names_of_channels_are_the_cores() -> None:
-    assert set(ChannelName.__args__) == set(CHANNELS)
+    assert set(get_args(ChannelName)) == set(CHANNELS)
     assert VERSION_SET.fullmatch("release")
 
 

@@ -259,7 +259,7 @@ class Bench:
 
     def order(self) -> list[str]:
         """In which order things were made sure of: the type of a message, `copy:<where>` of a copy, `ack`."""
-        names = {
+        names: dict[str, Callable[[Any], str]] = {
             "confirmed": lambda it: it.type,
             "copied": lambda it: f"copy:{it.routing_key}",
             "acked": lambda it: "ack",

@@ -53,10 +53,12 @@ class HalfBroker:
             writer.write(frame.marshal(answer, 0))
             if number < len(HANDSHAKE) - 1:
                 await reader.read(65_536)
-        writer.transport.pause_reading()
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
         self.silent.set()
         await self._over.wait()
-        writer.transport.abort()
+        transport.abort()
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -8,12 +8,13 @@ from typing import Any
 from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
-from bridge.edges.rabbitmq.consuming.consumer import Consumer
+from bridge.edges.rabbitmq.consuming.consumer import BrokerDelivery, Consumer
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import BrokerConfig, Supervisor
+from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
 from bridge.flow.ports.broker import Delivery
 from tests.support.broker import Broker
 from tests.support.fakes import FakeLedger
@@ -32,6 +33,11 @@ PUBLISHERS: dict[str, Callable[[tuple[Outbound, ...]], Any]] = {
 def inbound(queue: str = EVENTS, **changes: Any) -> Inbound:
     fields: dict[str, Any] = {"exchange": EVENTS, "queue": queue, "bindings": ("#",), "prefetch": 50}
     return Inbound(**{**fields, "max_bytes": 1_048_576, **changes})
+
+
+def is_acked(delivery: Delivery) -> bool:
+    assert isinstance(delivery, BrokerDelivery)
+    return delivery.acked
 
 
 def outbound(exchange: str = AGENT, **changes: Any) -> Outbound:
@@ -103,6 +109,7 @@ class Rig:
         publisher: str | Callable[[tuple[Outbound, ...]], Any] = "batching",
         dice: Callable[[], float] = lambda: 0.0,
         lean: bool = True,
+        watch: WatchLimits = USUAL_LIMITS,
     ) -> None:
         self.vhost = vhost
         self.rabbit = Rabbit(broker, vhost)
@@ -122,6 +129,7 @@ class Rig:
                 tuple(urls) or (self.rabbit.url,),
                 replace(whole, queues=tuple(queue for queue in whole.queues if not lean or not queue.as_found)),
                 may_declare,
+                watch,
             ),
             self.consumer,
             Publishers(self.publisher, self.republisher, self.confirmed_publisher),

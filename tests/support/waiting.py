@@ -9,7 +9,7 @@ import inspect
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 STEP_S = 0.02
@@ -20,9 +20,17 @@ def slowness() -> float:
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
+@overload
 async def until(
-    condition: Callable[[], T | Awaitable[T]], what: str, bound_s: float = 20.0, step_s: float = STEP_S
-) -> T:
+    condition: Callable[[], Awaitable[T | None]], what: str, bound_s: float = ..., step_s: float = ...
+) -> T: ...
+
+
+@overload
+async def until(condition: Callable[[], T | None], what: str, bound_s: float = ..., step_s: float = ...) -> T: ...
+
+
+async def until(condition: Callable[[], object], what: str, bound_s: float = 20.0, step_s: float = STEP_S) -> object:
     """The condition's first truthy value; fails with `what` when the bound is over, as long as the machine makes it."""
     started = time.monotonic()
     while True:
@@ -30,7 +38,7 @@ async def until(
         if inspect.isawaitable(value):
             value = await value
         if value:
-            return value  # type: ignore[return-value]
+            return value
         waited_s = time.monotonic() - started
         if waited_s > bound_s * slowness():
             raise AssertionError(f"not within {waited_s:.1f} s: {what} (last: {value!r})")

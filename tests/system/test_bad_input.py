@@ -58,7 +58,7 @@ UNREADABLE = {
     "five-megabytes": body(message="canary-body " + "x" * 5 * 1024 * 1024),
 }
 # What is JSON but breaks a rule; `bad` is the id that bridge-failed must carry.
-BROKEN = {
+BROKEN: dict[str, dict[str, Any]] = {
     "message-is-a-number": {"message": 7},
     "message-is-a-list": {"message": ["a"]},
     "message-is-blank": {"message": " \n\t "},
@@ -181,7 +181,7 @@ async def test_a_dead_letter_keeps_the_properties_and_leaves_out_what_would_act_
         "octets": b"\x00\xff",
     }
     acting = {"CC": ["elsewhere"], "BCC": ["nowhere"], "x-delivery-count": 5}
-    plain = {
+    plain: dict[str, Any] = {
         "content_encoding": "identity",
         "priority": 3,
         "correlation_id": "c",
@@ -228,7 +228,7 @@ def mangled(dice: random.Random, number: int) -> bytes:
             whole[place:place] = dice.randbytes(3)
         case 4:
             name = dice.choice(["id", "kind", "message", "user_id", "service_id", "channel", "tags", "data"])
-            value = dice.choice([None, 0, -1.5, True, [], {}, "", "x", "\u0000", [[{}]], {"a": {"b": []}}])
+            value: Any = dice.choice([None, 0, -1.5, True, [], {}, "", "x", "\u0000", [[{}]], {"a": {"b": []}}])
             return json.dumps({**json.loads(bytes(whole)), name: value}).encode()
     return bytes(whole)
 

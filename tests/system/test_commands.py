@@ -355,7 +355,7 @@ async def test_trace_tells_what_happened_to_an_event_while_the_service_runs(worl
     await world.publish(event("t1"), event("t2", user_id="u-t2"))
     await world.endings("t1", "t2")
     talk = world.fake.truth.talks_of(text_of("t1"))[0]
-    said = {"state": "answered"}
+    said: dict[str, Any] = {"state": "answered"}
     while said["state"] == "answered":  # what is complete is written soon, for many at once
         done = await trace(world, "t1", "--json", "--ask", "--user-id", talk.conversation.user)
         assert done.status == 0, done.all

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -65,7 +66,7 @@ async def session(fake: FakeApi) -> AsyncIterator[aiohttp.ClientSession]:
         yield made
 
 
-async def start(client: AsyncAmigoClient, text: str) -> list[object]:
+async def start(client: AsyncAmigoClient, text: str) -> list[Any]:
     request = ConversationCreateConversationRequest(
         service_id=SERVICE, initial_message=text, initial_message_type="external-event"
     )

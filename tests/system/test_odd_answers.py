@@ -3,6 +3,7 @@
 A clock of this machine that is wrong is the same as one of the API that is wrong the other way.
 """
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -160,7 +161,7 @@ async def test_a_token_that_cannot_be_sent_is_the_apis_fault_and_no_events(world
         each = f"e{number}"
         world.fake.dress_token = form.format
         await world.publish(event(each))
-        await until(lambda each=each: waits(bridge, each), "it waits")
+        await until(partial(waits, bridge, each), "it waits")
         world.fake.dress_token = str
         await world.ending(each)
     assert await world.dead(0) == []

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -60,7 +61,11 @@ async def close_all_connections(world: World, bridge: BridgeProcess) -> None:
     for _ in range(3):
         before = connections(bridge)
         await asyncio.to_thread(world.rabbit.broker.cut_connections, world.rabbit.vhost)
-        await until(lambda before=before: connections(bridge) > before, "it is connected again", 30)
+        await until(partial(connected_beyond, bridge, before), "it is connected again", 30)
+
+
+def connected_beyond(bridge: BridgeProcess, before: int) -> bool:
+    return connections(bridge) > before
 
 
 def connections(bridge: BridgeProcess) -> int:

@@ -21,7 +21,7 @@ from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.topology import declare, verify
-from bridge.edges.rabbitmq.watchdog import Watchdog
+from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, Watchdog, WatchLimits
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Dice, Log
 
@@ -31,11 +31,12 @@ SHORTEST_S, MAX_S, MAX_PERMANENT_S = 0.2, 10.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """The broker's addresses, tried one after the other; the topology; and whether it may be declared."""
+    """The broker's addresses, in their order; the topology; whether it may be declared; the watch's limits."""
 
     urls: tuple[str, ...]
     topology: Topology
     may_declare: bool = True
+    watch: WatchLimits = USUAL_LIMITS
 
 
 class Supervisor:
@@ -52,6 +53,7 @@ class Supervisor:
         self._addresses = Addresses()
         self._topology = config.topology
         self._to_declare = config.may_declare
+        self._watch_limits = config.watch
         self._consumer = consumer
         self._publishers = publishers
         self._ledger = ledger
@@ -94,9 +96,7 @@ class Supervisor:
             await self._see_to_topology(consuming)
             await self._publishers.attach(stack, publishing, generation)
             stack.callback(self._consumer.detach)
-            delay_exchange = self._topology.delay_exchange
-            outbound, copies = self._publishers.outbound, self._publishers.copies
-            watch = Watchdog(self._consumer, outbound, copies, delay_exchange, generation, self._log)
+            watch = self._watchdog(generation)
             self.generations += 1
             self.trouble = None
             await self.begin()
@@ -110,6 +110,11 @@ class Supervisor:
                 watch.consuming(consuming),
                 self._outlive(),
             )
+
+    def _watchdog(self, generation: Generation) -> Watchdog:
+        outbound, copies = self._publishers.outbound, self._publishers.copies
+        delay_exchange = self._topology.delay_exchange
+        return Watchdog(self._consumer, outbound, copies, delay_exchange, generation, self._watch_limits, self._log)
 
     async def begin(self) -> None:
         """Before consuming: take care where connections, or processes before this one, died soon after they had begun.

@@ -4,6 +4,7 @@ Waiting is counted in ticks, not by the clock: a process that is busy itself mus
 """
 
 import asyncio
+from dataclasses import dataclass
 
 import aio_pika
 import aiormq
@@ -23,16 +24,27 @@ from bridge.edges.rabbitmq.generation import (
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.flow.ports.runtime import Log
 
-EVERY_S = 4.0
-ANSWER_S = 8.0
-STUCK_S = 8.0
-"""How long a consumer with room may get nothing although messages are ready."""
-SILENT_S = 12.0
-"""After how long without any delivery a consumer is renewed, to be sure that it still is one."""
-SINGLE_SILENT_S = 40.0
-"""The same where that may pass the queue on to the one that stands by."""
-SLOWEST_CONFIRM_S = 15.0
 REFUSED_FOR = {RefusalKind.FORBIDDEN: TroubleKind.ACCESS, RefusalKind.MISSING: TroubleKind.NOT_FOUND}
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """How often the watchdog looks, and how long it puts up with what it sees. All in seconds.
+
+    A consumer with room that gets nothing for `stuck_s` although messages are ready ends the generation. One without
+    any delivery for `silent_s` is renewed, to be sure that it still is one; for `single_silent_s` where the renewal
+    may pass the queue on to the one that stands by.
+    """
+
+    every_s: float = 4.0
+    answer_s: float = 8.0
+    stuck_s: float = 8.0
+    silent_s: float = 12.0
+    single_silent_s: float = 40.0
+    slowest_confirm_s: float = 15.0
+
+
+USUAL_LIMITS = WatchLimits()
 
 
 class Watchdog:
@@ -45,6 +57,7 @@ class Watchdog:
         republisher: BrokerRepublisher,
         delay_exchange: str,
         generation: Generation,
+        limits: WatchLimits,
         log: Log,
     ) -> None:
         self._consumer = consumer
@@ -52,6 +65,7 @@ class Watchdog:
         self._republisher = republisher
         self._delay_exchange = delay_exchange
         self._generation = generation
+        self._limits = limits
         self._log = log
 
     async def blocked(self, connection: aio_pika.abc.AbstractConnection) -> None:
@@ -79,13 +93,13 @@ class Watchdog:
     async def confirms(self) -> None:
         """End the generation where confirms stay away without the broker having said that it is blocked."""
         oldest_s, waited_s = None, 0.0
-        while waited_s < SLOWEST_CONFIRM_S:
+        while waited_s < self._limits.slowest_confirm_s:
             await asyncio.sleep(TICK_S)
             both_s = (self._publisher.oldest_s(), self._republisher.oldest_s())
             before_s, oldest_s = oldest_s, min([since_s for since_s in both_s if since_s is not None], default=None)
             still = oldest_s is not None and oldest_s == before_s and not self._publisher.blocked
             waited_s = waited_s + TICK_S if still else 0.0
-        self._generation.end(f"no confirm for {SLOWEST_CONFIRM_S:g} s")
+        self._generation.end(f"no confirm for {self._limits.slowest_confirm_s:g} s")
 
     async def publishing(self) -> None:
         """Publish into the void now and then: only a connection that publishes is told that it is blocked.
@@ -97,7 +111,7 @@ class Watchdog:
             kind = REFUSED_FOR.get(refusal.kind) if refusal is not None else None
             if refusal is not None and kind is not None:
                 self._generation.end(f"publishing to {self._delay_exchange}: {refusal.error}", kind)
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._limits.every_s)
 
     async def consuming(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Compare what the broker says of each queue with what arrives here."""
@@ -105,7 +119,7 @@ class Watchdog:
         await limited(channel.initialize(), "opening the watching channel")
         underlay = await channel.get_underlay_channel()
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._limits.every_s)
             for queue_consumer in self._consumer.queue_consumers:
                 seen = await self._look(underlay, queue_consumer.inbound.queue)
                 if seen is None:
@@ -116,7 +130,8 @@ class Watchdog:
     async def _look(self, channel: aiormq.abc.AbstractChannel, queue: str) -> tuple[int, int] | None:
         """Ready messages and consumers; None where the role may not look: then only the broker's messages tell."""
         try:
-            seen = await patiently(channel.queue_declare(queue, passive=True), f"looking at {queue}", ANSWER_S)
+            looking = channel.queue_declare(queue, passive=True)
+            seen = await patiently(looking, f"looking at {queue}", self._limits.answer_s)
         except BrokerTrouble as trouble:
             if trouble.kind is TroubleKind.ACCESS:
                 self._log.warning("watchdog.refused", queue=queue, error=str(trouble))
@@ -130,13 +145,14 @@ class Watchdog:
     ) -> None:
         queue, single_active = queue_consumer.inbound.queue, queue_consumer.inbound.single_active
         idle_s = _now() - queue_consumer.heard_s
+        limits = self._limits
         found = verdict(
             ready=ready,
             consumers=consumers,
             held=queue_consumer.held,
             prefetch=queue_consumer.prefetch,
-            overdue=idle_s > STUCK_S,
-            silent=idle_s > (SINGLE_SILENT_S if single_active else SILENT_S),
+            overdue=idle_s > limits.stuck_s,
+            silent=idle_s > (limits.single_silent_s if single_active else limits.silent_s),
             single_active=single_active,
             served=queue_consumer.served,
         )

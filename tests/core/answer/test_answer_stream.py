@@ -67,7 +67,10 @@ def opened(*lines: bytes) -> AnswerStream:
 def at(stage: Stage) -> AnswerStream:
     answer_stream = talk()
     for act in TO_STAGE[stage]:
-        _ = answer_stream.opened() if act == "opened" else ACTS[act](answer_stream)
+        if act == "opened":
+            answer_stream.opened()
+        else:
+            ACTS[act](answer_stream)
     assert answer_stream.stage is stage
     return answer_stream
 

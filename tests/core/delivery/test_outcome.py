@@ -1,6 +1,7 @@
 """docs/semantics.md, Outcomes of an attempt, row by row: how an attempt ended, and what follows."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -166,8 +167,13 @@ def test_a_bug_is_named_by_its_type() -> None:
 
 
 def test_every_error_of_the_tree_has_a_row() -> None:
-    made = {Refused: ("create", 500, "x"), TooEarly: ("x", 1.0), LineTooLong: (1, [])}
-    for kind in (ApiError, *ApiError.__subclasses__(), *InvalidEvent.__subclasses__(), InvalidEvent):
+    made: dict[type[Exception], tuple[Any, ...]] = {
+        Refused: ("create", 500, "x"),
+        TooEarly: ("x", 1.0),
+        LineTooLong: (1, []),
+    }
+    kinds: list[type[Exception]] = [ApiError, *ApiError.__subclasses__(), *InvalidEvent.__subclasses__(), InvalidEvent]
+    for kind in kinds:
         assert of_error(kind(*made.get(kind, ("x",)))).kind is not OutcomeKind.BUG
 
 

@@ -9,7 +9,7 @@ from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import HANDLED, Event, EventKind, read_event
 from tests.support.making import HEX, MIB, incoming
 
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "id": "e-1",
     "kind": "user-message",
     "message": "hello",
@@ -46,6 +46,7 @@ def test_null_is_the_same_as_absent() -> None:
     assert read({**dict.fromkeys(WHOLE), "id": "e-1"}) == Event(id="e-1")
 
 
+ODD_DATA: list[Any] = [0, False, "", [], {}, "text", 1.5, [[[]]]]
 GOOD: list[tuple[str, Any]] = [
     ("id", "x"),
     ("id", "x" * 200),
@@ -69,7 +70,7 @@ GOOD: list[tuple[str, Any]] = [
     ("tags", {"k" * 100: "v" * 100}),
     ("tags", {"Key 9_": "Value 9_"}),
     ("tags", {f"k{n}": "v" for n in range(17)}),
-    *[("data", value) for value in (0, False, "", [], {}, "text", 1.5, [[[]]])],
+    *[("data", value) for value in ODD_DATA],
 ]
 
 

@@ -80,7 +80,8 @@ def test_an_event_id_of_more_than_200_bytes_is_its_digest(own: str) -> None:
 
 
 def test_an_id_that_is_no_text_is_none() -> None:
-    for odd in (1, None, ["x"], {}):
+    odds: list[Any] = [1, None, ["x"], {}]
+    for odd in odds:
         assert len(webhook.read(Source("s", "stripe"), request({"id": odd}), None).id) == 66
 
 

@@ -9,9 +9,9 @@ from bridge.core.delivery.resend import ONCE, Resend, resend
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Actor, ApiError, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable
 from bridge.sandbox.script.fault import AFTER, BEFORE, STREAM
-from tests.edges.conftest import Outcomes
 from tests.support.amigo import API_KEY, SERVICE
 from tests.support.amigo_bench import OPERATIONS, USER, Bench, Operation, all_of, bench, said
+from tests.support.outcomes import Outcomes
 
 NOT_PUBLISHED = (307, 500, 502, 504)
 BODIES = ("json", "text", "html", "empty")

@@ -162,10 +162,16 @@ def test_a_message_is_filled_in_as_it_stands(template: str, data: Any, text: str
         assert filled(template, data) == text
 
 
+def with_template(field: str, template: str, name: str = "r") -> Route:
+    """A route with the template in this field alone."""
+    fields: dict[str, Any] = {field: {"where": template} if field == "tags" else template}
+    return Route(name, channel="sms", **fields)
+
+
 @pytest.mark.parametrize("template", ["{{ data.missing }}", "{{ data.a.b }}", "{{ missing }}", "{{ 1 / 0 }}"])
 def test_what_cannot_be_filled_in_names_route_and_template(template: str) -> None:
     for field, name in (("message", "message"), ("user_id", "user_id"), ("tags", "tags.where")):
-        route = Route("alerts", channel="sms", **{field: {"where": template} if field == "tags" else template})
+        route = with_template(field, template, "alerts")
         with pytest.raises(InvalidEvent, match=f"route alerts: template {name}") as invalid:
             JinjaRoutes([route]).render(route, event({}), incoming())
         assert (invalid.value.event_id, invalid.value.channel) == ("e1", "sms")
@@ -233,7 +239,7 @@ def test_a_key_of_the_data_wins_over_a_method_of_the_same_name(name: str) -> Non
 )
 def test_null_booleans_and_containers_are_no_name_and_no_tag(template: str, value: Any) -> None:
     for field in ("user_id", "tags"):
-        route = Route("r", channel="sms", **{field: {"where": template} if field == "tags" else template})
+        route = with_template(field, template)
         with pytest.raises(InvalidEvent, match=f"route r: template {field}.*belongs") as invalid:
             JinjaRoutes([route]).render(route, event({"x": value}), incoming())
         assert (invalid.value.event_id, invalid.value.channel) == ("e1", "sms")

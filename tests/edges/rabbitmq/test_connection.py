@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import aiormq
 import pytest
 from aiohappyeyeballs import AddrInfoType
 from yarl import URL
@@ -45,7 +46,9 @@ async def opened(url: str, addresses: Addresses | None = None) -> str:
     made = await connection_to(url, "a test", addresses=addresses)
     assert made.transport is not None
     await open_channel(made, Generation(1), "a channel")
-    vhost = made.transport.connection.vhost
+    connected = made.transport.connection
+    assert isinstance(connected, aiormq.Connection)
+    vhost = connected.vhost
     assert await made.closed_in_order()
     return str(vhost)
 

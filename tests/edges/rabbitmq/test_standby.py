@@ -1,24 +1,22 @@
 """Two replicas at a queue with a single active consumer: the second stands by, is ready, and takes over."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from bridge.edges.rabbitmq import watchdog
+from bridge.edges.rabbitmq.watchdog import WatchLimits
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
-from tests.support.rig import Rig, inbound
+from tests.support.rig import Rig, inbound, is_acked
 from tests.support.waiting import stays, until
 
 ALONE = {**EVENTS_ARGUMENTS, "x-single-active-consumer": True}
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch looks ten times as often, and loses patience ten times as soon."""
-    for name in ("EVERY_S", "STUCK_S", "SILENT_S", "SINGLE_SILENT_S"):
-        monkeypatch.setattr(watchdog, name, getattr(watchdog, name) / 10)
+# The watch looks ten times as often, and loses patience ten times as soon.
+HASTY = WatchLimits(every_s=0.4, stuck_s=0.8, silent_s=1.2, single_silent_s=4.0)
 
 
 def numbered(count: int, start: int = 0) -> list[Outgoing]:
@@ -27,11 +25,12 @@ def numbered(count: int, start: int = 0) -> list[Outgoing]:
 
 async def both(build: Build, *, told: bool, prefetch: int = 2) -> tuple[Rig, Rig]:
     """The active one and the one that stands by; where they are not `told`, the queue is somebody else's doing."""
+    options: dict[str, Any]
     if told:
-        options = {"inbounds": (inbound(prefetch=prefetch, single_active=True),)}
+        options = {"inbounds": (inbound(prefetch=prefetch, single_active=True),), "watch": HASTY}
         active = await build(**options).start()
     else:
-        options = {"inbounds": (inbound(prefetch=prefetch),), "may_declare": False}
+        options = {"inbounds": (inbound(prefetch=prefetch),), "may_declare": False, "watch": HASTY}
         await build().rabbit.declare(ALONE)
         active = await build(**options).start()
     return active, await build(**options).start()
@@ -106,7 +105,7 @@ async def test_the_one_that_was_cut_off_is_the_next_ones_standby(build: Build, b
 
     def taken() -> set[bytes]:
         for delivery in (*active.deliveries, *standby.deliveries):
-            if delivery.alive and not delivery.acked:
+            if delivery.alive and not is_acked(delivery):
                 delivery.ack()
         return {*active.bodies, *standby.bodies}
 

@@ -7,13 +7,17 @@ import asyncio
 import gc
 import os
 from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from typing import Any
 
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from bridge.edges.rabbitmq import connection, generation, watchdog
+from bridge.edges.rabbitmq import connection, generation
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
+from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
+from bridge.flow.ports.broker import Delivery
 from deploy.local.node import free_port
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
@@ -22,24 +26,25 @@ from tests.support.rabbit import EVENTS, Outgoing
 from tests.support.rig import Receipts, Rig, outbound, outgoing
 from tests.support.waiting import slowness, until
 
+# A tenth of those that a broker which falls silent meets.
+HASTY = WatchLimits(every_s=0.4, answer_s=0.8, slowest_confirm_s=1.5)
+
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All limits a tenth, so that a test of what takes too long does not take long itself."""
+    """The limits of connecting a tenth, so that a test of what takes too long does not take long itself."""
     for module, name in (
-        (watchdog, "EVERY_S"),
-        (watchdog, "ANSWER_S"),
         (connection, "CONNECT_S"),
         (connection, "CLOSE_S"),
-        (watchdog, "SLOWEST_CONFIRM_S"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name) / 10)
 
 
 def test_a_broker_that_says_nothing_is_noticed_within_30_seconds() -> None:
     """The sum of the limits; that they work is shown below, with all of them divided by ten."""
-    assert watchdog.EVERY_S + watchdog.ANSWER_S < 30
-    assert 1.0 + watchdog.SLOWEST_CONFIRM_S < 30
+    watch = USUAL_LIMITS
+    assert watch.every_s + watch.answer_s < 30
+    assert 1.0 + watch.slowest_confirm_s < 30
     assert 3 * (connection.HEARTBEAT_S + 1) <= 33
     assert 2 * connection.CLOSE_S + connection.CONNECT_S + generation.RPC_LIMIT_S <= 60
 
@@ -107,7 +112,7 @@ async def test_a_broker_that_restarts_or_is_killed_and_comes_back_is_found_again
 async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, proxy: Proxy, size: int) -> None:
     """With much to write, more than the socket takes, the connection cannot even be closed in good order."""
     rig = build()
-    rig = await build(urls=(proxy.url(rig.vhost),)).start()
+    rig = await build(urls=(proxy.url(rig.vhost),), watch=HASTY).start()
     await rig.rabbit.publish(Outgoing(b"held"))
     (held,) = await rig.delivered(1)
     receipts = Receipts()
@@ -127,7 +132,7 @@ async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, 
 
 @pytest.mark.usefixtures("hasty")
 async def test_a_process_of_the_broker_that_is_stopped_is_noticed(build: Build, broker: Broker) -> None:
-    rig = await build().start()
+    rig = await build(watch=HASTY).start()
     broker.node.pause()
     try:
         await until(lambda: rig.supervisor.trouble is not None, "the trouble is said", 5)
@@ -145,7 +150,7 @@ async def test_stopping_while_the_broker_is_frozen_takes_no_longer_than_the_limi
     build: Build, proxy: Proxy, size: int
 ) -> None:
     rig = build()
-    rig = await build(urls=(proxy.url(rig.vhost),)).start()
+    rig = await build(urls=(proxy.url(rig.vhost),), watch=HASTY).start()
     receipts = Receipts()
     proxy.freeze()
     for number in range(40):
@@ -163,7 +168,7 @@ async def test_a_listener_that_never_speaks_is_given_up_and_the_next_host_is_tri
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         hole = f"amqp://guest:guest@127.0.0.1:{port}/"
-        rig = build(urls=(hole, f"amqp://guest:guest@127.0.0.1:{free_port()}/", real.rabbit.url, hole))
+        rig = build(urls=(hole, f"amqp://guest:guest@127.0.0.1:{free_port()}/", real.rabbit.url, hole), watch=HASTY)
         await rig.start()
         assert all("guest:guest" not in str(fields) for _, _, fields in rig.log.lines)
         await rig.stop()
@@ -213,12 +218,16 @@ async def test_the_heartbeat_of_the_url_holds_and_ten_seconds_otherwise(build: B
     assert sorted(row.split("\t")[1] for row in rows if row.startswith(f"{other.vhost}\t")) == ["10", "10", "7", "7"]
 
 
+def lost_twice(rig: Rig) -> bool:
+    return len(rig.log.of("broker.lost")) >= 2
+
+
 async def test_waits_between_attempts_grow_with_jitter_and_are_capped(build: Build) -> None:
     said: list[Any] = []
     for dice in (0.0, 1.0):
-        rig = build(urls=(f"amqp://guest:guest@127.0.0.1:{free_port()}/",), dice=lambda dice=dice: dice)
+        rig = build(urls=(f"amqp://guest:guest@127.0.0.1:{free_port()}/",), dice=iter(repeat(dice)).__next__)
         rig.run()
-        await until(lambda rig=rig: len(rig.log.of("broker.lost")) >= 2, "two attempts")
+        await until(partial(lost_twice, rig), "two attempts")
         said.append([fields["again_in_s"] for fields in rig.log.of("broker.lost")])
         await rig.stop()
         rig.log.lines.clear()
@@ -230,7 +239,11 @@ async def test_waits_between_attempts_grow_with_jitter_and_are_capped(build: Bui
 async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(build: Build, broker: Broker) -> None:
     """docs/reliability.md, B10: never a channel a message."""
     rig = await build().start()
-    rig.consumer.receive = lambda delivery: delivery.ack()
+
+    def receive(delivery: Delivery) -> None:
+        delivery.ack()
+
+    rig.consumer.receive = receive
 
     def channels() -> int:
         rows = broker.node.ctl("list_channels", "vhost", "name").splitlines()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bridge.core.broker.republished_copy import delayed
-from bridge.edges.rabbitmq import supervisor, watchdog
+from bridge.edges.rabbitmq import supervisor
+from bridge.edges.rabbitmq.watchdog import WatchLimits
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, DELAY, EVENTS, EVENTS_ARGUMENTS, Outgoing
@@ -156,11 +157,8 @@ async def test_single_active_is_declared_and_is_another_queue_to_the_broker(buil
 
 
 @pytest.mark.usefixtures("soon")
-async def test_an_exchange_for_delays_that_is_deleted_is_said_before_anything_has_to_wait(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
-    rig = await build().start()
+async def test_an_exchange_for_delays_that_is_deleted_is_said_before_anything_has_to_wait(build: Build) -> None:
+    rig = await build(watch=WatchLimits(every_s=0.2)).start()
     await rig.rabbit.delete_exchange(DELAY)
     await until(lambda: f"missing at the broker: exchange {DELAY}" in str(rig.supervisor.trouble), "it is said")
     assert not await rig.rabbit.exchange_exists(DELAY)

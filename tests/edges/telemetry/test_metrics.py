@@ -61,7 +61,8 @@ def test_what_was_counted_is_shown() -> None:
 @pytest.mark.parametrize("name", COUNTERS)
 def test_each_count_has_its_own_metric(name: str) -> None:
     metric, _ = COUNTERS[name]
-    found = samples(families(Counters(**{name: 9})))
+    nine: dict[str, Any] = {name: 9}
+    found = samples(families(Counters(**nine)))
     assert found[f"{metric}_total", ""] == 9
     others = [found[f"{other}_total", ""] for key, (other, _) in COUNTERS.items() if key != name]
     assert set(others) == {0}

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from tests.support.fake_api import rules
 from tests.support.fake_api.script import Answer, Cut, Husk, Refusal, Stream, answer
@@ -119,7 +119,8 @@ async def _read_parts(request: web.Request) -> list[tuple[str, bytes]]:
     reader = await request.multipart()
     found = []
     async for part in reader:
-        rules.demand(getattr(part, "name", None) is not None, "every part has a name")
+        rules.demand(isinstance(part, BodyPartReader) and part.name is not None, "every part has a name")
+        assert isinstance(part, BodyPartReader)
         found.append((str(part.name), bytes(await part.read(decode=True))))
     rules.demand(bool(found), "an empty multipart body")
     return found

@@ -256,7 +256,7 @@ async def test_what_is_complete_is_written_after_a_while_unless_another_has_it(
     found: list[str] = []
     deadline_s = asyncio.get_running_loop().time() + 10
     while not found and asyncio.get_running_loop().time() < deadline_s:
-        found = [row[0] for row in await postgres.fetch(complete, database)]
+        found = [str(row[0]) for row in await postgres.fetch(complete, database)]
     assert found == ["e1"]
 
 

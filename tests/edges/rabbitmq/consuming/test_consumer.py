@@ -1,18 +1,20 @@
 """Taking events: never more than the prefetch, nothing requeued by a pause, no right outliving its connection."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 
 from bridge.core.delivery.poison import SETTLED
-from bridge.edges.rabbitmq import supervisor, watchdog
+from bridge.edges.rabbitmq import supervisor
+from bridge.edges.rabbitmq.watchdog import WatchLimits
 from bridge.flow.ports.broker import Delivery
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 from tests.support.rabbit import EVENTS, EVENTS_ARGUMENTS, Outgoing
-from tests.support.rig import inbound
+from tests.support.rig import Rig, inbound, is_acked
 from tests.support.waiting import stays, until
 from tests.support.wire import RawProperties, every_type, short, table, with_headers
 
@@ -157,6 +159,10 @@ async def test_a_consumer_that_is_paused_before_it_connects_takes_nothing(build:
     await rig.delivered(1)
 
 
+def has_delivered(rig: Rig, number: int) -> bool:
+    return len(rig.deliveries) == number
+
+
 async def test_a_cautious_consumer_takes_one_at_a_time_until_ten_have_settled(build: Build) -> None:
     rig = build(inbounds=(inbound(prefetch=20),))
     rig.consumer.isolate()
@@ -164,7 +170,7 @@ async def test_a_cautious_consumer_takes_one_at_a_time_until_ten_have_settled(bu
     await rig.rabbit.publish(*numbered(40))
     for number in range(SETTLED):
         await rig.delivered(number + 1)
-        await stays(lambda number=number: len(rig.deliveries) == number + 1, "one at a time", 0.03)
+        await stays(partial(has_delivered, rig, number + 1), "one at a time", 0.03)
         assert rig.consumer.cautious
         assert rig.deliveries[number].ack()
     await rig.delivered(SETTLED + 20)
@@ -255,23 +261,17 @@ async def test_a_deleted_queue_ends_the_generation(build: Build) -> None:
     assert held.ack() is False
 
 
-async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_queue_deleted_and_declared_in_the_same_breath_is_consumed_again(build: Build) -> None:
     """docs/reliability.md, B12: a quorum queue tells its consumers nothing of it; the watch must find out."""
-    for name in ("EVERY_S", "STUCK_S", "SILENT_S"):
-        monkeypatch.setattr(watchdog, name, getattr(watchdog, name) / 10)
-    rig = await build().start()
+    rig = await build(watch=WatchLimits(every_s=0.4, stuck_s=0.8, silent_s=1.2)).start()
     await asyncio.to_thread(rig.rabbit.replace_now, EVENTS, EVENTS_ARGUMENTS)
     await rig.rabbit.publish(*numbered(1, start=1))
     await rig.delivered(1, bound_s=6)
 
 
-async def test_a_renewal_is_no_gap_in_readiness(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_renewal_is_no_gap_in_readiness(build: Build) -> None:
     """An idle consumer is renewed every few seconds: whoever asks just then must not be told that it is none."""
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.02)
-    monkeypatch.setattr(watchdog, "SILENT_S", 0.0)
-    rig = await build().start()
+    rig = await build(watch=WatchLimits(every_s=0.02, silent_s=0.0)).start()
     consumers: set[str] = set()
     async with asyncio.timeout(20):
         while len(consumers) < 5:
@@ -280,15 +280,13 @@ async def test_a_renewal_is_no_gap_in_readiness(build: Build, monkeypatch: pytes
             await asyncio.sleep(0)  # every turn of the loop is looked at
 
 
-async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefetch(
-    build: Build, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefetch(build: Build, proxy: Proxy) -> None:
     """The broker delivers until the cancel reaches it; a new consumer with nothing left would be one without limit."""
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.02)
-    rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=1),)).start()
+    watch = WatchLimits(every_s=0.02)
+    rig = await build(urls=(proxy.url(build().vhost),), inbounds=(inbound(prefetch=1),), watch=watch).start()
     (queue_consumer,) = rig.consumer.queue_consumers
     proxy.delay_s = 0.3
-    queue_consumer.heard_s -= watchdog.SILENT_S + 5
+    queue_consumer.heard_s -= watch.silent_s + 5
     await until(lambda: not rig.consumer.queue_consumers, "the cancel is on its way")
     await rig.rabbit.publish(*numbered(10))
     await rig.delivered(1)
@@ -296,23 +294,21 @@ async def test_what_comes_while_a_consumer_is_being_renewed_counts_for_the_prefe
     await stays(lambda: len(rig.deliveries) == 1 and rig.consumer.consuming, "the prefetch is used", 0.6)
     for number in range(10):
         await rig.delivered(number + 1)
-        assert sum(not delivery.acked for delivery in rig.deliveries) == 1
+        assert sum(not is_acked(delivery) for delivery in rig.deliveries) == 1
         assert rig.deliveries[number].ack()
     assert rig.generation == 1
 
 
-async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All slots busy for longer than STUCK_S and a backlog is a working day. The next delivery follows an ack: while
+async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(build: Build) -> None:
+    """All slots busy for longer than `stuck_s` and a backlog is a working day. The next delivery follows an ack: while
     it is under way nothing is stuck."""
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.0)
-    rig = await build(inbounds=(inbound(prefetch=1),)).start()
+    watch = WatchLimits(every_s=0.0)
+    rig = await build(inbounds=(inbound(prefetch=1),), watch=watch).start()
     await rig.rabbit.publish(*numbered(40))
     for number in range(40):
         await rig.delivered(number + 1)
         assert rig.consumer.queue_consumers, rig.log.of("broker.lost")
-        rig.consumer.queue_consumers[0].heard_s -= watchdog.STUCK_S + 5  # so long did this event take
+        rig.consumer.queue_consumers[0].heard_s -= watch.stuck_s + 5  # so long did this event take
         await asyncio.sleep(0.005)
         assert rig.deliveries[-1].ack(), rig.log.of("broker.lost")
     await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "everything is acked")

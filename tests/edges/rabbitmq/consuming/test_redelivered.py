@@ -12,7 +12,7 @@ import aiormq
 import pika
 import pytest
 
-from bridge.core.delivery.ledger_entry import RequestKind
+from bridge.core.delivery.progress import RequestKind
 from bridge.flow.work import past
 from tests.edges.conftest import Build
 from tests.support.broker import Broker

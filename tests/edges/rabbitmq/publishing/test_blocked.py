@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.broker.republished_copy import RepublishedCopy
-from bridge.edges.rabbitmq import watchdog
 from bridge.edges.rabbitmq.publishing import confirmed_publisher
+from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.hooks import GITHUB, Answered, Hooks
@@ -75,13 +75,9 @@ async def test_a_memory_alarm_holds_publishing_back_and_loses_nothing(
     assert rig.generation == 1
 
 
-async def test_an_alarm_that_lasts_ends_no_generation(
-    build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_alarm_that_lasts_ends_no_generation(build: Build, alarm: Alarm) -> None:
     """What is held would be delivered again with each new generation, and the broker counts: after 100 it is poison."""
-    monkeypatch.setattr(watchdog, "SLOWEST_CONFIRM_S", 3.0)
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
-    rig = await build().start()
+    rig = await build(watch=WatchLimits(every_s=0.2, slowest_confirm_s=3.0)).start()
     await rig.rabbit.publish(Outgoing(b"held"))
     (held,) = await rig.delivered(1)
     await alarm.raised()
@@ -97,13 +93,10 @@ async def test_an_alarm_that_lasts_ends_no_generation(
     assert (rig.generation, receipts.losses) == (1, [])
 
 
-async def test_an_idle_bridge_learns_of_an_alarm_too_and_its_consumer_works_on(
-    build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_idle_bridge_learns_of_an_alarm_too_and_its_consumer_works_on(build: Build, alarm: Alarm) -> None:
     """Only a connection that publishes is told that it is blocked; the watch publishes now and then."""
-    assert watchdog.EVERY_S < 25
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
-    rig = await build().start()
+    assert USUAL_LIMITS.every_s < 25
+    rig = await build(watch=WatchLimits(every_s=0.2)).start()
     await alarm.raised()
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
     assert rig.consumer.consuming
@@ -114,9 +107,8 @@ async def test_an_idle_bridge_learns_of_an_alarm_too_and_its_consumer_works_on(
 async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_missing(
     build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
     monkeypatch.setattr(confirmed_publisher, "CONFIRM_S", 1.0)
-    rig = build()
+    rig = build(watch=WatchLimits(every_s=0.2))
     rig.consumer.pause("the test looks into the queue")
     rig.run()
     await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)

@@ -77,7 +77,8 @@ def by_pamqp(message: OutboundMessage, frame_max: int) -> bytes:
     most = frame_max - FRAME_OVERHEAD
     parts = [message.body[start : start + most] for start in range(0, len(message.body), most)]
     bodies = (content_body.ContentBody(part) for part in parts)
-    return b"".join(frame.marshal(each, CHANNEL) for each in (method, properties, *bodies))
+    written: list[frame.FrameTypes] = [method, properties, *bodies]
+    return b"".join(frame.marshal(each, CHANNEL) for each in written)
 
 
 def read(payload: bytes) -> Iterator[Any]:
@@ -138,7 +139,7 @@ def vars_of(properties: Any) -> dict[str, Any]:
     ],
 )
 def test_what_amqp_cannot_say_is_refused_and_leaves_the_encoder_as_it_was(changes: dict[str, Any]) -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "to": Address(0, "e", "k", "t"),
         "body": b"{}",
         "message_id": "i",

@@ -202,7 +202,7 @@ async def test_a_return_is_told_to_the_copy_that_it_belongs_to_whenever_that_was
         third = await asyncio.gather(rig.republisher.copy(good), return_exceptions=True)
         with pytest.raises(RepublishRefused):
             await second
-        assert third == [None]
+        assert list(third) == [None]
 
 
 async def test_refused_copies_are_not_remembered(build: Build) -> None:
