@@ -17,7 +17,7 @@ class RefusalKind(StrEnum):
     MISSING = "missing"
     """404: there is no such exchange."""
     IMPOSSIBLE = "impossible"
-    """A message that cannot be written as AMQP, is too large, or closes the channel or the connection whenever it is sent."""
+    """A message that is no AMQP, is too large, or closes the channel or the connection whenever it is sent."""
     LOST = "lost"
     """The connection went before the confirm, and whoever waits for it sends it again."""
 

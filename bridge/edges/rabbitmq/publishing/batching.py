@@ -57,7 +57,7 @@ class BatchingPublisher:
         self._loop: asyncio.AbstractEventLoop
         self._openings: set[asyncio.Task[None]] = set()
         self._in_turns = False
-        """True where the connection itself was closed over a message: then one publisher channel's suspects at a time."""
+        """True where the connection was closed over a message: then one publisher channel's suspects at a time."""
         self._unconfirmed = 0
         self._unconfirmed_bytes = 0
         self._roomy = asyncio.Event()

@@ -112,7 +112,7 @@ class PublishChannel(aiormq.Channel):
 async def open_publish_channel(
     connection: AbstractConnection, generation: Generation, index: int, listener: ConfirmListener
 ) -> PublishChannel:
-    """Open publishing channel `index`. Once it closes, its listener is told, or else it takes the generation with it."""
+    """Open publishing channel `index`. Once it closes, its listener is told, else it takes the generation with it."""
     transport = connection.transport
     if transport is None:
         raise BrokerTrouble("opening a publishing channel: there is no connection")
