@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench import machine, report, scenarios
 from tests.bench.amqp import AmqpError
 from tests.bench.contestants import ALL, BRIDGE, FASTSTREAM, HOOK, NAIVE, RAW, SDK, Contestant
-from tests.bench.figures import Progress, Results, verdicts
+from tests.bench.figures import BenchRun, Results, verdicts
 from tests.bench.plot import plot
 from tests.bench.profiling import PROFILED, profile
 from tests.bench.rig import Rig, Stuck
@@ -68,8 +68,8 @@ def _plan(options: argparse.Namespace) -> list[Key]:
     return found
 
 
-def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key], queue: str | None) -> list[Progress]:
-    records: list[Progress] = []
+def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key], queue: str | None) -> list[BenchRun]:
+    records: list[BenchRun] = []
     begun_s = time.monotonic()
     for done, (scenario, contestant, number) in enumerate(plan, 1):
         start_s = time.monotonic()
@@ -85,15 +85,15 @@ def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key], queue: str 
     return records
 
 
-def _one(rig: Rig, sizes: scenarios.Sizes, scenario: str, contestant: Contestant, number: int) -> Progress:
+def _one(rig: Rig, sizes: scenarios.Sizes, scenario: str, contestant: Contestant, number: int) -> BenchRun:
     try:
         figures = scenarios.SCENARIOS[scenario](rig, contestant, sizes)
     except (Stuck, AmqpError) as error:
-        return Progress(scenario, contestant.name, number, error=str(error))
-    return Progress(scenario, contestant.name, number, figures)
+        return BenchRun(scenario, contestant.name, number, error=str(error))
+    return BenchRun(scenario, contestant.name, number, figures)
 
 
-def _gist(record: Progress) -> str:
+def _gist(record: BenchRun) -> str:
     """The run in one line."""
     if record.figures is None:
         return f"STUCK: {record.error}"
