@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import machine, report, scenarios
+from tests.bench import compare, machine, report, scenarios
 from tests.bench.amqp import AmqpError
 from tests.bench.contestants import ALL, BRIDGE, FASTSTREAM, HOOK, NAIVE, RAW, SDK, Contestant
 from tests.bench.figures import BenchRun, Results, verdicts
@@ -37,6 +37,8 @@ Key = tuple[str, Contestant, int]
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["compare"]:
+        return compare.main(sys.argv[2:])
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     sizes = scenarios.QUICK if options.quick else scenarios.Sizes()
@@ -141,7 +143,11 @@ def _told(about: dict[str, str], options: argparse.Namespace, results: Results) 
 
 def _options() -> argparse.Namespace:
     names = [contestant.name for contestant in ALL]
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__.split("\n")[0],
+        epilog="compare BEFORE [AFTER]: two versions of the bridge side by side; compare --help has more",
+    )
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="how often each run is repeated (2 to 5; with --quick 1)"
     )
