@@ -5,6 +5,7 @@ disconnect (RFC 9112, section 9.6): here the sender is answered all that it has 
 """
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Callable
 from importlib import import_module, metadata
 
@@ -56,9 +57,9 @@ class RequestProtocol(web.RequestHandler):
         self._body_on_its_way: StreamReader | None = None
         self._ended = False
 
+    @abstractmethod
     def answer_to_error(self, status: int, *, too_long: bool, peer: str) -> web.Response:
         """The answer to what the parser refused (400), or to a bug (500)."""
-        raise NotImplementedError
 
     def heard(self, body: StreamReader) -> None:
         """A request is about to be handled. `body` may be on its way still."""

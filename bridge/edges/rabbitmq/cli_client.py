@@ -14,6 +14,7 @@ from aiormq.exceptions import DeliveryError, PublishError
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq import lenient_decoding
+from bridge.edges.rabbitmq._internals import on_consumer_cancel
 from bridge.edges.rabbitmq.connection import connection_to
 from bridge.edges.rabbitmq.generation import BrokerTrouble, limited
 from bridge.edges.rabbitmq.properties import incoming, of_outbound
@@ -117,7 +118,7 @@ async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> Async
 
         connection.close_callbacks.add(lambda *_: arrived.put_nowait("the connection to the broker was lost"))
         channel.close_callbacks.add(lambda *_: arrived.put_nowait("the broker closed the channel"))
-        underlay.on_consumer_cancel_callbacks.add(lambda *_: arrived.put_nowait("the broker removed the queue"))
+        on_consumer_cancel(underlay, lambda _: arrived.put_nowait("the broker removed the queue"))
         await limited(underlay.basic_consume(queue.name, take), "consuming")
         yield {"listening": queue.name}
         while isinstance(found := await arrived.get(), tuple):

@@ -15,7 +15,6 @@ import aio_pika
 import aiormq
 from aio_pika.abc import AbstractChannel
 from aiormq import Channel as Underlay
-from aiormq.abc import ChannelFrame
 
 from bridge.core.errors import BridgeError
 
@@ -126,16 +125,6 @@ async def open_channel(
     if not isinstance(underlay, Underlay):
         raise BrokerTrouble(f"{name} is of an unknown kind: {type(underlay).__name__}", permanent=True)
     return channel, underlay, unwatch
-
-
-def write(channel: Any, payload: bytes) -> asyncio.Future[Any]:
-    """Queue whole frames of this channel (of aiormq) for its connection's writer.
-
-    Gives a future that is done once they are written and drained. Raises asyncio.QueueFull where the writer is behind.
-    """
-    drained: asyncio.Future[Any] = channel.create_future()
-    channel.write_queue.put_nowait(ChannelFrame(payload=payload, should_close=False, drain_future=drained))
-    return drained
 
 
 async def limited(call: Awaitable[T], what: str, seconds: float | None = RPC_LIMIT_S) -> T:
