@@ -54,7 +54,7 @@ class FormattingEnvironment(ImmutableSandboxedEnvironment):
         """The formatter for one call of `str.format`."""
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """What is called in place of `str.format` and `str.format_map`; None for all else."""
+        """A function in place of `str.format` and `str.format_map`; None for all else."""
         if not isinstance(value, BuiltinMethodType) or not isinstance(value.__self__, str):
             return None
         text = value.__self__

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from aio_pika.abc import AbstractConnection
 from aiormq import exceptions, spec
-from aiormq.abc import AbstractConnection as UnderlayConnection
+from aiormq.abc import AbstractConnection as AmqpConnection
 
 from bridge.core.broker.publish_refusal import PublishRefusal, of_reply_code
 from bridge.edges.rabbitmq._internals import HookedChannel, underlay_of, write
@@ -49,7 +49,7 @@ class ConfirmListener(Protocol):
 class PublishChannel(HookedChannel):
     """See the module. Publishing is `send`, which takes the bytes of whole frames."""
 
-    def __init__(self, connection: UnderlayConnection, number: int, listener: ConfirmListener) -> None:
+    def __init__(self, connection: AmqpConnection, number: int, listener: ConfirmListener) -> None:
         super().__init__(connection, number)
         self._listener: ConfirmListener | None = listener
         self.is_told = False
