@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 
@@ -129,9 +129,9 @@ def _refuse(screen: Screen, refused: Sequence[tuple[int, InvalidEvent]]) -> None
     sys.exit(FAILED)
 
 
-def _named(fields: dict[str, str | None], tags: Sequence[str], data: str | None) -> dict[str, Any]:
+def _named(fields: dict[str, str | None], tags: Sequence[str], data: str | None) -> dict[str, object]:
     """The event that the flags make."""
-    named: dict[str, Any] = {
+    named: dict[str, object] = {
         ("id" if name == "id_" else name): value for name, value in fields.items() if value is not None
     }
     if any("=" not in pair for pair in tags):
@@ -146,7 +146,7 @@ def _named(fields: dict[str, str | None], tags: Sequence[str], data: str | None)
     return named
 
 
-def _bodies(file: BinaryIO | None, named: dict[str, Any]) -> list[bytes]:
+def _bodies(file: BinaryIO | None, named: dict[str, object]) -> list[bytes]:
     """The events: of the flags or, of a file, the whole of it where that is one JSON value, otherwise its lines."""
     if file is not None and named:
         raise click.UsageError("give a file or flags, not both")

@@ -85,7 +85,7 @@ def install(requirements: Iterable[str]) -> None:
     """Make the environment anew. Raises NotRun."""
     print(f"· creating {ENVIRONMENT.relative_to(ROOT)}, with the newest of every package", flush=True)
     run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
-    pip("install", *map(unbounded, requirements))
+    pip("install", "--upgrade", "--upgrade-strategy", "eager", *map(unbounded, requirements))
     pip("install", "--no-index", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
 
 

@@ -1,11 +1,11 @@
 """The external event: bytes in, a value out, or InvalidEvent with what is wrong and where.
 
 A body whose fields are all known, or which names a `kind` or a 24-hex `service_id`, is an event and is held to the
-table of fields. Any other JSON object is a foreign one: it is `data` for the routes, and only its `id` is taken.
+table of fields. Every other JSON object is a foreign one: it is `data` for the routes, and only its `id` is taken.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -40,6 +40,10 @@ KINDS = frozenset(EventKind)
 
 # `finish` and `tag` open no stream and so have no ending yet: they are refused rather than half done.
 HANDLED = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE, EventKind.AGENT_FIRST)
+
+
+Check = Callable[[object], str | None]
+"""Looks at one field: the fault, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +88,21 @@ def read_event(incoming: InboundMessage, max_bytes: int) -> Event:
     return _event(envelope.data, envelope.id, incoming.message_id, wrapped=True)
 
 
-def check_hooked(data: Any, event_id: str) -> None:
+def check_hooked(data: object, event_id: str) -> None:
     """Check that a JSON value that came by a webhook can be read as an event. Raises InvalidEvent."""
     _check_id(event_id, event_id)
     if isinstance(data, dict) and _is_event(data):
         _check_fields(data, event_id)
 
 
-def _value(incoming: InboundMessage) -> Any:
+def _value(incoming: InboundMessage) -> object:
     try:
         return numbers.loads(incoming.body)
     except ValueError as error:
         raise InvalidEvent(f"the body is not JSON in UTF-8: {error}", usable_id(incoming.message_id)) from None
 
 
-def _object(incoming: InboundMessage) -> dict[str, Any]:
+def _object(incoming: InboundMessage) -> dict[str, object]:
     body = _value(incoming)
     if not isinstance(body, dict):
         raise InvalidEvent(f"the body is a JSON {_name(body)}, not an object", usable_id(incoming.message_id))
@@ -106,42 +110,43 @@ def _object(incoming: InboundMessage) -> dict[str, Any]:
 
 
 def _event(
-    body: Any, envelope_id: str | None, message_id: str | None, *, wrapped: bool = False, hooked: bool = False
+    body: object, envelope_id: str | None, message_id: str | None, *, wrapped: bool = False, hooked: bool = False
 ) -> Event:
     """`hooked`: it came by a webhook, whose sender does not choose among the ids of others: `message_id` is the id."""
-    foreign = not isinstance(body, dict) or not _is_event(body)
+    fields = body if isinstance(body, dict) and _is_event(body) else None
     own_id = body.get("id") if isinstance(body, dict) else None
-    if hooked or (foreign and (wrapped or not isinstance(own_id, str))):
+    if hooked or (fields is None and (wrapped or not isinstance(own_id, str))):
         own_id = None
     event_id = own_id if own_id is not None else envelope_id or message_id
     _check_id(event_id, message_id)
-    if foreign:
+    if fields is None:
         return Event(id=str(event_id), data=body, foreign=True)
-    _check_fields(body, str(event_id))
-    kind = body.get("kind")
+    _check_fields(fields, str(event_id))
+    kind = fields.get("kind")
     return Event(
         id=str(event_id),
         kind=EventKind.EXTERNAL_EVENT if kind is None else EventKind(kind),
-        message=_message_text(body.get("message")),
-        user_id=body.get("user_id"),
-        service_id=body.get("service_id"),
-        channel=body.get("channel"),
-        version_set=body.get("version_set"),
-        conversation_id=body.get("conversation_id"),
-        tags={key.strip(): value.strip() for key, value in (body.get("tags") or {}).items()},
-        data=body.get("data"),
+        message=_message_text(fields.get("message")),
+        user_id=fields.get("user_id"),
+        service_id=fields.get("service_id"),
+        channel=fields.get("channel"),
+        version_set=fields.get("version_set"),
+        conversation_id=fields.get("conversation_id"),
+        tags={key.strip(): value.strip() for key, value in (fields.get("tags") or {}).items()},
+        data=fields.get("data"),
     )
 
 
-def _check_fields(body: Mapping[str, Any], event_id: str) -> None:
+def _check_fields(body: Mapping[str, object], event_id: str) -> None:
     found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
     found = found or _wrong_together(body)
     if found:
-        channel = body.get("channel") if _check_channel(body.get("channel")) is None else None
-        raise InvalidEvent("; ".join(found), event_id, channel)
+        channel = body.get("channel")
+        known = channel if isinstance(channel, str) and channel in CHANNELS else None
+        raise InvalidEvent("; ".join(found), event_id, known)
 
 
-def _is_event(body: Mapping[str, Any]) -> bool:
+def _is_event(body: Mapping[str, object]) -> bool:
     service_id = body.get("service_id")
     return (
         body.keys() <= FIELDS
@@ -150,21 +155,21 @@ def _is_event(body: Mapping[str, Any]) -> bool:
     )
 
 
-def _check_id(event_id: Any, message_id: str | None) -> None:
+def _check_id(event_id: object, message_id: str | None) -> None:
     if event_id is None:
         raise InvalidEvent("no id: neither the body nor a CloudEvents attribute nor the AMQP message_id has one")
     if usable_id(event_id) is None:
         raise InvalidEvent(f"id is not a string of 1 to {MAX_ID_CHARS} bytes in UTF-8", usable_id(message_id))
 
 
-def usable_id(event_id: Any) -> str | None:
+def usable_id(event_id: object) -> str | None:
     """The value where it can be an event's id, else None."""
     if not isinstance(event_id, str) or not event_id:
         return None
     return event_id if len(event_id.encode("utf-8", "surrogatepass")) <= MAX_ID_CHARS else None
 
 
-def _wrong_together(body: Mapping[str, Any]) -> list[str]:
+def _wrong_together(body: Mapping[str, object]) -> list[str]:
     kind = body.get("kind") or EventKind.EXTERNAL_EVENT
     if kind not in HANDLED:
         return [f"kind {kind} is not handled by this version"]
@@ -173,31 +178,33 @@ def _wrong_together(body: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _message_text(message: Any) -> str | None:
+def _message_text(message: object) -> str | None:
     """The agent's text: a string as it is, an object as compact JSON, None where there is none."""
-    return numbers.dumps(message).decode() if isinstance(message, dict) else message
+    if isinstance(message, dict):
+        return numbers.dumps(message).decode()
+    return message if isinstance(message, str) else None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """A value in an error: text as it is, anything else by its kind (it may be nested without end)."""
     return repr(value[:60]) if isinstance(value, str) else f"(a JSON {_name(value)})"
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     return {list: "array", dict: "object", str: "string", bool: "boolean", type(None): "null"}.get(
         type(value), "number"
     )
 
 
-def _check_kind(value: Any) -> str | None:
+def _check_kind(value: object) -> str | None:
     return None if value is None or _is_kind(value) else f"kind {_shown(value)} is none of {', '.join(EventKind)}"
 
 
-def _is_kind(value: Any) -> bool:
+def _is_kind(value: object) -> bool:
     return isinstance(value, str) and value in KINDS
 
 
-def _check_message(value: Any) -> str | None:
+def _check_message(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, dict):
@@ -207,7 +214,7 @@ def _check_message(value: Any) -> str | None:
     return None if value.strip() else "message is blank"
 
 
-def _check_object(value: dict[str, Any]) -> str | None:
+def _check_object(value: dict[str, object]) -> str | None:
     try:
         numbers.dumps(value)
     except ValueError as error:
@@ -215,12 +222,12 @@ def _check_object(value: dict[str, Any]) -> str | None:
     return None
 
 
-def _check_channel(value: Any) -> str | None:
+def _check_channel(value: object) -> str | None:
     known = value is None or (isinstance(value, str) and value in CHANNELS)
     return None if known else f"channel {_shown(value)} is none of {', '.join(CHANNELS)}"
 
 
-def _check_tags(value: Any) -> str | None:
+def _check_tags(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -228,15 +235,15 @@ def _check_tags(value: Any) -> str | None:
     return "; ".join(tags.faults(value)) or None
 
 
-def _check_form(name: str, form: re.Pattern[str], said: str) -> Any:
-    def check(value: Any) -> str | None:
+def _check_form(name: str, form: re.Pattern[str], said: str) -> Check:
+    def check(value: object) -> str | None:
         good = value is None or (isinstance(value, str) and form.fullmatch(value) is not None)
         return None if good else f"{name} is not {said}"
 
     return check
 
 
-CHECKS: Mapping[str, Any] = {
+CHECKS: Mapping[str, Check] = {
     "kind": _check_kind,
     "message": _check_message,
     "channel": _check_channel,

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from bridge.core.event.channel import channel_type
 
@@ -32,7 +31,7 @@ def channel_tags(channel: str) -> dict[str, str]:
     return {"channel": channel, "channel_type": channel_type(channel)}
 
 
-def faults(tags: Mapping[Any, Any]) -> list[str]:
+def faults(tags: Mapping[object, object] | Mapping[str, object]) -> list[str]:
     """The faults of tags that an event or a route asks for; empty where there are none."""
     found = []
     for key, value in tags.items():

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 import orjson
@@ -113,11 +113,11 @@ class HttpClient:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, call: Call, headers: Mapping[str, str] | None = None) -> Any:
+    async def send(self, call: Call, headers: Mapping[str, str] | None = None) -> object:
         """The decoded JSON of a 2xx answer, None for an empty one; see `open`."""
         return (await self.send_dated(call, headers))[0]
 
-    async def send_dated(self, call: Call, headers: Mapping[str, str] | None = None) -> tuple[Any, float | None]:
+    async def send_dated(self, call: Call, headers: Mapping[str, str] | None = None) -> tuple[object, float | None]:
         """The same, and when it was answered by the API's own clock (Unix seconds), where it says so."""
         async with await self.open(call, headers) as response:
             body = await self._read(call, response)

@@ -13,15 +13,18 @@ host in a URL twice; aio-pika begins to close a connection whenever it is collec
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from importlib import import_module, metadata
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractConnection
 from aiormq import spec
 from pamqp import commands
+from pamqp.base import Frame
+from pamqp.common import FieldValue
+from pamqp.frame import FrameTypes
 from pamqp.header import ContentHeader
 from yarl import URL
 
@@ -114,8 +117,8 @@ class Opening(aiormq.Connection):
 
     @staticmethod
     async def _rpc(
-        request: Any, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
-    ) -> Any:
+        request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
+    ) -> FrameTypes | None:
         return await aiormq.Connection._rpc(request, writer, Answers(frame_receiver), wait_response)
 
 
@@ -169,7 +172,7 @@ class HookedChannel(aiormq.Channel):
     `Connection.channel` makes only channels of aiormq's own kind, and numbers them from 1.
     """
 
-    on_confirm: ClassVar[Callable[..., Any]]
+    on_confirm: ClassVar[Callable[..., Coroutine[None, None, None]]]
     """Is called with the frame of each confirm, as a coroutine function."""
 
     def __init_subclass__(cls) -> None:
@@ -224,13 +227,7 @@ def write(channel: aiormq.Channel, payload: bytes) -> "asyncio.Future[object]":
     return drained
 
 
-class ConsumerChannel(Protocol):
-    """A channel of aiormq, as its abstract class does not tell."""
-
-    on_consumer_cancel_callbacks: set[Any]
-
-
-def on_consumer_cancel(channel: ConsumerChannel, cancelled: Callable[[object], None]) -> None:
+def on_consumer_cancel(channel: aiormq.abc.AbstractChannel, cancelled: Callable[[object], None]) -> None:
     """Call `cancelled` when the broker cancels a consumer of this channel."""
     channel.on_consumer_cancel_callbacks.add(cancelled)
 
@@ -238,6 +235,6 @@ def on_consumer_cancel(channel: ConsumerChannel, cancelled: Callable[[object], N
 # --- decoding
 
 
-def replace_decoders(decoders: Mapping[str, Callable[[bytes], tuple[int, Any]]]) -> None:
+def replace_decoders(decoders: Mapping[str, Callable[[bytes], tuple[int, FieldValue]]]) -> None:
     """Have pamqp read these types with these functions from now on, in this process."""
     decode.METHODS.update(decoders)

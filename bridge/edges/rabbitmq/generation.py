@@ -9,11 +9,11 @@ import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, auto
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import aio_pika
 import aiormq
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq import Channel as Underlay
 
 from bridge.core.errors import BridgeError
@@ -80,7 +80,7 @@ class Generation:
         """Wait for its end and return the reason."""
         return await asyncio.shield(self._over)
 
-    def watch(self, thing: Any, name: str) -> Callable[[], None]:
+    def watch(self, thing: AbstractConnection | AbstractChannel, name: str) -> Callable[[], None]:
         """End with a connection or channel of aio-pika, as soon as it closes. Gives a function that ends the watch."""
 
         def closed(_: object, error: object = None) -> None:
@@ -164,7 +164,7 @@ async def _translated(call: Awaitable[T], what: str, seconds: float | None) -> T
 
 
 async def patiently(
-    call: Coroutine[Any, Any, T], what: str, seconds: float, excused: Callable[[], bool] = lambda: False
+    call: Coroutine[None, None, T], what: str, seconds: float, excused: Callable[[], bool] = lambda: False
 ) -> T:
     """As `limited`, but counted in ticks: neither the lag of a busy loop nor time that is `excused` counts."""
     task = asyncio.ensure_future(limited(call, what, None))

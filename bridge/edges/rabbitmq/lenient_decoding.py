@@ -11,9 +11,10 @@ the table.
 """
 
 import struct
-from typing import Any
+from datetime import datetime
 
 from pamqp import decode
+from pamqp.common import FieldTable
 
 from bridge.edges.rabbitmq._internals import replace_decoders
 
@@ -39,14 +40,14 @@ def _short_string(value: bytes) -> tuple[int, str]:
         return end, UnreadableTable(value[1:end].decode("utf-8", "backslashreplace"))
 
 
-def _timestamp(value: bytes) -> tuple[int, Any]:
+def _timestamp(value: bytes) -> tuple[int, datetime | str]:
     try:
         return decode.timestamp(value)
     except (ValueError, OverflowError, OSError):
         return 8, UnreadableTable(value[:8].hex())
 
 
-def _table(value: bytes) -> tuple[int, dict[str, Any]]:
+def _table(value: bytes) -> tuple[int, FieldTable]:
     try:
         return decode.field_table(value)
     except (ValueError, KeyError, OverflowError, OSError, RecursionError, struct.error) as error:

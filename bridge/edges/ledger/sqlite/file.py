@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import orjson
 
@@ -45,6 +45,8 @@ from bridge.edges.ledger.sqlite.schema import (
     upsert,
 )
 from bridge.flow.ports.ledger import LedgerUnavailable
+
+T = TypeVar("T")
 
 BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
@@ -120,7 +122,7 @@ class LedgerFile:
         """Give up the lock, so that another process may have the file."""
         self._lock.let_go()
 
-    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Any]:
+    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Row | int | None]:
         """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
         self._reopen_if_replaced()
         with self._translated():
@@ -129,20 +131,20 @@ class LedgerFile:
             changed: dict[str, Row] = {}
             claimed: dict[str, Row] = {}
             released: list[str] = []
-            answers: list[Any] = []
+            answers: list[Row | int | None] = []
             for call in calls:
                 answers.append(known.get(call.key))
                 match call.kind:
                     case CallKind.WRITE:
-                        changed[call.key] = call.value
+                        changed[call.key] = call.row
                     case CallKind.RELEASE:
                         released.append(call.key)
                     case CallKind.CLAIM if call.key in known:
                         if known[call.key][0] not in FINAL_STATES:
                             changed[call.key] = known[call.key]
                     case CallKind.CLAIM:
-                        known[call.key], durable = call.value
-                        (changed if durable else claimed)[call.key] = known[call.key]
+                        known[call.key] = call.row
+                        (changed if call.durable else claimed)[call.key] = known[call.key]
                     case CallKind.BEGUN:
                         (answers[-1],) = self._opened.execute(BEGUN).fetchone()
                     case CallKind.LIVES_ON:
@@ -216,8 +218,8 @@ class LedgerFile:
         for chunk in rows:
             values = [value for key, row in chunk for value in (key, now_ms, now_ms, self._owner, *row)]
             self._opened.execute(upsert(len(chunk)), values)
-        for chunk in keys:
-            self._opened.execute(release(len(chunk)), (self._owner, *chunk))
+        for names in keys:
+            self._opened.execute(release(len(names)), (self._owner, *names))
         if not alone:
             self._opened.execute("COMMIT")
         self._claimed.clear()
@@ -265,7 +267,7 @@ class LedgerFile:
             raise LedgerUnavailable(f"the ledger {self.path}: {error.strerror or error}") from error
 
 
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
