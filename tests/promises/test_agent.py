@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import ApiError, Refused
-from bridge.core.event.event import EventKind
+from bridge.core.event.event_fields import EventKind
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports.api import Agent
 from bridge.sandbox import SandboxOptions
