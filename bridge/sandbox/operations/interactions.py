@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.body import read_body
 from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.client_connection import ClientConnection
 from bridge.sandbox.http.interact_form import InteractForm, check_audio_config, interact_form, require_message
@@ -18,6 +18,7 @@ from bridge.sandbox.http.refusal import (
     Problems,
     Refusal,
 )
+from bridge.sandbox.operations.requests import CreateConversation
 from bridge.sandbox.script.playback import Player
 from bridge.sandbox.script.reply import AGENT
 from bridge.sandbox.script.script import Wishes, storyboard
@@ -34,22 +35,16 @@ async def create(call: Call) -> web.StreamResponse:
     """POST /conversation/ - 201 and a stream."""
     query = Query(call.request)
     wishes = _wishes(call, query)
-    body = Body(call.body, query.problems)
-    service_id = body.identifier("service_id")
-    version_set = body.text("service_version_set_name", "release") or ""
-    message = body.text("initial_message")
-    kind = body.choice("initial_message_type", _MESSAGE_TYPES)
-    if (message is None) != (kind is None):
-        query.problems.add("value_error", ("body",), "initial_message and initial_message_type belong together")
-    tags, is_test = body.create_tags("tags"), body.flag("is_test")
-    query.settle()
+    body = read_body(CreateConversation, call.body, query.problems)
+    service_id, version_set = body.service_id, body.service_version_set_name
     call.require("Conversation:CreateConversation")
     _require_service(call, service_id, version_set)
     _require_vacancy(call, service_id)
     now_ms = call.state.clock.now_ms()
     identity = (call.state.ids.new(), call.org_id, call.user.user_id, service_id, version_set)
-    conversation = Conversation(*identity, now_ms, tags, is_test)
-    turn = _turn(call, conversation, kind or "agent-first", message or "", [], voice=False)
+    conversation = Conversation(*identity, now_ms, body.tags, body.is_test)
+    kind = body.initial_message_type or "agent-first"
+    turn = _turn(call, conversation, kind, body.initial_message or "", [], voice=False)
     turn.starts_conversation = True
     return await _stream(call, turn, wishes, 201)
 
