@@ -55,9 +55,8 @@ async def interact(call: Call) -> web.StreamResponse:
     voice = query.choice("request_format", _FORMATS) == "voice"
     wishes = _wishes(call, query)
     form = _form(call, query.problems)
-    if voice:
-        check_audio_config(query.text("request_audio_config"), query.problems)
-    else:
+    check_audio_config(query.text("request_audio_config"), query.problems, required=voice)
+    if not voice:
         _require_utf8(form, query.problems)
     query.settle()
     conversation = call.conversation()
