@@ -22,6 +22,7 @@ from bridge.sandbox.operations.requests import CreateConversation
 from bridge.sandbox.script.playback import Player
 from bridge.sandbox.script.reply import AGENT
 from bridge.sandbox.script.script import Wishes, storyboard
+from bridge.sandbox.script.script_steps import Say
 from bridge.sandbox.state.rows import Conversation, Interaction, Message, Turn
 
 _FORMATS = ("text", "voice")
@@ -175,6 +176,7 @@ async def _stream(call: Call, turn: Turn, wishes: Wishes, status: int) -> web.St
     """Plays the turn. From the checks to the lock nothing is awaited, so that no other call comes between."""
     beats = storyboard(turn, wishes, call.faults)
     call.entry.conversation_id = turn.conversation.id
+    call.observed(status, lines=tuple(beat.data for beat in beats if isinstance(beat, Say)))
     connection = ClientConnection(call.request, status, call.headers)
     survives = call.state.options.on_disconnect == "commit" or any(
         fault.kind == "disconnect-commits" for fault in call.faults
