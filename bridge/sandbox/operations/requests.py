@@ -89,7 +89,7 @@ class Unchanged(RequestBody):
 
 
 class UserChanges(RequestBody):
-    """What is not named, or null, stays; a language or a time zone is taken away by null."""
+    """Null or no field leaves a setting as it is; but a language or a time zone is taken away by null."""
 
     first_name: Words | None = None
     last_name: Words | None = None
