@@ -88,14 +88,25 @@ def _require_service(call: Call, service_id: str, version_set: str) -> None:
 
 
 def _require_vacancy(call: Call, service_id: str) -> None:
-    """One unfinished conversation for each user and service."""
+    """One unfinished conversation for each user and service, and none that is still finishing."""
     store = call.state.store
     standing = store.unfinished(call.org_id, call.user.user_id, service_id)
     if standing is None:
+        _require_settled(call, service_id)
         return
     if store.streaming(standing) and call.state.options.create_while_streaming == 409:
         raise Refusal(409, OPERATION_IN_PROGRESS)
     raise Refusal(400, UNFINISHED_EXISTS)
+
+
+def _require_settled(call: Call, service_id: str) -> None:
+    """409 while an earlier conversation of the user and service is still finishing."""
+    if not call.state.options.finishing_s:
+        return
+    latest_ms = call.state.clock.now_ms() - call.state.options.finishing_s * 1000
+    for row in call.state.store.of_users(call.org_id, [call.user.user_id]):
+        if row.service_id == service_id and row.finished_ms is not None and row.finished_ms > latest_ms:
+            raise Refusal(409, OPERATION_IN_PROGRESS)
 
 
 def _form(call: Call, problems: Problems) -> InteractForm:
