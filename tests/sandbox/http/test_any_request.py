@@ -55,6 +55,7 @@ FIELDS = (
     *("deletes", "context", "facets", "min_count", "max_count", "generation_instructions", "url", "accepted_types"),
     *("retry_attempts", "first_name", "last_name", "email", "role_name", "nonsensitive_user_variables", "timezone"),
     *("user_preferences", "sensitive_user_variables", "preferred_language", "audio_keyterms", "additional_context"),
+    *("login_link", "last_name", "context"),
 )
 PARTS = (
     *("initial_message_type", "recorded_message", "external_event_message_content", "external_event_message_timestamp"),
