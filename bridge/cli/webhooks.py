@@ -17,6 +17,7 @@ import click
 from bridge.cli.invocation import FAILED, config_option, hung_up, json_option, loaded, run_async
 from bridge.cli.screen import Screen
 from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.duration import seconds
 from bridge.core.errors import BridgeError
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import HttpClient
@@ -24,7 +25,6 @@ from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.webhook_secrets import Secret, read_secrets, write_secrets
 from bridge.settings.model import Settings, load
-from bridge.settings.types import seconds
 from bridge.settings.values import credentials_of
 from bridge.settings.webhooks import WebhookSettings
 

@@ -95,8 +95,11 @@ def locked() -> dict[str, str]:
 
 
 def installed() -> dict[str, str]:
-    """The versions in the environment, by package."""
-    return dict(re.findall(r"^([^=\s]+)==(\S+)$", pip("list", "--format=freeze").lower(), re.MULTILINE))
+    """The versions in the environment, by package. Raises NotRun."""
+    found = dict(re.findall(r"^([^=\s]+)==(\S+)$", pip("list", "--format=freeze").lower(), re.MULTILINE))
+    if not found:
+        raise NotRun("pip lists no package")
+    return {name.replace("_", "-"): version for name, version in found.items()}
 
 
 def compared(requirements: Iterable[str], lock: Mapping[str, str], newest: Mapping[str, str]) -> list[Version]:
@@ -164,7 +167,7 @@ def python() -> str:
 
 
 def pip(*arguments: str) -> str:
-    return run(python(), "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", *arguments)
+    return run(python(), "-m", "pip", "--no-input", "--disable-pip-version-check", *arguments)
 
 
 def run(*command: str) -> str:
