@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import click
 
@@ -45,7 +45,7 @@ def hung_up() -> NoReturn:
     sys.exit(0)
 
 
-def run_async(work: Coroutine[Any, Any, T]) -> T:
+def run_async(work: Coroutine[None, None, T]) -> T:
     """On uvloop where there is one: the same program, less CPU."""
     keep_quiet()
     try:

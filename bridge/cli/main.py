@@ -5,7 +5,7 @@ Exit statuses: 0 done, 1 failed or problems found, 2 usage, 78 the configuration
 
 import click
 
-from bridge import __version__
+from bridge import version
 from bridge.cli.backfill import backfill, sign
 from bridge.cli.check import check
 from bridge.cli.publish import publish
@@ -17,7 +17,7 @@ from bridge.cli.webhooks import webhooks
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="amigo-bridge")
+@click.version_option(version(), prog_name="amigo-bridge")
 def main() -> None:
     """amigo-bridge: events from RabbitMQ to Amigo agents, and their streamed answers back."""
 

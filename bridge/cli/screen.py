@@ -6,7 +6,6 @@ Whatever is shown passes `printable`, since any of it may have come from outside
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from bridge.core import numbers
 from bridge.core.printable import printable, printable_json
+from bridge.edges.rabbitmq.cli_client import Tailed
 
 STYLES = {"interaction-complete": "bold green", "new-message": "cyan", "error": "bold red"}
 WORDS = ("message", "full_message", "error_description", "error", "reason", "user_message", "conversation_id")
@@ -54,7 +54,7 @@ class Screen:
         """Something is wrong."""
         self._err.print(Text(printable(text), style="red"))
 
-    def message(self, seen: Mapping[str, Any]) -> None:
+    def message(self, seen: Tailed) -> None:
         """An outbound message, as `tail` shows it."""
         body = _decoded(seen["body"])
         if self.as_json:
@@ -72,7 +72,7 @@ class Screen:
         )
 
     @staticmethod
-    def _line(facts: Mapping[str, Any]) -> None:
+    def _line(facts: Mapping[str, object]) -> None:
         try:
             line = orjson.dumps(facts, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
         except TypeError:  # text that is not UTF-8, as an argument of a command may be
@@ -90,14 +90,14 @@ def _words(type_: str, body: object) -> str:
     return (found if type_ == "new-message" else f"[{type_}] {found}")[:MAX_WORDS_CHARS]
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(body: bytes) -> object:
     try:
         return numbers.loads(body)
     except ValueError:
         return body.decode("utf-8", "replace")
 
 
-def _written(body: Any) -> Any:
+def _written(body: object) -> object:
     """The body for a line of JSON, with its numbers as they came; as text where it is nested too deep for that."""
     try:
         return orjson.Fragment(numbers.dumps(body))

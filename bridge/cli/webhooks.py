@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -227,7 +226,7 @@ async def api_of(settings: Settings) -> AsyncIterator[tuple[DestinationsApi, str
         yield DestinationsApi(SignedClient(client, credentials, RETRIES, random.random)), settings.amigo.user_id
 
 
-def attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
+def attempt(screen: Screen, work: Coroutine[None, None, None]) -> None:
     """Run the work; what API or broker have against it is shown, and the status is 1."""
     try:
         run_async(work)

@@ -7,7 +7,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import TypeVar
 
 import aiohttp
 
@@ -46,11 +47,11 @@ class SignedClient:
         self._policy = policy
         self._dice = dice
 
-    async def send(self, call: Call) -> Any:
+    async def send(self, call: Call) -> object:
         """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.errors` names."""
         return await self._resent(call, self._client.send)
 
-    async def send_unsigned(self, call: Call) -> Any:
+    async def send_unsigned(self, call: Call) -> object:
         """As `send`, for the one operation that needs no token."""
         return await self._client.send(call)
 
@@ -64,13 +65,15 @@ class SignedClient:
         """Inside the context, chunks of the body until the server's clean end; what was opened is never sent again."""
         return Streamed(call, lambda: self._resent(call, self._client.open))
 
-    async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[dict[str, Any]]:
+    async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[dict[str, object]]:
         """Every row of every page, once though it moved to the next page meanwhile. Raises Lost for what is no page."""
         seen: set[str] = set()
         offset = 0
         for _ in range(MAX_PAGES):
             paged = {**(call.params or {}), "limit": str(limit), "continuation_token": str(offset)}
-            page = await self.send(replace(call, params=paged))
+            page: object = await self.send(replace(call, params=paged))
+            if not isinstance(page, dict):
+                raise Lost(f"{call.operation}: the answer has no {name}")
             found = _rows(call, page, name)
             for row in found:
                 if (row_id := str(row.get("id"))) not in seen:
@@ -130,12 +133,14 @@ class Streamed:
         self._response = await self._open()
         return Chunks(self._call, self._response)
 
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self._response.__aexit__(kind, error, trace)
 
 
-def _rows(call: Call, page: object, name: str) -> list[dict[str, Any]]:
-    found = page.get(name) if isinstance(page, dict) else None
+def _rows(call: Call, page: Mapping[str, object], name: str) -> list[dict[str, object]]:
+    found = page.get(name)
     if not isinstance(found, list):
         raise Lost(f"{call.operation}: the answer has no {name}")
     return [row for row in found if isinstance(row, dict)]

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any
 
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import JSON, Call, Chunks
@@ -52,7 +51,7 @@ class ConversationsApi:
 
         `agent_actions` is a regular expression over the types of `current-agent-action`; they show inner reasoning.
         """
-        body: dict[str, Any] = {
+        body: dict[str, object] = {
             "service_id": service_id,
             "service_version_set_name": version_set,
             "tags": dict(tags or {}),
