@@ -22,9 +22,8 @@ def insights_page(screen: Screen, row: Mapping[str, Any]) -> Iterator[str]:
     ):
         yield from _part(screen, name, [text])
     behaviour = found.triggered_dynamic_behavior_set_version_info
-    yield from _part(
-        screen, "Dynamic behavior", [f"{id_}, version {number}" for id_, number in filter(None, [behaviour])]
-    )
+    triggered = [] if behaviour is None else [f"{behaviour[0]}, version {behaviour[1]}"]
+    yield from _part(screen, "Dynamic behavior", triggered)
     yield from _part(screen, "Transitions", [_transition(log) for log in found.state_transition_logs])
     yield from _part(screen, "Working memory", [f"{one.content} ({one.context})" for one in found.working_memory])
     yield from _part(screen, "Reflections", found.reflections, NO_REFLECTIONS)

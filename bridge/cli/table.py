@@ -1,6 +1,6 @@
 """Tables for a terminal: rows are shown as they come, so a column is as wide as it is said to be, and never wider."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -59,6 +59,6 @@ def moment(at: datetime | None) -> str:
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def tags_text(tags: dict[str, str | None]) -> str:
+def tags_text(tags: Mapping[str, str | None]) -> str:
     """Tags in one line."""
     return ", ".join(key if value is None else f"{key}={value}" for key, value in tags.items())
