@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.cli.screen import Screen
-from bridge.cli.table import moment
+from bridge.cli.table import GAP, moment, one_line
 from bridge.edges.amigo.results import MessageResult
 
 SPOKEN = frozenset({"user-message", "agent-message"})
@@ -18,9 +18,9 @@ def dialogue(screen: Screen, row: Mapping[str, Any]) -> Iterator[str]:
     message = MessageResult.read("messages", row)
     kinds = [message.message_type] if message.message_type not in SPOKEN else []
     kinds += [message.format] if message.format != "text" else []
-    speaker = " ".join((message.sender or message.message_type).split())
+    speaker = one_line(message.sender or message.message_type)
     kind = f"[{', '.join(kinds)}]" if kinds else ""
-    yield "  ".join(filter(None, (moment(message.created_at), speaker, kind, message.id)))
+    yield GAP.join(filter(None, (moment(message.created_at), speaker, kind, message.id)))
     yield from screen.wrapped(message.message)
 
 

@@ -7,12 +7,10 @@ import click
 
 from bridge.cli.api_session import api_session, as_option
 from bridge.cli.invocation import attempt, begun, config_option, json_option
-from bridge.cli.table import cropped, tags_text
+from bridge.cli.table import GAP, cropped, one_line, tags_text
 from bridge.edges.amigo.calls import Slice, services_call
 from bridge.edges.amigo.results import Service, VersionSet
 from bridge.edges.amigo.services import SERVICES_A_PAGE
-
-NAME_CELLS, SET_CELLS = 36, 20
 
 
 @click.command(epilog="Example: amigo-bridge services --active --tag channel:phone")
@@ -47,12 +45,12 @@ def services(
             async for page in api.pages(call, "services", everything=everything):
                 for row in page.rows:
                     found = Service.read(call.operation, row)
-                    screen.record(row, *(cropped_line(line, screen.width) for line in _lines(found)))
+                    screen.record(row, *(_cropped(line, screen.width) for line in _lines(found)))
 
     attempt(screen, work())
 
 
-def cropped_line(line: str, width: int) -> str:
+def _cropped(line: str, width: int) -> str:
     """The line, its indent kept, in the width."""
     indent = " " * (len(line) - len(line.lstrip()))
     return indent + cropped(line, max(width - len(indent), 1))
@@ -60,7 +58,7 @@ def cropped_line(line: str, width: int) -> str:
 
 def _lines(row: Service) -> Iterator[str]:
     tags = tags_text({tag.key: tag.value for tag in row.tags})
-    yield "  ".join(filter(None, (row.id, row.name, "active" if row.is_active else "inactive", tags)))
+    yield GAP.join(filter(None, (row.id, one_line(row.name), "active" if row.is_active else "inactive", tags)))
     for name, found in row.version_sets.items():
         yield f"    {name}: {_version_set(found)}"
 

@@ -38,17 +38,22 @@ class Table:
 
     def line(self, cells: Sequence[str]) -> str:
         """A row: one text for every column that was asked for, and the last."""
-        parts = [cropped(cells[index], width, pad=True) for index, width in self._columns]
-        return GAP.join([*parts, cropped(cells[-1], self._rest_width)]).rstrip()
+        parts = [cropped(one_line(cells[index]), width, pad=True) for index, width in self._columns]
+        return GAP.join([*parts, cropped(one_line(cells[-1]), self._rest_width)]).rstrip()
 
     @staticmethod
     def _rest(columns: Sequence[Column], width: int) -> int:
         return width - sum(column.width + len(GAP) for column in columns)
 
 
+def one_line(text: str) -> str:
+    """The text with single blanks for every run of white space."""
+    return " ".join(text.split())
+
+
 def cropped(text: str, width: int, *, pad: bool = False) -> str:
-    """The text in one line of at most `width` cells, made safe for a terminal."""
-    text = printable(" ".join(text.split()))
+    """The text in at most `width` cells, made safe for a terminal."""
+    text = printable(text)
     if cell_len(text) > width:
         text = set_cell_size(text, width - 1) + "…"
     return set_cell_size(text, width) if pad else text

@@ -9,7 +9,7 @@ import click
 from bridge.cli.api_session import api_session, as_option
 from bridge.cli.invocation import FAILED, attempt, begun, config_option, json_option
 from bridge.cli.permissions import lacks
-from bridge.cli.table import moment
+from bridge.cli.table import GAP, moment, one_line
 from bridge.core.errors import ApiError, Lost, Refused, Unavailable
 from bridge.edges.amigo.calls import NewUser, create_user_call, users_call
 from bridge.edges.amigo.pages import pages
@@ -105,7 +105,7 @@ def _is_open(error: ApiError) -> bool:
 
 
 def _lines(row: UserResult) -> Iterator[str]:
-    yield "  ".join(filter(None, (row.user_id, f"{row.first_name} {row.last_name}".strip(), row.email)))
+    yield GAP.join(filter(None, (row.user_id, one_line(f"{row.first_name} {row.last_name}"), row.email)))
     stats = row.user_stats
     last = f", the last {moment(stats.last_message_time)}" if stats.last_message_time else ""
     yield f"    {stats.num_conversations} conversations, {stats.num_messages} messages{last}"

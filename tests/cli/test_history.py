@@ -1,6 +1,7 @@
 """`amigo-bridge history`, `services` and `users` as processes against the sandbox: for people, and for programs."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -159,7 +160,7 @@ async def test_a_voice_message_has_a_source_that_is_downloaded(tmp_path: Path) -
         size = file.stat().st_size
         assert (done.status, f"{size:,} bytes, audio/wav" in done.out) == (0, True), done.all
         assert file.read_bytes()[:4] == b"RIFF"
-        assert [path.name for path in tmp_path.iterdir() if "wav" in path.name] == ["answer.wav"]
+        assert [name for name in os.listdir(tmp_path) if "wav" in name] == ["answer.wav"]
         nowhere = str(tmp_path / "none" / "a.wav")
         done = await commands.run("history", "source", b.conversation_id, spoken, "--download", nowhere)
         assert (done.status, "there is no folder" in done.err) == (2, True), done.all

@@ -67,9 +67,10 @@ def _url(address: str, base: URL | None = None) -> URL:
     try:
         url = URL(address, encoded=True)
         url = url if base is None else base.join(url)
+        is_http = url.scheme in SCHEMES and bool(url.host)
     except ValueError:
         raise Unsendable(f"{OPERATION}: the address is none") from None
-    if url.scheme not in SCHEMES or not url.host:
+    if not is_http:
         raise Unsendable(f"{OPERATION}: the address is not http or https, and is not followed")
     return url
 
