@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from dataclasses import replace
 
 from bridge.core.counters import Counters
-from bridge.core.delivery.ledger_entry import Entry, Plan, State, plan, requests_of
+from bridge.core.delivery.ledger_entry import Entry, Plan, State, plan, recall
 from bridge.core.delivery.outcome import (
     Acknowledge,
     Again,
@@ -19,7 +19,7 @@ from bridge.core.delivery.outcome import (
     decide,
 )
 from bridge.core.delivery.poison import POISON
-from bridge.core.delivery.progress import RequestKind
+from bridge.core.delivery.progress import Doubted
 from bridge.core.delivery.retry import Backoff
 from bridge.flow import failpoints
 from bridge.flow.api_breaker import ApiBreaker
@@ -89,7 +89,6 @@ class Attempts:
                 return work.entry.letter
             case Plan.POISON if work.entry is not None:
                 error = f"{work.entry.deaths} processes died with it in hand"
-                work.conversation_id = work.progress.conversation_id
                 self._log.error("event.poison", event_id=work.event.id, deaths=work.entry.deaths)
                 return DeadLetter(POISON, error, work.attempt)
             case Plan.DELAY:
@@ -136,7 +135,7 @@ class Attempts:
         claim = await self._journal.claim(work)
         if claim is None:
             if not work.progress.needs_proof:
-                work.progress = replace(work.progress, request=RequestKind.UNKNOWN)
+                work.apply(Doubted())
             work.planned = True
             return Plan.RECONCILE
         plan_ = plan(claim, redelivered=work.redelivered, requeue=work.incoming.requeue, sure=self._journal.holds)
@@ -151,7 +150,7 @@ class Attempts:
         """Go on from what the ledger knows of the event."""
         conflict = entry.digest != work.digest
         started_over = entry.state is State.FAILED and plan_ is not Plan.RESUME_FAILURE
-        work.progress = requests_of(entry, plan_)
+        work.apply(recall(entry, plan_))
         work.recorded = plan_ in (Plan.REPUBLISH, Plan.RESUME_FAILURE)
         work.requeue = work.incoming.requeue if started_over else entry.requeue
         if started_over:

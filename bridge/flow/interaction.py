@@ -13,7 +13,14 @@ from bridge.core.answer.answer_stream import AnswerStream, Stage
 from bridge.core.answer.history import ConversationRow
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error, of_stream
-from bridge.core.delivery.progress import RequestKind
+from bridge.core.delivery.progress import (
+    ConversationListed,
+    NotMade,
+    ProvedVoid,
+    RequestKind,
+    StillRunning,
+    StreamVoided,
+)
 from bridge.core.delivery.reconcile import MAX_WAITS, Finding, Finish, Means
 from bridge.core.errors import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser, Unsendable
 from bridge.core.event import tags
@@ -26,7 +33,7 @@ from bridge.flow.ports.api import Agent, Stream
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
 from bridge.flow.reconciler import Reconciler
-from bridge.flow.relay import Relay
+from bridge.flow.relay import Asked, Relay
 from bridge.flow.work import Work
 
 MAX_TURNS = 3
@@ -93,15 +100,10 @@ class Interaction:
         """Ask again after it was proved that nothing was done.
 
         Where the new request was not even sent (429, say) or was refused as busy, the earlier one may still be running
-        and show later: then it stays on record, and is asked about again.
+        and show later: it stays on record until another one is made, and is asked about again.
         """
-        earlier = work.progress
-        self._relay.void(work, reason)
-        try:
-            return await self._ask(work, conversation_id)
-        finally:
-            if not work.progress.needs_proof:
-                work.progress = replace(earlier, stream=None, published=0, lost_stream=work.progress.lost_stream)
+        self._relay.void(work, reason, ProvedVoid())
+        return await self._ask(work, conversation_id)
 
     async def _follow(self, work: Work, finding: Finding) -> Outcome:
         match finding.means:
@@ -114,7 +116,7 @@ class Interaction:
             case Means.EMPTY:
                 return await self._anew(work, finding.conversation_id, "the attempt left an empty conversation")
             case Means.WAIT if work.progress.waits < MAX_WAITS:
-                work.progress = replace(work.progress, waits=work.progress.waits + 1)
+                work.apply(StillRunning())
                 return Outcome(OutcomeKind.BUSY, finding.error)
             case _:
                 return Outcome(OutcomeKind.UNCERTAIN, finding.error)
@@ -136,21 +138,19 @@ class Interaction:
         return known.conversation_id if known and work.event.on_busy is OnBusy.INTERACT else None
 
     async def _create(self, work: Work) -> Outcome | Target:
-        before = work.progress
-        work.progress = before.requested(RequestKind.CREATE)
         try:
-            return await self._stream(work, self._agent.create(work.event))
+            return await self._stream(work, Asked(RequestKind.CREATE), self._agent.create(work.event))
         except Refused as error:
             outcome = of_error(error)
             if not outcome.maybe_sent:
-                work.progress = before
+                work.apply(NotMade())
             return (
                 await self._busy(work, outcome, unfinished=error.unfinished)
                 if outcome.kind is OutcomeKind.CONFLICT
                 else outcome
             )
         except NOT_MADE:
-            work.progress = before
+            work.apply(NotMade())
             raise
 
     async def _busy(self, work: Work, outcome: Outcome, *, unfinished: bool) -> Outcome | Target:
@@ -158,7 +158,7 @@ class Interaction:
         rows = await self._reconciler.conversations(work.event.user_id, work.event.service_id)
         own = [row for row in rows if row.carries(work.event.fence)]
         if any(row.num_messages or not row.is_finished for row in own):
-            work.progress = work.progress.requested(RequestKind.CREATE)
+            work.apply(ConversationListed())
             return Outcome(OutcomeKind.BUSY, "the event has a conversation already")
         open_rows = [row for row in rows if not row.is_finished]
         match work.event.on_busy:
@@ -180,22 +180,24 @@ class Interaction:
         return Target(None)
 
     async def _interact(self, work: Work, conversation_id: str) -> Outcome | Target:
-        before = work.progress
         try:
             await self._join(work, conversation_id)
-            watermark = await self._watermark(work, conversation_id)
-            work.conversation_id = conversation_id
-            work.progress = before.requested(RequestKind.INTERACT, conversation_id, watermark)
-            return await self._stream(work, self._agent.interact(work.event, conversation_id))
+            asked = Asked(RequestKind.INTERACT, conversation_id, await self._watermark(work, conversation_id))
         except Refused as error:
-            self._open.forget(work.event.lane)
-            outcome = of_error(error)
-            if not outcome.maybe_sent:
-                work.progress, work.conversation_id = before, work.event.conversation_id
-            return await self._closed(work, conversation_id, error) if error.status in (404, 409) else outcome
+            return await self._not_joined(work, conversation_id, error)
+        try:
+            return await self._stream(work, asked, self._agent.interact(work.event, conversation_id))
+        except Refused as error:
+            if not of_error(error).maybe_sent:
+                work.apply(NotMade())
+            return await self._not_joined(work, conversation_id, error)
         except NOT_MADE:
-            work.progress = before
+            work.apply(NotMade())
             raise
+
+    async def _not_joined(self, work: Work, conversation_id: str, error: Refused) -> Outcome | Target:
+        self._open.forget(work.event.lane)
+        return await self._closed(work, conversation_id, error) if error.status in (404, 409) else of_error(error)
 
     async def _join(self, work: Work, conversation_id: str) -> None:
         """See to it that the conversation's tags name the event's channel, and carry its own tags."""
@@ -229,16 +231,15 @@ class Interaction:
             return Outcome(OutcomeKind.REJECTED, f"the conversation that the event names cannot go on: {error}")
         return Target(None)
 
-    async def _stream(self, work: Work, request: AbstractAsyncContextManager[Stream]) -> Outcome:
-        conversation = await self._relay.run(work, request)
+    async def _stream(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> Outcome:
+        conversation = await self._relay.run(work, asked, request)
         outcome = of_stream(conversation)
         if conversation.complete:
             await self._completed(work, conversation)
         elif conversation.stage is Stage.VOID:
-            progress = work.progress
-            self._relay.void(work, conversation.error)
-            if outcome.maybe_sent:  # looked up before the next try: a void turn may have left its conversation behind
-                work.progress = replace(progress, stream=None, published=0)
+            # looked up before the next try: a void turn may have left its conversation behind
+            step = StreamVoided() if outcome.maybe_sent else ProvedVoid()
+            self._relay.void(work, conversation.error, step)
         return outcome
 
     async def _completed(self, work: Work, conversation: AnswerStream) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.progress import UNKNOWN, LinesSeen, Progress
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
@@ -67,7 +67,7 @@ class LedgerJournal:
             claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered, progress=first)
         except EntryUnreadable as error:
             self._log.error("entry.unreadable", event_id=work.event.id, error=str(error))
-            entry = Entry(work.event.id, State.REQUESTED, work.digest, Progress(request=RequestKind.UNKNOWN))
+            entry = Entry(work.event.id, State.REQUESTED, work.digest, UNKNOWN)
             claim = Claim(Holder.EARLIER, entry)
         except Exception as error:
             self._untold(error)
@@ -94,17 +94,17 @@ class LedgerJournal:
         if self.holds:
             raise LedgerUnavailable(str(error)) from error
 
-    async def requested(self, work: Work, stream: str) -> None:
-        """About to send a request, whose answer will be this stream: from now on it may have reached the API.
+    async def requested(self, work: Work) -> None:
+        """About to send a request, as the progress has it: from now on it may have reached the API.
 
         Where that was foreseen the ledger knows it since the claim. Raises NotWritten where it must not be sent.
         """
-        progress, entry = work.progress.streaming(stream, lost_stream=work.progress.lost_stream), work.entry
+        entry = work.entry
         if entry is None:
             if self.holds:
                 raise NotWritten("the ledger does not have the event")
-        elif entry.state is not State.REQUESTED or entry.progress != progress:
-            entry = _entry(work, entry, State.REQUESTED, progress)
+        elif entry.state is not State.REQUESTED or entry.progress != work.progress:
+            entry = _entry(work, entry, State.REQUESTED, work.progress)
             try:
                 await self._needed(entry)
             except LedgerUnavailable as error:
@@ -122,7 +122,8 @@ class LedgerJournal:
         """
         if work.entry is None:
             return
-        progress = work.progress.seen(sequence, work.progress.conversation_id, work.progress.announced)
+        known = work.progress
+        progress = known.after(LinesSeen(sequence, known.conversation_id, known.announced))
         work.entry = _entry(work, work.entry, State.ANSWERED, progress, ending)
         try:
             await self._ledger.write(work.entry)

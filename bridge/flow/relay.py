@@ -6,7 +6,7 @@ chunk ▸ lines ▸ conversation ▸ outbox ▸ publisher      pushed back when 
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bridge.core.answer.answer_stream import COMPLETE, AnswerStream, Stage
 from bridge.core.answer.history import recovered_ending
@@ -14,7 +14,15 @@ from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.answer.outbound_message import MessageFactory, ending_id
 from bridge.core.delivery.adaptive import AdaptiveInterval
 from bridge.core.delivery.ledger_entry import Entry
-from bridge.core.delivery.progress import RequestKind
+from bridge.core.delivery.progress import (
+    LinesSeen,
+    ProvedVoid,
+    Recovered,
+    Requested,
+    RequestKind,
+    StreamOpened,
+    StreamVoided,
+)
 from bridge.core.delivery.reconcile import Finding
 from bridge.core.errors import LineTooLong, Lost
 from bridge.flow import failpoints
@@ -34,6 +42,15 @@ class Limits:
 
     max_line_bytes: int
     longest_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request that is to be sent; for an interact its conversation, and the newest message there before it."""
+
+    kind: RequestKind
+    conversation_id: str | None = None
+    watermark: str | None = None
 
 
 class Relay:
@@ -57,17 +74,18 @@ class Relay:
 
     def foresee(self, work: Work, request: RequestKind) -> None:
         """This will be the event's first request: its stream gets its id before the claim, so that one write does."""
-        work.foreseen = work.progress.requested(request).streaming(self._new_stream(), lost_stream=False)
+        work.foreseen = work.progress.after(Requested(request, self._new_stream()))
 
-    async def run(self, work: Work, request: AbstractAsyncContextManager[Stream]) -> AnswerStream:
+    async def run(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> AnswerStream:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened.
 
         Raises NotWritten where none may be sent, and LeaseLost where another process sees to the event from now on.
         """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
+        work.apply(Requested(asked.kind, stream_id, asked.conversation_id, asked.watermark))
         answer_stream = AnswerStream(work.context_of(stream_id), self._factory)
-        await self._journal.requested(work, answer_stream.stream)
+        await self._journal.requested(work)
         failpoints.reached("before-post", work.event.id)
         work.streaming = True
         try:
@@ -90,7 +108,8 @@ class Relay:
         """Publish the ending that was found in the history."""
         if finding.answer is None:
             raise ValueError("a finding without an answer cannot be recovered")
-        work.conversation_id, work.stream, work.recovered = finding.conversation_id, self._new_stream(), True
+        work.apply(Recovered(finding.conversation_id))
+        work.stream, work.recovered = self._new_stream(), True
         body = recovered_ending(finding.answer, conversation_completed=finding.conversation_completed)
         extra = {"stream": work.stream, "sequence": 1, "recovered": True}
         message_id = ending_id(work.event.id, "interaction-complete")
@@ -100,26 +119,26 @@ class Relay:
         """Publish an ending that the ledger has, with the ids that it had."""
         if entry.ending is None or entry.progress.stream is None:
             raise ValueError("an entry without an ending cannot be published again")
-        work.conversation_id, work.stream = entry.progress.conversation_id, entry.progress.stream
+        work.stream = entry.progress.stream
         extra = {"stream": work.stream, "sequence": entry.progress.published}
         message_id = ending_id(work.event.id, COMPLETE)
         work.outbox.put(self._factory.messages(work.context, COMPLETE, message_id, entry.ending, extra))
 
-    def void(self, work: Work, reason: str) -> None:
-        """Nothing was carried out: subscribers drop what they saw of it, and the next request needs no proof."""
+    def void(self, work: Work, reason: str, step: StreamVoided | ProvedVoid) -> None:
+        """Subscribers drop what they saw of the request."""
         progress = work.progress
         if progress.stream is not None and progress.published:
             facts = {"stream": progress.stream, "last_sequence": progress.published, "reason": reason}
             message_id = f"{work.event.id}:{progress.stream}:voided"
             self._own(work, message_id, facts, {"stream": progress.stream})
-        work.progress = replace(progress.cleared(), stream=None, published=0, lost_stream=progress.loses_stream)
+        work.apply(step)
 
     def _opened(self, work: Work, answer_stream: AnswerStream) -> None:
         if work.progress.lost_stream:
             facts = {"stream": None, "before": answer_stream.stream, "reason": "an earlier attempt left nothing"}
             self._own(work, f"{work.event.id}:{answer_stream.stream}:voided-before", facts, {})
         work.stream = answer_stream.stream
-        work.progress = work.progress.streaming(answer_stream.stream, lost_stream=False)
+        work.apply(StreamOpened())
 
     def _own(self, work: Work, message_id: str, facts: Mapping[str, object], extra: Mapping[str, object]) -> None:
         work.outbox.put(self._factory.own(work.context, "bridge-voided", message_id, facts, extra))
@@ -190,11 +209,9 @@ class Relay:
     @staticmethod
     def _note(work: Work, answer_stream: AnswerStream) -> None:
         """Keep the progress up to date; not worked out anew for every line."""
-        work.conversation_id = answer_stream.context.conversation_id
         if work.progress.published != answer_stream.sequence:
-            work.progress = work.progress.seen(
-                answer_stream.sequence, work.conversation_id, answer_stream.announced_message_id
-            )
+            conversation_id = answer_stream.context.conversation_id
+            work.apply(LinesSeen(answer_stream.sequence, conversation_id, answer_stream.announced_message_id))
 
 
 def _within(deadline: asyncio.Timeout, seconds: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from bridge.core.answer.outbound_message import EventContext
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Progress, RequestKind, load
+from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, Step, load
 from bridge.core.event.inbound_message import PROGRESS, InboundMessage
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.outbox import Outbox
@@ -32,8 +32,7 @@ class Work:
     traceparent: str | None = None
     attempt: int = 0
     pauses: int = 0
-    progress: Progress = field(default_factory=Progress)
-    conversation_id: str | None = None
+    progress: Progress = NOTHING
     stream: str | None = None
     lines: int = 0
     voids: int = 0
@@ -67,7 +66,6 @@ class Work:
             attempt=incoming.attempt,
             pauses=incoming.pauses,
             progress=past(incoming),
-            conversation_id=event.conversation_id,
         )
 
     @property
@@ -83,6 +81,11 @@ class Work:
     def comes_again(self) -> bool:
         """True where some process may have had the event in hand before: redelivered, or back from a delay queue."""
         return self.redelivered or self.incoming.copies > 0
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation that the event speaks in, or is to speak in, as far as it is known."""
+        return self.progress.conversation_id or self.event.conversation_id
 
     @property
     def answered(self) -> bool:
@@ -101,6 +104,10 @@ class Work:
     def context_of(self, stream: str | None) -> EventContext:
         """The context of the messages of a stream, or of none."""
         return EventContext.of(self.event, self.number, self.traceparent, self.conversation_id, stream)
+
+    def apply(self, step: Step) -> None:
+        """This has happened to the event's requests. Raises ImpossibleStep."""
+        self.progress = self.progress.after(step)
 
     def plan_anew(self) -> None:
         """The ledger is to be asked again what is known of the event: what it said may have changed since."""
@@ -127,7 +134,7 @@ def digest(body: bytes) -> bytes:
 def past(incoming: InboundMessage) -> Progress:
     """The progress of earlier deliveries: unknown after a redelivery, a delayed copy has it in its header."""
     if incoming.redelivered:
-        return Progress(request=RequestKind.UNKNOWN)
+        return UNKNOWN
     return load(incoming.headers.get(PROGRESS))
 
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import machine, report, scenarios
+from tests.bench import compare, machine, report, scenarios
 from tests.bench.amqp import AmqpError
 from tests.bench.contestants import ALL, BRIDGE, FASTSTREAM, HOOK, NAIVE, RAW, SDK, Contestant
-from tests.bench.figures import Progress, Results, verdicts
+from tests.bench.figures import BenchRun, Results, verdicts
 from tests.bench.plot import plot
 from tests.bench.profiling import PROFILED, profile
 from tests.bench.rig import Rig, Stuck
@@ -37,6 +37,8 @@ Key = tuple[str, Contestant, int]
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["compare"]:
+        return compare.main(sys.argv[2:])
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     sizes = scenarios.QUICK if options.quick else scenarios.Sizes()
@@ -68,8 +70,8 @@ def _plan(options: argparse.Namespace) -> list[Key]:
     return found
 
 
-def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key], queue: str | None) -> list[Progress]:
-    records: list[Progress] = []
+def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key], queue: str | None) -> list[BenchRun]:
+    records: list[BenchRun] = []
     begun_s = time.monotonic()
     for done, (scenario, contestant, number) in enumerate(plan, 1):
         start_s = time.monotonic()
@@ -85,15 +87,15 @@ def _measured(rig: Rig, sizes: scenarios.Sizes, plan: Sequence[Key], queue: str 
     return records
 
 
-def _one(rig: Rig, sizes: scenarios.Sizes, scenario: str, contestant: Contestant, number: int) -> Progress:
+def _one(rig: Rig, sizes: scenarios.Sizes, scenario: str, contestant: Contestant, number: int) -> BenchRun:
     try:
         figures = scenarios.SCENARIOS[scenario](rig, contestant, sizes)
     except (Stuck, AmqpError) as error:
-        return Progress(scenario, contestant.name, number, error=str(error))
-    return Progress(scenario, contestant.name, number, figures)
+        return BenchRun(scenario, contestant.name, number, error=str(error))
+    return BenchRun(scenario, contestant.name, number, figures)
 
 
-def _gist(record: Progress) -> str:
+def _gist(record: BenchRun) -> str:
     """The run in one line."""
     if record.figures is None:
         return f"STUCK: {record.error}"
@@ -141,7 +143,11 @@ def _told(about: dict[str, str], options: argparse.Namespace, results: Results) 
 
 def _options() -> argparse.Namespace:
     names = [contestant.name for contestant in ALL]
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__.split("\n")[0],
+        epilog="compare BEFORE [AFTER]: two versions of the bridge side by side; compare --help has more",
+    )
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="how often each run is repeated (2 to 5; with --quick 1)"
     )

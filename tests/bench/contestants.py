@@ -17,13 +17,17 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Contestant:
-    """`most_streams`: beyond that it is not asked to hold streams open. `configured` as the bridge is: by a file."""
+    """`most_streams`: beyond that it is not asked to hold streams open. `configured` as the bridge is: by a file.
+
+    `root` is the folder that its code is taken from.
+    """
 
     name: str
     title: str
     module: str
     most_streams: int = 10_000
     configured: bool = False
+    root: Path = ROOT
 
 
 BRIDGE = Contestant("bridge", "the bridge", "bridge", configured=True)
@@ -63,7 +67,7 @@ def start(contestant: Contestant, told: Surroundings, folder: Path, profile: Pat
         command = ["-m", *program]
     foreign = ("BRIDGE_", "AMIGO_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    env = {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "BENCH": json.dumps(vars(told))}
+    env = {**inherited, "PYTHONPATH": str(contestant.root), "PYTHONUNBUFFERED": "1", "BENCH": json.dumps(vars(told))}
     return Child([sys.executable, *command], log=folder / f"{contestant.name}.log", env=env, cwd=folder)
 
 

@@ -9,7 +9,7 @@ from tests.bench.contestants import BRIDGE, FASTSTREAM, HOOK, NAIVE, RAW
 
 
 @dataclass(frozen=True)
-class Progress:
+class BenchRun:
     """One run of one scenario; `error` where it got stuck, `figures` otherwise."""
 
     scenario: str
@@ -55,7 +55,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 class Results:
     """All records, asked for by scenario, contestant and name."""
 
-    def __init__(self, records: Iterable[Progress]) -> None:
+    def __init__(self, records: Iterable[BenchRun]) -> None:
         self.records = list(records)
 
     def contestants(self, scenario: str) -> list[str]:
@@ -82,7 +82,7 @@ class Results:
         values = [row[name] for row in rows if row["streams"] == level]
         return Spread.of(values) if values else None
 
-    def faulty(self) -> list[Progress]:
+    def faulty(self) -> list[BenchRun]:
         """The runs that lost something, or got stuck."""
         return [record for record in self.records if record.faults or record.error]
 

@@ -23,7 +23,7 @@ import yaml
 from deploy.local.child import Child
 from deploy.local.node import free_port
 from tests.bench import topology
-from tests.bench.contestants import BRIDGE, HOST, ROOT, Contestant
+from tests.bench.contestants import HOST, Contestant
 from tests.bench.figures import quantile
 from tests.bench.machine import Stopwatch
 from tests.bench.plain_hook import SECRET
@@ -222,7 +222,7 @@ def _started(rig: Rig, contestant: Contestant) -> Iterator[tuple[Child, int]]:
     port = free_port()
     folder = Path(rig.folder) / f"hooks-{contestant.name}-{port}"
     folder.mkdir()
-    if contestant is BRIDGE:
+    if contestant.configured:
         config = folder / "bridge.yaml"
         config.write_text(yaml.safe_dump(_settings(rig, port)), encoding="utf-8")
         command = ["-m", "bridge", "run", "--config", str(config)]
@@ -230,7 +230,7 @@ def _started(rig: Rig, contestant: Contestant) -> Iterator[tuple[Child, int]]:
         command = ["-m", "tests.bench.plain_hook"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BRIDGE_", "AMIGO_"))}
     told = json.dumps({"amqp_url": rig.node.url, "http_port": port})
-    env = {**inherited, "PYTHONPATH": str(ROOT), "BENCH": told}
+    env = {**inherited, "PYTHONPATH": str(contestant.root), "BENCH": told}
     with Child([sys.executable, *command], log=folder / "log", env=env, cwd=folder) as child:
         yield child, port
 

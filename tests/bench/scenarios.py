@@ -21,6 +21,7 @@ from tests.bench.contestants import RAW, Contestant
 from tests.bench.figures import quantile
 from tests.bench.machine import Spent, rss_bytes
 from tests.bench.rig import Rig, Run
+from tests.bench.side_by_side import Load
 
 Figures = dict[str, Any]
 
@@ -156,7 +157,7 @@ def webhooks(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
 def ledger(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
     """What the ledger adds to CPU per event."""
     script = Script(lines=sizes.lines, size=sizes.line_bytes)
-    return keeping.compare(rig, script, CONCURRENT // 2, sizes.ledger_conversations, 2 * USERS)
+    return keeping.compare(rig, Load(script, CONCURRENT // 2, sizes.ledger_conversations, 2 * USERS))
 
 
 SCENARIOS: dict[str, Callable[..., Figures]] = {

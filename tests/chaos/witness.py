@@ -8,7 +8,7 @@ from typing import Any, Self
 import aiohttp
 
 from tests.chaos.comparing import Heard, Told
-from tests.support.rabbit import Progress
+from tests.support.rabbit import ReceivedMessage
 
 EVENT_ID = re.compile(r"event (\S+):(?=\s|$)")
 TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -64,7 +64,7 @@ class Api:
             return await answer.json()
 
 
-def told_of(record: Progress) -> Told:
+def told_of(record: ReceivedMessage) -> Told:
     """A message as it was received."""
     headers = record.headers
     return Told(

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-import uvloop
 
 from tests.support.broker import Broker
 from tests.support.logbook import Logbook
+from tests.support.loops import uvloop_with_time_out
 from tests.support.nodes import shared_broker, shared_postgres
 from tests.support.outcomes import OUTCOMES, Outcomes
 from tests.support.postgres import PostgresServer
@@ -24,8 +24,8 @@ Build = Callable[..., Rig]
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
     """A socket that dies is told in other exceptions on each loop, so what cuts streams is tried on both."""
     if item.path.parent.name == "amigo" and item.path.stem in ("test_outcomes", "test_streams", "test_gathered"):
-        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-    return {"uvloop": uvloop.new_event_loop}
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop_with_time_out}
+    return {"uvloop": uvloop_with_time_out}
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, State
-from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.progress import UNKNOWN
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost
 from bridge.flow import failpoints
@@ -348,7 +348,7 @@ async def test_a_redelivered_event_that_nobody_knew_is_still_unsure_after_a_deat
         bench.deliver(redelivered=True)
         await bench.until(lambda: death.happened or not bench.event_intake.in_hand, "it dies")
         if label == "claimed":
-            assert bench.ledger.entries["e1"].progress == Progress(request=RequestKind.UNKNOWN)
+            assert bench.ledger.entries["e1"].progress == UNKNOWN
         await bench.restart()
         await bench.quiet()
         assert bench.agent.heard("Tell e1") == 1

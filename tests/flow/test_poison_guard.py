@@ -8,12 +8,13 @@ import pytest
 
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.poison import MAX_DEATHS, TOGETHER
-from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.progress import UNKNOWN, RequestKind
 from bridge.core.errors import TooEarly
 from bridge.core.event.tags import fence
 from bridge.flow import failpoints
 from tests.support.fakes import FakeLedger, Play, answered, complete, error, opening
 from tests.support.flow_bench import SERVICE, USER, Bench
+from tests.support.making import unproved
 
 MANY = 100
 
@@ -22,7 +23,7 @@ class Died(BaseException):
     """Nothing in the process may catch it, as nothing catches `kill -9`."""
 
 
-ASKED = Progress(RequestKind.UNKNOWN)
+ASKED = UNKNOWN
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +92,7 @@ async def test_what_was_condemned_and_had_been_answered_after_all_is_not_asked_a
     async with Bench() as bench:
         talk = bench.agent.open(USER, SERVICE, tags={"bridge_event": fence("e1")})
         bench.agent.converse(talk, "Tell e1")
-        progress = Progress(RequestKind.CREATE, talk.id, "0a" * 6, 1)
+        progress = unproved(RequestKind.CREATE, talk.id, "0a" * 6, 1)
         bench.ledger.entries["e1"] = Entry("e1", State.OPEN, b"", progress, deaths=MAX_DEATHS)
         bench.deliver(redelivered=True)
         await bench.quiet()
@@ -135,7 +136,7 @@ async def test_a_suspect_that_waits_before_its_next_try_is_still_in_hand() -> No
 async def test_an_event_that_dies_with_processes_after_it_came_from_a_delay_queue_is_condemned_too() -> None:
     async with Bench() as bench:
         failpoints.listener = culprit = Culprit(bench, "e1", "claimed")
-        bench.ledger.entries["e1"] = Entry("e1", State.WAITING, b"", Progress(RequestKind.CREATE), attempt=1)
+        bench.ledger.entries["e1"] = Entry("e1", State.WAITING, b"", unproved(RequestKind.CREATE), attempt=1)
         bench.deliver(headers={"x-bridge-copies": 1})
         while bench.event_intake.in_hand:
             await bench.until(lambda: culprit.dead or not bench.event_intake.in_hand, "it goes on")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.progress import NOTHING, UNKNOWN, Recovered, RequestKind
 from bridge.core.delivery.retry import Backoff
 from bridge.core.event.event import EventKind
 from bridge.core.event.inbound_message import InboundMessage
@@ -10,6 +10,7 @@ from bridge.core.event.route import OnBusy, RoutedEvent
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work, past, traceparent
 from tests.support.fakes import FakeDelivery, FakeLog, FakePublisher
+from tests.support.making import unproved
 
 from .test_outbox import POLICY
 
@@ -37,12 +38,12 @@ def work(incoming: InboundMessage | None = None) -> Work:
 
 @pytest.mark.parametrize("header", ["x-delivery-count", "x-acquired-count"])
 def test_counts_of_the_broker_tell_no_past(header: str) -> None:
-    assert past(InboundMessage(b"{}", headers={header: 1})) == Progress()
+    assert past(InboundMessage(b"{}", headers={header: 1})) == NOTHING
     assert not work(InboundMessage(b"{}", headers={header: 1})).comes_again
 
 
 def test_a_first_delivery_has_no_past() -> None:
-    assert past(InboundMessage(b"{}")) == Progress()
+    assert past(InboundMessage(b"{}")) == NOTHING
     assert (work().number, work().pauses) == (1, 0)
 
 
@@ -50,17 +51,17 @@ def test_a_first_delivery_has_no_past() -> None:
     "incoming",
     [
         InboundMessage(b"{}", redelivered=True),
-        InboundMessage(b"{}", redelivered=True, headers={"x-bridge-progress": Progress(RequestKind.CREATE).dump()}),
+        InboundMessage(b"{}", redelivered=True, headers={"x-bridge-progress": unproved(RequestKind.CREATE).dump()}),
         InboundMessage(b"{}", headers={"x-bridge-progress": "rubbish"}),
         InboundMessage(b"{}", headers={"x-bridge-progress": 7}),
     ],
 )
 def test_a_past_that_cannot_be_told_counts_as_a_request_of_unknown_kind(incoming: InboundMessage) -> None:
-    assert past(incoming) == Progress(request=RequestKind.UNKNOWN)
+    assert past(incoming) == UNKNOWN
 
 
 def test_a_delayed_copy_brings_its_past() -> None:
-    progress = Progress(RequestKind.INTERACT, "c" * 24, "0" * 12, 3, "b" * 24, None, True)
+    progress = unproved(RequestKind.INTERACT, "c" * 24, "0" * 12, 3, "b" * 24, lost_stream=True)
     headers = {"x-bridge-progress": progress.dump(), "x-bridge-attempt": 2, "x-bridge-pauses": 5}
     found = work(InboundMessage(b"{}", headers=headers))
     assert (found.progress, found.number, found.pauses) == (progress, 3, 5)
@@ -103,6 +104,7 @@ def test_an_ack_that_did_not_get_through_for_one_of_them_is_said() -> None:
 
 
 def test_the_subject_counts_the_attempt_that_is_being_made() -> None:
-    found = work()
-    found.attempt, found.conversation_id = 2, "c" * 24
+    found = work(InboundMessage(b"{}", redelivered=True))
+    found.attempt = 2
+    found.apply(Recovered("c" * 24))
     assert (found.context.attempt, found.context.conversation_id) == (3, "c" * 24)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from tests.edges.conftest import broker, build, heartbeat, log, postgres
 from tests.support.logbook import Logbook
+from tests.support.loops import uvloop_with_time_out
 
 from .ledgers import FakeWorld, Tellable, World, postgresql_world, sqlite_world
 
@@ -21,7 +21,7 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop | Any]]:
     """As in production."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": uvloop_with_time_out}
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])

@@ -7,8 +7,9 @@ import pytest
 
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.progress import RequestKind
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+from tests.support.making import unproved
 from tests.support.waiting import until
 
 from .ledgers import Tellable, World
@@ -49,7 +50,7 @@ def claimed(event_id: str) -> Entry:
 
 def full(event_id: str) -> Entry:
     """An entry in which nothing has its default."""
-    progress = Progress(
+    progress = unproved(
         RequestKind.INTERACT, "5f" * 12, "0a" * 6, 7, "watermark", "announced", lost_stream=True, waits=3
     )
     letter = DeadLetter("rejected", "it said “no”\0\n", 4)

@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from pamqp import commands, frame
 
@@ -53,8 +53,7 @@ class HalfBroker:
             writer.write(frame.marshal(answer, 0))
             if number < len(HANDSHAKE) - 1:
                 await reader.read(65_536)
-        transport = writer.transport
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, writer.transport)  # uvloop's is one in all but its ancestry
         transport.pause_reading()
         self.silent.set()
         await self._over.wait()

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from bridge.core.answer.history import Message
 from bridge.core.answer.outbound_message import EventContext, MessageFactory, Outbound, RoutingKey
+from bridge.core.delivery.progress import Phase, Progress, RequestKind
 from bridge.core.event.event import Event, EventKind
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import OnBusy, RoutedEvent
@@ -80,3 +81,19 @@ def factory(*outbounds: Outbound) -> MessageFactory:
 def message(id_: str, interaction: str = "i-1", kind: str = "agent-message", text: str = "words") -> Message:
     """A message of a conversation's history."""
     return Message(id=id_, interaction_id=interaction, message_type=kind, text=text)
+
+
+def unproved(
+    request: RequestKind,
+    conversation_id: str | None = None,
+    stream: str | None = None,
+    published: int = 0,
+    watermark: str | None = None,
+    announced: str | None = None,
+    *,
+    lost_stream: bool = False,
+    waits: int = 0,
+) -> Progress:
+    """What an earlier process asked for, as ledger and headers have it."""
+    seen = (conversation_id, stream, published, watermark, announced, lost_stream, waits)
+    return Progress(Phase.UNPROVED, request, *seen)

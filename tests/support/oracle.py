@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.events import CHANNELS
 from tests.support.fake_api import Talk
-from tests.support.rabbit import Progress
+from tests.support.rabbit import ReceivedMessage
 
 ENDINGS = ("interaction-complete", "bridge-failed", "bridge-coalesced")
 STREAM_ID = re.compile(r"[0-9a-f]{12}")
@@ -20,12 +20,12 @@ class Story:
     """One event as its subscriber understands it in the end."""
 
     event_id: str
-    pieces: list[Progress] = field(default_factory=list)
-    voids: list[Progress] = field(default_factory=list)
-    endings: list[Progress] = field(default_factory=list)
+    pieces: list[ReceivedMessage] = field(default_factory=list)
+    voids: list[ReceivedMessage] = field(default_factory=list)
+    endings: list[ReceivedMessage] = field(default_factory=list)
 
     @property
-    def ending(self) -> Progress:
+    def ending(self) -> ReceivedMessage:
         kinds = [record.type for record in self.endings]
         assert len(kinds) == 1, f"{self.event_id} has the endings {kinds}"
         return self.endings[0]
@@ -52,13 +52,13 @@ def confined(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", value)
 
 
-def of_event(records: Sequence[Progress], event_id: str) -> list[Progress]:
+def of_event(records: Sequence[ReceivedMessage], event_id: str) -> list[ReceivedMessage]:
     return [record for record in records if record.properties.correlation_id == event_id]
 
 
-def without_repeats(records: Sequence[Progress]) -> list[Progress]:
+def without_repeats(records: Sequence[ReceivedMessage]) -> list[ReceivedMessage]:
     """Rule one: drop a message_id seen before. Equal ids must be equal bytes, unless read from history."""
-    seen: dict[str, Progress] = {}
+    seen: dict[str, ReceivedMessage] = {}
     for record in records:
         first = seen.setdefault(record.message_id, record)
         if not first.headers.get("recovered") and not record.headers.get("recovered"):
@@ -66,7 +66,7 @@ def without_repeats(records: Sequence[Progress]) -> list[Progress]:
     return list(seen.values())
 
 
-def story(records: Sequence[Progress], event_id: str) -> Story:
+def story(records: Sequence[ReceivedMessage], event_id: str) -> Story:
     """Rules two and three: the pieces of a voided stream go; an ending ends it."""
     told = Story(event_id)
     for record in without_repeats(of_event(records, event_id)):
@@ -81,18 +81,18 @@ def story(records: Sequence[Progress], event_id: str) -> Story:
     return told
 
 
-def _voided(piece: Progress, void: dict[str, Any]) -> bool:
+def _voided(piece: ReceivedMessage, void: dict[str, Any]) -> bool:
     if void.get("stream") is not None:
         return bool(piece.headers["stream"] == void["stream"])
     return bool(piece.headers["stream"] != void["before"])
 
 
-def ended(records: Sequence[Progress]) -> set[str]:
+def ended(records: Sequence[ReceivedMessage]) -> set[str]:
     """The ids of the events that have an ending."""
     return {str(record.properties.correlation_id) for record in list(records) if record.type in ENDINGS}
 
 
-def assert_in_order(records: Sequence[Progress], event_id: str) -> None:
+def assert_in_order(records: Sequence[ReceivedMessage], event_id: str) -> None:
     """Within each stream the sequence is 1, 2, 3 ... in order of arrival once repeats are dropped."""
     streams: defaultdict[str, list[int]] = defaultdict(list)
     for record in without_repeats(of_event(records, event_id)):
@@ -102,7 +102,7 @@ def assert_in_order(records: Sequence[Progress], event_id: str) -> None:
         assert numbers == list(range(1, len(numbers) + 1)), f"{event_id} stream {stream}: {numbers}"
 
 
-def assert_envelope(record: Progress, sent: dict[str, Any], talk: Talk, attempt: int = 1) -> None:
+def assert_envelope(record: ReceivedMessage, sent: dict[str, Any], talk: Talk, attempt: int = 1) -> None:
     """Routing key, properties and headers of one line, as docs/semantics.md, Outbound messages has them."""
     channel = sent.get("channel", "api")
     event_id = sent["id"]
@@ -129,7 +129,7 @@ def assert_envelope(record: Progress, sent: dict[str, Any], talk: Talk, attempt:
     }
 
 
-def assert_told(records: Sequence[Progress], sent: dict[str, Any], talk: Talk) -> None:
+def assert_told(records: Sequence[ReceivedMessage], sent: dict[str, Any], talk: Talk) -> None:
     """Every line of the talk came out once, in order, byte for byte, in its envelope."""
     mine = of_event(records, sent["id"])
     assert [record.body for record in mine] == talk.sent, f"{sent['id']}: {mine}"

@@ -45,7 +45,7 @@ class Outgoing:
 
 
 @dataclass
-class Progress:
+class ReceivedMessage:
     """A message that somebody received."""
 
     routing_key: str
@@ -164,9 +164,9 @@ class Rabbit:
     async def declare(self, inbound_arguments: dict[str, Any] | None = None) -> None:
         await asyncio.to_thread(self.declare_now, inbound_arguments)
 
-    def take_now(self, queue: str) -> list[Progress]:
+    def take_now(self, queue: str) -> list[ReceivedMessage]:
         """Takes out all that is ready, many at a time: one after the other costs a round trip for each."""
-        taken: list[Progress] = []
+        taken: list[ReceivedMessage] = []
         with self.channel() as channel:
             while ready := channel.queue_declare(queue, passive=True).method.message_count:
                 most = min(ready, 1000)
@@ -174,14 +174,14 @@ class Rabbit:
                 found = channel.consume(queue, inactivity_timeout=20)
                 for number, (method, properties, body) in enumerate(found, start=1):
                     assert method is not None, f"{queue} has {ready} messages and delivers none"
-                    taken.append(Progress(method.routing_key, method.exchange, body, properties))
+                    taken.append(ReceivedMessage(method.routing_key, method.exchange, body, properties))
                     if number == most:
                         break
                 channel.cancel()  # before the ack, which would let more come
                 channel.basic_ack(method.delivery_tag, multiple=True)
         return taken
 
-    async def take(self, queue: str) -> list[Progress]:
+    async def take(self, queue: str) -> list[ReceivedMessage]:
         return await asyncio.to_thread(self.take_now, queue)
 
     async def put(self, queue: str, body: bytes) -> None:
@@ -225,7 +225,7 @@ class Subscriber:
 
     def __init__(self, url: str, queue: str = "subscriber", exchanges: Sequence[str] = (AGENT,)) -> None:
         self._url, self._queue, self._exchanges = url, queue, exchanges
-        self.records: list[Progress] = []
+        self.records: list[ReceivedMessage] = []
         self._stopping = threading.Event()
         self._bound = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"subscriber {queue}", daemon=True)
@@ -265,5 +265,5 @@ class Subscriber:
                 connection.close()
 
     def _received(self, channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-        self.records.append(Progress(method.routing_key, method.exchange, body, properties))
+        self.records.append(ReceivedMessage(method.routing_key, method.exchange, body, properties))
         channel.basic_ack(method.delivery_tag)

@@ -9,7 +9,7 @@ from tests.support.events import text_of
 from tests.support.fake_api import FakeApi
 from tests.support.oracle import Story, ended, story
 from tests.support.process import BridgeProcess
-from tests.support.rabbit import DEAD, EVENTS, Outgoing, Progress, Rabbit, Subscriber
+from tests.support.rabbit import DEAD, EVENTS, Outgoing, Rabbit, ReceivedMessage, Subscriber
 from tests.support.waiting import until
 
 API_KEY = "canary-key-6c1d"
@@ -30,7 +30,7 @@ class World:
         self.folder, self.rabbit, self.fake, self.subscriber = folder, rabbit, fake, subscriber
         self.bridges: list[BridgeProcess] = []
         self.unfinished = 0
-        self.dead_letters: list[Progress] = []
+        self.dead_letters: list[ReceivedMessage] = []
         self.background: list[asyncio.Task[None]] = []
 
     @property
@@ -39,7 +39,7 @@ class World:
         return ended(self.records)
 
     @property
-    def records(self) -> list[Progress]:
+    def records(self) -> list[ReceivedMessage]:
         return list(self.subscriber.records)
 
     def config(self, **over: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class World:
     async def ending(self, event_id: str, bound_s: float = 20) -> Story:
         return (await self.endings(event_id, bound_s=bound_s))[0]
 
-    async def dead(self, count: int, bound_s: float = 20) -> list[Progress]:
+    async def dead(self, count: int, bound_s: float = 20) -> list[ReceivedMessage]:
         """All dead letters so far, once there are at least `count`."""
 
         async def enough() -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.events import SERVICE, event, fence, fields, raw, text_of
 from tests.support.process import BridgeProcess
-from tests.support.rabbit import EVENTS, Outgoing, Progress
+from tests.support.rabbit import EVENTS, Outgoing, ReceivedMessage
 from tests.support.waiting import until
 from tests.support.wire import every_type, random_headers, table, with_headers
 from tests.support.world import World
@@ -88,7 +88,7 @@ BROKEN: dict[str, dict[str, Any]] = {
 }
 
 
-async def next_letter(shared: World, message: Outgoing) -> Progress:
+async def next_letter(shared: World, message: Outgoing) -> ReceivedMessage:
     known = len(await shared.dead(0))
     await shared.publish(message)
     letters = await shared.dead(known + 1)
@@ -96,7 +96,7 @@ async def next_letter(shared: World, message: Outgoing) -> Progress:
     return letters[-1]
 
 
-def assert_dead(letter: Progress, message: Outgoing, reasons: set[str]) -> None:
+def assert_dead(letter: ReceivedMessage, message: Outgoing, reasons: set[str]) -> None:
     """Reason as routing key and header, the origin, and the original body and properties."""
     headers = letter.headers
     assert headers["x-bridge-reason"] in reasons

@@ -10,7 +10,7 @@ from tests.support.events import event, text_of
 from tests.support.fake_api import Answer, Call, Complete, Error, Gate, Piece, Raw, Refusal, Stream, answer
 from tests.support.oracle import STREAM_ID, assert_in_order, of_event
 from tests.support.process import BridgeProcess
-from tests.support.rabbit import Progress
+from tests.support.rabbit import ReceivedMessage
 from tests.support.waiting import stays, until
 from tests.support.world import World
 
@@ -37,11 +37,11 @@ def finished_by(shared: World, event_id: str) -> list[Call]:
     return shared.fake.truth.calls_of("finish", user=f"u-{event_id}")
 
 
-async def letter_of(shared: World, event_id: str) -> Progress:
-    def mine() -> list[Progress]:
+async def letter_of(shared: World, event_id: str) -> ReceivedMessage:
+    def mine() -> list[ReceivedMessage]:
         return [one for one in shared.dead_letters if json.loads(one.body).get("id") == event_id]
 
-    async def found() -> list[Progress]:
+    async def found() -> list[ReceivedMessage]:
         await shared.dead(0)
         return mine()
 
@@ -50,7 +50,7 @@ async def letter_of(shared: World, event_id: str) -> Progress:
     return letter
 
 
-async def assert_failed(shared: World, event_id: str, reason: str) -> Progress:
+async def assert_failed(shared: World, event_id: str, reason: str) -> ReceivedMessage:
     told = await shared.ending(event_id, bound_s=40)
     letter = await letter_of(shared, event_id)
     said = json.loads(told.ending.body)

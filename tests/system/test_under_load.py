@@ -12,7 +12,7 @@ from tests.support.fake_api import Complete, Gate, Piece, Stream
 from tests.support.oracle import assert_in_order
 from tests.support.process import BridgeProcess
 from tests.support.proxy import Proxy
-from tests.support.rabbit import AGENT, DEAD, EVENTS, QUORUM, Progress
+from tests.support.rabbit import AGENT, DEAD, EVENTS, QUORUM, ReceivedMessage
 from tests.support.waiting import until
 from tests.support.world import World
 
@@ -123,7 +123,7 @@ async def test_a_queue_deleted_while_publishing_to_a_required_outbound_costs_rep
     ids = await begin(world)
     await asyncio.to_thread(unbind, world)
     await until(lambda: '"publish.refused"' in bridge.log, "lines come back")
-    before: list[Progress] = []
+    before: list[ReceivedMessage] = []
 
     async def emptied() -> bool:
         before.extend(await world.rabbit.take("audit"))

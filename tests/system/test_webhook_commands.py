@@ -17,7 +17,7 @@ import yaml
 from deploy.local.child import Child
 from deploy.local.node import free_port
 from tests.support.process import command, environment, run_command
-from tests.support.rabbit import EVENTS, Progress
+from tests.support.rabbit import EVENTS, ReceivedMessage
 from tests.support.waiting import stays, until
 from tests.support.world import World
 
@@ -53,10 +53,10 @@ class Platform:
         ):
             assert response.status == 202
 
-    def arrived(self, number: int) -> list[Progress]:
+    def arrived(self, number: int) -> list[ReceivedMessage]:
         return [record for record in self.world.records if record.headers.get("conversation_id") == f"{number:024x}"]
 
-    async def arrives(self, number: int) -> Progress:
+    async def arrives(self, number: int) -> ReceivedMessage:
         await until(lambda: self.arrived(number), f"webhook {number} has arrived")
         return self.arrived(number)[0]
 

@@ -6,12 +6,12 @@ claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a del
                  └────────┴──── or failed
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
 from bridge.core.delivery.poison import MAX_DEATHS, POISON
-from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.progress import Doubted, Progress, Recalled, StartedOver
 
 
 class State(StrEnum):
@@ -122,13 +122,12 @@ def plan(claim: Claim, *, redelivered: bool, requeue: int, sure: bool) -> Plan:
             return Plan.RECONCILE
 
 
-def requests_of(entry: Entry, plan_: Plan) -> Progress:
-    """The progress with which an event begins when its plan is carried out.
+def recall(entry: Entry, plan_: Plan) -> Recalled | StartedOver:
+    """The first step of an event whose plan is carried out.
 
     Where an entry without a request is reconciled, it proves nothing: the ledger may have been away at the request.
     """
-    if plan_ is Plan.START:
-        return replace(entry.progress.cleared(), stream=None, published=0)
-    if plan_ is Plan.RECONCILE and not entry.progress.needs_proof:
-        return replace(entry.progress, request=RequestKind.UNKNOWN)
-    return entry.progress
+    progress = entry.progress
+    if plan_ is Plan.RECONCILE and not progress.needs_proof:
+        return Recalled(progress.after(Doubted()))
+    return StartedOver(progress.lost_stream) if plan_ is Plan.START or not progress.needs_proof else Recalled(progress)

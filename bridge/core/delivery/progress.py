@@ -1,9 +1,22 @@
-"""Knowledge of the requests that were made for an event, so that none is made twice."""
+"""The requests made for one event and what is known of each, so that nothing is asked twice.
 
+Every change of phase is in NEXT; a step that has no row there is a bug, and is never carried out. So a request is sent
+only where nothing was asked, or where all that was asked is proved void: docs/semantics.md, What the API shows.
+
+clear ──requested──▸ requested ──stream opened──▸ streaming ┐ cut, or the process ends: the phase stays, or is
+  ▴    ◂──not made──    │                            │      ┘ recalled as unproved from ledger or header
+  │                     ▾                            ▾
+void ◂──────────── proved void ── unproved ◂── stream voided
+  └──requested──▸ requested anew ──not made──▸ void: what came before is in doubt again
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import orjson
+
+from bridge.core.errors import BridgeError
 
 
 class RequestKind(StrEnum):
@@ -15,6 +28,134 @@ class RequestKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Phase(StrEnum):
+    """How far the last request has come, as far as this process knows."""
+
+    CLEAR = "clear"
+    """Nothing was asked that may have been carried out."""
+    REQUESTED = "requested"
+    """A request is being sent, or was sent and not answered by a stream."""
+    REQUESTED_ANEW = "requested-anew"
+    """The same, after an earlier one was proved void: that is in doubt again where this one turns out not made."""
+    STREAMING = "streaming"
+    """The request was answered by a stream."""
+    UNPROVED = "unproved"
+    """Something was asked by an earlier attempt or process, and what became of it is to be found out."""
+    VOID = "void"
+    """All that was asked is proved void. It stays on record until the next request is made."""
+
+
+class ImpossibleStep(BridgeError):
+    """A step that must not follow on what has happened: a bug of the bridge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A request is about to be sent, which `stream` would answer; `watermark` is the newest message before it."""
+
+    request: RequestKind
+    stream: str
+    conversation_id: str | None = None
+    watermark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotMade:
+    """The request never reached the API, or was refused by it without being carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The API answers with a stream. Subscribers have been told what an earlier one, whose id is lost, means."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinesSeen:
+    """The stream has come so far: the sequence of its last line, its conversation, the id of the event's message."""
+
+    published: int
+    conversation_id: str | None
+    announced: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamVoided:
+    """The stream ended with an error: its lines are void, and whether its request left something is to be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedVoid:
+    """Nothing of what was asked has been carried out, nor will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class StillRunning:
+    """The request was found still running, or its conversation locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationListed:
+    """The API lists a conversation of this event, though it did not answer with one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """An earlier delivery may have asked for anything: nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The answer was found in the history of this conversation."""
+
+    conversation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An earlier process asked, as the ledger or a message's header has it."""
+
+    progress: "Progress"
+
+
+@dataclass(frozen=True, slots=True)
+class StartedOver:
+    """The ledger has it that nothing is open; `lost_stream` as it was."""
+
+    lost_stream: bool
+
+
+Step = (
+    Requested
+    | NotMade
+    | StreamOpened
+    | LinesSeen
+    | StreamVoided
+    | ProvedVoid
+    | StillRunning
+    | ConversationListed
+    | Doubted
+    | Recovered
+    | Recalled
+    | StartedOver
+)
+ASKED = (Phase.REQUESTED, Phase.REQUESTED_ANEW, Phase.STREAMING, Phase.UNPROVED, Phase.VOID)
+
+NEXT: Mapping[type[Step], Mapping[Phase, Phase]] = {
+    Requested: {Phase.CLEAR: Phase.REQUESTED, Phase.VOID: Phase.REQUESTED_ANEW},
+    NotMade: {Phase.REQUESTED: Phase.CLEAR, Phase.REQUESTED_ANEW: Phase.VOID},
+    StreamOpened: {Phase.REQUESTED: Phase.STREAMING, Phase.REQUESTED_ANEW: Phase.STREAMING},
+    LinesSeen: {Phase.STREAMING: Phase.STREAMING},
+    StreamVoided: {Phase.STREAMING: Phase.UNPROVED},
+    ProvedVoid: dict.fromkeys(ASKED, Phase.VOID),
+    StillRunning: dict.fromkeys(ASKED, Phase.UNPROVED),
+    ConversationListed: {Phase.CLEAR: Phase.UNPROVED, Phase.VOID: Phase.UNPROVED},
+    Doubted: {Phase.CLEAR: Phase.UNPROVED},
+    Recovered: dict.fromkeys(ASKED, Phase.UNPROVED),
+    Recalled: dict.fromkeys(Phase, Phase.UNPROVED),
+    StartedOver: dict.fromkeys(Phase, Phase.CLEAR),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """The requests made for one event so far.
@@ -22,9 +163,10 @@ class Progress:
     `stream` and `published` say which stream may have been seen by subscribers, up to which sequence. For an interact,
     `watermark` is the newest message id before it and `announced` the id that the API gave its message. `lost_stream`:
     an earlier process may have published part of a stream whose id is not known here. `waits` counts how often the
-    request was found still running.
+    request was found still running. `earlier` is what was proved void when the request was made anew.
     """
 
+    phase: Phase = Phase.CLEAR
     request: RequestKind = RequestKind.NONE
     conversation_id: str | None = None
     stream: str | None = None
@@ -33,6 +175,7 @@ class Progress:
     announced: str | None = None
     lost_stream: bool = False
     waits: int = 0
+    earlier: "Progress | None" = None
 
     @property
     def loses_stream(self) -> bool:
@@ -41,42 +184,52 @@ class Progress:
 
     @property
     def needs_proof(self) -> bool:
-        return self.request is not RequestKind.NONE
+        """True where something was asked: what became of it is found out before anything else is."""
+        return self.phase is not Phase.CLEAR
 
-    def requested(
-        self, request: RequestKind, conversation_id: str | None = None, watermark: str | None = None
-    ) -> "Progress":
-        """The progress just before a request is sent."""
-        return Progress(request, conversation_id, self.stream, self.published, watermark, None, self.lost_stream)
+    def after(self, step: Step) -> "Progress":
+        """The progress once this has happened. Raises ImpossibleStep."""
+        phase = NEXT[type(step)].get(self.phase)
+        if phase is None:
+            raise ImpossibleStep(f"{type(step).__name__} cannot follow on the phase {self.phase}")
+        return self._after(step, phase)
 
-    def streaming(self, stream: str, *, lost_stream: bool) -> "Progress":
-        """The progress as this stream begins."""
-        return Progress(
-            self.request, self.conversation_id, stream, 0, self.watermark, self.announced, lost_stream, self.waits
-        )
-
-    def seen(self, published: int, conversation_id: str | None, announced: str | None) -> "Progress":
-        """The progress when the stream has come so far."""
-        return Progress(
-            self.request,
-            conversation_id,
-            self.stream,
-            published,
-            self.watermark,
-            announced,
-            self.lost_stream,
-            self.waits,
-        )
-
-    def cleared(self) -> "Progress":
-        """Proved: nothing of what was asked has been carried out."""
-        return replace(self, request=RequestKind.NONE, conversation_id=None, watermark=None, announced=None, waits=0)
+    def _after(self, step: Step, phase: Phase) -> "Progress":
+        match step:
+            case LinesSeen(published, conversation_id, announced):
+                return replace(self, published=published, conversation_id=conversation_id, announced=announced)
+            case Requested(request, stream, conversation_id, watermark):
+                earlier = self if phase is Phase.REQUESTED_ANEW else None
+                return Progress(
+                    phase, request, conversation_id, stream, 0, watermark, None, self.lost_stream, 0, earlier
+                )
+            case StreamOpened():
+                return replace(self, phase=phase, lost_stream=False, earlier=None)
+            case NotMade():
+                return self.earlier or Progress(lost_stream=self.lost_stream)
+            case StreamVoided():
+                return replace(self, phase=phase, stream=None, published=0, earlier=None)
+            case ProvedVoid():
+                lost_stream = self.loses_stream
+                return replace(self, phase=phase, stream=None, published=0, lost_stream=lost_stream, earlier=None)
+            case StillRunning():
+                return replace(self, phase=phase, waits=self.waits + 1, earlier=None)
+            case ConversationListed():
+                return Progress(phase, RequestKind.CREATE, lost_stream=self.lost_stream)
+            case Doubted():
+                return replace(self, phase=phase, request=RequestKind.UNKNOWN)
+            case Recovered(conversation_id):
+                return replace(self, phase=phase, conversation_id=conversation_id, earlier=None)
+            case Recalled(progress):
+                return replace(progress, phase=phase, earlier=None)
+            case StartedOver(lost_stream):
+                return Progress(lost_stream=lost_stream)
 
     def dump(self) -> str | None:
         """As JSON, for the ledger and for the header of a delayed copy; None where there is nothing to remember."""
         if self.request is RequestKind.NONE and self == NOTHING:
             return None
-        said = {
+        row = {
             "request": self.request,
             "conversation_id": self.conversation_id,
             "stream": self.stream,
@@ -86,30 +239,33 @@ class Progress:
             "lost_stream": self.lost_stream,
             "waits": self.waits,
         }
-        return orjson.dumps(said).decode()
+        return orjson.dumps(row).decode()
 
 
 NOTHING = Progress()
+UNKNOWN = NOTHING.after(Doubted())
 
 
 def load(text: object) -> Progress:
     """The progress that was dumped. What cannot be read is taken as an unknown request: it will be asked about."""
     if text is None:
-        return Progress()
+        return NOTHING
     try:
-        found = orjson.loads(str(text))
+        row = orjson.loads(str(text))
+        request = RequestKind(row["request"])
         return Progress(
-            request=RequestKind(found["request"]),
-            conversation_id=_id(found["conversation_id"]),
-            stream=_id(found["stream"]),
-            published=int(found["published"]),
-            watermark=_id(found["watermark"]),
-            announced=_id(found["announced"]),
-            lost_stream=bool(found["lost_stream"]),
-            waits=int(found["waits"]),
+            phase=Phase.CLEAR if request is RequestKind.NONE else Phase.UNPROVED,
+            request=request,
+            conversation_id=_id(row["conversation_id"]),
+            stream=_id(row["stream"]),
+            published=int(row["published"]),
+            watermark=_id(row["watermark"]),
+            announced=_id(row["announced"]),
+            lost_stream=bool(row["lost_stream"]),
+            waits=int(row["waits"]),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return Progress(request=RequestKind.UNKNOWN)
+        return UNKNOWN
 
 
 def _id(value: object) -> str | None:

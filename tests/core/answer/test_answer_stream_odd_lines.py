@@ -8,8 +8,8 @@ import pytest
 from bridge.core.answer.answer_stream import AnswerStream, Stage
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.delivery.outcome import of_stream
-from bridge.core.delivery.progress import Progress, RequestKind, load
-from tests.support.making import context, factory
+from bridge.core.delivery.progress import RequestKind, load
+from tests.support.making import context, factory, unproved
 
 ODD = {
     "lone surrogate": b'{"type":"new-message","message":"\\ud800"}',
@@ -96,10 +96,10 @@ def test_ids_with_a_lone_surrogate_break_neither_headers_nor_record(line: bytes)
     answer_stream = opened()
     for message in answer_stream.receive([line]):
         can_be_written(message)
-    record = Progress(
+    progress = unproved(
         RequestKind.INTERACT, answer_stream.context.conversation_id, announced=answer_stream.announced_message_id
     )
-    assert load(record.dump()) == record
+    assert load(progress.dump()) == progress
 
 
 @pytest.mark.parametrize("value", [5, None, "", [], {}, True])

@@ -4,15 +4,16 @@ import itertools
 
 import pytest
 
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, Plan, State, plan, requests_of
+from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, Plan, State, plan, recall
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, RequestKind
+from tests.support.making import unproved
 
 PROGRESSES = [
-    Progress(),
-    Progress(RequestKind.CREATE, stream="s"),
-    Progress(RequestKind.INTERACT, "c", "s", watermark="m"),
-    Progress(RequestKind.UNKNOWN),
+    NOTHING,
+    unproved(RequestKind.CREATE, stream="s"),
+    unproved(RequestKind.INTERACT, "c", "s", watermark="m"),
+    UNKNOWN,
 ]
 UNSURE = (State.CLAIMED, State.REQUESTED, State.OPEN)
 
@@ -22,6 +23,11 @@ def entry(state: State, progress: Progress | None = None, **fields: object) -> E
     letter = DeadLetter("exhausted", "why", 6) if state is State.FAILED else None
     made: dict[str, object] = {"progress": progress or Progress(), "ending": ending, "letter": letter, **fields}
     return Entry("e", state, b"digest", **made)  # type: ignore[arg-type]
+
+
+def begun(known: Entry, plan_: Plan) -> Progress:
+    """The progress of an event that begins with this plan."""
+    return NOTHING.after(recall(known, plan_))
 
 
 def planned(
@@ -58,9 +64,9 @@ def test_what_a_process_left_unfinished_is_asked_about(
 ) -> None:
     known = entry(state, progress)
     assert planned(known, redelivered=redelivered, requeue=requeue) is Plan.RECONCILE
-    assert requests_of(known, Plan.RECONCILE).needs_proof
+    assert begun(known, Plan.RECONCILE).needs_proof
     if progress.needs_proof:
-        assert requests_of(known, Plan.RECONCILE) == progress
+        assert begun(known, Plan.RECONCILE) == progress
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,7 @@ def test_what_comes_back_from_a_delay_queue_goes_on_with_what_was_asked(progress
     known = entry(State.WAITING, progress)
     starts = not progress.needs_proof and not redelivered
     assert planned(known, redelivered=redelivered) is (Plan.START if starts else Plan.RECONCILE)
-    assert requests_of(known, Plan.START) == Progress()
+    assert begun(known, Plan.START) == NOTHING
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
@@ -98,7 +104,7 @@ def test_a_failure_is_resumed_by_whatever_is_no_new_replay(seen: int, requeue: i
 @pytest.mark.parametrize(("seen", "requeue"), [(0, 1), (1, 2), (1, 9)])
 def test_a_new_replay_opens_a_failure_again(seen: int, requeue: int) -> None:
     assert planned(entry(State.FAILED, PROGRESSES[1], requeue=seen), requeue=requeue) is Plan.START
-    assert not requests_of(entry(State.FAILED, PROGRESSES[1]), Plan.START).needs_proof
+    assert not begun(entry(State.FAILED, PROGRESSES[1]), Plan.START).needs_proof
     answered = entry(State.FAILED, ending=b"{}", requeue=seen)
     assert planned(answered, requeue=requeue) is Plan.REPUBLISH
     lost = entry(State.FAILED, letter=DeadLetter("undeliverable", "why", 1), requeue=seen)
@@ -107,4 +113,4 @@ def test_a_new_replay_opens_a_failure_again(seen: int, requeue: int) -> None:
 
 def test_a_lost_stream_is_not_forgotten_by_starting_over() -> None:
     known = entry(State.WAITING, Progress(lost_stream=True))
-    assert requests_of(known, Plan.START) == Progress(lost_stream=True)
+    assert begun(known, Plan.START) == Progress(lost_stream=True)

@@ -19,7 +19,7 @@ from bridge.core.delivery.reconcile import (
     of_open,
     of_own,
 )
-from tests.support.making import HEX, message
+from tests.support.making import HEX, message, unproved
 
 ASKED = message("m-1", kind="external-event", text="hello")
 ANSWER = message("m-2", text="the answer")
@@ -112,7 +112,7 @@ BEFORE = (message("w-0", "i-0", "user-message", "hello"), message("w-1", "i-0", 
 
 
 def interacted(announced: str | None = None, watermark: str | None = "w-1") -> Progress:
-    return Progress(RequestKind.INTERACT, HEX, watermark=watermark, announced=announced)
+    return unproved(RequestKind.INTERACT, HEX, watermark=watermark, announced=announced)
 
 
 @pytest.mark.parametrize("announced", [None, "m-1", "m-unknown"])

@@ -17,7 +17,7 @@ from deploy.local.node import RabbitNode
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
-from tests.support.rabbit import DEAD, DELAY, EVENTS, Outgoing, Progress
+from tests.support.rabbit import DEAD, DELAY, EVENTS, Outgoing, ReceivedMessage
 from tests.support.rig import Rig
 from tests.support.waiting import slowness, until
 from tests.support.wire import every_type, scalar, table, with_headers
@@ -35,7 +35,7 @@ def letter(rig: Rig, number: int = 0) -> RepublishedCopy:
     )
 
 
-async def copied(rig: Rig, *sent: Outgoing) -> list[Progress]:
+async def copied(rig: Rig, *sent: Outgoing) -> list[ReceivedMessage]:
     await rig.rabbit.publish(*sent)
     await rig.delivered(len(sent))
     for number in range(len(sent)):
@@ -43,7 +43,7 @@ async def copied(rig: Rig, *sent: Outgoing) -> list[Progress]:
     return await rig.rabbit.take(DEAD)
 
 
-def headers_of(record: Progress) -> dict[str, Any]:
+def headers_of(record: ReceivedMessage) -> dict[str, Any]:
     """Without the broker's own counts of this very delivery."""
     counts = ("x-delivery-count", "x-acquired-count")
     return {name: value for name, value in record.headers.items() if name not in counts}
