@@ -68,7 +68,7 @@ def paging(sort: Sequence[str], limit: int | None, everything: bool, offset: int
 
 
 class ApiSession:
-    """What a command asks of the API. A request waits for the rate limits, and a person is told."""
+    """Sends a command's requests. Each waits for the rate limits, and a person is told."""
 
     def __init__(self, client: SignedClient, user_id: str, screen: Screen) -> None:
         self.user_id = user_id

@@ -259,7 +259,9 @@ def tags(
     async def work() -> None:
         async with api_session(settings, as_user, screen) as api:
             if not pairs and not deletes:
-                row = await _conversation(api, conversation)
+                row = await _listed(api, conversation)
+                if row is None:
+                    raise NotThere(f"{conversation} is not listed: it does not exist, or {lacks('list')}")
                 found = ConversationResult.read("list", row).tags
                 screen.record(row.get("tags") or {}, *(tags_text({key: value}) for key, value in found.items()))
                 return
@@ -286,7 +288,7 @@ def finish(config: Path | None, as_json: bool, as_user: str | None, conversation
                 await api.send(finish_call(api.user_id, conversation))
             except Refused as error:
                 # 409 is "finished already" as well as "busy": only the conversation itself tells which.
-                if error.status != 409 or (await _conversation(api, conversation)).get("is_finished") is not True:
+                if error.status != 409 or not await _is_finished(api, conversation):
                     raise
                 already = True
         said = f"{conversation} is finished already" if already else f"{conversation} is finished"
@@ -303,13 +305,16 @@ async def _newest(api: ApiSession, conversation: str) -> str:
     raise NotThere(f"{conversation} shows no interaction: it has none, or {lacks(call.operation)}")
 
 
-async def _conversation(api: ApiSession, conversation: str) -> Row:
-    """The conversation as it is listed. Raises NotThere."""
+async def _listed(api: ApiSession, conversation: str) -> Row | None:
+    """The conversation as it is listed, None where it is not."""
     call = conversations_call(api.user_id, ConversationFilter(ids=(conversation,)))
-    for row in await api.rows(call, "conversations"):
-        if row.get("id") == conversation:
-            return row
-    raise NotThere(f"{conversation} is not listed: it does not exist, or {lacks(call.operation)}")
+    rows = await api.rows(call, "conversations")
+    return next((row for row in rows if row.get("id") == conversation), None)
+
+
+async def _is_finished(api: ApiSession, conversation: str) -> bool:
+    row = await _listed(api, conversation)
+    return row is not None and row.get("is_finished") is True
 
 
 async def _save(screen: Screen, found: MessageSource, file: Path) -> None:

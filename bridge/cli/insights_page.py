@@ -41,10 +41,15 @@ def _transition(log: Mapping[str, Any]) -> str:
     kind, before, after = (str(log.get(name, "")) for name in PATH)
     lines = [f"{before} → {after}  [{kind}]"]
     lines += [f"    {_text(log[name])}" for name in DETAILS if log.get(name)]
-    designated = log.get("designated_tool_call_log")
-    if isinstance(designated, Mapping):
-        lines.append(f"    {_call(ToolCall.read('insights', designated))}")
+    lines += [f"    {_call(ToolCall.read('insights', call))}" for call in _calls_of(log)]
     return "\n".join(lines)
+
+
+def _calls_of(log: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The tool calls of a transition, that of a tool-call state last."""
+    rounds = log.get("tool_call_logs")
+    for round_ in [*(rounds if isinstance(rounds, list) else []), [log.get("designated_tool_call_log")]]:
+        yield from (call for call in (round_ if isinstance(round_, list) else []) if isinstance(call, Mapping))
 
 
 def _calls(rounds: Sequence[Sequence[ToolCall]]) -> list[str]:

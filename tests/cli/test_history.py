@@ -83,6 +83,7 @@ async def test_insights_are_a_page_and_responses_are_recommended(tmp_path: Path)
         assert lines[:3] == [f"Interaction {b.interaction_id}", "State", "  inform"]
         for part in ("Transitions", "Working memory", "Reflections", "  understand → inform  [tool-call]"):
             assert part in lines, done.out
+        assert done.out.count('lookup 1.0 (0.21 s) {"subject":') == 2
         assert all(cell_len(line) <= 70 for line in lines)
         (row,) = await commands.rows("history", "insights", b.conversation_id, b.interaction_id)
         assert (row["current_state_name"], row["engage_user_tool_call_logs"][0][0]["duration"]) == ("inform", 0.21)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import shlex
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,24 @@ async def test_a_limit_is_waited_out_as_the_api_says_and_nobody_is_hammered(tmp_
     assert times[2] - times[1] >= 2
     assert "the rate limit" in done.err
     assert "next try in" in done.err
+
+
+async def test_a_reader_who_has_seen_enough_ends_the_list(tmp_path: Path) -> None:
+    async def script(talk: Talk) -> None:
+        offset = int(talk.request.query["continuation_token"])
+        rows = [message(number, message=TEXT) for number in range(offset, offset + A_PAGE)]
+        await talk.answer(200, page("messages", rows, offset + A_PAGE))
+
+    async with ScriptedServer(signing_in(script)) as server:
+        commands = Commands(tmp_path, server.base_url)
+        for more in ([], ["--json"]):
+            arguments = command("history", "messages", CONVERSATION, "--all", "--config", str(commands.file), *more)
+            line = f"{shlex.join(arguments)} | head -n 1; exit ${{PIPESTATUS[0]}}"
+            done = await asyncio.to_thread(
+                subprocess.run, ["bash", "-c", line], env=environment(), capture_output=True, text=True, timeout=60
+            )
+            assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
+            assert "Traceback" not in done.stderr
 
 
 async def test_what_one_page_leaves_out_is_said(tmp_path: Path) -> None:
