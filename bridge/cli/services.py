@@ -45,15 +45,9 @@ def services(
             async for page in api.pages(call, "services", everything=everything):
                 for row in page.rows:
                     found = Service.read(call.operation, row)
-                    screen.record(row, *(_cropped(line, screen.width) for line in _lines(found)))
+                    screen.record(row, *(cropped(line, screen.width) for line in _lines(found)))
 
     attempt(screen, work())
-
-
-def _cropped(line: str, width: int) -> str:
-    """The line, its indent kept, in the width."""
-    indent = " " * (len(line) - len(line.lstrip()))
-    return indent + cropped(line, max(width - len(indent), 1))
 
 
 def _lines(row: Service) -> Iterator[str]:

@@ -83,7 +83,7 @@ async def test_insights_are_a_page_and_responses_are_recommended(tmp_path: Path)
         assert lines[:3] == [f"Interaction {b.interaction_id}", "State", "  inform"]
         for part in ("Transitions", "Working memory", "Reflections", "  understand → inform  [tool-call]"):
             assert part in lines, done.out
-        assert done.out.count('lookup 1.0 (0.21 s) {"subject":') == 2
+        assert done.out.count("lookup 1.4.0 (0.21 s)") == 2
         assert all(cell_len(line) <= 70 for line in lines)
         (row,) = await commands.rows("history", "insights", b.conversation_id, b.interaction_id)
         assert (row["current_state_name"], row["engage_user_tool_call_logs"][0][0]["duration"]) == ("inform", 0.21)
@@ -97,8 +97,8 @@ async def test_services_show_their_version_sets(tmp_path: Path) -> None:
     async with world(tmp_path) as (_, commands):
         done = await commands.run("services")
         assert done.out.splitlines()[0].startswith(f"{SERVICE}  Customer Care  active")
-        assert "    edge: agent latest, state machine latest" in done.out
-        assert "    release: agent 3, state machine 3" in done.out
+        assert "    edge: agent latest, state machine latest" in done.out.splitlines()
+        assert "    release: agent 3, state machine 3" in done.out.splitlines()
         rows = await commands.rows("services", "--tag", "channel:phone")
         assert [row["name"] for row in rows] == ["Front Desk"]
         assert "release" in rows[0]["version_sets"]

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.history_commands import CONVERSATION, Commands, conversation, message, page, user
 from tests.support.process import command, environment
 from tests.support.scripted import ScriptedServer, Talk, signing_in
@@ -134,6 +136,20 @@ async def test_json_is_the_apis_own_object_with_its_numbers(tmp_path: Path) -> N
         commands = Commands(tmp_path, server.base_url)
         done = await commands.run("history", "insights", CONVERSATION, "b" * 24, "--json")
     assert done.out == EXACT + "\n", done.all
+
+
+@pytest.mark.parametrize("rows", [[conversation()], []], ids=["it is open", "it is not shown"])
+async def test_a_conversation_that_is_busy_is_not_called_finished(rows: list[Any], tmp_path: Path) -> None:
+    async def script(talk: Talk) -> None:
+        if talk.request.method == "POST":
+            await talk.answer(409, {"detail": "a related operation is in process"})
+        else:
+            await talk.answer(200, page("conversations", rows))
+
+    async with ScriptedServer(signing_in(script)) as server:
+        done = await Commands(tmp_path, server.base_url).run("history", "finish", CONVERSATION)
+        assert len(server.of(f"/conversation/{CONVERSATION}/finish/")) == 1
+    assert (done.status, "in process" in done.err, done.out) == (1, True, ""), done.all
 
 
 async def test_a_user_is_never_created_twice(tmp_path: Path) -> None:
