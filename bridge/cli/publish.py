@@ -16,7 +16,8 @@ from bridge.cli.screen import Screen
 from bridge.core import numbers
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import HANDLED, read_event
+from bridge.core.event.event import read_event
+from bridge.core.event.event_fields import EventKind
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, resolve
 from bridge.edges.jinja import JinjaRoutes
@@ -43,7 +44,7 @@ class PublishTarget:
 @json_option
 @click.argument("file", required=False, type=click.File("rb"))
 @click.option("--id", "id_", help="The event's id: its idempotency key.")
-@click.option("--kind", type=click.Choice([kind.value for kind in HANDLED]))
+@click.option("--kind", type=click.Choice([kind.value for kind in EventKind]))
 @click.option("--message", help="What the agent is told.")
 @click.option("--user-id")
 @click.option("--service-id")

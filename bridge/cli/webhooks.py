@@ -16,12 +16,12 @@ import click
 from bridge.cli.invocation import attempt, begun, config_option, json_option
 from bridge.cli.screen import Screen
 from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.duration import seconds
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.webhook_secrets import Secret, read_secrets, write_secrets
 from bridge.settings.model import Settings
-from bridge.settings.types import seconds
 from bridge.settings.values import credentials_of
 from bridge.settings.webhooks import WebhookSettings
 

@@ -15,7 +15,8 @@ from bridge.core.delivery.outcome import (
     of_error,
 )
 from bridge.core.errors import InvalidEvent
-from bridge.core.event.event import read_event, usable_id
+from bridge.core.event.event import read_event
+from bridge.core.event.event_fields import usable_id
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve
 from bridge.flow.lanes import Lanes

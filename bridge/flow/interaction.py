@@ -24,7 +24,7 @@ from bridge.core.delivery.progress import (
 from bridge.core.delivery.reconcile import MAX_WAITS, Finding, Finish, Means
 from bridge.core.errors import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser, Unsendable
 from bridge.core.event import tags
-from bridge.core.event.route import OnBusy
+from bridge.core.event.event_fields import OnBusy
 from bridge.flow import failpoints
 from bridge.flow.ledger_journal import NotWritten
 from bridge.flow.open_conversations import Open, OpenConversations

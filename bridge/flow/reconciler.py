@@ -11,7 +11,7 @@ from bridge.core.delivery import reconcile
 from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.reconcile import Finding, Finish, Means
 from bridge.core.errors import Lost, Refused, Unavailable, Unsendable
-from bridge.core.event.route import OnBusy
+from bridge.core.event.event_fields import OnBusy
 from bridge.flow.ports.api import Agent
 from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work

@@ -40,6 +40,8 @@ class SandboxOptions:
     """Answer to a create while the unfinished conversation in its way is being streamed."""
     finish_lag_s: float = 0.0
     """How long ``is_finished`` stays false in listings after a finish."""
+    finishing_s: float = 0.0
+    """How long after a finish its user's next create for the same service is refused (409), as still in progress."""
     unverified_users: bool = False
     """Users made with create-invited-user cannot sign in until an admin call verifies them."""
     announce_on_create: bool = False

@@ -22,7 +22,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bridge.core.broker.republished_copy import delay_queue
 from bridge.core.delivery.retry import DELAY_LEVELS_S
 from bridge.core.errors import BridgeError
-from bridge.core.event.route import OnBusy, Route
+from bridge.core.event.event_fields import OnBusy
+from bridge.core.event.route import Route
 from bridge.edges.jinja import check_expression, check_template
 from bridge.settings.sources import PREFIX, read
 from bridge.settings.types import (

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Sec
 from yarl import URL
 
 from bridge.core.answer.outbound_message import RoutingKey
-from bridge.core.event.event import HEX24, USER_ID, VERSION_SET
+from bridge.core.duration import seconds
+from bridge.core.event.event_fields import HEX24, USER_ID, VERSION_SET
 from bridge.core.event.tags import faults
 from bridge.core.secret import AROUND, header_value, trimmed
 
-UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
 API_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
@@ -28,14 +28,6 @@ class Section(BaseModel):
     """A part of the configuration: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def seconds(value: object) -> object:
-    """A duration such as `250ms`, `1.5s`, `10m`, `24h` or `7d`, in seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("not a duration: write 250ms, 1.5s, 10m, 24h or 7d")
-    return float(match[1]) * UNITS_S[match[2]]
 
 
 def _of_form(form: re.Pattern[str], said: str) -> AfterValidator:

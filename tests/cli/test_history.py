@@ -9,11 +9,10 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from bridge.sandbox import SandboxOptions
-from bridge.sandbox.http.server import Sandbox, serve
 from bridge.sandbox.state.rows import User
 from tests.support.amigo_bench import Bench, all_of, bench, said
 from tests.support.history_commands import SERVICE, USER, Commands
+from tests.support.observed_sandbox import observed_sandbox
 
 
 @asynccontextmanager
@@ -168,8 +167,7 @@ async def test_a_voice_message_has_a_source_that_is_downloaded(tmp_path: Path) -
 
 
 async def test_a_command_that_cannot_work_says_why(tmp_path: Path) -> None:
-    sandbox: Sandbox = await serve(SandboxOptions(pace=0))
-    try:
+    async with observed_sandbox() as sandbox:
         commands = Commands(tmp_path, sandbox.base_url)
         (tmp_path / "nameless").mkdir()
         nameless = Commands(tmp_path / "nameless", sandbox.base_url, user_id=None)
@@ -186,5 +184,3 @@ async def test_a_command_that_cannot_work_says_why(tmp_path: Path) -> None:
             assert (done.status, words in done.err, done.out) == (status, True, ""), done.all
         done = await nameless.run("services", "--as", "somebody", "--json")
         assert (done.status, len([json.loads(line) for line in done.out.splitlines()])) == (0, 3), done.all
-    finally:
-        await sandbox.close()

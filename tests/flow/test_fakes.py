@@ -11,9 +11,10 @@ from bridge.core.broker.publish_refusal import NACKED, PublishRefusal
 from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import Lost, NoRoute, Refused
-from bridge.core.event.event import Event, EventKind
+from bridge.core.event.event import Event
+from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import OnBusy, RoutedEvent
+from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports.broker import RepublishRefused
 from tests.support.fakes import (
     FakeAgent,

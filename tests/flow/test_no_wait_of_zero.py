@@ -5,7 +5,8 @@ from itertools import cycle, islice
 import pytest
 
 from bridge.core.errors import Refused, TooEarly, UnknownUser, Unsendable
-from bridge.core.event.route import OnBusy, Route
+from bridge.core.event.event_fields import OnBusy
+from bridge.core.event.route import Route
 from bridge.core.event.tags import own_tags
 from tests.support.fakes import FakeRoutes
 from tests.support.flow_bench import SERVICE, USER, Bench

@@ -6,7 +6,8 @@ from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
 from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly
-from bridge.core.event.route import OnBusy, Route
+from bridge.core.event.event_fields import OnBusy
+from bridge.core.event.route import Route
 from tests.support.fakes import DELAY, FakeRoutes, Fate, Gate, answered, complete, error, refused, said
 from tests.support.flow_bench import SERVICE, USER, Bench
 

@@ -3,7 +3,8 @@
 import pytest
 
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly, Unavailable
-from bridge.core.event.route import OnBusy, Route
+from bridge.core.event.event_fields import OnBusy
+from bridge.core.event.route import Route
 from bridge.core.event.tags import fence
 from tests.support.fakes import FakeRoutes, Fate, Gate, Play, Talk, answered, complete, error, opening, refused, said
 from tests.support.flow_bench import SERVICE, USER, Bench

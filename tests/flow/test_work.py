@@ -4,9 +4,9 @@ import pytest
 
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Recovered, RequestKind
 from bridge.core.delivery.retry import Backoff
-from bridge.core.event.event import EventKind
+from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import OnBusy, RoutedEvent
+from bridge.core.event.route import RoutedEvent
 from bridge.flow.outbox import Outbox
 from bridge.flow.work import Work, past, traceparent
 from tests.support.fakes import FakeDelivery, FakeLog, FakePublisher

@@ -9,13 +9,12 @@ import pytest
 
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import ApiError, Refused
-from bridge.core.event.event import EventKind
+from bridge.core.event.event_fields import EventKind
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports.api import Agent
-from bridge.sandbox import SandboxOptions
-from bridge.sandbox.http.server import serve
 from tests.support.amigo import agent_at, routed
 from tests.support.fakes import FakeAgent
+from tests.support.observed_sandbox import observed_sandbox
 from tests.support.waiting import until
 
 NOBODY = "f" * 24
@@ -26,10 +25,8 @@ async def agent(request: pytest.FixtureRequest) -> AsyncIterator[Agent]:
     if request.param == "fake":
         yield FakeAgent()
         return
-    sandbox = await serve(SandboxOptions(pace=0.05))
-    async with agent_at(sandbox.base_url, idle_s=5) as made:
+    async with observed_sandbox(pace=0.05) as sandbox, agent_at(sandbox.base_url, idle_s=5) as made:
         yield made
-    await sandbox.close()
 
 
 async def lines(request: Any) -> list[dict[str, Any]]:

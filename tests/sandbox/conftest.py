@@ -7,8 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.sandbox import SandboxOptions
-from bridge.sandbox.http.server import serve
+from tests.support.observed_sandbox import observed_sandbox
 
 from .caller import Caller
 
@@ -21,8 +20,7 @@ async def start() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start_one(user_id: str = "user-1", **options: Any) -> Caller:
-            sandbox = await serve(SandboxOptions(**{"pace": 0, **options}))
-            stack.push_async_callback(sandbox.close)
+            sandbox = await stack.enter_async_context(observed_sandbox(**options))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             caller = Caller(session, sandbox.base_url, user_id)
             caller.state = sandbox.state

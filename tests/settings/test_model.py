@@ -7,11 +7,12 @@ from typing import Any, get_args
 
 import pytest
 
+from bridge.core.duration import seconds
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import VERSION_SET
+from bridge.core.event.event_fields import VERSION_SET
 from bridge.settings.model import Settings, SettingsError, load, load_amqp
 from bridge.settings.sources import VARIABLE
-from bridge.settings.types import ChannelName, seconds
+from bridge.settings.types import ChannelName
 from tests.house.source import ROOT
 
 AMIGO = {

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bridge.core.event.event import EventKind
-from bridge.core.event.route import OnBusy, RoutedEvent
+from bridge.core.event.event_fields import EventKind, OnBusy
+from bridge.core.event.route import RoutedEvent
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import Credentials, HttpClient

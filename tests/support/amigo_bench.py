@@ -13,10 +13,9 @@ from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.amigo.events import StreamEvent, lines, read_event
 from bridge.edges.amigo.services import ServicesApi
-from bridge.sandbox import SandboxOptions
-from bridge.sandbox.http.server import serve
 from bridge.sandbox.state.state import State
 from tests.support.amigo import SERVICE, credentials
+from tests.support.observed_sandbox import observed_sandbox
 
 USER = "user-1"
 MAX_LINE = 4 * 1024 * 1024
@@ -62,15 +61,12 @@ class Bench:
 async def bench(policy: RetryPolicy = ONE_ATTEMPT, *, idle_s: float = 5.0, **options: Any) -> AsyncIterator[Bench]:
     """A sandbox and a client of it, without pauses."""
     changes = options.pop("credentials", {})
-    sandbox = await serve(SandboxOptions(**{"pace": 0, **options}))
-    try:
+    async with observed_sandbox(**options) as sandbox:
         who = credentials(sandbox.base_url, **changes)
         async with HttpClient(who, idle_s) as client:
             signed = SignedClient(client, who, policy, lambda: 0.0)
             faces = ConversationsApi(signed), ServicesApi(signed), DestinationsApi(signed)
             yield Bench(sandbox.state, signed, *faces, sandbox.base_url)
-    finally:
-        await sandbox.close()
 
 
 async def said(stream: Any) -> list[Any]:

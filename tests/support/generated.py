@@ -12,7 +12,8 @@ from random import Random
 from typing import Any
 
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import FIELDS, EventKind
+from bridge.core.event.event import FIELDS
+from bridge.core.event.event_fields import LOST_IN, EventKind, OnBusy, is_kind
 from bridge.core.event.inbound_message import InboundMessage
 from tests.support.making import HEX
 
@@ -71,8 +72,12 @@ class Thrower:
         }
         if self._random.random() < 0.1:
             event[self.text()] = self.json()
-        if event.get("kind") == EventKind.AGENT_FIRST and self._random.random() < 0.7:
-            event.pop("message", None)
+        kind = event.get("kind", EventKind.EXTERNAL_EVENT)
+        if is_kind(kind) and self._random.random() < 0.8:
+            for lost in LOST_IN[EventKind(kind)]:
+                event.pop(lost, None)
+        if "message" in event and self._random.random() < 0.9:
+            event.pop("audio", None)
         return event
 
     def damaged(self) -> bytes:
@@ -194,6 +199,18 @@ class Thrower:
                 return self._random.choice(tuple(CHANNELS))
             case "version_set":
                 return self._random.choice(("release", "v" * 40))
+            case "delete_tags":
+                return list(self.tags(3))
+            case "on_busy":
+                return self._random.choice(tuple(OnBusy)).value
+            case "finish":
+                return self._random.choice(("after", "never", "1h", "250ms"))
+            case "cancels":
+                return self._random.choice(("e-0", "x" * 200))
+            case "is_test":
+                return self._random.random() < 0.5
+            case "audio":
+                return {"content_type": "audio/wav", "data": "AA=="}
             case "tags":
                 return self.tags(self._random.choice((3, 19)))
             case "id":

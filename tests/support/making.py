@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, settings
 from bridge.core.answer.history import Message
 from bridge.core.answer.outbound_message import EventContext, MessageFactory, Outbound, RoutingKey
 from bridge.core.delivery.progress import Phase, Progress, RequestKind
-from bridge.core.event.event import Event, EventKind
+from bridge.core.event.event import Event
+from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import OnBusy, RoutedEvent
+from bridge.core.event.route import RoutedEvent
 
 MIB = 1024 * 1024
 NOW_S = 1_700_000_000.9

@@ -166,8 +166,8 @@ class EventContext:
     ) -> "EventContext":
         return cls(
             event_id=event.id,
-            user_id=event.user_id,
-            service_id=event.service_id,
+            user_id=event.user_id or None,
+            service_id=event.service_id or None,
             channel=event.channel,
             version_set=event.version_set,
             route=event.route,

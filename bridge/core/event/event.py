@@ -4,42 +4,31 @@ A body whose fields are all known, or which names a `kind` or a 24-hex `service_
 table of fields. Any other JSON object is a foreign one: it is `data` for the routes, and only its `id` is taken.
 """
 
-import re
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from bridge.core import numbers
 from bridge.core.errors import InvalidEvent
-from bridge.core.event import cloudevents, tags
-from bridge.core.event.channel import CHANNELS
+from bridge.core.event import cloudevents
+from bridge.core.event.event_fields import (
+    CHECKS,
+    HEX24,
+    MAX_ID_BYTES,
+    Audio,
+    EventKind,
+    OnBusy,
+    channel_of,
+    faults,
+    finish_s,
+    is_kind,
+    json_name,
+    usable_id,
+)
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, InboundMessage
 
-HEX24 = re.compile(r"[a-f0-9]{24}")
-VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
-USER_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
-MAX_ID_CHARS = 200
-
-FIELDS = frozenset(
-    ("id", "kind", "message", "user_id", "service_id", "channel", "version_set", "conversation_id", "tags", "data")
-)
-
-
-class EventKind(StrEnum):
-    """The kinds of request to the agent."""
-
-    EXTERNAL_EVENT = "external-event"
-    USER_MESSAGE = "user-message"
-    AGENT_FIRST = "agent-first"
-    FINISH = "finish"
-    TAG = "tag"
-
-
-KINDS = frozenset(EventKind)
-
-# `finish` and `tag` open no stream and so have no ending yet: they are refused rather than half done.
-HANDLED = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE, EventKind.AGENT_FIRST)
+FIELDS = frozenset({"id", "data", *CHECKS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +44,12 @@ class Event:
     version_set: str | None = None
     conversation_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    delete_tags: tuple[str, ...] = ()
+    on_busy: OnBusy | None = None
+    finish_s: float | None = None
+    cancels: str | None = None
+    is_test: bool = False
+    audio: Audio | None = None
     data: Any = None
     foreign: bool = False
 
@@ -101,7 +96,7 @@ def _value(incoming: InboundMessage) -> Any:
 def _object(incoming: InboundMessage) -> dict[str, Any]:
     body = _value(incoming)
     if not isinstance(body, dict):
-        raise InvalidEvent(f"the body is a JSON {_name(body)}, not an object", usable_id(incoming.message_id))
+        raise InvalidEvent(f"the body is a JSON {json_name(body)}, not an object", usable_id(incoming.message_id))
     return body
 
 
@@ -129,23 +124,27 @@ def _event(
         version_set=body.get("version_set"),
         conversation_id=body.get("conversation_id"),
         tags={key.strip(): value.strip() for key, value in (body.get("tags") or {}).items()},
+        delete_tags=tuple(dict.fromkeys(key.strip() for key in body.get("delete_tags") or ())),
+        on_busy=None if body.get("on_busy") is None else OnBusy(body["on_busy"]),
+        finish_s=None if body.get("finish") is None else finish_s(body["finish"]),
+        cancels=body.get("cancels"),
+        is_test=body.get("is_test") is True,
+        audio=_audio(body.get("audio")),
         data=body.get("data"),
     )
 
 
 def _check_fields(body: Mapping[str, Any], event_id: str) -> None:
-    found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
-    found = found or _wrong_together(body)
+    found = faults(body)
     if found:
-        channel = body.get("channel") if _check_channel(body.get("channel")) is None else None
-        raise InvalidEvent("; ".join(found), event_id, channel)
+        raise InvalidEvent("; ".join(found), event_id, channel_of(body))
 
 
 def _is_event(body: Mapping[str, Any]) -> bool:
     service_id = body.get("service_id")
     return (
         body.keys() <= FIELDS
-        or _is_kind(body.get("kind"))
+        or is_kind(body.get("kind"))
         or (isinstance(service_id, str) and HEX24.fullmatch(service_id) is not None)
     )
 
@@ -154,95 +153,13 @@ def _check_id(event_id: Any, message_id: str | None) -> None:
     if event_id is None:
         raise InvalidEvent("no id: neither the body nor a CloudEvents attribute nor the AMQP message_id has one")
     if usable_id(event_id) is None:
-        raise InvalidEvent(f"id is not a string of 1 to {MAX_ID_CHARS} bytes in UTF-8", usable_id(message_id))
+        raise InvalidEvent(f"id is not a string of 1 to {MAX_ID_BYTES} bytes in UTF-8", usable_id(message_id))
 
 
-def usable_id(event_id: Any) -> str | None:
-    """The value where it can be an event's id, else None."""
-    if not isinstance(event_id, str) or not event_id:
-        return None
-    return event_id if len(event_id.encode("utf-8", "surrogatepass")) <= MAX_ID_CHARS else None
-
-
-def _wrong_together(body: Mapping[str, Any]) -> list[str]:
-    kind = body.get("kind") or EventKind.EXTERNAL_EVENT
-    if kind not in HANDLED:
-        return [f"kind {kind} is not handled by this version"]
-    if kind == EventKind.AGENT_FIRST and body.get("message") is not None:
-        return ["kind agent-first takes no message"]
-    return []
+def _audio(audio: Mapping[str, str] | None) -> Audio | None:
+    return None if audio is None else Audio(audio["content_type"].strip(), base64.b64decode(audio["data"]))
 
 
 def _message_text(message: Any) -> str | None:
     """The agent's text: a string as it is, an object as compact JSON, None where there is none."""
     return numbers.dumps(message).decode() if isinstance(message, dict) else message
-
-
-def _shown(value: Any) -> str:
-    """A value in an error: text as it is, anything else by its kind (it may be nested without end)."""
-    return repr(value[:60]) if isinstance(value, str) else f"(a JSON {_name(value)})"
-
-
-def _name(value: Any) -> str:
-    return {list: "array", dict: "object", str: "string", bool: "boolean", type(None): "null"}.get(
-        type(value), "number"
-    )
-
-
-def _check_kind(value: Any) -> str | None:
-    return None if value is None or _is_kind(value) else f"kind {_shown(value)} is none of {', '.join(EventKind)}"
-
-
-def _is_kind(value: Any) -> bool:
-    return isinstance(value, str) and value in KINDS
-
-
-def _check_message(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        return _check_object(value)
-    if not isinstance(value, str):
-        return "message is neither a string nor an object"
-    return None if value.strip() else "message is blank"
-
-
-def _check_object(value: dict[str, Any]) -> str | None:
-    try:
-        numbers.dumps(value)
-    except ValueError as error:
-        return f"message cannot be written as JSON: {error}"
-    return None
-
-
-def _check_channel(value: Any) -> str | None:
-    known = value is None or (isinstance(value, str) and value in CHANNELS)
-    return None if known else f"channel {_shown(value)} is none of {', '.join(CHANNELS)}"
-
-
-def _check_tags(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        return "tags is not an object"
-    return "; ".join(tags.faults(value)) or None
-
-
-def _check_form(name: str, form: re.Pattern[str], said: str) -> Any:
-    def check(value: Any) -> str | None:
-        good = value is None or (isinstance(value, str) and form.fullmatch(value) is not None)
-        return None if good else f"{name} is not {said}"
-
-    return check
-
-
-CHECKS: Mapping[str, Any] = {
-    "kind": _check_kind,
-    "message": _check_message,
-    "channel": _check_channel,
-    "tags": _check_tags,
-    "user_id": _check_form("user_id", USER_ID, "a string of 1 to 200 printable ASCII characters"),
-    "service_id": _check_form("service_id", HEX24, "24 digits of lower-case hex"),
-    "conversation_id": _check_form("conversation_id", HEX24, "24 digits of lower-case hex"),
-    "version_set": _check_form("version_set", VERSION_SET, "of the form [A-Za-z0-9_-]{1,40}"),
-}

@@ -5,25 +5,17 @@ What the event says wins over the route, the route over the channel's settings, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event import tags
 from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
-from bridge.core.event.event import USER_ID, Event, EventKind
+from bridge.core.event.event import Event
+from bridge.core.event.event_fields import USER_ID, Audio, EventKind, OnBusy
 
 DEFAULT_VERSION_SET = "release"
+DEFAULT_FINISH_S = 3600.0
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
-
-
-class OnBusy(StrEnum):
-    """The answer to a user who has another unfinished conversation with the service."""
-
-    INTERACT = "interact"
-    WAIT = "wait"
-    FINISH = "finish"
-    REJECT = "reject"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +31,7 @@ class Route:
     version_set: str | None = None
     channel: str | None = None
     on_busy: OnBusy = OnBusy.INTERACT
+    finish_s: float | None = None
     agent_actions: str | None = None
 
 
@@ -53,10 +46,11 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class ChannelDefaults:
-    """A channel's own choices: its version set, and the format of the agent's answer (`text` or `voice`)."""
+    """A channel's own choices: its version set, the format of the agent's answer (`text` or `voice`), the finish."""
 
     version_set: str | None = None
     response_format: str = "text"
+    finish_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +60,12 @@ class Defaults:
     user_id: str | None = None
     agent_actions: str = "^action-too-long$"
     channels: Mapping[str, ChannelDefaults] = field(default_factory=dict)
+    finish_s: float = DEFAULT_FINISH_S
 
 
 @dataclass(frozen=True, slots=True)
 class RoutedEvent:
-    """An event with nothing left to choose."""
+    """An event with nothing left to choose. Of the kind `cancel`, user and service are empty."""
 
     id: str
     kind: EventKind
@@ -85,6 +80,11 @@ class RoutedEvent:
     on_busy: OnBusy
     agent_actions: str
     response_format: str
+    finish_s: float = DEFAULT_FINISH_S
+    delete_tags: tuple[str, ...] = ()
+    cancels: str | None = None
+    is_test: bool = False
+    audio: Audio | None = None
 
     @property
     def channel_type(self) -> str:
@@ -92,8 +92,8 @@ class RoutedEvent:
 
     @property
     def lane(self) -> tuple[str, str]:
-        """The API takes one conversation at a time for this pair: (user, service)."""
-        return self.user_id, self.service_id
+        """The API takes one conversation at a time for this pair: (user, service). `cancel` has a lane of its own."""
+        return (self.user_id, self.service_id) if self.kind is not EventKind.CANCEL else ("", self.id)
 
     @property
     def fence(self) -> str:
@@ -110,6 +110,8 @@ class RoutedEvent:
         return {**self.tags, **tags.channel_tags(self.channel)}
 
 
+SPEAKING = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE)
+"""Kinds that tell the agent something in words."""
 NO_ROUTE, NO_SETTINGS = Route(name=""), ChannelDefaults()
 
 
@@ -124,30 +126,40 @@ def resolve(event: Event, route: Route | None, rendered: Rendered, defaults: Def
 
 
 def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: Defaults, channel: str) -> RoutedEvent:
-    chosen = route or NO_ROUTE
-    service_id = event.service_id or chosen.service_id
-    if service_id is None:
-        raise NoRoute("no route took the event and it names no service_id", event.id)
-    settings = defaults.channels.get(channel, NO_SETTINGS)
+    chosen, settings = route or NO_ROUTE, defaults.channels.get(channel, NO_SETTINGS)
+    cancels = event.kind is EventKind.CANCEL
+    wishes = (event.finish_s, chosen.finish_s, settings.finish_s, defaults.finish_s)
     return RoutedEvent(
         id=event.id,
         kind=event.kind,
         message=_message(event, rendered),
-        user_id=_user_id(event, rendered, defaults),
-        service_id=service_id,
+        user_id="" if cancels else _user_id(event, rendered, defaults),
+        service_id="" if cancels else _service_id(event, chosen),
         channel=channel,
         version_set=event.version_set or settings.version_set or chosen.version_set or DEFAULT_VERSION_SET,
         conversation_id=event.conversation_id,
         tags=_tags(event, rendered),
         route=route.name if route else None,
-        on_busy=chosen.on_busy,
+        on_busy=event.on_busy or chosen.on_busy,
         agent_actions=chosen.agent_actions or defaults.agent_actions,
         response_format=settings.response_format,
+        finish_s=next(wish for wish in wishes if wish is not None),
+        delete_tags=event.delete_tags,
+        cancels=event.cancels,
+        is_test=event.is_test,
+        audio=event.audio,
     )
 
 
+def _service_id(event: Event, route: Route) -> str:
+    service_id = event.service_id or route.service_id
+    if service_id is None:
+        raise NoRoute("no route took the event and it names no service_id", event.id)
+    return service_id
+
+
 def _message(event: Event, rendered: Rendered) -> str | None:
-    if event.kind is EventKind.AGENT_FIRST:
+    if event.kind not in SPEAKING or event.audio is not None:
         return None
     message = event.message if event.message is not None else rendered.message
     if message is None or not message.strip():

@@ -5,7 +5,7 @@ The API takes more at create than at modify (docs/api-contract.md, 3.3), so only
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,15 +36,24 @@ def faults(tags: Mapping[Any, Any]) -> list[str]:
     """The faults of tags that an event or a route asks for; empty where there are none."""
     found = []
     for key, value in tags.items():
-        if not isinstance(key, str) or not _acceptable(key):
-            found.append(f"tag key {key!r:.60} is not of the form [A-Za-z0-9_ ]{{1,100}}")
-        elif key.strip() in RESERVED:
-            found.append(f"tag {key!r} is reserved for the bridge")
+        if fault := _key_fault(key):
+            found.append(fault)
         elif not isinstance(value, str) or not _acceptable(value):
             found.append(f"tag {key!r} has a value that is not a string of the form [A-Za-z0-9_ ]{{1,100}}")
     if len(tags) > MAX_TAGS - len(RESERVED):
         found.append(f"{len(tags)} tags, at most {MAX_TAGS - len(RESERVED)} beside the bridge's own")
     return found
+
+
+def key_faults(keys: Sequence[Any]) -> list[str]:
+    """The faults of keys that an event wants deleted; empty where there are none."""
+    return [fault for key in keys if (fault := _key_fault(key))]
+
+
+def _key_fault(key: Any) -> str | None:
+    if not isinstance(key, str) or not _acceptable(key):
+        return f"tag key {key!r:.60} is not of the form [A-Za-z0-9_ ]{{1,100}}"
+    return f"tag {key!r} is reserved for the bridge" if key.strip() in RESERVED else None
 
 
 def changes(wanted: Mapping[str, str], present: Mapping[str, str | None]) -> dict[str, str]:

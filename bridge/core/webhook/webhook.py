@@ -28,7 +28,8 @@ from bridge.core.errors import InvalidEvent
 from bridge.core.event import cloudevents_http
 from bridge.core.event.cloudevents import STRUCTURED
 from bridge.core.event.cloudevents_http import HttpCloudEvent
-from bridge.core.event.event import MAX_ID_CHARS, check_hooked
+from bridge.core.event.event import check_hooked
+from bridge.core.event.event_fields import MAX_ID_BYTES
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE
 from bridge.core.webhook import problem, urlencoded
 from bridge.core.webhook.problem import HttpAnswer
@@ -197,7 +198,7 @@ def _event_id(name: str, own: str) -> str:
     if not own.isprintable():
         own = hashlib.sha256(own.encode("utf-8", "surrogatepass")).hexdigest()
     whole = f"{name}:{own}".encode()
-    return whole.decode() if len(whole) <= MAX_ID_CHARS else f"sha256:{hashlib.sha256(whole).hexdigest()}"
+    return whole.decode() if len(whole) <= MAX_ID_BYTES else f"sha256:{hashlib.sha256(whole).hexdigest()}"
 
 
 def _own_id(source: Source, request: HttpRequest, data: Any) -> str | None:

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import Refused, Unreadable
-from bridge.core.event.event import EventKind
+from bridge.core.event.event_fields import EventKind
 from bridge.core.event.route import RoutedEvent
 from bridge.edges.amigo import results
 from bridge.edges.amigo.authorized import SignedClient

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from bridge.sandbox.http.call import Call, Operation, read_call
 from bridge.sandbox.http.client_connection import reset
+from bridge.sandbox.http.observer import SentAnswer
 from bridge.sandbox.http.rate_limiter import retry_after, too_many
 from bridge.sandbox.http.refusal import (
     FORBIDDEN,
@@ -28,7 +29,9 @@ async def pass_gate(operation: Operation, request: web.Request) -> web.StreamRes
     try:
         call = await read_call(state, operation, request)
     except Refusal as refusal:
-        return refusal.response()
+        unread = refusal.response()
+        state.observer.answered(SentAnswer(operation.id, unread.status, _content(unread), (), ()))
+        return unread
     try:
         response = await _answer(call)
     except Refusal as refusal:
@@ -39,10 +42,16 @@ async def pass_gate(operation: Operation, request: web.Request) -> web.StreamRes
         call.entry.ended_ms = state.clock.now_ms()
     if not response.prepared:
         response.headers.update(call.headers)
+        call.observed(response.status, _content(response))
     if call.entry.outcome is None:
         hung_up = request.transport is None or request.transport.is_closing()
         call.entry.status = 0 if hung_up else response.status
     return response
+
+
+def _content(response: web.StreamResponse) -> bytes:
+    body = response.body if isinstance(response, web.Response) else None
+    return body if isinstance(body, bytes) else b""
 
 
 async def _answer(call: Call) -> web.StreamResponse:

@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from bridge.sandbox.http.interact_form import CONTENT_TYPE, Part, read_parts
+from bridge.sandbox.http.observer import SentAnswer
 from bridge.sandbox.http.refusal import (
     BODY_TIMED_OUT,
     FORBIDDEN,
@@ -67,6 +68,11 @@ class Call:
             recorded = [part.content for part in self.parts if part.name == "recorded_message"]
             return recorded[-1].decode("utf-8", "replace") if recorded else ""
         return str(self._json().get("initial_message") or "")
+
+    def observed(self, status: int, content: bytes = b"", lines: tuple[bytes, ...] = ()) -> None:
+        """Tells the observer what is about to be answered."""
+        asked_for = tuple(fault.kind for fault in self.faults)
+        self.state.observer.answered(SentAnswer(self.operation.id, status, content, lines, asked_for))
 
     def may(self, permission: str) -> bool:
         return permission not in self.user.denied

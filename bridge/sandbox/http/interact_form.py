@@ -66,22 +66,28 @@ def require_message(form: InteractForm) -> None:
         raise Refusal(400, EMPTY_MESSAGE)
 
 
-def check_audio_config(text: str | None, problems: Problems) -> None:
+def check_audio_config(text: str | None, problems: Problems, *, required: bool) -> None:
     """``request_audio_config``: a JSON string, mp3 or PCM at 4 to 44.1 kHz, required with voice."""
+    if not required and text in (None, "null"):
+        return
     try:
         config = orjson.loads(text or "")
     except orjson.JSONDecodeError:
         config = None
-    if isinstance(config, dict) and _is_mp3_or_pcm(config):
+    if isinstance(config, dict) and _is_mp3(config) != _is_pcm(config):
         return
     problems.add("value_error", ("query", "request_audio_config"), "Input should be an audio configuration", text)
 
 
-def _is_mp3_or_pcm(config: dict[str, object]) -> bool:
-    if config.get("type", "mp3") == "mp3":
-        return True
+def _is_mp3(config: dict[str, object]) -> bool:
+    return config.get("type", "mp3") == "mp3"
+
+
+def _is_pcm(config: dict[str, object]) -> bool:
     rate, channels, width = (config.get(name) for name in ("frame_rate", "n_channels", "sample_width"))
-    return config.get("type") == "pcm" and rate in _FRAME_RATES and channels == 1 and width in (2, 4)
+    if any(isinstance(number, bool) for number in (rate, channels, width)):
+        return False
+    return config.get("type", "pcm") == "pcm" and rate in _FRAME_RATES and channels == 1 and width in (2, 4)
 
 
 def _single(parts: list[Part], name: str, problems: Problems) -> bytes | None:

@@ -43,7 +43,7 @@ class Query:
         return value or ""
 
     def choices(self, name: str, allowed: Sequence[str], default: Sequence[str]) -> list[str]:
-        values = self.texts(name)
+        values = self.distinct(name)
         for value in values:
             if value not in allowed:
                 self.problems.add("enum", ("query", name), f"Input should be {' or '.join(allowed)}", value)
@@ -78,6 +78,18 @@ class Query:
     def texts(self, name: str) -> list[str]:
         """A repeated parameter (``name=a&name=b``)."""
         return self._query.getall(name, [])
+
+    def distinct(self, name: str) -> list[str]:
+        """A repeated parameter that names nothing twice."""
+        values = self.texts(name)
+        if len(set(values)) < len(values):
+            self.problems.add("value_error", ("query", name), "Items should be unique", values)
+        return values
+
+    def distinct_ids(self, name: str) -> list[str]:
+        """The same, of 24-hex ids."""
+        self.distinct(name)
+        return self.ids(name)
 
     def ids(self, name: str) -> list[str]:
         """A repeated parameter of 24-hex ids."""

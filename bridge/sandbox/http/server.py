@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from aiohttp import web
 
 from bridge.sandbox.http.admission import other_slash, pass_gate
+from bridge.sandbox.http.observer import AnswerObserver, NobodyObserves
 from bridge.sandbox.http.refusal import json_response
 from bridge.sandbox.operations import admin
 from bridge.sandbox.operations.table import OPERATIONS
@@ -27,10 +28,10 @@ _PATHS = [
 _ANSWERING: web.AppKey[set[web.RequestHandler]] = web.AppKey("answering", set)
 
 
-def build_app(options: SandboxOptions) -> web.Application:
+def build_app(options: SandboxOptions, observer: AnswerObserver | None = None) -> web.Application:
     """A complete sandbox as an aiohttp application."""
     app = web.Application(middlewares=[_unrouted], client_max_size=_BODY_LIMIT)
-    state = app[WORLD] = State(options)
+    state = app[WORLD] = State(options, observer or NobodyObserves())
     app[_ANSWERING] = set()
     for operation in OPERATIONS:
         handler = functools.partial(pass_gate, operation)
@@ -141,9 +142,11 @@ class Sandbox:
         await self._runner.cleanup()
 
 
-async def serve(options: SandboxOptions, host: str = "127.0.0.1", port: int = 0) -> Sandbox:
+async def serve(
+    options: SandboxOptions, host: str = "127.0.0.1", port: int = 0, observer: AnswerObserver | None = None
+) -> Sandbox:
     """A listening sandbox; the caller closes it."""
-    runner = web.AppRunner(build_app(options), access_log=None, shutdown_timeout=_STOP_S)
+    runner = web.AppRunner(build_app(options, observer), access_log=None, shutdown_timeout=_STOP_S)
     await runner.setup()
     sandbox = Sandbox(runner, host, port)
     try:

@@ -1,13 +1,13 @@
 """Sign-in and users (docs/api-contract.md, 1.1, 1.13 and 1.14)."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.body import read_body
 from bridge.sandbox.http.call import Call
+from bridge.sandbox.http.fields import email_address
 from bridge.sandbox.http.query import Query, page
 from bridge.sandbox.http.refusal import (
     EMAIL_TAKEN,
@@ -17,33 +17,24 @@ from bridge.sandbox.http.refusal import (
     Refusal,
     json_response,
 )
+from bridge.sandbox.operations.requests import InvitedUser, Preferences
 from bridge.sandbox.state.clock import iso
 from bridge.sandbox.state.directory import ROLES
 from bridge.sandbox.state.rows import User
 from bridge.sandbox.state.tokens import Identity
 
 _CREDENTIALS = ("x-api-key", "x-api-key-id", "x-user-id")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
-_RESERVED_DOMAINS = (".invalid", ".test", ".local", ".localhost")
-_VARIABLE = re.compile(r"[a-z_][a-z0-9_]+")
 _LONGEST_PAGE = 100
 _SORTABLE = ("first_name", "last_name", "email")
 _SORTABLE_STATS = ("num_conversations", "num_messages", "last_message_time")
-_PREFERENCES: dict[str, Any] = {
-    "enable_response_recommendation": False,
-    "preferred_language": None,
-    "conversations_visible_to_admins": True,
-    "user_model_visible_to_admins": True,
-    "timezone": None,
-    "audio_keyterms": [],
-}
+_USUAL_PREFERENCES = Preferences().model_dump()
 
 
 async def sign_in(call: Call) -> web.StreamResponse:
     """POST /user/signin_with_api_key - a token for one user."""
     headers, state, problems = call.request.headers, call.state, Problems()
     for name in _CREDENTIALS:
-        if not headers.get(name):
+        if name not in headers:
             problems.add("missing", ("header", name), "Field required")
     problems.settle()
     user = state.directory.user(call.org_id, headers["x-user-id"])
@@ -57,23 +48,17 @@ async def sign_in(call: Call) -> web.StreamResponse:
 async def create_user(call: Call) -> web.StreamResponse:
     """POST /user/ - 201; the e-mail address is unique in the organization."""
     query = Query(call.request)
-    body = Body(call.body, query.problems)
-    first_name, last_name = (body.text(name, "", required=True) or "" for name in ("first_name", "last_name"))
-    email = _email(body.text("email", "", required=True) or "", ("body", "email"), query.problems)
-    role = body.text("role_name", "", required=True) or ""
-    plain = _variables(body, "nonsensitive_user_variables", 19)
-    secret = _variables(body, "sensitive_user_variables", 20)
-    preferences = body.mapping("user_preferences", _PREFERENCES)
-    query.settle()
+    body = read_body(InvitedUser, call.body, query.problems)
     call.require("User:InviteUser")
-    if role not in ROLES:
+    if body.role_name not in ROLES:
         raise Refusal(404, NO_ROLE)
-    if any(user.email == email for user in _users(call)):
+    if any(user.email == body.email for user in _users(call)):
         raise Refusal(409, EMAIL_TAKEN)
-    user = User(call.org_id, call.state.ids.new(), first_name, last_name, email, role)
+    identity = (call.org_id, call.state.ids.new())
+    user = User(*identity, body.first_name, body.last_name, body.email, body.role_name)
     user.verified = not call.state.options.unverified_users
-    user.nonsensitive, user.sensitive_names = plain, list(secret)
-    user.preferences = preferences
+    user.nonsensitive, user.sensitive_names = body.nonsensitive_user_variables, list(body.sensitive_user_variables)
+    user.preferences = {} if body.user_preferences is None else body.user_preferences.model_dump()
     call.state.store.save_user(user)
     link = f"{call.request.url.origin()}/verify/{user.user_id}" if not user.verified else None
     return json_response({"user_id": user.user_id, "verify_link": link}, 201)
@@ -82,8 +67,8 @@ async def create_user(call: Call) -> web.StreamResponse:
 async def list_users(call: Call) -> web.StreamResponse:
     """GET /user/."""
     query = Query(call.request)
-    ids = query.texts("user_id")
-    emails = [_email(email, ("query", "email"), query.problems) for email in query.texts("email")]
+    ids = query.distinct("user_id")
+    emails = [_email(email, query.problems) for email in query.distinct("email")]
     limit = query.number("limit", _LONGEST_PAGE, 0, _LONGEST_PAGE)
     start = query.number("continuation_token", 0)
     order = query.sort([*_SORTABLE, *(f"user_stats.{name}" for name in _SORTABLE_STATS)])
@@ -131,28 +116,16 @@ def _user(call: Call, user: User) -> dict[str, Any]:
             "last_message_time": None if last_ms is None else iso(last_ms),
         },
         "role": ROLES.get(user.role_name, user.role_name),
-        "preferences": {**_PREFERENCES, **user.preferences},
+        "preferences": {**_USUAL_PREFERENCES, **user.preferences},
         "nonsensitive_variables": user.nonsensitive,
         "sensitive_variables": user.sensitive_names,
         "enable_actions_access": False,
     }
 
 
-def _email(text: str, location: tuple[str, str], problems: Problems) -> str:
-    """The address with its domain in lower case; reserved domains are refused, as e-mail validators do."""
-    local, _, domain = text.rpartition("@")
-    if not _EMAIL.fullmatch(text) or domain.lower().endswith(_RESERVED_DOMAINS):
-        problems.add("value_error", location, "value is not a valid email address", text)
-    return f"{local}@{domain.lower()}"
-
-
-def _variables(body: Body, name: str, most: int) -> dict[str, str]:
-    given = body.get(name) or {}
-    if not isinstance(given, dict) or len(given) > most:
-        body.problems.add("dict_type", ("body", name), f"Input should be a dictionary of at most {most} items")
-        return {}
-    for key, value in given.items():
-        allowed = _VARIABLE.fullmatch(key) and not (name.startswith("non") and key == "user_id")
-        if not allowed or not isinstance(value, str):
-            body.problems.add("value_error", ("body", name), "Variable is not allowed here", key)
-    return given
+def _email(text: str, problems: Problems) -> str:
+    try:
+        return email_address(text)
+    except ValueError as error:
+        problems.add("value_error", ("query", "email"), str(error), text)
+        return text

@@ -7,12 +7,12 @@ import orjson
 from aiohttp import web
 
 from bridge.sandbox.http.refusal import json_response
-from bridge.sandbox.operations.destinations import TYPES
 from bridge.sandbox.operations.messages import audio_of
 from bridge.sandbox.script.fault import UnknownFault, parse_fault
 from bridge.sandbox.script.fault_rules import Rule
 from bridge.sandbox.state.rows import Interaction
 from bridge.sandbox.state.state import WORLD, State
+from bridge.sandbox.webhooks.webhook_sender import PROCESSED
 
 _Handler = Callable[[State, web.Request], Awaitable[web.Response]]
 
@@ -149,7 +149,7 @@ async def _revoke(state: State, request: web.Request) -> web.Response:
 async def _send_webhook(state: State, request: web.Request) -> web.Response:
     """``{organization, type, content, fault}``: sends it to every destination that accepts the type."""
     body = await _body(request)
-    kind = str(body.get("type", TYPES[0]))
+    kind = str(body.get("type", PROCESSED))
     fault = parse_fault(body["fault"])[0] if body.get("fault") else None
     content = {"type": kind, "org_id": body["organization"], **body.get("content", {})}
     deliveries = state.webhook_sender.emit(body["organization"], kind, content, fault)

@@ -7,6 +7,7 @@ from aiohttp import web
 from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.query import Query, page, tags_match
 from bridge.sandbox.http.refusal import json_response
+from bridge.sandbox.operations.requests import Preferences
 from bridge.sandbox.state.rows import Service
 
 _LONGEST_PAGE, _USUAL_PAGE = 20, 10
@@ -19,11 +20,7 @@ async def organization(call: Call) -> web.StreamResponse:
         {
             "org_id": call.org_id,
             "org_name": name,
-            "title": f"Welcome to {name}",
-            "main_description": "A sandbox organization.",
-            "sub_description": None,
-            "onboarding_instructions": [],
-            "default_user_preferences": None,
+            "default_user_preferences": Preferences().model_dump(),
             "tenant_id": None,
         }
     )
@@ -32,7 +29,7 @@ async def organization(call: Call) -> web.StreamResponse:
 async def list_services(call: Call) -> web.StreamResponse:
     """GET /service/."""
     query = Query(call.request)
-    ids, is_active, tags = query.ids("id"), query.flag("is_active"), query.tags("tags")
+    ids, is_active, tags = query.distinct_ids("id"), query.flag("is_active"), query.tags("tags")
     limit = query.number("limit", _USUAL_PAGE, 1, _LONGEST_PAGE)
     start = query.number("continuation_token", 0)
     order = query.sort(["name", "is_active"])

@@ -2,10 +2,11 @@
 
 from aiohttp import web
 
-from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.body import read_body
 from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.query import Query, page, tags_match
 from bridge.sandbox.http.refusal import FINISHED_OR_BUSY, NO_INTERACTIONS, TOO_MANY_TAGS, Refusal, json_response
+from bridge.sandbox.operations.requests import TagChanges
 from bridge.sandbox.state.clock import iso
 from bridge.sandbox.state.rows import POST_PROCESSINGS, Conversation
 
@@ -33,7 +34,7 @@ async def finish(call: Call) -> web.StreamResponse:
 async def list_conversations(call: Call) -> web.StreamResponse:
     """GET /conversation/ - without the right to see them: an empty list."""
     query = Query(call.request)
-    user_ids, service_ids, ids = query.texts("user_id"), query.ids("service_id"), query.ids("id")
+    user_ids, service_ids, ids = query.distinct("user_id"), query.distinct_ids("service_id"), query.ids("id")
     is_finished, tags = query.flag("is_finished"), query.tags("tag")
     limit = query.number("limit", _LONGEST_PAGE, 1, _LONGEST_PAGE)
     start = query.number("continuation_token", 0)
@@ -60,12 +61,10 @@ async def list_conversations(call: Call) -> web.StreamResponse:
 async def modify_tags(call: Call) -> web.StreamResponse:
     """POST /conversation/{id}/tags/ - 204; updates are made before deletes."""
     query = Query(call.request)
-    body = Body(call.body, query.problems)
-    updates, deletes = body.modify_tags("updates"), body.texts("deletes")
-    query.settle()
+    body = read_body(TagChanges, call.body, query.problems)
     conversation = call.conversation()
     call.require("Conversation:ModifyConversation")
-    tags = {key: value for key, value in {**conversation.tags, **updates}.items() if key not in deletes}
+    tags = {key: value for key, value in {**conversation.tags, **body.updates}.items() if key not in body.deletes}
     if len(tags) > _MOST_TAGS:
         raise Refusal(400, TOO_MANY_TAGS)
     conversation.tags = tags

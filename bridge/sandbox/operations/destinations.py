@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.body import read_body
 from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.query import Query, page
 from bridge.sandbox.http.refusal import (
@@ -16,12 +16,11 @@ from bridge.sandbox.http.refusal import (
     Refusal,
     json_response,
 )
+from bridge.sandbox.operations.requests import DestinationChanges, NewDestination
 from bridge.sandbox.state.clock import iso
 from bridge.sandbox.state.rows import Delivery, Destination
 
-TYPES = ("conversation-post-processing-complete", "api-key-expiration-soon", "agent-framework-resource-updated")
 _MOST_DESTINATIONS = 10
-_FEWEST_RETRIES, _USUAL_RETRIES, _MOST_RETRIES = 1, 3, 5
 _ROTATION_MS = 3_600_000
 _DUAL_MS = 1_800_000
 _LONGEST_PAGE = 50
@@ -30,17 +29,14 @@ _LONGEST_PAGE = 50
 async def create_destination(call: Call) -> web.StreamResponse:
     """POST /webhook_destination/ - 201 with the secret, which is shown only here."""
     query = Query(call.request)
-    body = Body(call.body, query.problems)
-    url = body.text("url", "", required=True) or ""
-    _check_url(call, url, query.problems)
-    types = _types(body, required=True) or []
-    retries = body.number("retry_attempts", _FEWEST_RETRIES, _MOST_RETRIES, _USUAL_RETRIES) or _USUAL_RETRIES
-    query.settle()
+    body = read_body(NewDestination, call.body, query.problems)
+    _require_https(call, body.url)
     call.require("Webhook:CreateWebhookDestination")
     if len(_destinations(call)) >= _MOST_DESTINATIONS:
         raise Refusal(400, TOO_MANY_DESTINATIONS)
     now_ms = call.state.clock.now_ms()
-    row = Destination(call.state.ids.new(), call.org_id, url, types, retries, _new_secret(), now_ms)
+    identity, types = (call.state.ids.new(), call.org_id, body.url), list[str](body.accepted_types)
+    row = Destination(*identity, types, body.retry_attempts, _new_secret(), now_ms)
     call.state.store.save_destination(row)
     return json_response({"webhook_destination_id": row.id, "secret": row.secret}, 201)
 
@@ -48,7 +44,7 @@ async def create_destination(call: Call) -> web.StreamResponse:
 async def list_destinations(call: Call) -> web.StreamResponse:
     """GET /webhook_destination/ - all on one page."""
     query = Query(call.request)
-    ids = query.ids("id")
+    ids = query.distinct_ids("id")
     query.settle()
     call.require("Webhook:GetWebhookDestination")
     rows = [row for row in _destinations(call) if not ids or row.id in ids]
@@ -58,16 +54,11 @@ async def list_destinations(call: Call) -> web.StreamResponse:
 async def update_destination(call: Call) -> web.StreamResponse:
     """POST /webhook_destination/{id} - 204; the URL cannot change."""
     query = Query(call.request)
-    body = Body(call.body, query.problems)
-    types = _types(body, required=False)
-    retries = None
-    if body.get("retry_attempts") is not None:
-        retries = body.number("retry_attempts", _FEWEST_RETRIES, _MOST_RETRIES, None)
-    query.settle()
+    body = read_body(DestinationChanges, call.body, query.problems)
     row = _find(call)
     call.require("Webhook:UpdateWebhookDestination")
-    row.accepted_types = row.accepted_types if types is None else types
-    row.retry_attempts = row.retry_attempts if retries is None else retries
+    row.accepted_types = row.accepted_types if body.accepted_types is None else list(body.accepted_types)
+    row.retry_attempts = row.retry_attempts if body.retry_attempts is None else body.retry_attempts
     call.state.store.save_destination(row)
     return web.Response(status=204)
 
@@ -121,13 +112,14 @@ async def list_deliveries(call: Call) -> web.StreamResponse:
     return json_response({"webhook_deliveries": shown, "has_more": more, "continuation_token": token})
 
 
-def _check_url(call: Call, url: str, problems: Problems) -> None:
-    """HTTPS, or HTTP where the options name the host."""
-    scheme, host = _place(url)
+def _require_https(call: Call, url: str) -> None:
+    """422 for an address that is not HTTPS; HTTP is taken where the options name the host."""
+    problems, (scheme, host) = Problems(), _place(url)
     if not host or scheme not in ("http", "https"):
         problems.add("url_parsing", ("body", "url"), "Input should be a valid URL", url)
     elif scheme == "http" and host not in call.state.options.webhook_hosts:
         problems.add("url_scheme", ("body", "url"), "URL scheme should be 'https'", url)
+    problems.settle()
 
 
 def _place(url: str) -> tuple[str, str | None]:
@@ -136,16 +128,6 @@ def _place(url: str) -> tuple[str, str | None]:
     except ValueError:
         return "", None
     return parts.scheme, parts.hostname
-
-
-def _types(body: Body, *, required: bool) -> list[str] | None:
-    if not required and body.get("accepted_types") is None:
-        return None
-    types = body.texts("accepted_types", required=required)
-    for kind in types:
-        if kind not in TYPES:
-            body.problems.add("enum", ("body", "accepted_types"), f"Input should be {' or '.join(TYPES)}", kind)
-    return types
 
 
 def _new_secret() -> str:

@@ -5,15 +5,14 @@ docs/api-contract.md, 1.9 to 1.11.
 
 from aiohttp import web
 
-from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.body import read_body
 from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.query import Query
 from bridge.sandbox.http.refusal import NO_INTERACTION, NOT_LATEST_INTERACTION, Refusal, json_response
+from bridge.sandbox.operations.requests import ConversationStarter, RecommendResponses
 from bridge.sandbox.script import reply
 from bridge.sandbox.script.actions import BEHAVIOUR, MACHINE, TOOL
 from bridge.sandbox.state.rows import Interaction
-
-_MOST_STARTERS = 10
 
 
 async def interaction_insights(call: Call) -> web.StreamResponse:
@@ -29,8 +28,7 @@ async def interaction_insights(call: Call) -> web.StreamResponse:
 async def recommended_responses(call: Call) -> web.StreamResponse:
     """POST .../interaction/{id}/recommend_responses - only for the latest interaction of an unfinished conversation."""
     query = Query(call.request)
-    Body(call.body, query.problems, optional=True).text("context")
-    query.settle()
+    read_body(RecommendResponses, call.body if call.body.strip() else b"{}", query.problems)
     conversation = call.conversation()
     call.require("Conversation:GetRecommendedResponses")
     interaction = _interaction(call)
@@ -42,19 +40,13 @@ async def recommended_responses(call: Call) -> web.StreamResponse:
 async def conversation_starters(call: Call) -> web.StreamResponse:
     """POST /conversation/conversation_starter."""
     query = Query(call.request)
-    body = Body(call.body, query.problems)
-    service_id, version_set = body.identifier("service_id"), body.text("service_version_set_name", "release")
-    facets = body.texts("facets", least=1, required=True)
-    fewest = body.number("min_count", 1, _MOST_STARTERS, None)
-    most = body.number("max_count", 1, _MOST_STARTERS, None)
-    body.text("generation_instructions", required=True)
-    query.settle()
+    body = read_body(ConversationStarter, call.body, query.problems)
     call.require("Conversation:CreateConversation")
-    service = call.state.directory.service(call.org_id, service_id)
-    if service is None or not call.state.directory.has_version_set(service, version_set or ""):
+    service = call.state.directory.service(call.org_id, body.service_id)
+    if service is None or not call.state.directory.has_version_set(service, body.service_version_set_name):
         raise Refusal(404, "Service not found.")
-    count = max(fewest or 1, min(most or 1, len(facets)))
-    chosen = [facets[index % len(facets)] for index in range(count)]
+    count = max(body.min_count, min(body.max_count, len(body.facets)))
+    chosen = [body.facets[index % len(body.facets)] for index in range(count)]
     prompts = [{"prompt": f"Tell me about {facet}.", "facets": [facet]} for facet in chosen]
     return json_response({"prompts": prompts})
 

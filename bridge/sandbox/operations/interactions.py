@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.body import read_body
 from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.client_connection import ClientConnection
 from bridge.sandbox.http.interact_form import InteractForm, check_audio_config, interact_form, require_message
@@ -18,9 +18,11 @@ from bridge.sandbox.http.refusal import (
     Problems,
     Refusal,
 )
+from bridge.sandbox.operations.requests import CreateConversation
 from bridge.sandbox.script.playback import Player
 from bridge.sandbox.script.reply import AGENT
 from bridge.sandbox.script.script import Wishes, storyboard
+from bridge.sandbox.script.script_steps import Say
 from bridge.sandbox.state.rows import Conversation, Interaction, Message, Turn
 
 _FORMATS = ("text", "voice")
@@ -34,22 +36,16 @@ async def create(call: Call) -> web.StreamResponse:
     """POST /conversation/ - 201 and a stream."""
     query = Query(call.request)
     wishes = _wishes(call, query)
-    body = Body(call.body, query.problems)
-    service_id = body.identifier("service_id")
-    version_set = body.text("service_version_set_name", "release") or ""
-    message = body.text("initial_message")
-    kind = body.choice("initial_message_type", _MESSAGE_TYPES)
-    if (message is None) != (kind is None):
-        query.problems.add("value_error", ("body",), "initial_message and initial_message_type belong together")
-    tags, is_test = body.create_tags("tags"), body.flag("is_test")
-    query.settle()
+    body = read_body(CreateConversation, call.body, query.problems)
+    service_id, version_set = body.service_id, body.service_version_set_name
     call.require("Conversation:CreateConversation")
     _require_service(call, service_id, version_set)
     _require_vacancy(call, service_id)
     now_ms = call.state.clock.now_ms()
     identity = (call.state.ids.new(), call.org_id, call.user.user_id, service_id, version_set)
-    conversation = Conversation(*identity, now_ms, tags, is_test)
-    turn = _turn(call, conversation, kind or "agent-first", message or "", [], voice=False)
+    conversation = Conversation(*identity, now_ms, body.tags, body.is_test)
+    kind = body.initial_message_type or "agent-first"
+    turn = _turn(call, conversation, kind, body.initial_message or "", [], voice=False)
     turn.starts_conversation = True
     return await _stream(call, turn, wishes, 201)
 
@@ -60,9 +56,8 @@ async def interact(call: Call) -> web.StreamResponse:
     voice = query.choice("request_format", _FORMATS) == "voice"
     wishes = _wishes(call, query)
     form = _form(call, query.problems)
-    if voice:
-        check_audio_config(query.text("request_audio_config"), query.problems)
-    else:
+    check_audio_config(query.text("request_audio_config"), query.problems, required=voice)
+    if not voice:
         _require_utf8(form, query.problems)
     query.settle()
     conversation = call.conversation()
@@ -93,14 +88,25 @@ def _require_service(call: Call, service_id: str, version_set: str) -> None:
 
 
 def _require_vacancy(call: Call, service_id: str) -> None:
-    """One unfinished conversation for each user and service."""
+    """One unfinished conversation for each user and service, and none that is still finishing."""
     store = call.state.store
     standing = store.unfinished(call.org_id, call.user.user_id, service_id)
     if standing is None:
+        _require_settled(call, service_id)
         return
     if store.streaming(standing) and call.state.options.create_while_streaming == 409:
         raise Refusal(409, OPERATION_IN_PROGRESS)
     raise Refusal(400, UNFINISHED_EXISTS)
+
+
+def _require_settled(call: Call, service_id: str) -> None:
+    """409 while an earlier conversation of the user and service is still finishing."""
+    if not call.state.options.finishing_s:
+        return
+    latest_ms = call.state.clock.now_ms() - call.state.options.finishing_s * 1000
+    for row in call.state.store.of_users(call.org_id, [call.user.user_id]):
+        if row.service_id == service_id and row.finished_ms is not None and row.finished_ms > latest_ms:
+            raise Refusal(409, OPERATION_IN_PROGRESS)
 
 
 def _form(call: Call, problems: Problems) -> InteractForm:
@@ -181,6 +187,7 @@ async def _stream(call: Call, turn: Turn, wishes: Wishes, status: int) -> web.St
     """Plays the turn. From the checks to the lock nothing is awaited, so that no other call comes between."""
     beats = storyboard(turn, wishes, call.faults)
     call.entry.conversation_id = turn.conversation.id
+    call.observed(status, lines=tuple(beat.data for beat in beats if isinstance(beat, Say)))
     connection = ClientConnection(call.request, status, call.headers)
     survives = call.state.options.on_disconnect == "commit" or any(
         fault.kind == "disconnect-commits" for fault in call.faults

@@ -21,7 +21,7 @@ _PCM_PER_CHARACTER = 640
 async def list_messages(call: Call) -> web.StreamResponse:
     """GET /conversation/{id}/messages/ - what was committed, and nothing else."""
     query = Query(call.request)
-    ids, interaction_ids = query.ids("id"), query.ids("interaction_id")
+    ids, interaction_ids = query.distinct_ids("id"), query.distinct_ids("interaction_id")
     kinds = query.choices("message_type", _TYPES, _SHOWN_TYPES)
     limit = query.number("limit", _LONGEST_PAGE, 1, _LONGEST_PAGE)
     start = query.number("continuation_token", 0)

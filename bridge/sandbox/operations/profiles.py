@@ -7,30 +7,30 @@ from typing import Any
 
 from aiohttp import web
 
-from bridge.sandbox.http.body import Body
+from bridge.sandbox.http.body import read_body
 from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.query import Query
 from bridge.sandbox.http.refusal import NO_USER, Refusal, json_response
+from bridge.sandbox.operations.requests import Unchanged, UserChanges
 from bridge.sandbox.script import reply
 from bridge.sandbox.state.rows import User
 
-_SWITCHES = ("enable_response_recommendation", "conversations_visible_to_admins", "user_model_visible_to_admins")
-_ERASABLE = ("preferred_language", "timezone")
+_KEPT_BY_NULL = (
+    *("enable_response_recommendation", "conversations_visible_to_admins", "user_model_visible_to_admins"),
+    "audio_keyterms",
+)
+_TAKEN_AWAY_BY_NULL = ("preferred_language", "timezone")
 
 
 async def update_user(call: Call) -> web.StreamResponse:
     """POST /user/{id} - 204; what is not named stays as it is."""
     query = Query(call.request)
-    body = Body(call.body, query.problems)
-    first_name, last_name = body.text("first_name"), body.text("last_name")
-    preferences = _preferences(body)
-    context = body.texts("additional_context") if body.get("additional_context") is not None else None
-    query.settle()
+    body = read_body(UserChanges, call.body, query.problems)
     user = _found(call)
     call.require("User:UpdateUserInfo")
-    user.first_name, user.last_name = first_name or user.first_name, last_name or user.last_name
-    user.preferences = {**user.preferences, **preferences}
-    user.additional_context = user.additional_context if context is None else context
+    user.first_name, user.last_name = body.first_name or user.first_name, body.last_name or user.last_name
+    user.preferences = {**user.preferences, **_preferences(body)}
+    user.additional_context = user.additional_context if body.additional_context is None else body.additional_context
     call.state.store.save_user(user)
     return web.Response(status=204)
 
@@ -58,13 +58,14 @@ async def user_model(call: Call) -> web.StreamResponse:
     return json_response({"user_models": models, "additional_context": user.additional_context})
 
 
-def _preferences(body: Body) -> dict[str, Any]:
-    """The changes; an empty object leaves a setting as it is, null takes it away."""
-    changed: dict[str, Any] = {name: body.flag(name) for name in _SWITCHES if body.get(name) is not None}
-    changed |= {name: body.text(name) for name in _ERASABLE if body.get(name, {}) != {}}
-    if body.get("audio_keyterms") is not None:
-        changed["audio_keyterms"] = body.texts("audio_keyterms")
-    return changed
+def _preferences(body: UserChanges) -> dict[str, Any]:
+    """The changes of the user's preferences."""
+    given: dict[str, Any] = {name: getattr(body, name) for name in (*_KEPT_BY_NULL, *_TAKEN_AWAY_BY_NULL)}
+    return {
+        name: value
+        for name, value in given.items()
+        if not isinstance(value, Unchanged) and (value is not None or name in _TAKEN_AWAY_BY_NULL)
+    }
 
 
 def _found(call: Call) -> User:

@@ -62,7 +62,8 @@ class Directory:
         self._services.clear()
         for org_id, org in (self._strict or {}).items():
             for row in org.get("users", []):
-                if (org_id, row["user_id"]) not in self._store.users:
+                identity = (org_id, row["user_id"])
+                if identity not in self._store.users and identity not in self._store.deleted_users:
                     self._store.save_user(_listed_user(org_id, row))
             for row in org.get("services", []):
                 self._services[org_id, row["id"]] = _listed_service(org_id, row)
@@ -77,18 +78,23 @@ class Directory:
     def key_fits(self, org_id: str, key_id: str, key: str, now_ms: int) -> bool:
         """True where this API key opens the organization now (``expires_ms`` in the strict file)."""
         if self._strict is None:
-            return not key.startswith(_NOT_THERE) and not key_id.startswith("missing")
+            return bool(key and key_id) and not key.startswith(_NOT_THERE) and not key_id.startswith("missing")
         keys = self._strict.get(org_id, {}).get("api_keys", [])
         return any(
             row["id"] == key_id and row["key"] == key and row.get("expires_ms", now_ms + 1) > now_ms for row in keys
         )
 
     def user(self, org_id: str, user_id: str) -> User | None:
+        """The user; None for one who was deleted, and for one who is not listed where a list decides."""
         known = self._store.users.get((org_id, user_id))
-        if known is None and self._strict is None and user_id and not user_id.startswith("missing"):
+        if known is None and self._may_be_invented(org_id, user_id):
             known = _invented_user(org_id, user_id)
             self._store.save_user(known)
         return known
+
+    def _may_be_invented(self, org_id: str, user_id: str) -> bool:
+        is_named = bool(user_id) and not user_id.startswith("missing")
+        return self._strict is None and is_named and (org_id, user_id) not in self._store.deleted_users
 
     def service(self, org_id: str, service_id: str) -> Service | None:
         if self._strict is None and service_id != NO_SUCH_SERVICE:

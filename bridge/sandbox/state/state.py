@@ -5,6 +5,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from bridge.sandbox.http.observer import AnswerObserver
 from bridge.sandbox.http.rate_limiter import Limiter
 from bridge.sandbox.options import SandboxOptions
 from bridge.sandbox.script.fault_rules import FaultRules
@@ -28,9 +29,10 @@ class Door(Protocol):
 class State:
     """Built once for each sandbox; handlers reach it through their call."""
 
-    def __init__(self, options: SandboxOptions) -> None:
+    def __init__(self, options: SandboxOptions, observer: AnswerObserver) -> None:
         dice = random.Random(options.seed)
         self.options = options
+        self.observer = observer
         self.clock = Clock(options.frozen_at)
         self.ids = IdSource(self.clock, dice)
         self.store = Store(self.clock, StateFile(options.state_file))

@@ -20,6 +20,7 @@ class Store:
             self._index(Conversation.load(row))
         for row in tables.get("users", {}).values():
             self.users[row["org_id"], row["user_id"]] = User(**row)
+        self.deleted_users.update((org_id, user_id) for org_id, user_id in tables.get("deleted_users", {}).values())
         self.destinations = {key: Destination(**row) for key, row in tables.get("destinations", {}).items()}
         self.deliveries = {key: Delivery(**row) for key, row in tables.get("deliveries", {}).items()}
         self.interactions.sort(key=lambda interaction: interaction.committed_ms)
@@ -27,6 +28,7 @@ class Store:
     def _empty(self) -> None:
         self.conversations: dict[str, Conversation] = {}
         self.users: dict[tuple[str, str], User] = {}
+        self.deleted_users: set[tuple[str, str]] = set()
         self.destinations.clear()
         self.deliveries.clear()
         self.interactions: list[Interaction] = []
@@ -134,8 +136,12 @@ class Store:
         self._file.put("users", f"{user.org_id}/{user.user_id}", user)
 
     def drop_user(self, user: User) -> None:
-        self.users.pop((user.org_id, user.user_id), None)
-        self._file.put("users", f"{user.org_id}/{user.user_id}", None)
+        """Deletes a user for good: nobody of this id is known, invented or listed any more."""
+        identity = (user.org_id, user.user_id)
+        self.users.pop(identity, None)
+        self.deleted_users.add(identity)
+        self._file.put("users", "/".join(identity), None)
+        self._file.put("deleted_users", "/".join(identity), identity)
 
     def save_destination(self, destination: Destination) -> None:
         self.destinations[destination.id] = destination

@@ -6,7 +6,8 @@ import pytest
 
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import HANDLED, Event, EventKind, read_event
+from bridge.core.event.event import Event, read_event
+from bridge.core.event.event_fields import EventKind, OnBusy
 from tests.support.making import HEX, MIB, incoming
 
 WHOLE: dict[str, Any] = {
@@ -21,6 +22,9 @@ WHOLE: dict[str, Any] = {
     "tags": {"source": "billing"},
     "data": {"any": [1, None, {"deep": True}]},
 }
+
+
+SOUND = {"content_type": "audio/wav", "data": "AA=="}
 
 
 def read(body: Any, **rest: Any) -> Event:
@@ -51,7 +55,7 @@ GOOD: list[tuple[str, Any]] = [
     ("id", "x"),
     ("id", "x" * 200),
     ("id", "with space, ünicode and \u2028"),
-    *[("kind", kind.value) for kind in HANDLED if kind is not EventKind.AGENT_FIRST],
+    *[("kind", kind.value) for kind in (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE)],
     ("message", "x"),
     ("message", " x "),
     ("message", "\x00"),
@@ -70,6 +74,9 @@ GOOD: list[tuple[str, Any]] = [
     ("tags", {"k" * 100: "v" * 100}),
     ("tags", {"Key 9_": "Value 9_"}),
     ("tags", {f"k{n}": "v" for n in range(17)}),
+    *[("on_busy", wish) for wish in OnBusy],
+    ("is_test", True),
+    ("is_test", False),
     *[("data", value) for value in ODD_DATA],
 ]
 
@@ -101,6 +108,17 @@ BAD: list[tuple[str, Any]] = [
     *[("tags", {"k": value}) for value in ("", " ", "v" * 101, "a-b", "ü", "v\n", None, {}, *NO_TEXT)],
     ("tags", {"channel_type": "text"}),
     ("tags", {f"k{n}": "v" for n in range(18)}),
+    *[("on_busy", value) for value in ("", "Wait", "join", *NO_STRING)],
+    *[("finish", value) for value in ("", "later", "1w", "10", "-1s", "0", *NO_STRING)],
+    *[("is_test", value) for value in ("", "true", 0, 1)],
+    *[("delete_tags", value) for value in ("", "k", 0, True)],
+    *[("delete_tags", [value]) for value in ("a-b", "", 1, None, "channel")],
+    *[("cancels", value) for value in ("", "x" * 201, "é" * 101, *NO_STRING)],
+    *[("audio", value) for value in ("", "x", *NO_TEXT)],
+    *[("audio", value) for value in ({}, {"data": "AA=="}, {"content_type": "audio/wav"})],
+    *[("audio", {"content_type": "audio/wav", "data": data}) for data in ("", "?", "AA", "A" * 5, 5, None, "ü")],
+    *[("audio", {"content_type": value, "data": "AA=="}) for value in ("", " ", None, 5)],
+    ("audio", {"content_type": "audio/wav", "data": "AA==", "more": 1}),
 ]
 
 
@@ -124,17 +142,58 @@ def test_a_refused_event_keeps_its_good_channel_so_that_its_ending_can_be_routed
 
 
 @pytest.mark.parametrize(
-    "fields", [{"kind": "finish"}, {"kind": "tag"}, {"kind": "agent-first"}], ids=lambda fields: fields["kind"]
+    "fields", [{"kind": "finish"}, {"kind": "cancel"}, {"kind": "agent-first"}], ids=lambda fields: fields["kind"]
 )
 def test_an_event_refused_over_its_kind_keeps_its_channel_too(fields: dict[str, str]) -> None:
     assert refused({**WHOLE, **fields}).channel == "sms"
 
 
-@pytest.mark.parametrize("kind", sorted(set(EventKind) - set(HANDLED)))
-def test_a_kind_that_is_not_handled_is_refused_and_not_half_done(kind: EventKind) -> None:
-    error = refused({"id": "e-1", "kind": kind.value})
-    assert kind.value in str(error)
-    assert error.event_id == "e-1"
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [
+        *[(kind, {"message": "x"}) for kind in ("agent-first", "finish", "tag", "cancel")],
+        *[(kind, {"audio": SOUND}) for kind in ("external-event", "agent-first", "finish", "tag", "cancel")],
+        *[(kind, {"tags": {"k": "v"}}) for kind in ("finish", "cancel")],
+        *[(kind, {"delete_tags": ["k"]}) for kind in EventKind if kind is not EventKind.TAG],
+        *[(kind, {"cancels": "e-2"}) for kind in EventKind if kind is not EventKind.CANCEL],
+    ],
+    ids=str,
+)
+def test_content_that_a_kind_would_lose_is_refused(kind: str, lost: dict[str, Any]) -> None:
+    needs: dict[str, dict[str, Any]] = {"cancel": {"cancels": "e-2"}, "tag": {"tags": {"k": "v"}}}
+    needed = needs.get(kind, {})
+    error = refused({"id": "e-1", "kind": kind, **needed, **lost})
+    assert f"kind {kind} takes no {next(iter(lost))}" in str(error)
+
+
+def test_a_cancel_names_an_event_and_a_tag_has_something_to_change() -> None:
+    assert read({"id": "e-1", "kind": "cancel", "cancels": "e-0"}).cancels == "e-0"
+    assert "cancels is missing" in str(refused({"id": "e-1", "kind": "cancel"}))
+    assert read({"id": "e-1", "kind": "tag", "delete_tags": [" k ", "k", "l"]}).delete_tags == ("k", "l")
+    nothings: list[dict[str, Any]] = [{}, {"tags": {}}, {"delete_tags": []}, {"tags": {}, "delete_tags": None}]
+    for nothing in nothings:
+        assert "neither tags nor delete_tags" in str(refused({"id": "e-1", "kind": "tag", **nothing}))
+
+
+@pytest.mark.parametrize(
+    ("wish", "silence_s"),
+    [
+        ("after", 0.0),
+        ("never", float("inf")),
+        ("1h", 3600.0),
+        ("250ms", 0.25),
+        (" 10m ", 600.0),
+        ("0s", 0.0),
+        (None, None),
+    ],
+)
+def test_when_a_conversation_is_finished_is_seconds_of_silence(wish: str | None, silence_s: float | None) -> None:
+    assert read({"id": "e-1", "finish": wish}).finish_s == silence_s
+
+
+def test_message_and_audio_exclude_each_other() -> None:
+    both = {"id": "e-1", "kind": "user-message", "message": "x", "audio": SOUND}
+    assert "exclude each other" in str(refused(both))
 
 
 def test_agent_first_takes_no_message() -> None:

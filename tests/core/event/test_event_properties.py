@@ -16,9 +16,10 @@ from bridge.core.broker.republished_copy import dead, delayed
 from bridge.core.delivery.progress import Progress, load
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import HANDLED, Event, EventKind, read_event
+from bridge.core.event.event import Event, read_event
+from bridge.core.event.event_fields import EventKind
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import ChannelDefaults, Defaults, Rendered, Route, RoutedEvent, resolve
+from bridge.core.event.route import SPEAKING, ChannelDefaults, Defaults, Rendered, Route, RoutedEvent, resolve
 from tests.support.generated import Thrower
 from tests.support.making import HEX, NOW_S, OTHER_HEX, factory, incoming, thrown
 
@@ -57,7 +58,7 @@ def test_what_is_thrown_hits_both_sides_and_every_kind_of_refusal() -> None:
             said["foreign" if event.foreign else event.kind] += 1
         except InvalidEvent as error:
             said.update(part for part in REFUSALS if part in str(error))
-    assert {part: said[part] for part in (*REFUSALS, *HANDLED, "foreign") if not said[part]} == {}
+    assert {part: said[part] for part in (*REFUSALS, *EventKind, "foreign") if not said[part]} == {}
 
 
 REFUSALS = (
@@ -71,8 +72,15 @@ REFUSALS = (
     "CloudEvents id is not a string",
     "data_base64 is not base64",
     "kind",
-    "is not handled",
     "agent-first takes no message",
+    "cancels is missing",
+    "neither tags nor delete_tags",
+    "exclude each other",
+    "on_busy",
+    "finish (a JSON",
+    "delete_tags: tag key",
+    "is_test is not",
+    "audio is not",
     "message is",
     "user_id is not",
     "service_id is not",
@@ -134,7 +142,7 @@ def _is_id(event_id: str) -> None:
 
 def _is_as_published(event: Event) -> None:
     _is_id(event.id)
-    assert event.kind in HANDLED
+    assert event.kind in EventKind
     assert event.message is None or event.message.strip()
     assert event.channel is None or event.channel in CHANNELS
     if event.foreign:
@@ -154,15 +162,20 @@ def _are_tags(tags: Any, most: int) -> None:
 
 def _leaves_nothing_open(routed: RoutedEvent, event: Event) -> None:
     assert routed.id == event.id
-    assert (routed.message is None) == (routed.kind is EventKind.AGENT_FIRST)
+    assert (routed.message is None) == (routed.kind not in SPEAKING or routed.audio is not None)
     assert routed.message is None or routed.message.strip()
-    assert USER_ID.fullmatch(routed.user_id)
-    assert HEX24.fullmatch(routed.service_id)
+    if routed.kind is EventKind.CANCEL:
+        assert (routed.user_id, routed.service_id, routed.lane) == ("", "", ("", routed.id))
+        assert routed.cancels
+    else:
+        assert USER_ID.fullmatch(routed.user_id)
+        assert HEX24.fullmatch(routed.service_id)
+        assert routed.lane == (routed.user_id, routed.service_id)
+    assert routed.finish_s >= 0
     assert routed.channel in CHANNELS
     assert routed.channel_type == CHANNELS[routed.channel]
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,40}", routed.version_set)
     assert routed.response_format in ("text", "voice")
-    assert routed.lane == (routed.user_id, routed.service_id)
     own = {"channel": routed.channel, "channel_type": routed.channel_type, "bridge_event": routed.fence}
     assert routed.conversation_tags == {**routed.tags, **own}
     _are_tags(routed.conversation_tags, 20)

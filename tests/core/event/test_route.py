@@ -6,8 +6,8 @@ import pytest
 
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.event import EventKind
-from bridge.core.event.route import ChannelDefaults, Defaults, OnBusy, Rendered, Route, RoutedEvent, resolve
+from bridge.core.event.event_fields import EventKind, OnBusy
+from bridge.core.event.route import ChannelDefaults, Defaults, Rendered, Route, RoutedEvent, resolve
 from bridge.core.event.tags import fence
 from tests.support.making import HEX, OTHER_HEX, event, routed
 

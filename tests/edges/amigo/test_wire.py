@@ -8,7 +8,7 @@ import pytest
 
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import ApiError, Lost, Refused
-from bridge.core.event.event import EventKind
+from bridge.core.event.event_fields import EventKind
 from tests.edges.conftest import Serve
 from tests.support.amigo import API_KEY, CONVERSATION, SERVICE, agent_at, read, routed
 from tests.support.scripted import CHUNKED, LAST_CHUNK, SIGN_IN, Request, Talk, signing_in

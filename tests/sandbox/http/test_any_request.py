@@ -9,11 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from bridge.sandbox import SandboxOptions
-from bridge.sandbox.http.server import serve
 from bridge.sandbox.operations.table import OPERATIONS
 from bridge.sandbox.script.fault import AFTER, BEFORE, STREAM
 from tests.sandbox.caller import SERVICE, Caller
+from tests.support.observed_sandbox import observed_sandbox
 
 MAX_S = 60.0
 IDS = st.sampled_from([SERVICE, "0" * 24, "a" * 24, "A" * 24, "x", "", "user-1", "\u2028", "é", "%00", "..", "+"])
@@ -56,6 +55,7 @@ FIELDS = (
     *("deletes", "context", "facets", "min_count", "max_count", "generation_instructions", "url", "accepted_types"),
     *("retry_attempts", "first_name", "last_name", "email", "role_name", "nonsensitive_user_variables", "timezone"),
     *("user_preferences", "sensitive_user_variables", "preferred_language", "audio_keyterms", "additional_context"),
+    *("login_link", "last_name", "context"),
 )
 PARTS = (
     *("initial_message_type", "recorded_message", "external_event_message_content", "external_event_message_timestamp"),
@@ -177,16 +177,14 @@ async def what_exists(caller: Caller) -> dict[str, str]:
 
 
 async def ask_all(found: list[dict[str, Any]]) -> None:
-    sandbox = await serve(SandboxOptions(pace=0, body_timeout_s=1.0))
-    async with aiohttp.ClientSession() as session:
+    async with observed_sandbox(body_timeout_s=1.0) as sandbox, aiohttp.ClientSession() as session:
         caller = await Caller(session, sandbox.base_url).sign_in()
         ids = await what_exists(caller)
         for request in found:
             path = request["path"].format_map(ids)
             assert await answered(caller, {**request, "path": path}) not in range(500, 599), request
         for path in ("/user/", "/conversation/", "/service/", "/webhook_destination/"):
-            await caller.get(path)  # whatever was taken in can be shown
-    await sandbox.close()
+            await caller.get(path)  # whatever was taken in can be shown, and as published
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

@@ -221,6 +221,26 @@ async def test_the_list_shows_a_finish_only_after_the_configured_lag(start: Star
     assert (await caller.conversations())[0]["is_finished"] is True
 
 
+async def test_nothing_is_created_while_the_one_before_is_still_finishing(start: Start) -> None:
+    caller = await start(finishing_s=30)
+    created = await caller.create()
+    assert (await caller.create()).status == 400
+    assert await caller.finish(created.conversation_id) == 204
+    assert (await caller.create()).status == 409
+    assert (await caller.interact(created.conversation_id)).status == 409
+    assert (await caller.create(body={"service_id": OTHER_SERVICE})).status == 201
+    await caller.ask("POST", "/_sandbox/clock", {"advance_s": 31})
+    assert (await caller.create("Good-bye")).status == 201
+
+
+async def test_what_the_agent_finished_is_finishing_too(start: Start) -> None:
+    caller = await start(finishing_s=30)
+    await caller.create("That is all [[reply:finish]]")
+    assert (await caller.create()).status == 409
+    await caller.ask("POST", "/_sandbox/clock", {"advance_s": 31})
+    assert (await caller.create()).status == 201
+
+
 async def test_messages_filter_by_type_and_interaction_and_page(caller: Caller) -> None:
     created = await caller.create("An event")
     answer = await caller.interact(created.conversation_id, "A question")

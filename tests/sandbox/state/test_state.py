@@ -23,7 +23,7 @@ SIGN_IN = "/user/signin_with_api_key"
         ({"x-api-key": "wrong"}, 401),
         ({"x-api-key-id": "missing"}, 401),
         ({"x-user-id": "missing"}, 401),
-        ({"x-user-id": ""}, 422),
+        ({"x-user-id": ""}, 401),
     ],
 )
 async def test_sign_in_wants_a_key_and_a_user_that_exist(caller: Caller, change: dict[str, str], status: int) -> None:

@@ -1,0 +1,229 @@
+"""The form of every field of an event: what is wrong with a value, in words, or None."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from bridge.core import numbers
+from bridge.core.duration import seconds
+from bridge.core.event import tags
+from bridge.core.event.channel import CHANNELS
+
+HEX24 = re.compile(r"[a-f0-9]{24}")
+VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
+USER_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
+MAX_ID_BYTES = 200
+AFTER, NEVER = "after", "never"
+
+Check = Callable[[Any], str | None]
+
+
+class EventKind(StrEnum):
+    """The request that an event makes: for an answer of the agent, or to change a conversation or another event."""
+
+    EXTERNAL_EVENT = "external-event"
+    USER_MESSAGE = "user-message"
+    AGENT_FIRST = "agent-first"
+    FINISH = "finish"
+    TAG = "tag"
+    CANCEL = "cancel"
+
+
+class OnBusy(StrEnum):
+    """The answer to a user who has another unfinished conversation with the service."""
+
+    INTERACT = "interact"
+    WAIT = "wait"
+    FINISH = "finish"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """What a user said, as sound of this media type."""
+
+    content_type: str
+    data: bytes
+
+
+def usable_id(event_id: Any) -> str | None:
+    """The value where it can be an event's id, else None."""
+    if not isinstance(event_id, str) or not event_id:
+        return None
+    return event_id if len(event_id.encode("utf-8", "surrogatepass")) <= MAX_ID_BYTES else None
+
+
+def finish_s(wish: str) -> float:
+    """Seconds of silence after which a conversation is finished: 0 for `after`, infinite for `never`.
+
+    Raises ValueError for what is neither nor a duration.
+    """
+    if wish == AFTER:
+        return 0.0
+    return float("inf") if wish == NEVER else seconds(wish)
+
+
+def check_finish(value: Any) -> str | None:
+    """Check the wish when a conversation is finished."""
+    try:
+        good = value is None or (isinstance(value, str) and finish_s(value) is not None)
+    except ValueError:
+        good = False
+    return None if good else f"finish {shown(value)} is neither after nor never nor a duration such as 1h"
+
+
+def faults(body: Mapping[str, Any]) -> list[str]:
+    """Everything that is wrong with the fields of an event's body, or with their combination."""
+    found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
+    return found or list(_wrong_together(body))
+
+
+def channel_of(body: Mapping[str, Any]) -> str | None:
+    """The channel that a body names, where it is one."""
+    channel = body.get("channel")
+    return channel if _check_channel(channel) is None else None
+
+
+def is_kind(value: Any) -> bool:
+    """True for the name of a kind."""
+    return isinstance(value, str) and value in KINDS
+
+
+def shown(value: Any) -> str:
+    """A value in an error: text as it is, anything else by its kind (it may be nested without end)."""
+    return repr(value[:60]) if isinstance(value, str) else f"(a JSON {json_name(value)})"
+
+
+def json_name(value: Any) -> str:
+    """JSON's name for the type of a value."""
+    return {list: "array", dict: "object", str: "string", bool: "boolean", type(None): "null"}.get(
+        type(value), "number"
+    )
+
+
+def _wrong_together(body: Mapping[str, Any]) -> list[str]:
+    kind = EventKind(body.get("kind") or EventKind.EXTERNAL_EVENT)
+    wrong = [f"kind {kind} takes no {name}" for name in LOST_IN[kind] if body.get(name) is not None]
+    if kind is EventKind.CANCEL and body.get("cancels") is None:
+        wrong.append("kind cancel names no event: cancels is missing")
+    if kind is EventKind.TAG and not body.get("tags") and not body.get("delete_tags"):
+        wrong.append("kind tag has neither tags nor delete_tags")
+    if body.get("message") is not None and body.get("audio") is not None:
+        wrong.append("message and audio exclude each other")
+    return wrong
+
+
+def _check_kind(value: Any) -> str | None:
+    return None if value is None or is_kind(value) else f"kind {shown(value)} is none of {', '.join(EventKind)}"
+
+
+def _check_message(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return _check_object(value)
+    if not isinstance(value, str):
+        return "message is neither a string nor an object"
+    return None if value.strip() else "message is blank"
+
+
+def _check_object(value: dict[str, Any]) -> str | None:
+    try:
+        numbers.dumps(value)
+    except ValueError as error:
+        return f"message cannot be written as JSON: {error}"
+    return None
+
+
+def _check_channel(value: Any) -> str | None:
+    known = value is None or (isinstance(value, str) and value in CHANNELS)
+    return None if known else f"channel {shown(value)} is none of {', '.join(CHANNELS)}"
+
+
+def _check_on_busy(value: Any) -> str | None:
+    known = value is None or (isinstance(value, str) and value in ON_BUSY)
+    return None if known else f"on_busy {shown(value)} is none of {', '.join(OnBusy)}"
+
+
+def _check_tags(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        return "tags is not an object"
+    return "; ".join(tags.faults(value)) or None
+
+
+def _check_delete_tags(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return "delete_tags is not a list"
+    return "; ".join(f"delete_tags: {fault}" for fault in tags.key_faults(value)) or None
+
+
+def _check_cancels(value: Any) -> str | None:
+    good = value is None or usable_id(value) is not None
+    return None if good else f"cancels is not a string of 1 to {MAX_ID_BYTES} bytes in UTF-8"
+
+
+def _check_is_test(value: Any) -> str | None:
+    return None if value is None or isinstance(value, bool) else "is_test is not a boolean"
+
+
+def _check_audio(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or value.keys() != {"content_type", "data"}:
+        return "audio is not an object with content_type and data"
+    if not isinstance(value["content_type"], str) or not value["content_type"].strip():
+        return "audio.content_type is not a string"
+    try:
+        sound = base64.b64decode(value["data"], validate=True) if isinstance(value["data"], str) else b""
+    except (binascii.Error, ValueError):
+        sound = b""
+    return None if sound else "audio.data is not base64 of at least one byte"
+
+
+def _of_form(name: str, form: re.Pattern[str], words: str) -> Check:
+    def check(value: Any) -> str | None:
+        good = value is None or (isinstance(value, str) and form.fullmatch(value) is not None)
+        return None if good else f"{name} is not {words}"
+
+    return check
+
+
+KINDS = frozenset(EventKind)
+ON_BUSY = frozenset(OnBusy)
+CHECKS: Mapping[str, Check] = {
+    "kind": _check_kind,
+    "message": _check_message,
+    "channel": _check_channel,
+    "tags": _check_tags,
+    "delete_tags": _check_delete_tags,
+    "on_busy": _check_on_busy,
+    "finish": check_finish,
+    "cancels": _check_cancels,
+    "is_test": _check_is_test,
+    "audio": _check_audio,
+    "user_id": _of_form("user_id", USER_ID, "a string of 1 to 200 printable ASCII characters"),
+    "service_id": _of_form("service_id", HEX24, "24 digits of lower-case hex"),
+    "conversation_id": _of_form("conversation_id", HEX24, "24 digits of lower-case hex"),
+    "version_set": _of_form("version_set", VERSION_SET, "of the form [A-Za-z0-9_-]{1,40}"),
+}
+_CONTENT = ("message", "audio", "tags", "delete_tags", "cancels")
+_MEANT: Mapping[EventKind, tuple[str, ...]] = {
+    EventKind.EXTERNAL_EVENT: ("message", "tags"),
+    EventKind.USER_MESSAGE: ("message", "audio", "tags"),
+    EventKind.AGENT_FIRST: ("tags",),
+    EventKind.FINISH: (),
+    EventKind.TAG: ("tags", "delete_tags"),
+    EventKind.CANCEL: ("cancels",),
+}
+LOST_IN: Mapping[EventKind, tuple[str, ...]] = {
+    kind: tuple(name for name in _CONTENT if name not in meant) for kind, meant in _MEANT.items()
+}
+"""Content that an event of a kind would lose: it is refused rather than dropped."""
