@@ -32,6 +32,7 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import Ledger
@@ -39,6 +40,7 @@ from bridge.flow.ports.runtime import Log
 from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
+from bridge.flow.steering import Steering
 from bridge.flow.webhook_ingest import WebhookIngest
 from bridge.settings.model import Settings
 from bridge.settings.values import defaults_of, inbounds_of, keyring_of, outbounds_of, retry_of, topology_of
@@ -94,7 +96,7 @@ class Bridge:
             republisher, self.journal, factory, CopyExchanges(dead.exchange, delay), backoff, self.counters, log
         )
         attempts = Attempts(
-            Interaction(agent, relay, self.reconciler, log),
+            self._interaction(agent, relay, factory),
             self.journal,
             PoisonGuard(self.journal, settings.lanes.park_after, log),
             self.api_breaker,
@@ -111,6 +113,11 @@ class Bridge:
         )
         self.consumer.receive = self.event_intake.receive
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
+
+    def _interaction(self, agent: AmigoAgent, relay: Relay, factory: MessageFactory) -> Interaction:
+        conversations, busy_for_s = OpenConversations(), self._settings.conversations.busy_for
+        steering = Steering(agent, self.reconciler, self.journal, factory, conversations, busy_for_s)
+        return Interaction(agent, relay, steering, self.reconciler, conversations, self._log)
 
     def _ledger_watch(self, ledger: Ledger) -> LedgerWatch:
         patience_s = self._settings.ledger.patience

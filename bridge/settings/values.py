@@ -66,10 +66,10 @@ def outbounds_of(amqp: AmqpSettings) -> tuple[Outbound, ...]:
 def defaults_of(settings: Settings) -> Defaults:
     """Values that hold where neither event nor route says otherwise."""
     channels: dict[str, ChannelDefaults] = {
-        name: ChannelDefaults(channel.version_set, channel.response_format)
+        name: ChannelDefaults(channel.version_set, channel.response_format, channel.finish)
         for name, channel in settings.channels.items()
     }
-    return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels)
+    return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels, settings.conversations.finish)
 
 
 def retry_of(settings: Settings) -> RetryPolicy:

@@ -44,7 +44,7 @@ class OnBusy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """What a user said, as sound of this media type."""
+    """Spoken words of the user, as sound of this media type."""
 
     content_type: str
     data: bytes
