@@ -9,6 +9,7 @@ from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.route import ChannelDefaults, Defaults
 from bridge.core.webhook.schemes import key_of
 from bridge.edges.amigo.client import Credentials
+from bridge.edges.rabbitmq.supervisor import BrokerConfig
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Log
 from bridge.settings.model import AmqpSettings, Settings
@@ -76,6 +77,11 @@ def retry_of(settings: Settings) -> RetryPolicy:
     """How attempts, pauses and refused publishes are repeated."""
     retry = settings.retry
     return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for)
+
+
+def broker_of(amqp: AmqpSettings) -> BrokerConfig:
+    """The broker's addresses and the topology there."""
+    return BrokerConfig(tuple(url.get_secret_value() for url in amqp.url), topology_of(amqp), amqp.declare)
 
 
 def topology_of(amqp: AmqpSettings) -> Topology:

@@ -11,11 +11,11 @@ from bridge.edges.amigo.calls import NewUser, create_user_call, users_call
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi
-from bridge.edges.amigo.events import StreamEvent, lines, read_event
 from bridge.edges.amigo.services import ServicesApi
 from bridge.sandbox.state.state import State
 from tests.support.amigo import SERVICE, credentials
 from tests.support.observed_sandbox import observed_sandbox
+from tests.support.stream_events import StreamEvent, lines, read_event
 
 USER = "user-1"
 MAX_LINE = 4 * 1024 * 1024

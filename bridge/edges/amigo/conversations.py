@@ -41,7 +41,7 @@ Stream = AbstractAsyncContextManager[Chunks]
 
 
 class ConversationsApi:
-    """Conversations and what was said in them. See `events.py` for reading its streams."""
+    """Conversations and what was said in them."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client
