@@ -6,6 +6,7 @@ health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is
 import asyncio
 import random
 import time
+from functools import partial
 
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.republished_copy import CopyExchanges
@@ -18,11 +19,12 @@ from bridge.edges.amigo.client import Credentials, HttpClient
 from bridge.edges.http.server import Component
 from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
+from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
-from bridge.edges.rabbitmq.supervisor import BrokerConfig, Supervisor
+from bridge.edges.rabbitmq.supervisor import Supervisor
 from bridge.edges.telemetry.metrics import Gauges
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
@@ -32,16 +34,19 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
+from bridge.flow.quick_deaths import QuickDeaths
 from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
+from bridge.flow.steering import Steering
 from bridge.flow.webhook_ingest import WebhookIngest
 from bridge.settings.model import Settings
-from bridge.settings.values import defaults_of, inbounds_of, keyring_of, outbounds_of, retry_of, topology_of
+from bridge.settings.values import broker_of, defaults_of, inbounds_of, keyring_of, outbounds_of, retry_of
 
 CONFIRMS_S = 5.0
 """How long the stop waits for confirms and acks that are still open."""
@@ -63,38 +68,26 @@ class Bridge:
         backoff = Backoff(retry_of(settings), random.random)
         factory = MessageFactory(outbounds, time.time)
 
-        self.consumer = Consumer(inbounds, log)
+        self.inbox = ConsumerInbox()
         self.publisher = BatchingPublisher(outbounds)
         republisher = BrokerRepublisher()
         confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked)
         self.webhook_ingest = self._webhook_ingest(confirmed_publisher, inbounds[0], factory)
         dead, delay = settings.amqp.dead_letter, settings.amqp.delay.exchange
-        self.supervisor = Supervisor(
-            BrokerConfig(
-                tuple(url.get_secret_value() for url in settings.amqp.url),
-                topology_of(settings.amqp),
-                settings.amqp.declare,
-            ),
-            self.consumer,
-            Publishers(self.publisher, republisher, confirmed_publisher),
-            ledger,
-            random.random,
-            log,
-        )
 
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, random.random, log=log))
-        self.api_breaker = ApiBreaker(agent, self.consumer, backoff, log)
+        self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
         self.journal = LedgerJournal(ledger, log, holds=settings.ledger.when_lost == "hold")
-        self.ledger_watch = self._ledger_watch(ledger)
+        lives = QuickDeaths(ledger, self.inbox, log)
+        self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
         relay = Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
-        max_bytes = {inbound.queue: inbound.max_bytes for inbound in inbounds}
         settler = Settler(
             republisher, self.journal, factory, CopyExchanges(dead.exchange, delay), backoff, self.counters, log
         )
         attempts = Attempts(
-            Interaction(agent, relay, self.reconciler, log),
+            self._interaction(agent, relay, factory),
             self.journal,
             PoisonGuard(self.journal, settings.lanes.park_after, log),
             self.api_breaker,
@@ -103,18 +96,17 @@ class Bridge:
             log,
         )
         lanes = Lanes(attempts, settler, self.api_breaker, self.journal, settings.lanes.park_after, log)
-        router = EventRouter(
-            JinjaRoutes([route.route() for route in settings.routes], max_bytes), defaults_of(settings), max_bytes
-        )
-        self.event_intake = EventIntake(
-            router, lanes, settler, lambda: Outbox(self.publisher, backoff, log), self.counters, log
-        )
-        self.consumer.receive = self.event_intake.receive
+        new_outbox = partial(Outbox, self.publisher, backoff, log)
+        self.event_intake = EventIntake(router_of(settings), lanes, settler, new_outbox, self.counters, log)
+        self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
+        publishers = Publishers(self.publisher, republisher, confirmed_publisher)
+        self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
 
-    def _ledger_watch(self, ledger: Ledger) -> LedgerWatch:
-        patience_s = self._settings.ledger.patience
-        return LedgerWatch(ledger, self.journal, self.consumer, patience_s, self.supervisor.begin, self._log)
+    def _interaction(self, agent: AmigoAgent, relay: Relay, factory: MessageFactory) -> Interaction:
+        conversations, busy_for_s = OpenConversations(), self._settings.conversations.busy_for
+        steering = Steering(agent, self.reconciler, self.journal, factory, conversations, busy_for_s)
+        return Interaction(agent, relay, steering, self.reconciler, conversations, self._log)
 
     def _webhook_ingest(
         self, confirmed_publisher: BrokerConfirmedPublisher, inbound: Inbound, factory: MessageFactory
@@ -132,7 +124,7 @@ class Bridge:
     def components(self) -> list[Component]:
         """The rows of `/readyz`."""
         connected, why = self.supervisor.trouble, self.api_breaker.why
-        held = ", ".join(self.consumer.held_back_by)
+        held = ", ".join(self.inbox.held_back_by)
         consuming = None if self.consumer.consuming else connected or f"held back: {held or 'starting'}"
         blocked = "the broker blocks publishing (memory or disk alarm)" if self.publisher.blocked else None
         rows = {
@@ -175,7 +167,7 @@ class Bridge:
         self.stopping = True
         grace_s = self._settings.shutdown.grace
         self._log.info("bridge.stopping", in_hand=self.event_intake.in_hand, grace_s=grace_s)
-        self.consumer.pause("stopping")
+        self.inbox.pause("stopping")
         left = await self.event_intake.stop(grace_s)
         for done in (self.publisher.drained, self.consumer.acks_sent):
             try:
@@ -184,3 +176,10 @@ class Bridge:
             except TimeoutError:
                 self._log.warning("bridge.unconfirmed", messages=self.publisher.unconfirmed)
         self._log.info("bridge.drained", left_to_the_next_instance=left)
+
+
+def router_of(settings: Settings) -> EventRouter:
+    """The reader of events, with the configured routes."""
+    max_bytes = {inbound.queue: inbound.max_bytes for inbound in settings.amqp.inbound}
+    routes = JinjaRoutes([route.route() for route in settings.routes], max_bytes)
+    return EventRouter(routes, defaults_of(settings), max_bytes)

@@ -8,11 +8,14 @@ import click
 from bridge import version
 from bridge.cli.backfill import backfill, sign
 from bridge.cli.check import check
+from bridge.cli.history import history
 from bridge.cli.publish import publish
 from bridge.cli.run import run
 from bridge.cli.sandbox import sandbox_command
+from bridge.cli.services import services
 from bridge.cli.tail import tail
 from bridge.cli.trace import trace
+from bridge.cli.users import users
 from bridge.cli.webhooks import webhooks
 
 
@@ -22,7 +25,7 @@ def main() -> None:
     """amigo-bridge: events from RabbitMQ to Amigo agents, and their streamed answers back."""
 
 
-for command in (run, check, publish, tail, trace, sandbox_command, webhooks):
+for command in (run, check, publish, tail, trace, history, services, users, sandbox_command, webhooks):
     main.add_command(command)
 for command in (backfill, sign):
     webhooks.add_command(command)

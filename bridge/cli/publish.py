@@ -3,8 +3,9 @@
 Exit statuses as in `cli/main.py`. What would be dead-lettered is refused (1), and then nothing is published at all.
 """
 
+import base64
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +18,7 @@ from bridge.core import numbers
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import read_event
-from bridge.core.event.event_fields import EventKind
+from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, resolve
 from bridge.edges.jinja import JinjaRoutes
@@ -52,6 +53,12 @@ class PublishTarget:
 @click.option("--version-set")
 @click.option("--conversation-id")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE")
+@click.option("--delete-tag", "delete_tags", multiple=True, metavar="KEY", help="For --kind tag.")
+@click.option("--on-busy", type=click.Choice([choice.value for choice in OnBusy]))
+@click.option("--finish", metavar="WHEN", help="after, never, or a duration of silence such as 1h.")
+@click.option("--cancels", metavar="ID", help="For --kind cancel: the event that shall not start.")
+@click.option("--is-test", is_flag=True, help="The conversation is a test.")
+@click.option("--audio", type=click.File("rb"), help="For --kind user-message: MP3 or WAV in place of --message.")
 @click.option("--data", help="Free JSON for the routes.")
 @click.option("--exchange", help="By default the first inbound's.")
 @click.option("--routing-key", default="event", show_default=True)
@@ -62,6 +69,9 @@ def publish(
     as_json: bool,
     file: BinaryIO | None,
     tags: Sequence[str],
+    delete_tags: Sequence[str],
+    is_test: bool,
+    audio: BinaryIO | None,
     data: str | None,
     exchange: str | None,
     routing_key: str,
@@ -72,7 +82,12 @@ def publish(
     """Publish an event: from flags, or from FILE (`-` for standard input) with one JSON event or one a line."""
     screen = Screen(as_json=as_json)
     _check_short(("--exchange", exchange or ""), ("--routing-key", routing_key), ("--content-type", content_type))
-    bodies = _bodies(file, _named(fields, tags, data))
+    more: dict[str, object] = {
+        "delete_tags": list(delete_tags) or None,
+        "is_test": is_test or None,
+        "audio": None if audio is None else _audio(audio),
+    }
+    bodies = _bodies(file, _named({**fields, **more}, tags, data))
     settings = None if force else loaded(load_reading, config, screen)
     amqp = settings.amqp if settings else loaded(load_amqp, config, screen)
     target = PublishTarget(amqp.inbound[0].exchange if exchange is None else exchange, routing_key, content_type)
@@ -130,7 +145,13 @@ def _refuse(screen: Screen, refused: Sequence[tuple[int, InvalidEvent]]) -> None
     sys.exit(FAILED)
 
 
-def _named(fields: dict[str, str | None], tags: Sequence[str], data: str | None) -> dict[str, object]:
+def _audio(file: BinaryIO) -> dict[str, str]:
+    sound = file.read()
+    content_type = "audio/wav" if sound.startswith(b"RIFF") else "audio/mpeg"
+    return {"content_type": content_type, "data": base64.b64encode(sound).decode()}
+
+
+def _named(fields: Mapping[str, object], tags: Sequence[str], data: str | None) -> dict[str, object]:
     """The event that the flags make."""
     named: dict[str, object] = {
         ("id" if name == "id_" else name): value for name, value in fields.items() if value is not None

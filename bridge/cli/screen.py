@@ -42,6 +42,28 @@ class Screen:
         for line in lines:
             self._out.print(Text(printable(line)))
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; 80 where the output goes elsewhere, or as COLUMNS says."""
+        return self._out.width
+
+    def record(self, row: Mapping[str, object], *lines: str) -> None:
+        """An object of the API: the lines for a person, or itself as JSON, its numbers as they came."""
+        if not self.as_json:
+            self.say(*lines)
+            return
+        try:
+            text = numbers.dumps(row).decode()
+        except ValueError:  # half a surrogate pair, which only JSON can write
+            text = json.dumps(row, default=str)
+        self._write(text)
+
+    def wrapped(self, text: str, indent: int = 2) -> list[str]:
+        """The text in lines that fit, its own line breaks kept."""
+        room = max(self.width - indent, 8)
+        lines = [line for part in text.split("\n") for line in Text(printable(part)).wrap(self._out, room) or [Text()]]
+        return [(" " * indent + line.plain).rstrip() for line in lines]
+
     def command(self, text: str) -> None:
         """Something for a shell, as it is: the caller's own words."""
         self._out.print(Text(text))
@@ -77,6 +99,10 @@ class Screen:
             line = orjson.dumps(facts, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
         except TypeError:  # text that is not UTF-8, as an argument of a command may be
             line = json.dumps(facts, default=str)
+        Screen._write(line)
+
+    @staticmethod
+    def _write(line: str) -> None:
         sys.stdout.buffer.write(printable_json(line).encode() + b"\n")
         sys.stdout.buffer.flush()
 

@@ -22,7 +22,7 @@ from bridge.core.delivery.progress import (
     StreamVoided,
 )
 from bridge.core.delivery.reconcile import MAX_WAITS, Finding, Finish, Means
-from bridge.core.errors import ApiError, NotSent, Refused, SignInRefused, TooEarly, UnknownUser, Unsendable
+from bridge.core.errors import ApiError, Refused
 from bridge.core.event import tags
 from bridge.core.event.event_fields import OnBusy
 from bridge.flow import failpoints
@@ -32,14 +32,13 @@ from bridge.flow.outbox import Undeliverable
 from bridge.flow.ports.api import Agent, Stream
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
-from bridge.flow.reconciler import Reconciler
+from bridge.flow.reconciler import NOT_MADE, Reconciler
 from bridge.flow.relay import Asked, Relay
+from bridge.flow.steering import STEERING, Steering
 from bridge.flow.work import Work
 
 MAX_TURNS = 3
 """How often one attempt may turn from create to interact or back before it waits instead."""
-NOT_MADE = (NotSent, TooEarly, SignInRefused, UnknownUser, Unsendable, NotWritten)
-"""Errors of a request that was not made: it cannot have reached the API, or the API refused it unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +51,26 @@ class Target:
 class Interaction:
     """Makes attempts. Holds no state of an event: that is the Work's."""
 
-    def __init__(self, agent: Agent, relay: Relay, reconciler: Reconciler, log: Log) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        relay: Relay,
+        steering: Steering,
+        reconciler: Reconciler,
+        conversations: OpenConversations,
+        log: Log,
+    ) -> None:
         self._agent = agent
         self._relay = relay
+        self._steering = steering
         self._reconciler = reconciler
+        self._open = conversations
         self._log = log
-        self._open = OpenConversations()
 
     def foresee(self, work: Work) -> None:
         """Say what the first request will be, where that is plain: the ledger then takes it together with the claim."""
+        if work.event.kind in STEERING or work.event.audio is not None:
+            return
         if not work.comes_again and not work.progress.needs_proof and self._known_target(work) is None:
             self._relay.foresee(work, RequestKind.CREATE)
 
@@ -86,6 +96,8 @@ class Interaction:
 
     async def _made(self, work: Work) -> Outcome:
         try:
+            if work.event.kind in STEERING:
+                return await self._steering.made(work)
             if not work.progress.needs_proof:
                 return await self._ask(work, None)
             return await self._follow(work, await self._reconciler.of(work))
@@ -124,10 +136,16 @@ class Interaction:
     async def _ask(self, work: Work, conversation_id: str | None) -> Outcome:
         """Create or interact; where the user turns out to be busy, go on as the route says, a few times at most."""
         target = conversation_id or self._known_target(work)
+        if target is None and work.event.audio is not None:
+            target = await self._steering.only_open(work)
+            if target is None:
+                return Outcome(OutcomeKind.REJECTED, "audio joins an open conversation, and the user has none")
         for _ in range(MAX_TURNS):
             outcome = await (self._create(work) if target is None else self._interact(work, target))
             if isinstance(outcome, Outcome):
                 return outcome
+            if outcome.conversation_id is None and work.event.audio is not None:
+                return Outcome(OutcomeKind.REJECTED, "the conversation that the audio was to join is over")
             target = outcome.conversation_id
         return Outcome(OutcomeKind.BUSY, "the user's conversations with the service keep changing")
 
@@ -165,7 +183,7 @@ class Interaction:
             case OnBusy.REJECT:
                 return replace(outcome, kind=OutcomeKind.REJECTED)
             case OnBusy.WAIT if open_rows:
-                return replace(outcome, kind=OutcomeKind.BUSY)
+                return self._steering.waits(work, replace(outcome, kind=OutcomeKind.BUSY))
             case OnBusy.FINISH if open_rows:
                 return await self._finish(work, open_rows)
             case OnBusy.INTERACT if open_rows:
@@ -176,7 +194,8 @@ class Interaction:
     async def _finish(self, work: Work, rows: Sequence[ConversationRow]) -> Outcome | Target:
         for row in rows:
             if await self._agent.finish(work.event.user_id, row.id) is Finish.RUNNING:
-                return Outcome(OutcomeKind.BUSY, "the user's open conversation is still running")
+                busy = Outcome(OutcomeKind.BUSY, "the user's open conversation is still running")
+                return self._steering.waits(work, busy)
         return Target(None)
 
     async def _interact(self, work: Work, conversation_id: str) -> Outcome | Target:

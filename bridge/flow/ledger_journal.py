@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import UNKNOWN, LinesSeen, Progress
+from bridge.core.delivery.progress import UNKNOWN, Progress
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
@@ -115,15 +115,13 @@ class LedgerJournal:
         """The API has answered: the conversation is known, and the stream's first line is about to be published."""
         return self._write(work, State.OPEN)
 
-    async def answered(self, work: Work, ending: bytes, sequence: int) -> None:
-        """The ending is known, and about to be published under this sequence.
+    async def answered(self, work: Work, ending: bytes, progress: Progress) -> None:
+        """The ending is known, and about to be published; `progress` is what is known of the request then.
 
         Raises LeaseLost where another process has taken the event over: that one says how it ended.
         """
         if work.entry is None:
             return
-        known = work.progress
-        progress = known.after(LinesSeen(sequence, known.conversation_id, known.announced))
         work.entry = _entry(work, work.entry, State.ANSWERED, progress, ending)
         try:
             await self._ledger.write(work.entry)
@@ -151,6 +149,13 @@ class LedgerJournal:
             self._ledger.complete_soon(entry)
         else:  # an ending that was found in the history, say
             self._ledger.write_soon(_entry(work, entry, State.COMPLETE))
+
+    async def cancel(self, event_id: str, ending: bytes) -> bool:
+        """See the port. Raises NotWritten where that has to wait for the ledger."""
+        try:
+            return await self._ledger.cancel(event_id, ending)
+        except LedgerUnavailable as error:
+            raise NotWritten(str(error)) from None
 
     def waiting(self, work: Work) -> Awaitable[None]:
         """The event is about to be copied to a delay queue."""

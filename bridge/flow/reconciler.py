@@ -10,11 +10,15 @@ from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery import reconcile
 from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.reconcile import Finding, Finish, Means
-from bridge.core.errors import Lost, Refused, Unavailable, Unsendable
+from bridge.core.errors import Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser, Unsendable
 from bridge.core.event.event_fields import OnBusy
+from bridge.flow.ledger_journal import NotWritten
 from bridge.flow.ports.api import Agent
 from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
+
+NOT_MADE = (NotSent, TooEarly, SignInRefused, UnknownUser, Unsendable, NotWritten)
+"""Errors of a request that was not made: it cannot have reached the API, or the API refused it unread."""
 
 
 class Sight:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from bridge.core.answer.answer_stream import COMPLETE, AnswerStream, Stage
+from bridge.core.answer.answer_stream import AnswerStream, Stage
+from bridge.core.answer.ending import type_of
 from bridge.core.answer.history import recovered_ending
 from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.answer.outbound_message import MessageFactory, ending_id
@@ -117,12 +118,12 @@ class Relay:
 
     def again(self, work: Work, entry: Entry) -> None:
         """Publish an ending that the ledger has, with the ids that it had."""
-        if entry.ending is None or entry.progress.stream is None:
+        if entry.ending is None:
             raise ValueError("an entry without an ending cannot be published again")
-        work.stream = entry.progress.stream
-        extra = {"stream": work.stream, "sequence": entry.progress.published}
-        message_id = ending_id(work.event.id, COMPLETE)
-        work.outbox.put(self._factory.messages(work.context, COMPLETE, message_id, entry.ending, extra))
+        work.stream, type_ = entry.progress.stream, type_of(entry.ending)
+        extra = {} if work.stream is None else {"stream": work.stream, "sequence": entry.progress.published}
+        message_id = ending_id(work.event.id, type_)
+        work.outbox.put(self._factory.messages(work.context, type_, message_id, entry.ending, extra))
 
     def void(self, work: Work, reason: str, step: StreamVoided | ProvedVoid) -> None:
         """Subscribers drop what they saw of the request."""
@@ -200,7 +201,9 @@ class Relay:
         self._note(work, answer_stream)
         if answer_stream.ending is not None and not work.answered:
             failpoints.reached("complete-read", work.event.id)
-            await self._journal.answered(work, answer_stream.ending, answer_stream.ending_sequence)
+            known = work.progress
+            ended = LinesSeen(answer_stream.ending_sequence, known.conversation_id, known.announced)
+            await self._journal.answered(work, answer_stream.ending, known.after(ended))
             failpoints.reached("ending-recorded", work.event.id)
         elif first:
             await self._journal.opened(work)

@@ -23,7 +23,7 @@ from bridge.core.broker.republished_copy import delay_queue
 from bridge.core.delivery.retry import DELAY_LEVELS_S
 from bridge.core.errors import BridgeError
 from bridge.core.event.event_fields import OnBusy
-from bridge.core.event.route import Route
+from bridge.core.event.route import DEFAULT_FINISH_S, Route
 from bridge.edges.jinja import check_expression, check_template
 from bridge.settings.sources import PREFIX, read
 from bridge.settings.types import (
@@ -34,6 +34,7 @@ from bridge.settings.types import (
     BrokerUrl,
     ChannelName,
     Duration,
+    FinishWish,
     Hex24,
     Host,
     LedgerUrl,
@@ -55,7 +56,7 @@ DEFAULT_FILE = Path("config/bridge.yaml")
 SQLITE, LEDGER = "sqlite:///", "sqlite:///bridge.db"
 SHORTEST_WAIT_S = 0.01
 """Of a back-off: a wait of nothing is a loop."""
-READING = ("amqp", "amigo", "channels", "routes", "retry", "lanes")
+READING = ("amqp", "amigo", "channels", "routes", "retry", "lanes", "conversations")
 CREDENTIALS = ("organization_id", "api_key", "api_key_id")
 UNREAD = tuple(f"amigo.{key}:" for key in CREDENTIALS)
 
@@ -150,6 +151,7 @@ class AmigoSettings(Section):
 class ChannelSettings(Section):
     version_set: VersionSet | None = None
     response_format: Literal["text", "voice"] = "text"
+    finish: FinishWish | None = None
 
 
 class RouteSettings(Section):
@@ -162,11 +164,18 @@ class RouteSettings(Section):
     message: Template | None = None
     tags: TagTemplates = Field(default_factory=dict)
     on_busy: OnBusy = OnBusy.INTERACT
+    finish: FinishWish | None = None
     agent_actions: Regex | None = None
 
     def route(self) -> Route:
         """The core's value for this route."""
-        return Route(**{**dict(self), "tags": dict(self.tags)})
+        fields = dict(self)
+        return Route(**{**fields, "tags": dict(self.tags), "finish_s": fields.pop("finish")})
+
+
+class ConversationSettings(Section):
+    finish: FinishWish = DEFAULT_FINISH_S
+    busy_for: Duration = 7200.0
 
 
 class RetrySettings(Section):
@@ -217,6 +226,7 @@ class Settings(BaseSettings):
     routes: tuple[RouteSettings, ...] = ()
     retry: RetrySettings = RetrySettings()
     lanes: LaneSettings = LaneSettings()
+    conversations: ConversationSettings = ConversationSettings()
     ledger: LedgerSettings = LedgerSettings()
     http: HttpSettings = HttpSettings()
     webhooks: tuple[WebhookSettings, ...] = ()

@@ -10,7 +10,7 @@ from yarl import URL
 
 from bridge.core.answer.outbound_message import RoutingKey
 from bridge.core.duration import seconds
-from bridge.core.event.event_fields import HEX24, USER_ID, VERSION_SET
+from bridge.core.event.event_fields import HEX24, USER_ID, VERSION_SET, finish_s
 from bridge.core.event.tags import faults
 from bridge.core.secret import AROUND, header_value, trimmed
 
@@ -28,6 +28,15 @@ class Section(BaseModel):
     """A part of the configuration: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _finish(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("neither after nor never nor a duration such as 1h")  # noqa: TRY004 - pydantic wants that
+    try:
+        return finish_s(value)
+    except ValueError:
+        raise ValueError("neither after nor never nor a duration such as 1h") from None
 
 
 def _of_form(form: re.Pattern[str], said: str) -> AfterValidator:
@@ -192,6 +201,8 @@ def _one_or_many(value: object) -> object:
 
 Regex = Annotated[str, AfterValidator(_regex)]
 Duration = Annotated[float, BeforeValidator(seconds)]
+FinishWish = Annotated[float, BeforeValidator(_finish)]
+"""Seconds of silence: 0 for `after`, infinite for `never`."""
 Name = Annotated[
     str, _of_form(AMQP_NAME, "a name of at most 127 of the characters A-Z a-z 0-9 _ . : @ # , / + - and space")
 ]

@@ -9,6 +9,7 @@ from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.route import ChannelDefaults, Defaults
 from bridge.core.webhook.schemes import key_of
 from bridge.edges.amigo.client import Credentials
+from bridge.edges.rabbitmq.supervisor import BrokerConfig
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Log
 from bridge.settings.model import AmqpSettings, Settings
@@ -66,16 +67,21 @@ def outbounds_of(amqp: AmqpSettings) -> tuple[Outbound, ...]:
 def defaults_of(settings: Settings) -> Defaults:
     """Values that hold where neither event nor route says otherwise."""
     channels: dict[str, ChannelDefaults] = {
-        name: ChannelDefaults(channel.version_set, channel.response_format)
+        name: ChannelDefaults(channel.version_set, channel.response_format, channel.finish)
         for name, channel in settings.channels.items()
     }
-    return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels)
+    return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels, settings.conversations.finish)
 
 
 def retry_of(settings: Settings) -> RetryPolicy:
     """How attempts, pauses and refused publishes are repeated."""
     retry = settings.retry
     return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for)
+
+
+def broker_of(amqp: AmqpSettings) -> BrokerConfig:
+    """The broker's addresses and the topology there."""
+    return BrokerConfig(tuple(url.get_secret_value() for url in amqp.url), topology_of(amqp), amqp.declare)
 
 
 def topology_of(amqp: AmqpSettings) -> Topology:

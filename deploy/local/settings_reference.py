@@ -24,6 +24,7 @@ DURATION = get_args(types.Duration)[1]
 
 FORMS: tuple[tuple[Any, str], ...] = (
     (types.Duration, "duration"),
+    (types.FinishWish, "duration, `after` or `never`"),
     (types.Name, "name"),
     (types.Hex24, "24 hex digits"),
     (types.VersionSet, "`[A-Za-z0-9_-]{1,40}`"),
@@ -91,6 +92,9 @@ WORDS = {
     "channels": "what a channel chooses, by its name",
     "channels.version_set": "the version set, where the event names none",
     "channels.response_format": "the format of the agent's answer",
+    "channels.finish": "when the channel's conversations are finished, where neither event nor route says",
+    "conversations.finish": "when a conversation is finished: after so much silence, `after` (answered), or `never`",
+    "conversations.busy_for": "how long a busy conversation is waited for; then the event is rejected",
     "routes": "the first route whose `when` holds takes the event; what the event says itself wins",
     "routes.name": "for headers, logs and routing keys",
     "routes.when": "over `data`, `headers`, `source`, `routing_key`; none: every event",
@@ -102,6 +106,7 @@ WORDS = {
     "routes.tags": "values of tags, by their keys; text and numbers only",
     "routes.on_busy": "while the user has another conversation open with the service: deliver into it, wait, finish it "
     "first, or reject",
+    "routes.finish": "when its conversations are finished, as `conversations.finish`; wins over the channel's",
     "routes.agent_actions": "as `amigo.agent_actions`, for this route",
     "retry.attempts": "attempts of one event that may have failed for good",
     "retry.first": "the first wait, doubled each time; also of pauses",

@@ -5,10 +5,11 @@ See docs/semantics.md, Without a ledger.
 
 import pytest
 
+from bridge.core.answer.ending import ENDINGS
 from bridge.core.delivery.ledger_entry import Holder, State
 from bridge.core.errors import NotSent
 from tests.support.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
-from tests.support.flow_bench import ENDINGS, Bench
+from tests.support.flow_bench import Bench
 
 
 def lose_broker(bench: Bench) -> None:

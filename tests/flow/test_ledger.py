@@ -6,13 +6,14 @@ from functools import partial
 
 import pytest
 
+from bridge.core.answer.ending import ENDINGS
 from bridge.core.broker.publish_refusal import UNROUTED
 from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import TooEarly
 from bridge.flow import failpoints
 from tests.support.fakes import FakeDelivery, FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
-from tests.support.flow_bench import ENDINGS, SERVICE, USER, Bench
+from tests.support.flow_bench import SERVICE, USER, Bench
 
 LIFE = tuple(label for label in failpoints.LABELS if label not in ("parking", "parked"))
 DEATHS = ("dead-lettering", "dead-lettered", "failure-said")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bridge.core.answer.ending import ENDINGS
 from bridge.core.delivery.ledger_entry import Claim, State
 from bridge.core.delivery.progress import UNKNOWN
 from bridge.core.delivery.retry import RetryPolicy
@@ -14,7 +15,7 @@ from bridge.core.errors import Lost
 from bridge.flow import failpoints
 from bridge.flow.ports.ledger import EntryUnreadable
 from tests.support.fakes import FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
-from tests.support.flow_bench import ENDINGS, SERVICE, USER, Bench
+from tests.support.flow_bench import SERVICE, USER, Bench
 
 from .test_ledger import ON_THE_WAY, Death
 

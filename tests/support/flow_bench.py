@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import orjson
 
+from bridge.core.answer.ending import ENDINGS
 from bridge.core.answer.outbound_message import MessageFactory, Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.republished_copy import CopyExchanges, RepublishedCopy
 from bridge.core.counters import Counters
@@ -22,11 +23,13 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
+from bridge.flow.steering import Steering
 from tests.support.fakes import (
     DELAY,
     FakeAgent,
@@ -44,7 +47,6 @@ QUEUE = "bridge.events"
 USER, SERVICE = "user-1", "5f0000000000000000000001"
 KEY = RoutingKey("{channel_type}.{channel}.{type}")
 AGENT_EVENTS = Outbound("agent.events", KEY)
-ENDINGS = ("interaction-complete", "bridge-failed")
 LONG_S = 7_200.0
 LATENCY_S = 0.005
 """How much longer than its delay a copy takes to come back."""
@@ -68,6 +70,7 @@ class Bench:
         ledger: FakeLedger | None = None,
         when_lost: str = "hold",
         patience_s: float = 10.0,
+        busy_for_s: float = 7_200.0,
     ) -> None:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
@@ -86,7 +89,7 @@ class Bench:
         self.republisher.arrived = self._delayed if copies_return else lambda copy: None
         self.inbox.resumed = self._resumed
         self.ledger = ledger or FakeLedger()
-        self._when_lost, self._patience_s = when_lost, patience_s
+        self._when_lost, self._patience_s, self._busy_for_s = when_lost, patience_s, busy_for_s
         self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
         self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
         self._assemble()
@@ -102,7 +105,9 @@ class Bench:
         self.journal = LedgerJournal(self.ledger, self.log, holds=self._when_lost == "hold")
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
         self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream)
-        self.interaction = Interaction(self.agent, self.streaming, self.reconciler, self.log)
+        conversations = OpenConversations()
+        steering = Steering(self.agent, self.reconciler, self.journal, factory, conversations, self._busy_for_s)
+        self.interaction = Interaction(self.agent, self.streaming, steering, self.reconciler, conversations, self.log)
         exchanges = CopyExchanges("bridge.dead", DELAY)
         backoff = Backoff(self.policy, roll)
         self.settler = Settler(self.republisher, self.journal, factory, exchanges, backoff, self.counters, self.log)

@@ -8,7 +8,9 @@ from typing import Any
 from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
+from bridge.core.delivery.poison import QUICK_S
 from bridge.edges.rabbitmq.consuming.consumer import BrokerDelivery, Consumer
+from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
@@ -16,6 +18,7 @@ from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import BrokerConfig, Supervisor
 from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
 from bridge.flow.ports.broker import Delivery
+from bridge.flow.quick_deaths import QuickDeaths
 from tests.support.broker import Broker
 from tests.support.fakes import FakeLedger
 from tests.support.logbook import Logbook
@@ -110,13 +113,15 @@ class Rig:
         dice: Callable[[], float] = lambda: 0.0,
         lean: bool = True,
         watch: WatchLimits = USUAL_LIMITS,
+        receive: Callable[[Delivery], None] | None = None,
+        quick_s: float = QUICK_S,
     ) -> None:
         self.vhost = vhost
         self.rabbit = Rabbit(broker, vhost)
         self.log = log
         self.deliveries: list[Delivery] = []
-        self.consumer = Consumer(tuple(inbounds), log)
-        self.consumer.receive = self.deliveries.append
+        self.inbox = ConsumerInbox()
+        self.consumer = Consumer(tuple(inbounds), self.inbox, receive or self.deliveries.append, log)
         make = PUBLISHERS[publisher] if isinstance(publisher, str) else publisher
         self.publisher = make(tuple(outbounds))
         self.republisher = BrokerRepublisher()
@@ -133,7 +138,7 @@ class Rig:
             ),
             self.consumer,
             Publishers(self.publisher, self.republisher, self.confirmed_publisher),
-            self.ledger,
+            QuickDeaths(self.ledger, self.inbox, log, quick_s),
             dice,
             log,
         )

@@ -242,10 +242,15 @@ class MessageFactory:
         self, context: EventContext, type_: str, message_id: str, facts: Headers, extra: Headers
     ) -> list[OutboundMessage]:
         """One of the bridge's own events: `facts` beside `type`, `event_id` and, where known, `conversation_id`."""
-        said: dict[str, object] = {"type": type_, "event_id": context.event_id}
+        return self.messages(context, type_, message_id, self.own_body(context, type_, facts), extra)
+
+    @staticmethod
+    def own_body(context: EventContext, type_: str, facts: Headers) -> bytes:
+        """The body of one of the bridge's own events."""
+        known: dict[str, object] = {"type": type_, "event_id": context.event_id}
         if context.conversation_id is not None:
-            said["conversation_id"] = context.conversation_id
-        return self.messages(context, type_, message_id, orjson.dumps({**said, **facts}), extra)
+            known["conversation_id"] = context.conversation_id
+        return orjson.dumps({**known, **facts})
 
     def addresses(self, context: EventContext, type_: str) -> list[Address]:
         """The addresses for messages of a type: one for each outbound that takes it."""

@@ -25,6 +25,8 @@ class RequestKind(StrEnum):
     NONE = "none"
     CREATE = "create"
     INTERACT = "interact"
+    FINISH = "finish"
+    TAG = "tag"
     UNKNOWN = "unknown"
 
 
@@ -51,10 +53,10 @@ class ImpossibleStep(BridgeError):
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """A request is about to be sent, which `stream` would answer; `watermark` is the newest message before it."""
+    """A request is about to be sent. `stream` is what would answer it; `watermark` the newest message before it."""
 
     request: RequestKind
-    stream: str
+    stream: str | None
     conversation_id: str | None = None
     watermark: str | None = None
 
@@ -91,6 +93,13 @@ class ProvedVoid:
 @dataclass(frozen=True, slots=True)
 class StillRunning:
     """The request was found still running, or its conversation locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """The conversation is busy, at this Unix time (s): the first such time is remembered."""
+
+    now_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,7 @@ Step = (
     | StreamVoided
     | ProvedVoid
     | StillRunning
+    | Waited
     | ConversationListed
     | Doubted
     | Recovered
@@ -148,6 +158,7 @@ NEXT: Mapping[type[Step], Mapping[Phase, Phase]] = {
     StreamVoided: {Phase.STREAMING: Phase.UNPROVED},
     ProvedVoid: dict.fromkeys(ASKED, Phase.VOID),
     StillRunning: dict.fromkeys(ASKED, Phase.UNPROVED),
+    Waited: {phase: phase for phase in Phase},
     ConversationListed: {Phase.CLEAR: Phase.UNPROVED, Phase.VOID: Phase.UNPROVED},
     Doubted: {Phase.CLEAR: Phase.UNPROVED},
     Recovered: dict.fromkeys(ASKED, Phase.UNPROVED),
@@ -163,7 +174,8 @@ class Progress:
     `stream` and `published` say which stream may have been seen by subscribers, up to which sequence. For an interact,
     `watermark` is the newest message id before it and `announced` the id that the API gave its message. `lost_stream`:
     an earlier process may have published part of a stream whose id is not known here. `waits` counts how often the
-    request was found still running. `earlier` is what was proved void when the request was made anew.
+    request was found still running, and `busy_since_s` is the Unix time (s) since when the conversation has been found
+    busy. `earlier` is what was proved void when the request was made anew.
     """
 
     phase: Phase = Phase.CLEAR
@@ -175,6 +187,7 @@ class Progress:
     announced: str | None = None
     lost_stream: bool = False
     waits: int = 0
+    busy_since_s: int | None = None
     earlier: "Progress | None" = None
 
     @property
@@ -201,12 +214,19 @@ class Progress:
             case Requested(request, stream, conversation_id, watermark):
                 earlier = self if phase is Phase.REQUESTED_ANEW else None
                 return Progress(
-                    phase, request, conversation_id, stream, 0, watermark, None, self.lost_stream, 0, earlier
+                    phase=phase,
+                    request=request,
+                    conversation_id=conversation_id,
+                    stream=stream,
+                    watermark=watermark,
+                    lost_stream=self.lost_stream,
+                    busy_since_s=self.busy_since_s,
+                    earlier=earlier,
                 )
             case StreamOpened():
-                return replace(self, phase=phase, lost_stream=False, earlier=None)
+                return replace(self, phase=phase, lost_stream=False, busy_since_s=None, earlier=None)
             case NotMade():
-                return self.earlier or Progress(lost_stream=self.lost_stream)
+                return replace(self.earlier or Progress(lost_stream=self.lost_stream), busy_since_s=self.busy_since_s)
             case StreamVoided():
                 return replace(self, phase=phase, stream=None, published=0, earlier=None)
             case ProvedVoid():
@@ -214,8 +234,11 @@ class Progress:
                 return replace(self, phase=phase, stream=None, published=0, lost_stream=lost_stream, earlier=None)
             case StillRunning():
                 return replace(self, phase=phase, waits=self.waits + 1, earlier=None)
+            case Waited(now_s):
+                return replace(self, busy_since_s=self.busy_since_s or now_s)
             case ConversationListed():
-                return Progress(phase, RequestKind.CREATE, lost_stream=self.lost_stream)
+                created = Progress(phase, RequestKind.CREATE)
+                return replace(created, lost_stream=self.lost_stream, busy_since_s=self.busy_since_s)
             case Doubted():
                 return replace(self, phase=phase, request=RequestKind.UNKNOWN)
             case Recovered(conversation_id):
@@ -223,7 +246,7 @@ class Progress:
             case Recalled(progress):
                 return replace(progress, phase=phase, earlier=None)
             case StartedOver(lost_stream):
-                return Progress(lost_stream=lost_stream)
+                return Progress(lost_stream=lost_stream, busy_since_s=self.busy_since_s)
 
     def dump(self) -> str | None:
         """As JSON, for the ledger and for the header of a delayed copy; None where there is nothing to remember."""
@@ -238,6 +261,7 @@ class Progress:
             "announced": self.announced,
             "lost_stream": self.lost_stream,
             "waits": self.waits,
+            "busy_since": self.busy_since_s,
         }
         return orjson.dumps(row).decode()
 
@@ -263,6 +287,7 @@ def load(text: object) -> Progress:
             announced=_id(row["announced"]),
             lost_stream=bool(row["lost_stream"]),
             waits=int(row["waits"]),
+            busy_since_s=None if row.get("busy_since") is None else int(row["busy_since"]),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return UNKNOWN

@@ -55,11 +55,14 @@ class Finding:
 
 
 class Finish(IntEnum):
-    """The result of finishing a conversation: not tried, 409, or a status after which to look again (204, 400, 404)."""
+    """The result of finishing a conversation: not tried, 409, 204, or what says that there was nothing to finish."""
 
     NOT_TRIED = 0
     RUNNING = 1
+    """409: something runs in it, or it is finished already."""
     DONE = 2
+    GONE = 3
+    """400, 404."""
 
 
 def not_listed(looks: int, role_lists: bool | None) -> Finding:

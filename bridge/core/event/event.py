@@ -28,6 +28,7 @@ from bridge.core.event.event_fields import (
 )
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, InboundMessage
 
+SPEAKING = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE)
 FIELDS = frozenset({"id", "data", *CHECKS})
 
 
@@ -52,6 +53,16 @@ class Event:
     audio: Audio | None = None
     data: Any = None
     foreign: bool = False
+
+    @property
+    def needs_service(self) -> bool:
+        """False for what concerns another event instead of an agent."""
+        return self.kind is not EventKind.CANCEL
+
+    @property
+    def speaks(self) -> bool:
+        """True where the agent is told something in words, which a route may give."""
+        return self.kind in SPEAKING and self.audio is None
 
 
 def read_event(incoming: InboundMessage, max_bytes: int) -> Event:

@@ -43,7 +43,7 @@ class OnBusy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Words of a user, as sound of this media type."""
+    """Spoken words of the user, as sound of this media type."""
 
     content_type: str
     data: bytes

@@ -110,8 +110,6 @@ class RoutedEvent:
         return {**self.tags, **tags.channel_tags(self.channel)}
 
 
-SPEAKING = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE)
-"""Kinds that tell the agent something in words."""
 NO_ROUTE, NO_SETTINGS = Route(name=""), ChannelDefaults()
 
 
@@ -127,14 +125,13 @@ def resolve(event: Event, route: Route | None, rendered: Rendered, defaults: Def
 
 def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: Defaults, channel: str) -> RoutedEvent:
     chosen, settings = route or NO_ROUTE, defaults.channels.get(channel, NO_SETTINGS)
-    cancels = event.kind is EventKind.CANCEL
     wishes = (event.finish_s, chosen.finish_s, settings.finish_s, defaults.finish_s)
     return RoutedEvent(
         id=event.id,
         kind=event.kind,
         message=_message(event, rendered),
-        user_id="" if cancels else _user_id(event, rendered, defaults),
-        service_id="" if cancels else _service_id(event, chosen),
+        user_id=_user_id(event, rendered, defaults) if event.needs_service else "",
+        service_id=_service_id(event, chosen) if event.needs_service else "",
         channel=channel,
         version_set=event.version_set or settings.version_set or chosen.version_set or DEFAULT_VERSION_SET,
         conversation_id=event.conversation_id,
@@ -159,7 +156,7 @@ def _service_id(event: Event, route: Route) -> str:
 
 
 def _message(event: Event, rendered: Rendered) -> str | None:
-    if event.kind not in SPEAKING or event.audio is not None:
+    if not event.speaks:
         return None
     message = event.message if event.message is not None else rendered.message
     if message is None or not message.strip():

@@ -1,17 +1,24 @@
 """The agent port over the typed API: what the flow needs of it, in the values of the core."""
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+import wave
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from io import BytesIO
 
 from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery.reconcile import Finish
-from bridge.core.errors import Refused, Unreadable
-from bridge.core.event.event_fields import EventKind
+from bridge.core.errors import Refused, Unreadable, Unsendable
+from bridge.core.event.event_fields import Audio, EventKind
 from bridge.core.event.route import RoutedEvent
 from bridge.edges.amigo import results
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import Call, Chunks
 from bridge.edges.amigo.conversations import ConversationsApi
+from bridge.edges.amigo.multipart import Recording
+
+MP3 = ("audio/mpeg", "audio/mp3")
+WAV = ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave")
+MIN_FRAME_RATE, MAX_FRAME_RATE = 4_000, 44_100
 
 
 class AmigoAgent:
@@ -30,16 +37,29 @@ class AmigoAgent:
             kind=event.kind.value,
             version_set=event.version_set,
             tags=event.conversation_tags,
+            is_test=event.is_test,
             response_format=event.response_format,
             agent_actions=event.agent_actions,
         )
 
     def interact(self, event: RoutedEvent, conversation_id: str) -> AbstractAsyncContextManager[Chunks]:
-        """Without a message the agent is asked to go on."""
+        """Without a message the agent is asked to go on. Sound that the API does not take is Unsendable at entering."""
+        if event.audio is not None:
+            return self._spoken(event, event.audio, conversation_id)
+        return self._interact(event, conversation_id, event.message or "")
+
+    @asynccontextmanager
+    async def _spoken(self, event: RoutedEvent, audio: Audio, conversation_id: str) -> AsyncIterator[Chunks]:
+        async with self._interact(event, conversation_id, recording_of(audio)) as chunks:
+            yield chunks
+
+    def _interact(
+        self, event: RoutedEvent, conversation_id: str, message: str | Recording
+    ) -> AbstractAsyncContextManager[Chunks]:
         return self._api.interact(
             event.user_id,
             conversation_id,
-            message=event.message or "",
+            message=message,
             kind="skip" if event.kind is EventKind.AGENT_FIRST else event.kind.value,
             response_format=event.response_format,
             agent_actions=event.agent_actions,
@@ -54,6 +74,7 @@ class AmigoAgent:
                 return Finish.RUNNING
             if error.status not in (400, 404):
                 raise
+            return Finish.GONE
         return Finish.DONE
 
     async def conversations(
@@ -83,9 +104,11 @@ class AmigoAgent:
                 return []
             raise
 
-    async def modify_tags(self, user_id: str, conversation_id: str, updates: dict[str, str]) -> None:
-        """As the API does it."""
-        await self._api.modify_tags(user_id, conversation_id, updates)
+    async def modify_tags(
+        self, user_id: str, conversation_id: str, updates: Mapping[str, str], deletes: Sequence[str] = ()
+    ) -> None:
+        """As the API does it, in one call."""
+        await self._api.modify_tags(user_id, conversation_id, updates, deletes)
 
     async def probe(self, *, credentials: bool) -> None:
         """GET /organization/, which needs no sign-in; with `credentials`, sign in anew as the bridge's own user too."""
@@ -98,6 +121,24 @@ class AmigoAgent:
                 raise
         if credentials:
             await self._client.tokens.verify()
+
+
+def recording_of(audio: Audio) -> Recording:
+    """The sound as the API takes it: MP3 as it is, WAV with the form that its header says. Raises Unsendable."""
+    media_type = audio.content_type.partition(";")[0].strip().lower()
+    if media_type in MP3:
+        return Recording(audio.data)
+    if media_type not in WAV:
+        raise Unsendable(f"audio of the type {media_type!r:.60}: the API takes audio/mpeg and audio/wav")
+    try:
+        with wave.open(BytesIO(audio.data)) as sound:
+            channels, width, rate = sound.getnchannels(), sound.getsampwidth(), sound.getframerate()
+    except (wave.Error, EOFError) as error:
+        raise Unsendable(f"audio that is no WAV file: {error}") from None
+    if channels != 1 or width not in (2, 4) or not MIN_FRAME_RATE <= rate <= MAX_FRAME_RATE:
+        found = f"{channels} channels of {width} bytes at {rate} Hz"
+        raise Unsendable(f"a WAV file with {found}: the API takes one channel of 2 or 4 bytes at 4,000 to 44,100 Hz")
+    return Recording(audio.data, rate, width)
 
 
 def _row(found: results.ConversationResult) -> ConversationRow:

@@ -16,6 +16,7 @@ from bridge.core.delivery.resend import resend_wait_s
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import ApiError, Lost, Refused, SignInRefused
 from bridge.edges.amigo.client import Call, Chunks, Credentials, HttpClient
+from bridge.edges.amigo.pages import Row, pages
 from bridge.edges.amigo.tokens import Tokens
 from bridge.flow.ports.runtime import Clock, Dice, Log
 
@@ -24,7 +25,7 @@ ONE_ATTEMPT = RetryPolicy(attempts=1)
 MAX_PAGES = 1000
 
 Answer = TypeVar("Answer")
-LedgerCall = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
+SignedCall = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
 
 
 class SignedClient:
@@ -65,26 +66,18 @@ class SignedClient:
         """Inside the context, chunks of the body until the server's clean end; what was opened is never sent again."""
         return Streamed(call, lambda: self._resent(call, self._client.open))
 
-    async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[dict[str, object]]:
+    async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[Row]:
         """Every row of every page, once though it moved to the next page meanwhile. Raises Lost for what is no page."""
-        seen: set[str] = set()
-        offset = 0
-        for _ in range(MAX_PAGES):
-            paged = {**(call.params or {}), "limit": str(limit), "continuation_token": str(offset)}
-            page: object = await self.send(replace(call, params=paged))
-            if not isinstance(page, dict):
-                raise Lost(f"{call.operation}: the answer has no {name}")
-            found = _rows(call, page, name)
-            for row in found:
-                if (row_id := str(row.get("id"))) not in seen:
-                    seen.add(row_id)
-                    yield row
-            if not page.get("has_more"):
-                return
-            offset = _next_offset(call, page.get("continuation_token"), offset, len(found))
-        raise Lost(f"{call.operation}: more than {MAX_PAGES} pages")
+        paged = replace(call, params={**(call.params or {}), "limit": str(limit), "continuation_token": "0"})
+        count = 0
+        async for page in pages(self.send, paged, name):
+            for row in page.rows:
+                yield row
+            count += 1
+            if count == MAX_PAGES and page.more:
+                raise Lost(f"{call.operation}: more than {MAX_PAGES} pages")
 
-    async def _resent(self, call: Call, ask: LedgerCall[Answer]) -> Answer:
+    async def _resent(self, call: Call, ask: SignedCall[Answer]) -> Answer:
         attempt = 0
         while True:
             attempt += 1
@@ -96,7 +89,7 @@ class SignedClient:
                     raise
             await asyncio.sleep(wait_s)
 
-    async def _signed(self, call: Call, ask: LedgerCall[Answer]) -> Answer:
+    async def _signed(self, call: Call, ask: SignedCall[Answer]) -> Answer:
         """A 401 precedes any processing, so the same request may be sent once more with a fresh token."""
         token = await self.tokens.of(call.user_id)
         try:
@@ -137,20 +130,3 @@ class Streamed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._response.__aexit__(kind, error, trace)
-
-
-def _rows(call: Call, page: Mapping[str, object], name: str) -> list[dict[str, object]]:
-    found = page.get(name)
-    if not isinstance(found, list):
-        raise Lost(f"{call.operation}: the answer has no {name}")
-    return [row for row in found if isinstance(row, dict)]
-
-
-def _next_offset(call: Call, token: object, offset: int, read: int) -> int:
-    """The offset of the next page; a token is an offset, a number or text (docs/api-contract.md, 7.2)."""
-    following = offset + read if token is None else token
-    if isinstance(following, str) and following.isdecimal():
-        following = int(following)
-    if isinstance(following, bool) or not isinstance(following, int) or following <= offset:
-        raise Lost(f"{call.operation}: a continuation token that leads nowhere")
-    return following

@@ -17,6 +17,7 @@ import orjson
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from bridge.core import numbers
 from bridge.core.delivery.rate_limits import WINDOW_S, RateLimits
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.edges.amigo._internals import Connector, HttpProcessingError, StreamHandler, handler_of
@@ -70,7 +71,8 @@ class Credentials:
 class Call:
     """One request. `operation` names it in errors and for the rate limits; `user_id` is whose limits it counts on.
 
-    `path` follows `/v1/{organization}`; without `organization_id` it is the organization of the credentials.
+    `path` follows `/v1/{organization}`; without `organization_id` it is the organization of the credentials. `exact`
+    leaves the numbers of the answer as they were written (see `core.numbers`).
     """
 
     operation: str
@@ -82,6 +84,7 @@ class Call:
     body: bytes | None = field(default=None, repr=False)
     stream: bool = False
     organization_id: str | None = None
+    exact: bool = False
 
 
 class HttpClient:
@@ -122,8 +125,9 @@ class HttpClient:
         async with await self.open(call, headers) as response:
             body = await self._read(call, response)
         try:
-            return (orjson.loads(body) if body else None), dated_s(response.headers)
-        except orjson.JSONDecodeError:
+            read = numbers.loads if call.exact else orjson.loads
+            return (read(body) if body else None), dated_s(response.headers)
+        except ValueError:
             raise Unreadable(f"{call.operation}: the answer is not JSON") from None
 
     async def open(self, call: Call, headers: Mapping[str, str] | None = None) -> aiohttp.ClientResponse:

@@ -83,7 +83,7 @@ class JinjaRoutes:
                     return compiled.route
             except Exception as error:  # whatever an expression can raise over foreign data
                 errors.append(f"{compiled.route.name}: {error}")
-        if event.service_id is None:
+        if event.service_id is None and event.needs_service:
             tried = f" ({'; '.join(errors)[:MAX_ERROR_CHARS]})" if errors else ""
             raise NoRoute(f"no route took the event and it names no service_id{tried}", event.id, event.channel)
         return None
@@ -103,8 +103,8 @@ class JinjaRoutes:
                 raise InvalidEvent(f"route {route.name}: template {name}: {said}", event.id, channel) from None
 
         return Rendered(
-            message=fill("message", compiled.message if event.message is None else None, strict=False),
-            user_id=fill("user_id", compiled.user_id if event.user_id is None else None),
+            message=fill("message", compiled.message if event.speaks and event.message is None else None, strict=False),
+            user_id=fill("user_id", compiled.user_id if event.needs_service and event.user_id is None else None),
             tags={name: fill(f"tags.{name}", template) or "" for name, template in compiled.tags.items()},
         )
 

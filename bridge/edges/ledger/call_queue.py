@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.rows import Row, claimed_row, entry_of, key_of, row_of
+from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, entry_of, key_of, row_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
@@ -35,6 +35,7 @@ class CallKind(Enum):
     WRITE = auto()
     RELEASE = auto()
     FIND = auto()
+    CANCEL = auto()
     BEGUN = auto()
     LIVES_ON = auto()
 
@@ -295,6 +296,11 @@ class QueuedLedger(ABC):
     def complete_soon(self, answered: Entry) -> None:
         """See the port."""
         self._calls.complete(answered)
+
+    async def cancel(self, event_id: str, ending: bytes) -> bool:
+        """Give an event that has not started its ending; see the port."""
+        done: bool = await self._calls.put(CallKind.CANCEL, event_id, cancelled_row(ending))
+        return done
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from bridge.core.answer.ending import CANCELLED, type_of
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Progress, load
@@ -16,7 +17,9 @@ from bridge.flow.ports.ledger import EntryUnreadable
 
 COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "ending")
 DEATHS = COLUMNS.index("deaths")
+PROGRESS, ENDING = COLUMNS.index("progress"), COLUMNS.index("ending")
 FINAL_STATES = (State.COMPLETE.value, State.FAILED.value)
+UNSTARTED_STATES = (State.CLAIMED.value, State.WAITING.value)
 UNFINISHED_KEEPS = 4
 """After how many times `keep` without a change an entry is removed that never came to its end."""
 
@@ -57,6 +60,25 @@ def claimed_row(digest: bytes, progress: Progress | None = None) -> Row:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
     state = State.CLAIMED if progress is None else State.REQUESTED
     return (state._value_, digest, 0, 0, 0, None if progress is None else progress.dump(), None, None)
+
+
+def cancelled_row(ending: bytes) -> Row:
+    """The row of an event that was cancelled before anybody knew it."""
+    return (State.ANSWERED.value, b"", 0, 0, 0, None, None, ending)
+
+
+def cancel(row: Row | None, cancelled: Row) -> Row | None:
+    """The row of an event once it is cancelled; None where it is too late for that. `row` is what was known of it."""
+    if row is None:
+        return cancelled
+    if row[0] not in UNSTARTED_STATES or load(row[PROGRESS]).needs_proof or row[ENDING] is not None:
+        return None
+    return (cancelled[0], *row[1:ENDING], cancelled[ENDING])
+
+
+def is_cancelled(row: Row) -> bool:
+    """True where the ending in the row is that of a cancelled event."""
+    return row[ENDING] is not None and type_of(bytes(row[ENDING])) == CANCELLED
 
 
 def died_with(row: Row) -> Row:

@@ -5,7 +5,7 @@ connect twice ▸ topology ▸ publisher, republisher ▸ consumer ▸ watch ▸
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
 
@@ -13,7 +13,6 @@ import aio_pika
 from yarl import URL
 
 from bridge.core.broker.topology import Topology
-from bridge.core.delivery.poison import QUICK_S, cautious_after
 from bridge.edges.rabbitmq import lenient_decoding
 from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
@@ -22,7 +21,7 @@ from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.topology import declare, verify
 from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, Watchdog, WatchLimits
-from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
+from bridge.flow.ports.broker import ConnectionLives
 from bridge.flow.ports.runtime import Dice, Log
 
 HEALTHY_S = 10.0
@@ -43,12 +42,16 @@ class Supervisor:
     """Keeps a generation alive. `trouble` says why there is none; None while there is one."""
 
     def __init__(
-        self, config: BrokerConfig, consumer: Consumer, publishers: Publishers, ledger: Ledger, dice: Dice, log: Log
+        self,
+        config: BrokerConfig,
+        consumer: Consumer,
+        publishers: Publishers,
+        lives: ConnectionLives,
+        dice: Dice,
+        log: Log,
     ) -> None:
         self.trouble: str | None = "not connected yet"
         self.generations = 0
-        self.deaths = 0
-        """How many connections and processes in a row ended right after they had begun to consume."""
         self._urls = config.urls
         self._addresses = Addresses()
         self._topology = config.topology
@@ -56,10 +59,7 @@ class Supervisor:
         self._watch_limits = config.watch
         self._consumer = consumer
         self._publishers = publishers
-        self._ledger = ledger
-        self._begun = False
-        self._beginning = asyncio.Lock()
-        self._outlived = False
+        self._lives = lives
         self._dice = dice
         self._log = log
 
@@ -99,7 +99,7 @@ class Supervisor:
             watch = self._watchdog(generation)
             self.generations += 1
             self.trouble = None
-            await self.begin()
+            await self._lives.begin()
             self._log.info("broker.connected", generation=generation.number, host=URL(url).host)
             return await self._until_over(
                 generation,
@@ -108,7 +108,7 @@ class Supervisor:
                 watch.confirms(),
                 watch.publishing(),
                 watch.consuming(consuming),
-                self._outlive(),
+                self._lives.outlive(),
             )
 
     def _watchdog(self, generation: Generation) -> Watchdog:
@@ -116,36 +116,12 @@ class Supervisor:
         delay_exchange = self._topology.delay_exchange
         return Watchdog(self._consumer, outbound, copies, delay_exchange, generation, self._watch_limits, self._log)
 
-    async def begin(self) -> None:
-        """Before consuming: take care where connections, or processes before this one, died soon after they had begun.
-
-        The processes are counted once, as soon as the ledger can tell.
-        """
-        async with self._beginning:
-            if not self._begun:
-                with suppress(LedgerUnavailable):  # it says so itself
-                    self.deaths += await self._ledger.begun()
-                    self._begun = True
-        if cautious_after(self.deaths):
-            self._log.warning("consumer.cautious", deaths=self.deaths)
-            self._consumer.isolate()
-
-    async def _outlive(self) -> None:
-        """Consume for so long that whatever ends the process later, it is not what was consumed at the beginning."""
-        if not self._outlived:
-            await self._consumer.began.wait()
-            await asyncio.sleep(QUICK_S)
-            self._outlived = True
-            with suppress(LedgerUnavailable):
-                await self._ledger.lives_on()
-
     async def _until_over(self, generation: Generation, *parts: Coroutine[None, None, None]) -> str:
         tasks = [asyncio.create_task(self._part(generation, part)) for part in parts]
         began_s = asyncio.get_running_loop().time()
         try:
             self.trouble = await generation.over()
-            lived_s = asyncio.get_running_loop().time() - began_s
-            self.deaths = self.deaths + 1 if lived_s < QUICK_S else 0
+            self._lives.ended(asyncio.get_running_loop().time() - began_s)
             return self.trouble
         finally:
             for task in tasks:

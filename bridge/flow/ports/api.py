@@ -1,6 +1,6 @@
 """The Amigo API as the flow sees it, and the routes whose templates make its requests."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class Agent(Protocol):
         """Deliver the event into an open conversation; otherwise as `create`."""
 
     async def finish(self, user_id: str, conversation_id: str) -> Finish:
-        """Finish a conversation: RUNNING for 409, DONE where it is finished or gone now."""
+        """Finish a conversation: RUNNING for 409, DONE for 204, GONE for 400 and 404."""
 
     async def conversations(
         self, user_id: str, service_id: str | None = None, *, conversation_id: str | None = None
@@ -55,8 +55,10 @@ class Agent(Protocol):
     async def messages(self, user_id: str, conversation_id: str) -> Sequence[Message]:
         """All messages of a conversation, oldest first; none where it does not exist."""
 
-    async def modify_tags(self, user_id: str, conversation_id: str, updates: dict[str, str]) -> None:
-        """Write tags of a conversation."""
+    async def modify_tags(
+        self, user_id: str, conversation_id: str, updates: Mapping[str, str], deletes: Sequence[str] = ()
+    ) -> None:
+        """Write and delete tags of a conversation; others stay."""
 
     async def probe(self, *, credentials: bool) -> None:
         """Return where the API is reachable and, if asked, takes the bridge's credentials; else raise as any call."""

@@ -83,3 +83,22 @@ class Inbox(Protocol):
 
     def resume(self, reason: str) -> None:
         """Take new events again, if no other reason stands."""
+
+    def isolate(self) -> None:
+        """Take one event at a time until some have settled."""
+
+    async def begun(self) -> None:
+        """Return once something has been consumed from."""
+
+
+class ConnectionLives(Protocol):
+    """Told of the lives of connections that consume."""
+
+    async def begin(self) -> None:
+        """About to consume."""
+
+    async def outlive(self) -> None:
+        """Called beside the consuming; cancelled at its end."""
+
+    def ended(self, lived_s: float) -> None:
+        """The connection is over, so many seconds after `begin`."""

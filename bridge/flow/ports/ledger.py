@@ -50,6 +50,13 @@ class Ledger(Protocol):
     def complete_soon(self, answered: Entry) -> None:
         """As `write_soon` of this entry, which was written as answered, in the state complete."""
 
+    async def cancel(self, event_id: str, ending: bytes) -> bool:
+        """Give an event that has not started, known or not, this ending: whoever claims it finds it answered.
+
+        Who has it in hand loses it: their next write raises LeaseLost. False where something has been asked for it, or
+        it has ended; True also where it was cancelled before.
+        """
+
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once."""
 

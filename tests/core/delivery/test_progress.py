@@ -54,7 +54,7 @@ def fields(**changed: Any) -> str:
     return orjson.dumps({**orjson.loads(FULL.dump() or ""), **changed}).decode()
 
 
-@pytest.mark.parametrize("missing", orjson.loads(FULL.dump() or ""))
+@pytest.mark.parametrize("missing", [name for name in orjson.loads(FULL.dump() or "") if name != "busy_since"])
 def test_a_progress_that_lacks_a_field_is_an_unknown_request(missing: str) -> None:
     text = orjson.dumps({name: value for name, value in orjson.loads(fields()).items() if name != missing}).decode()
     assert load(text) == UNKNOWN

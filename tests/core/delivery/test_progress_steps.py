@@ -27,6 +27,7 @@ from bridge.core.delivery.progress import (
     StillRunning,
     StreamOpened,
     StreamVoided,
+    Waited,
     load,
 )
 from tests.support.making import HEX, OTHER_HEX, thrown, unproved
@@ -43,6 +44,7 @@ STEPS: list[Step] = [
     StreamVoided(),
     ProvedVoid(),
     StillRunning(),
+    Waited(1_700_000_000),
     ConversationListed(),
     Doubted(),
     Recovered(OTHER_HEX),
@@ -68,6 +70,7 @@ LinesSeen           -          -          -               streaming  -          
 StreamVoided        -          -          -               unproved   -          -
 ProvedVoid          -          void       void            void       void       void
 StillRunning        -          unproved   unproved        unproved   unproved   unproved
+Waited              clear      requested  requested-anew  streaming  unproved   void
 ConversationListed  unproved   -          -               -          -          unproved
 Doubted             unproved   -          -               -          -          -
 Recovered           -          unproved   unproved        unproved   unproved   unproved
@@ -135,6 +138,15 @@ def test_waits_are_counted_and_a_new_request_begins_with_none() -> None:
     assert VOID.after(CREATE).waits == 0
 
 
+def test_the_time_since_when_a_conversation_is_busy_is_kept_until_a_stream_opens() -> None:
+    waits = NOTHING.after(Waited(5)).after(Waited(9))
+    assert waits.busy_since_s == 5
+    assert load(waits.dump()) == waits
+    asked = waits.after(CREATE)
+    assert (asked.busy_since_s, asked.after(NotMade()).busy_since_s) == (5, 5)
+    assert asked.after(StreamOpened()).busy_since_s is None
+
+
 def test_a_conversation_that_the_api_lists_counts_as_created() -> None:
     assert NOTHING.after(ConversationListed()) == unproved(RequestKind.CREATE)
 
@@ -174,7 +186,7 @@ def test_whatever_happens_nothing_is_asked_twice_and_no_stream_is_forgotten(step
             running = True
         elif isinstance(step, NotMade | ProvedVoid | StartedOver):
             running = False
-        elif not isinstance(step, StreamOpened | LinesSeen):
+        elif not isinstance(step, StreamOpened | LinesSeen | Waited):
             running = True
         seen = _seen(step, seen=seen)
         progress = after
@@ -187,4 +199,4 @@ def test_whatever_happens_nothing_is_asked_twice_and_no_stream_is_forgotten(step
 def _seen(step: Step, *, seen: bool) -> bool:
     if isinstance(step, LinesSeen | Recalled):
         return True
-    return seen and isinstance(step, StillRunning | Recovered | Doubted)
+    return seen and isinstance(step, StillRunning | Recovered | Doubted | Waited)

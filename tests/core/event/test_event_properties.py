@@ -19,7 +19,7 @@ from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import Event, read_event
 from bridge.core.event.event_fields import EventKind
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import SPEAKING, ChannelDefaults, Defaults, Rendered, Route, RoutedEvent, resolve
+from bridge.core.event.route import ChannelDefaults, Defaults, Rendered, Route, RoutedEvent, resolve
 from tests.support.generated import Thrower
 from tests.support.making import HEX, NOW_S, OTHER_HEX, factory, incoming, thrown
 
@@ -162,7 +162,7 @@ def _are_tags(tags: Any, most: int) -> None:
 
 def _leaves_nothing_open(routed: RoutedEvent, event: Event) -> None:
     assert routed.id == event.id
-    assert (routed.message is None) == (routed.kind not in SPEAKING or routed.audio is not None)
+    assert (routed.message is None) == (not event.speaks)
     assert routed.message is None or routed.message.strip()
     if routed.kind is EventKind.CANCEL:
         assert (routed.user_id, routed.service_id, routed.lane) == ("", "", ("", routed.id))

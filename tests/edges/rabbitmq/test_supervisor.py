@@ -119,8 +119,8 @@ async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, 
     proxy.freeze()
     for number in range(30):
         rig.publisher.publish([outgoing(f"m{number}", b"x" * size, mandatory=False)], receipts)
-    rig.consumer.pause("test")
-    rig.consumer.resume("test")
+    rig.inbox.pause("test")
+    rig.inbox.resume("test")
     await until(lambda: rig.supervisor.trouble is not None, "the trouble is said", 5)
     assert not held.alive
     await rig.connected(2)
@@ -238,12 +238,11 @@ async def test_waits_between_attempts_grow_with_jitter_and_are_capped(build: Bui
 
 async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(build: Build, broker: Broker) -> None:
     """docs/reliability.md, B10: never a channel a message."""
-    rig = await build().start()
 
     def receive(delivery: Delivery) -> None:
         delivery.ack()
 
-    rig.consumer.receive = receive
+    rig = await build(receive=receive).start()
 
     def channels() -> int:
         rows = broker.node.ctl("list_channels", "vhost", "name").splitlines()

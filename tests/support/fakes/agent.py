@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -115,11 +115,11 @@ class FakeAgent:
         await self._called("finish", user_id, conversation_id)
         talk = self._talk(conversation_id)
         if talk is None:
-            return Finish.DONE  # 404
+            return Finish.GONE  # 404
         if talk.running or talk.finished:
             return Finish.RUNNING  # 409: the API has one answer for both
         if not talk.messages and self.finish_of_empty == "refuses":
-            return Finish.DONE  # 400
+            return Finish.GONE  # 400
         talk.finished = True
         talk.gone = not talk.messages and self.finish_of_empty == "deletes"
         return Finish.DONE
@@ -146,14 +146,18 @@ class FakeAgent:
         talk = self._talk(conversation_id)
         return list(talk.messages) if talk is not None and self.shows_messages else []
 
-    async def modify_tags(self, user_id: str, conversation_id: str, updates: dict[str, str]) -> None:
-        await self._called("modify_tags", user_id, conversation_id, tags=updates)
+    async def modify_tags(
+        self, user_id: str, conversation_id: str, updates: Mapping[str, str], deletes: Sequence[str] = ()
+    ) -> None:
+        await self._called("modify_tags", user_id, conversation_id, tags=dict(updates))
         talk = self._talk(conversation_id)
         if talk is None:
             raise Refused("tags", 404, "Specified conversation is not found.")
         if len({**talk.tags, **updates}) > 20:
             raise Refused("tags", 400, "The conversation cannot contain more than 20 tags.")
         talk.tags.update(updates)
+        for key in deletes:
+            talk.tags.pop(key, None)
 
     async def probe(self, *, credentials: bool) -> None:
         await self._called("probe", text="credentials" if credentials else None)

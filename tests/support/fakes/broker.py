@@ -64,6 +64,12 @@ class FakeInbox:
         if not self.reasons:
             self.resumed()
 
+    def isolate(self) -> None:
+        self.changes.append(("isolate", ""))
+
+    async def begun(self) -> None:
+        """At once."""
+
 
 class FakeRepublisher:
     """The republisher port: confirms by itself, unless it is disconnected or told to refuse.

@@ -4,11 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Collection
 from dataclasses import replace
 
+from bridge.core.answer.ending import CANCELLED, type_of
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 LEASE_S = 30.0
+
+
+class Nobody:
+    """Holds what nobody may write before it is claimed anew."""
+
+
+NOBODY = Nobody()
 
 
 class FakeLedger:
@@ -100,7 +108,7 @@ class FakeLedger:
         if (
             entry is not None
             and entry.state not in FINAL
-            and holder is not self
+            and holder not in (self, NOBODY)
             and not getattr(holder, "_dead", False)
         ):
             return Claim(Holder.ANOTHER, wait_s=LEASE_S)
@@ -127,6 +135,21 @@ class FakeLedger:
 
     def complete_soon(self, answered: Entry) -> None:
         self.write_soon(replace(answered, state=State.COMPLETE))
+
+    async def cancel(self, event_id: str, ending: bytes) -> bool:
+        await self._available()
+        known = self.entries.get(event_id)
+        if known is not None and type_of(known.ending or b"") == CANCELLED:
+            return True
+        waiting = known is None or (
+            known.state in (State.CLAIMED, State.WAITING) and not known.progress.needs_proof and not known.ending
+        )
+        if waiting:
+            self.entries[event_id] = replace(
+                known or Entry(event_id, State.CLAIMED, b""), state=State.ANSWERED, ending=ending
+            )
+            self._holders[event_id] = NOBODY
+        return waiting
 
     async def release(self, event_ids: Collection[str]) -> None:
         await self._available()

@@ -47,6 +47,7 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.WRITE, statements.write),
     (CallKind.RELEASE, statements.release),
     (CallKind.FIND, statements.find),
+    (CallKind.CANCEL, statements.cancel),
     (CallKind.BEGUN, statements.begun),
     (CallKind.LIVES_ON, statements.lives_on),
 )

@@ -15,8 +15,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from bridge.core.delivery.ledger_entry import Entry, Holder, State
+from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
-from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNFINISHED_KEEPS, Row, complete_row
+from bridge.edges.ledger.rows import (
+    COLUMNS,
+    FINAL_STATES,
+    UNFINISHED_KEEPS,
+    UNSTARTED_STATES,
+    Row,
+    complete_row,
+    is_cancelled,
+)
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
@@ -65,6 +74,7 @@ ASKED = f"""unnest($2::text[], $3::text[], $4::bytea[], $5::integer[], $6::integ
 $9::text[], $10::bytea[]) AS asked (event_id, {", ".join(COLUMNS)})"""
 """Entries to write, as one array for each column."""
 FINAL = ", ".join(f"'{state}'" for state in FINAL_STATES)
+UNSTARTED = ", ".join(f"'{state}'" for state in UNSTARTED_STATES)
 LAPSED = "NOT EXISTS (SELECT FROM amigo_bridge.owners o WHERE o.owner = e.owner AND o.until > now())"
 DIED = f"CASE WHEN e.owner <> $1 AND e.state NOT IN ({FINAL}) AND {LAPSED} THEN 1 ELSE 0 END"
 """1 where a process that is gone had the event in hand; $1 is who asks."""
@@ -95,6 +105,15 @@ INSERT INTO amigo_bridge.events AS e (event_id, owner, {", ".join(COLUMNS)})
 SELECT asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
 ON CONFLICT (event_id) DO UPDATE SET changed_at = now(), {", ".join(f"{name} = excluded.{name}" for name in COLUMNS)}
 WHERE e.owner = excluded.owner
+RETURNING e.event_id
+"""  # noqa: S608 - of constants
+
+CANCEL = f"""
+INSERT INTO amigo_bridge.events AS e (event_id, {", ".join(COLUMNS)})
+SELECT asked.event_id, {ASKED_COLUMNS} FROM {ASKED}
+ON CONFLICT (event_id) DO UPDATE SET changed_at = now(), owner = NULL, state = excluded.state, ending = excluded.ending
+WHERE e.state IN ({UNSTARTED}) AND e.ending IS NULL
+AND (e.progress IS NULL OR e.progress::json ->> 'request' = '{RequestKind.NONE}') AND $1::text IS NOT NULL
 RETURNING e.event_id
 """  # noqa: S608 - of constants
 
@@ -214,6 +233,15 @@ async def complete(connection: DatabaseConnection, owner: str, answered: Mapping
     if int(done.removeprefix("UPDATE ")) < len(answered):
         rows = {key: complete_row(entry) for key, entry in answered.items()}
         await connection.execute(WRITE, owner, *_columns(rows))
+
+
+async def cancel(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[bool]:
+    """Give events that have not started their endings. Answers in their order: False where it was too late."""
+    rows = {call.key: call.row for call in reversed(calls)}
+    done = {row[0] for row in await connection.fetch(CANCEL, owner, *_columns(rows))}
+    left = await connection.fetch(FIND, owner, [key for key in rows if key not in done])
+    done |= {row[0] for row in left if is_cancelled(tuple(row)[1:])}
+    return [call.key in done for call in calls]
 
 
 async def release(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:

@@ -30,7 +30,15 @@ import orjson
 
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.edges.ledger.call_queue import CallKind, LedgerCall
-from bridge.edges.ledger.rows import FINAL_STATES, UNFINISHED_KEEPS, Row, complete_row, died_with
+from bridge.edges.ledger.rows import (
+    FINAL_STATES,
+    UNFINISHED_KEEPS,
+    Row,
+    cancel,
+    complete_row,
+    died_with,
+    is_cancelled,
+)
 from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
@@ -44,12 +52,14 @@ from bridge.edges.ledger.sqlite.schema import (
     select,
     upsert,
 )
-from bridge.flow.ports.ledger import LedgerUnavailable
+from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 T = TypeVar("T")
 
 BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
+READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
+"""Calls that ask what is known."""
 CHUNK = 50
 """Events in one statement."""
 PURGE_STEP = 500
@@ -82,6 +92,8 @@ class LedgerFile:
         self._owner = secrets.token_hex(8)
         self._claimed: dict[str, Row] = {}
         """The rows of claims that wait for a commit."""
+        self._cancelled: set[str] = set()
+        """Events that were cancelled and not claimed since: who had one in hand may not write it any more."""
         self.made_anew = False
         """Set when the file that was open had gone from its path, and another one is used now."""
         self._gone = False
@@ -122,24 +134,29 @@ class LedgerFile:
         """Give up the lock, so that another process may have the file."""
         self._lock.let_go()
 
-    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Row | int | None]:
+    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Row | int | LeaseLost | None]:
         """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
         self._reopen_if_replaced()
         with self._translated():
-            known = dict(self._read({call.key for call in calls if call.kind in (CallKind.CLAIM, CallKind.FIND)}))
+            known = dict(self._read({call.key for call in calls if call.kind in READING}))
             known.update(self._claimed)
             changed: dict[str, Row] = {}
             claimed: dict[str, Row] = {}
             released: list[str] = []
-            answers: list[Row | int | None] = []
+            answers: list[Row | int | LeaseLost | None] = []
             for call in calls:
                 answers.append(known.get(call.key))
                 match call.kind:
+                    case CallKind.WRITE if call.key in self._cancelled:
+                        answers[-1] = LeaseLost(f"{call.key!r} was cancelled meanwhile")
                     case CallKind.WRITE:
                         changed[call.key] = call.row
+                    case CallKind.CANCEL:
+                        answers[-1] = self._cancel(call, known, changed, claimed)
                     case CallKind.RELEASE:
                         released.append(call.key)
                     case CallKind.CLAIM if call.key in known:
+                        self._cancelled.discard(call.key)
                         if known[call.key][0] not in FINAL_STATES:
                             changed[call.key] = known[call.key]
                     case CallKind.CLAIM:
@@ -152,6 +169,21 @@ class LedgerFile:
             self._change(changed, released, int(now_s * 1000))
             self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)
             return answers
+
+    def _cancel(
+        self, call: LedgerCall, known: dict[str, Row], changed: dict[str, Row], claimed: dict[str, Row]
+    ) -> bool:
+        row = known.get(call.key)
+        if row is not None and is_cancelled(row):
+            return True
+        row = cancel(row, call.row)
+        if row is None:
+            return False
+        known[call.key] = changed[call.key] = row
+        claimed.pop(call.key, None)
+        self._claimed.pop(call.key, None)
+        self._cancelled.add(call.key)
+        return True
 
     def complete(self, answered: Mapping[str, Entry], now_s: float) -> None:
         """These events are complete: one column, in one commit. Where one is not there as answered, all are written."""

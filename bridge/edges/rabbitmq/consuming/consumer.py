@@ -11,10 +11,10 @@ from aiormq import Channel as Underlay
 from aiormq.abc import DeliveredMessage
 
 from bridge.core.broker.topology import Inbound
-from bridge.core.delivery.poison import SETTLED
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq._internals import on_consumer_cancel
 from bridge.edges.rabbitmq.consuming.acks import Acks
+from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
 from bridge.edges.rabbitmq.properties import incoming
 from bridge.flow.ports.broker import Delivery
@@ -72,15 +72,6 @@ class BrokerDelivery:
         return True
 
 
-@dataclass(slots=True)
-class WantedConsumers:
-    """Why consuming is held back; empty while it is not. `paused` is set while nothing is being consumed."""
-
-    reasons: set[str] = field(default_factory=set)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    paused: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Consumer:
     """Consumes every inbound while nothing holds it back. Pausing cancels the consumers and requeues nothing.
 
@@ -88,24 +79,22 @@ class Consumer:
     of the inbound's prefetch, and the consumer is renewed as the rest comes back.
     """
 
-    def __init__(self, inbounds: tuple[Inbound, ...], log: Log) -> None:
-        self.receive: Callable[[Delivery], None] | None = None
+    def __init__(
+        self, inbounds: tuple[Inbound, ...], inbox: ConsumerInbox, receive: Callable[[Delivery], None], log: Log
+    ) -> None:
+        """`receive` is handed every delivery, and settles it sooner or later."""
         self._inbounds = inbounds
+        self._inbox = inbox
+        self._receive = receive
         self._log = log
-        self._desired = WantedConsumers()
-        self._desired.paused.set()
-        self.began = asyncio.Event()
-        """Set once something has been consumed from, for the first time."""
+        self._paused = asyncio.Event()
+        """Set while nothing is being consumed."""
+        self._paused.set()
         self._queue_consumers: dict[str, QueueConsumer] = {}
         self._retired: list[QueueConsumer] = []
         self._replacing: set[str] = set()
-        self._settle_first = 0
         self._background: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
-
-    @property
-    def held_back_by(self) -> list[str]:
-        return sorted(self._desired.reasons)
 
     @property
     def queue_consumers(self) -> list[QueueConsumer]:
@@ -116,46 +105,27 @@ class Consumer:
     def consuming(self) -> bool:
         """True where every inbound has its consumer, is just getting another, or has as much in hand as it may."""
         served = self._queue_consumers.keys() | self._replacing
-        return not self._desired.reasons and all(
+        return not self._inbox.reasons and all(
             inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
         )
-
-    @property
-    def cautious(self) -> bool:
-        """True while one delivery at a time is taken."""
-        return self._settle_first > 0
-
-    def isolate(self) -> None:
-        """Take one delivery at a time, from the next start of a consumer on, until some have settled."""
-        self._settle_first = SETTLED
-
-    def pause(self, reason: str) -> None:
-        """Hold back; see the port."""
-        self._desired.reasons.add(reason)
-        self._desired.changed.set()
-
-    def resume(self, reason: str) -> None:
-        """Let go; see the port."""
-        self._desired.reasons.discard(reason)
-        self._desired.changed.set()
 
     async def run(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Consume in this generation, as far as wanted, until it ends. Raises BrokerTrouble."""
         while True:
-            self._desired.changed.clear()
+            self._inbox.changed.clear()
             for inbound in self._inbounds:
                 async with self._changing:
                     await self._see_to(connection, generation, inbound)
-            await self._desired.changed.wait()
+            await self._inbox.changed.wait()
 
     async def _see_to(
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
     ) -> None:
         queue_consumer, free = self._queue_consumers.get(inbound.queue), self._free(inbound)
-        if self._desired.reasons:
+        if self._inbox.reasons:
             if queue_consumer is not None:
                 await self._retire(queue_consumer)
-                self._log.info("consumer.paused", queue=inbound.queue, by=self.held_back_by)
+                self._log.info("consumer.paused", queue=inbound.queue, by=self._inbox.held_back_by)
         elif queue_consumer is None:
             if free > 0:
                 await self._start(connection, generation, inbound)
@@ -198,12 +168,12 @@ class Consumer:
         """The generation has ended: the broker will deliver again what it had delivered."""
         self._queue_consumers.clear()
         self._retired.clear()
-        self._desired.paused.set()
+        self._paused.set()
 
     async def acks_sent(self) -> None:
         """Return when every ack has reached the queue, or can no more, and what a pause has retired is closed."""
-        if self._desired.reasons:
-            await self._desired.paused.wait()
+        if self._inbox.reasons:
+            await self._paused.wait()
         for queue_consumer in (*self._queue_consumers.values(), *self._retired):
             await queue_consumer.acks.all_written()
             await asyncio.sleep(queue_consumer.acks.written_s + SETTLE_S - _now())
@@ -213,10 +183,10 @@ class Consumer:
     def send_ack(self, delivery: BrokerDelivery) -> None:
         """Write the ack at the end of this turn of the loop."""
         delivery.queue_consumer.acks.put(delivery.tag)
-        if self.cautious:
-            self._settle_first -= 1
+        if self._inbox.cautious:
+            self._inbox.settle_first -= 1
         if delivery.queue_consumer.prefetch < delivery.queue_consumer.inbound.prefetch or self._retired:
-            self._desired.changed.set()
+            self._inbox.changed.set()
 
     def _start_task(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -229,7 +199,7 @@ class Consumer:
     def _free(self, inbound: Inbound) -> int:
         """How many more deliveries of this inbound may be in hand."""
         queue_consumers = (*self._queue_consumers.values(), *self._retired)
-        most = 1 if self.cautious else inbound.prefetch
+        most = 1 if self._inbox.cautious else inbound.prefetch
         return most - sum(
             queue_consumer.held for queue_consumer in queue_consumers if queue_consumer.inbound is inbound
         )
@@ -251,8 +221,8 @@ class Consumer:
         callback = partial(self._deliver, queue_consumer, generation)
         await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
         self._queue_consumers[queue] = queue_consumer
-        self.began.set()
-        self._desired.paused.clear()
+        self._inbox.began.set()
+        self._paused.clear()
 
     async def _retire(self, queue_consumer: QueueConsumer) -> None:
         """Cancel the consumer. Its channel stays for the acks that are still owed."""
@@ -265,7 +235,7 @@ class Consumer:
         queue_consumer.cancelled = True
         self._close_if_done(queue_consumer)
         if not self._queue_consumers:
-            self._desired.paused.set()
+            self._paused.set()
 
     def _close_if_done(self, queue_consumer: QueueConsumer) -> None:
         if (
@@ -289,11 +259,11 @@ class Consumer:
         queue_consumer.heard_s = _now()
         queue_consumer.held += 1
         queue_consumer.served = True
-        if self.receive is None or message.delivery_tag is None:
-            generation.end("a delivery came before anybody could take it")
+        if message.delivery_tag is None:
+            generation.end("a delivery came without a tag")
             return
         try:
-            self.receive(
+            self._receive(
                 BrokerDelivery(
                     incoming(message, queue_consumer.inbound.queue),
                     queue_consumer,

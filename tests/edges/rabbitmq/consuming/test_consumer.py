@@ -4,10 +4,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
-import pytest
-
 from bridge.core.delivery.poison import SETTLED
-from bridge.edges.rabbitmq import supervisor
 from bridge.edges.rabbitmq.watchdog import WatchLimits
 from bridge.flow.ports.broker import Delivery
 from tests.edges.conftest import Build
@@ -24,7 +21,6 @@ def numbered(count: int, start: int = 0) -> list[Outgoing]:
 
 
 async def test_no_more_than_the_prefetch_is_ever_held_and_order_is_kept(build: Build) -> None:
-    rig = build(inbounds=(inbound(prefetch=7),))
     held: list[Delivery] = []
     most = 0
 
@@ -34,7 +30,7 @@ async def test_no_more_than_the_prefetch_is_ever_held_and_order_is_kept(build: B
         rig.deliveries.append(delivery)
         most = max(most, len(held))
 
-    rig.consumer.receive = receive
+    rig = build(inbounds=(inbound(prefetch=7),), receive=receive)
     await rig.start()
     await rig.rabbit.publish(*numbered(100))
     await until(lambda: len(held) == 7, "the prefetch is used")
@@ -52,15 +48,15 @@ async def test_a_pause_cancels_the_consumer_and_requeues_nothing(build: Build) -
     rig = await build(inbounds=(inbound(prefetch=5),)).start()
     await rig.rabbit.publish(*numbered(5))
     await rig.delivered(5)
-    rig.consumer.pause("api")
-    rig.consumer.pause("stopping")
+    rig.inbox.pause("api")
+    rig.inbox.pause("stopping")
     await until(lambda: rig.log.of("consumer.paused"), "it is paused")
     await rig.rabbit.publish(*numbered(5, start=5))
     assert await rig.rabbit.ready_count(EVENTS) == 5
-    rig.consumer.resume("stopping")
+    rig.inbox.resume("stopping")
     await stays(lambda: len(rig.deliveries) == 5, "one reason still stands", 0.2)
-    assert rig.consumer.held_back_by == ["api"]
-    rig.consumer.resume("api")
+    assert rig.inbox.held_back_by == ["api"]
+    rig.inbox.resume("api")
     await rig.connected()
     for delivery in rig.deliveries[:5]:
         assert delivery.ack(), "what was held through the pause can still be acked"
@@ -80,9 +76,9 @@ async def test_no_more_than_the_prefetch_is_held_through_pauses(build: Build) ->
     await rig.rabbit.publish(*numbered(40))
     await rig.delivered(5)
     for _ in range(3):
-        rig.consumer.pause("api")
+        rig.inbox.pause("api")
         await until(lambda: not rig.consumer.queue_consumers, "it is paused")
-        rig.consumer.resume("api")
+        rig.inbox.resume("api")
         await stays(lambda: len(rig.deliveries) == 5, "all slots are taken", 0.15)
     for number in range(40):
         await rig.delivered(number + 1)
@@ -96,7 +92,7 @@ async def test_a_pause_right_after_many_acks_loses_none_of_them(build: Build) ->
     await rig.rabbit.publish(*numbered(200))
     for delivery in list(await rig.delivered(200)):
         assert delivery.ack()
-    rig.consumer.pause("api")
+    rig.inbox.pause("api")
     await rig.consumer.acks_sent()
     assert rig.consumer.queue_consumers == []
     assert rig.log.of("ack.lost") == []
@@ -111,7 +107,7 @@ async def test_what_is_on_its_way_during_a_pause_can_be_acked(build: Build, prox
     await rig.rabbit.publish(*numbered(1))
     await rig.delivered(1)
     proxy.hold()
-    rig.consumer.pause("api")
+    rig.inbox.pause("api")
     await until(lambda: not rig.consumer.queue_consumers, "the cancel is on its way")
     assert rig.deliveries[0].ack()
     await rig.rabbit.publish(*numbered(1, start=1))
@@ -129,16 +125,16 @@ async def test_what_is_on_its_way_during_a_pause_can_be_acked(build: Build, prox
 async def test_pausing_and_resuming_in_a_hurry_settles_on_the_last_word(build: Build) -> None:
     rig = await build(inbounds=(inbound(prefetch=3),)).start()
     for _ in range(30):
-        rig.consumer.pause("a")
+        rig.inbox.pause("a")
         await asyncio.sleep(0.003)
-        rig.consumer.resume("a")
+        rig.inbox.resume("a")
         await asyncio.sleep(0.003)
     await until(lambda: rig.consumer.consuming, "it consumes")
     await rig.rabbit.publish(*numbered(3))
     await rig.delivered(3)
-    rig.consumer.pause("a")
-    rig.consumer.resume("a")
-    rig.consumer.pause("a")
+    rig.inbox.pause("a")
+    rig.inbox.resume("a")
+    rig.inbox.pause("a")
     started, stopped = "consumer.started", "consumer.paused"
     await until(lambda: len(rig.log.of(started)) == len(rig.log.of(stopped)), "it is paused")
     assert not rig.consumer.consuming
@@ -150,12 +146,12 @@ async def test_pausing_and_resuming_in_a_hurry_settles_on_the_last_word(build: B
 
 async def test_a_consumer_that_is_paused_before_it_connects_takes_nothing(build: Build) -> None:
     rig = build()
-    rig.consumer.pause("api")
+    rig.inbox.pause("api")
     rig.run()
     await until(lambda: rig.supervisor.trouble is None, "it is connected")
     await rig.rabbit.publish(*numbered(1))
     await stays(lambda: not rig.deliveries, "nothing is taken", 0.2)
-    rig.consumer.resume("api")
+    rig.inbox.resume("api")
     await rig.delivered(1)
 
 
@@ -165,16 +161,16 @@ def has_delivered(rig: Rig, number: int) -> bool:
 
 async def test_a_cautious_consumer_takes_one_at_a_time_until_ten_have_settled(build: Build) -> None:
     rig = build(inbounds=(inbound(prefetch=20),))
-    rig.consumer.isolate()
+    rig.inbox.isolate()
     await rig.start()
     await rig.rabbit.publish(*numbered(40))
     for number in range(SETTLED):
         await rig.delivered(number + 1)
         await stays(partial(has_delivered, rig, number + 1), "one at a time", 0.03)
-        assert rig.consumer.cautious
+        assert rig.inbox.cautious
         assert rig.deliveries[number].ack()
     await rig.delivered(SETTLED + 20)
-    assert not rig.consumer.cautious
+    assert not rig.inbox.cautious
     assert rig.bodies == [b"%d" % number for number in range(SETTLED + 20)]
 
 
@@ -191,11 +187,8 @@ async def test_two_connections_that_die_at_once_make_the_third_one_cautious(buil
     assert rig.log.of("consumer.cautious")[0]["deaths"] == 2
 
 
-async def test_two_processes_that_died_at_once_make_the_third_one_cautious(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "QUICK_S", 0.5)
-    rig = build(inbounds=(inbound(prefetch=20),))
+async def test_two_processes_that_died_at_once_make_the_third_one_cautious(build: Build) -> None:
+    rig = build(inbounds=(inbound(prefetch=20),), quick_s=0.5)
     for deaths in range(2):
         assert await rig.ledger.begun() == deaths
     await rig.start()
@@ -317,14 +310,13 @@ async def test_a_consumer_that_works_slowly_is_not_taken_for_a_stuck_one(build: 
 
 async def test_a_receiver_that_fails_is_said_and_stops_nothing(build: Build) -> None:
     """The flow settles what it cannot handle; were it to fail all the same, no slot may be lost in silence."""
-    rig = build(inbounds=(inbound(prefetch=1),))
 
     def receive(delivery: Delivery) -> None:
         rig.deliveries.append(delivery)
         if len(rig.deliveries) == 1:
             raise KeyError("a bug")
 
-    rig.consumer.receive = receive
+    rig = build(inbounds=(inbound(prefetch=1),), receive=receive)
     await rig.start()
     await rig.rabbit.publish(*numbered(1))
     await rig.delivered(1)

@@ -61,12 +61,12 @@ async def returned_by_another(rig: Rig, give_back: Return) -> None:
 @pytest.mark.parametrize("way", RETURNS)
 async def test_what_another_consumer_gave_back_is_marked(build: Build, way: str) -> None:
     rig = await build().start()
-    rig.consumer.pause("test")
+    rig.inbox.pause("test")
     await until(lambda: rig.log.of("consumer.paused"), "it is paused")
     await rig.rabbit.publish(Outgoing(b"{}"))
     for _ in range(2):
         await returned_by_another(rig, RETURNS[way])
-    rig.consumer.resume("test")
+    rig.inbox.resume("test")
     (delivery,) = await rig.delivered(1)
     assert delivery.incoming.redelivered
     assert past(delivery.incoming).request is RequestKind.UNKNOWN
@@ -133,11 +133,11 @@ async def test_a_delivery_that_is_held_too_long_through_a_pause_is_in_the_end_ac
     rig = await build(inbounds=(inbound(prefetch=5),)).start()
     await rig.rabbit.publish(Outgoing(b"held"))
     (held,) = await rig.delivered(1)
-    rig.consumer.pause("api")
+    rig.inbox.pause("api")
     await until(lambda: rig.log.of("consumer.paused"), "it is paused")
     await until(lambda: rig.rabbit.ready_is(EVENTS, 1), "the broker has taken it back", 60)
     held.ack()
-    rig.consumer.resume("api")
+    rig.inbox.resume("api")
     for number in count(2):
         again = (await rig.delivered(number))[-1]
         assert again.incoming.redelivered

@@ -100,7 +100,7 @@ async def test_an_idle_bridge_learns_of_an_alarm_too_and_its_consumer_works_on(b
     await alarm.raised()
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
     assert rig.consumer.consuming
-    rig.consumer.pause("test")
+    rig.inbox.pause("test")
     await until(lambda: rig.log.of("consumer.paused"), "it can still be paused", 5)
 
 
@@ -109,7 +109,7 @@ async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_m
 ) -> None:
     monkeypatch.setattr(confirmed_publisher, "CONFIRM_S", 1.0)
     rig = build(watch=WatchLimits(every_s=0.2))
-    rig.consumer.pause("the test looks into the queue")
+    rig.inbox.pause("the test looks into the queue")
     rig.run()
     await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     answers: dict[int, Answered] = {}

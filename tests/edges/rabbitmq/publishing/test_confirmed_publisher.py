@@ -27,7 +27,7 @@ def hook(number: int, **changes: Any) -> OutboundMessage:
 async def idle(build: Build, **options: Any) -> Rig:
     """A rig that leaves what it published in the queue."""
     rig = build(**options)
-    rig.consumer.pause("the test looks into the queue")
+    rig.inbox.pause("the test looks into the queue")
     rig.run()
     await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     return rig

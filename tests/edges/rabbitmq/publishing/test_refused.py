@@ -176,7 +176,7 @@ async def test_headers_beyond_a_frame_are_refused_before_anything_is_written(bui
 @pytest.mark.usefixtures("small_messages")
 async def test_a_webhook_that_is_too_large_for_the_broker_is_refused_alone(build: Build) -> None:
     rig = build()
-    rig.consumer.pause("the test looks into the queue")
+    rig.inbox.pause("the test looks into the queue")
     rig.run()
     await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     hooks = [
@@ -192,7 +192,7 @@ async def test_a_webhook_that_is_too_large_for_the_broker_is_refused_alone(build
 @pytest.mark.usefixtures("small_frames")
 async def test_a_webhooks_headers_that_do_not_fit_are_left_out_largest_first(build: Build) -> None:
     rig = build()
-    rig.consumer.pause("the test looks into the queue")
+    rig.inbox.pause("the test looks into the queue")
     rig.run()
     await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     foreign = {f"h{number}": "🔥" * (10 * number) for number in range(1, 60)}

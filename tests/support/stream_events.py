@@ -1,6 +1,6 @@
 """The lines of a stream, and the events in them, typed (docs/api-contract.md, 2).
 
-The bridge passes lines on as they are; this is for whoever wants to read them. A type that nobody knows is an Event
+The bridge passes lines on as they are; tests read them. A type that nobody knows is an Event
 with nothing but its type, and where the API's pages contradict each other both forms are understood.
 """
 
