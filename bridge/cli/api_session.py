@@ -26,7 +26,7 @@ RETRIES = RetryPolicy(attempts=4)
 MAX_EARLY = 20
 """How often in a row one request waits for a rate limit."""
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 as_option = click.option("--as", "as_user", metavar="USER", help="In whose name; by default amigo.user_id.")
 

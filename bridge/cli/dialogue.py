@@ -1,11 +1,11 @@
 """A conversation as a dialogue: who spoke, when, and the words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from bridge.cli.screen import Screen
 from bridge.cli.table import GAP, moment, one_line
+from bridge.edges.amigo.pages import Row
 from bridge.edges.amigo.results import MessageResult
 
 SPOKEN = frozenset({"user-message", "agent-message"})
@@ -13,7 +13,7 @@ SPOKEN = frozenset({"user-message", "agent-message"})
 UNDATED = datetime.max.replace(tzinfo=UTC)
 
 
-def dialogue(screen: Screen, row: Mapping[str, Any]) -> Iterator[str]:
+def dialogue(screen: Screen, row: Row) -> Iterator[str]:
     """The lines of one message: a head with time, speaker, kind and id, and its text below."""
     message = MessageResult.read("messages", row)
     kinds = [message.message_type] if message.message_type not in SPOKEN else []
@@ -24,6 +24,6 @@ def dialogue(screen: Screen, row: Mapping[str, Any]) -> Iterator[str]:
     yield from screen.wrapped(message.message)
 
 
-def by_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_time(rows: list[Row]) -> list[Row]:
     """Messages oldest first; the API promises no order where none is asked for."""
     return sorted(rows, key=lambda row: MessageResult.read("messages", row).created_at or UNDATED)

@@ -1,10 +1,10 @@
 """The agent's reasoning in an interaction as a page to read (docs/api-contract.md, 1.10)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from bridge.cli.screen import Screen
 from bridge.core import numbers
+from bridge.edges.amigo.pages import Row
 from bridge.edges.amigo.results import Insights, ToolCall
 
 NO_REFLECTIONS = "none, or the role lacks Conversation:GetMessage"
@@ -12,7 +12,7 @@ PATH = ("type", "previous_state", "next_state")
 DETAILS = ("previous_state_exit_condition_description", "inner_thought_message_id", "performed_queries")
 
 
-def insights_page(screen: Screen, row: Mapping[str, Any]) -> Iterator[str]:
+def insights_page(screen: Screen, row: Row) -> Iterator[str]:
     """The lines of the page; each part has a heading, and a part without content says so."""
     found = Insights.read("insights", row)
     for name, text in (
@@ -37,7 +37,7 @@ def _part(screen: Screen, title: str, entries: Sequence[str], nothing: str = "no
         yield from screen.wrapped(entry)
 
 
-def _transition(log: Mapping[str, Any]) -> str:
+def _transition(log: Mapping[str, object]) -> str:
     kind, before, after = (str(log.get(name, "")) for name in PATH)
     lines = [f"{before} → {after}  [{kind}]"]
     lines += [f"    {_text(log[name])}" for name in DETAILS if log.get(name)]
@@ -45,7 +45,7 @@ def _transition(log: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _calls_of(log: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _calls_of(log: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     """The tool calls of a transition, that of a tool-call state last."""
     rounds = log.get("tool_call_logs")
     for round_ in [*(rounds if isinstance(rounds, list) else []), [log.get("designated_tool_call_log")]]:

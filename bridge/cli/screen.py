@@ -56,7 +56,7 @@ class Screen:
             text = numbers.dumps(row).decode()
         except ValueError:  # half a surrogate pair, which only JSON can write
             text = json.dumps(row, default=str)
-        self._write(text)
+        _write(text)
 
     def wrapped(self, text: str, indent: int = 2) -> list[str]:
         """The text in lines that fit, its own line breaks kept."""
@@ -99,12 +99,12 @@ class Screen:
             line = orjson.dumps(facts, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
         except TypeError:  # text that is not UTF-8, as an argument of a command may be
             line = json.dumps(facts, default=str)
-        Screen._write(line)
+        _write(line)
 
-    @staticmethod
-    def _write(line: str) -> None:
-        sys.stdout.buffer.write(printable_json(line).encode() + b"\n")
-        sys.stdout.buffer.flush()
+
+def _write(line: str) -> None:
+    sys.stdout.buffer.write(printable_json(line).encode() + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _words(type_: str, body: object) -> str:

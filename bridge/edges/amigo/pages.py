@@ -34,7 +34,7 @@ def read_page(call: Call, content: object, name: str) -> Page:
     return Page(rows, more=True, following=_following(content.get("continuation_token"), offset, len(found)))
 
 
-async def pages(send: Callable[[Call], Awaitable[Any]], call: Call, name: str) -> AsyncIterator[Page]:
+async def pages(send: Callable[[Call], Awaitable[object]], call: Call, name: str) -> AsyncIterator[Page]:
     """Every page from the one that is asked for on, and each row once, though it moved to the next page meanwhile.
 
     A page is let go before the next one is asked for. Raises Lost for what is no page, or leads nowhere.
