@@ -6,6 +6,7 @@ health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is
 import asyncio
 import random
 import time
+from functools import partial
 
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.republished_copy import CopyExchanges
@@ -78,12 +79,10 @@ class Bridge:
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
         self.journal = LedgerJournal(ledger, log, holds=settings.ledger.when_lost == "hold")
         lives = QuickDeaths(ledger, self.inbox, log)
-        patience_s = settings.ledger.patience
-        self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, patience_s, lives.begin, log)
+        self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
         relay = Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
-        max_bytes = {inbound.queue: inbound.max_bytes for inbound in inbounds}
         settler = Settler(
             republisher, self.journal, factory, CopyExchanges(dead.exchange, delay), backoff, self.counters, log
         )
@@ -97,12 +96,8 @@ class Bridge:
             log,
         )
         lanes = Lanes(attempts, settler, self.api_breaker, self.journal, settings.lanes.park_after, log)
-        router = EventRouter(
-            JinjaRoutes([route.route() for route in settings.routes], max_bytes), defaults_of(settings), max_bytes
-        )
-        self.event_intake = EventIntake(
-            router, lanes, settler, lambda: Outbox(self.publisher, backoff, log), self.counters, log
-        )
+        new_outbox = partial(Outbox, self.publisher, backoff, log)
+        self.event_intake = EventIntake(router_of(settings), lanes, settler, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
         publishers = Publishers(self.publisher, republisher, confirmed_publisher)
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
@@ -180,3 +175,10 @@ class Bridge:
             except TimeoutError:
                 self._log.warning("bridge.unconfirmed", messages=self.publisher.unconfirmed)
         self._log.info("bridge.drained", left_to_the_next_instance=left)
+
+
+def router_of(settings: Settings) -> EventRouter:
+    """The reader of events, with the configured routes."""
+    max_bytes = {inbound.queue: inbound.max_bytes for inbound in settings.amqp.inbound}
+    routes = JinjaRoutes([route.route() for route in settings.routes], max_bytes)
+    return EventRouter(routes, defaults_of(settings), max_bytes)

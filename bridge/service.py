@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from bridge import __version__
+from bridge import version
 from bridge.app import Bridge
 from bridge.core.webhook.client_address import networks
 from bridge.edges import crash
@@ -45,7 +45,7 @@ async def serve(settings: Settings, log: Log) -> int:
             settings.http.port,
             components=bridge.components,
             metrics=metrics.text,
-            version=__version__,
+            version=version(),
             webhook=handler.handle,
             connection_limit=ConnectionLimit(handler.malformed),
         )

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import click
 
-from bridge.cli.invocation import config_option, json_option
-from bridge.cli.webhooks import KEPT, ago_of, api_of, attempt, begun, hook_of, name_option
+from bridge.cli.invocation import attempt, begun, config_option, json_option
+from bridge.cli.webhooks import KEPT, ago_of, api_of, hook_of, name_option
 from bridge.core.answer.outbound_message import JSON, MessageFactory
 from bridge.core.webhook import urlencoded, webhook
 from bridge.core.webhook.problem import Problem

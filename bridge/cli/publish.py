@@ -5,10 +5,10 @@ Exit statuses as in `cli/main.py`. What would be dead-lettered is refused (1), a
 
 import base64
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 
@@ -82,7 +82,7 @@ def publish(
     """Publish an event: from flags, or from FILE (`-` for standard input) with one JSON event or one a line."""
     screen = Screen(as_json=as_json)
     _check_short(("--exchange", exchange or ""), ("--routing-key", routing_key), ("--content-type", content_type))
-    more: dict[str, Any] = {
+    more: dict[str, object] = {
         "delete_tags": list(delete_tags) or None,
         "is_test": is_test or None,
         "audio": None if audio is None else _audio(audio),
@@ -151,9 +151,9 @@ def _audio(file: BinaryIO) -> dict[str, str]:
     return {"content_type": content_type, "data": base64.b64encode(sound).decode()}
 
 
-def _named(fields: dict[str, Any], tags: Sequence[str], data: str | None) -> dict[str, Any]:
+def _named(fields: Mapping[str, object], tags: Sequence[str], data: str | None) -> dict[str, object]:
     """The event that the flags make."""
-    named: dict[str, Any] = {
+    named: dict[str, object] = {
         ("id" if name == "id_" else name): value for name, value in fields.items() if value is not None
     }
     if any("=" not in pair for pair in tags):
@@ -168,7 +168,7 @@ def _named(fields: dict[str, Any], tags: Sequence[str], data: str | None) -> dic
     return named
 
 
-def _bodies(file: BinaryIO | None, named: dict[str, Any]) -> list[bytes]:
+def _bodies(file: BinaryIO | None, named: dict[str, object]) -> list[bytes]:
     """The events: of the flags or, of a file, the whole of it where that is one JSON value, otherwise its lines."""
     if file is not None and named:
         raise click.UsageError("give a file or flags, not both")

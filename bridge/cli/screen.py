@@ -6,7 +6,6 @@ Whatever is shown passes `printable`, since any of it may have come from outside
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from bridge.core import numbers
 from bridge.core.printable import printable, printable_json
+from bridge.edges.rabbitmq.cli_client import Tailed
 
 STYLES = {"interaction-complete": "bold green", "new-message": "cyan", "error": "bold red"}
 WORDS = ("message", "full_message", "error_description", "error", "reason", "user_message", "conversation_id")
@@ -42,6 +42,28 @@ class Screen:
         for line in lines:
             self._out.print(Text(printable(line)))
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; 80 where the output goes elsewhere, or as COLUMNS says."""
+        return self._out.width
+
+    def record(self, row: Mapping[str, object], *lines: str) -> None:
+        """An object of the API: the lines for a person, or itself as JSON, its numbers as they came."""
+        if not self.as_json:
+            self.say(*lines)
+            return
+        try:
+            text = numbers.dumps(row).decode()
+        except ValueError:  # half a surrogate pair, which only JSON can write
+            text = json.dumps(row, default=str)
+        self._write(text)
+
+    def wrapped(self, text: str, indent: int = 2) -> list[str]:
+        """The text in lines that fit, its own line breaks kept."""
+        room = max(self.width - indent, 8)
+        lines = [line for part in text.split("\n") for line in Text(printable(part)).wrap(self._out, room) or [Text()]]
+        return [(" " * indent + line.plain).rstrip() for line in lines]
+
     def command(self, text: str) -> None:
         """Something for a shell, as it is: the caller's own words."""
         self._out.print(Text(text))
@@ -54,7 +76,7 @@ class Screen:
         """Something is wrong."""
         self._err.print(Text(printable(text), style="red"))
 
-    def message(self, seen: Mapping[str, Any]) -> None:
+    def message(self, seen: Tailed) -> None:
         """An outbound message, as `tail` shows it."""
         body = _decoded(seen["body"])
         if self.as_json:
@@ -72,11 +94,15 @@ class Screen:
         )
 
     @staticmethod
-    def _line(facts: Mapping[str, Any]) -> None:
+    def _line(facts: Mapping[str, object]) -> None:
         try:
             line = orjson.dumps(facts, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
         except TypeError:  # text that is not UTF-8, as an argument of a command may be
             line = json.dumps(facts, default=str)
+        Screen._write(line)
+
+    @staticmethod
+    def _write(line: str) -> None:
         sys.stdout.buffer.write(printable_json(line).encode() + b"\n")
         sys.stdout.buffer.flush()
 
@@ -90,14 +116,14 @@ def _words(type_: str, body: object) -> str:
     return (found if type_ == "new-message" else f"[{type_}] {found}")[:MAX_WORDS_CHARS]
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(body: bytes) -> object:
     try:
         return numbers.loads(body)
     except ValueError:
         return body.decode("utf-8", "replace")
 
 
-def _written(body: Any) -> Any:
+def _written(body: object) -> object:
     """The body for a line of JSON, with its numbers as they came; as text where it is nested too deep for that."""
     try:
         return orjson.Fragment(numbers.dumps(body))

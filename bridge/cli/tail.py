@@ -1,10 +1,9 @@
 """`amigo-bridge tail`: outbound events as they come."""
 
 import sys
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -32,7 +31,7 @@ def tail(config: Path | None, as_json: bool, keys: Sequence[str], exchanges: Seq
 
 
 async def _show(
-    screen: Screen, messages: AsyncGenerator[Mapping[str, Any], None], names: Sequence[str], count: int | None
+    screen: Screen, messages: AsyncGenerator[cli_client.Tailed, None], names: Sequence[str], count: int | None
 ) -> None:
     shown = 0
     async with aclosing(messages):
@@ -46,7 +45,7 @@ async def _show(
                 return
 
 
-def _attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
+def _attempt(screen: Screen, work: Coroutine[None, None, None]) -> None:
     try:
         run_async(work)
     except BrokerTrouble as trouble:

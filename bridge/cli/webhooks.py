@@ -5,27 +5,23 @@ which the running bridge takes it; otherwise it is printed.
 """
 
 import random
-import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
-from bridge.cli.invocation import FAILED, config_option, hung_up, json_option, loaded, run_async
+from bridge.cli.invocation import attempt, begun, config_option, json_option
 from bridge.cli.screen import Screen
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.duration import seconds
-from bridge.core.errors import BridgeError
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.destinations import DestinationsApi
-from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.edges.webhook_secrets import Secret, read_secrets, write_secrets
-from bridge.settings.model import Settings, load
+from bridge.settings.model import Settings
 from bridge.settings.values import credentials_of
 from bridge.settings.webhooks import WebhookSettings
 
@@ -173,12 +169,6 @@ def deliveries(
     attempt(screen, work())
 
 
-def begun(config: Path | None, as_json: bool) -> tuple[Screen, Settings]:
-    """The screen of a command, and the configuration."""
-    screen = Screen(as_json=as_json)
-    return screen, loaded(load, config, screen)
-
-
 def hook_of(settings: Settings, name: str | None) -> WebhookSettings:
     """The webhook of this name; without one, the only one of the platform's scheme."""
     found = [hook for hook in settings.webhooks if (hook.name == name if name else hook.scheme == "amigo")]
@@ -225,17 +215,3 @@ async def api_of(settings: Settings) -> AsyncIterator[tuple[DestinationsApi, str
     credentials = credentials_of(settings)
     async with HttpClient(credentials, settings.amigo.idle) as client:
         yield DestinationsApi(SignedClient(client, credentials, RETRIES, random.random)), settings.amigo.user_id
-
-
-def attempt(screen: Screen, work: Coroutine[Any, Any, None]) -> None:
-    """Run the work; what API or broker have against it is shown, and the status is 1."""
-    try:
-        run_async(work)
-    except (BridgeError, BrokerTrouble) as error:
-        screen.problem(str(error))
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        screen.problem("interrupted")
-        sys.exit(FAILED)
-    except BrokenPipeError:
-        hung_up()

@@ -51,7 +51,7 @@ def loads(body: bytes) -> Any:
     return _exact(body) if _may_lose(body) and _has_lost(value) else value
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: object) -> bytes:
     """Compact JSON with every number as it was written. Raises ValueError for what JSON cannot say."""
     try:
         return orjson.dumps(value, default=_fragment)
@@ -80,8 +80,8 @@ def _may_lose(body: bytes) -> bool:
     return b"0." in classes or b"-0" in classes or b"0" * 19 in classes
 
 
-def _has_lost(value: Any) -> bool:
-    left = [value]
+def _has_lost(value: object) -> bool:
+    left: list[Any] = [value]
     for one in left:
         kind = type(one)
         if kind is float or (kind is int and one == 0):
@@ -93,7 +93,7 @@ def _has_lost(value: Any) -> bool:
     return False
 
 
-def _beyond_orjson(body: bytes, error: orjson.JSONDecodeError) -> Any:
+def _beyond_orjson(body: bytes, error: orjson.JSONDecodeError) -> object:
     """Read JSON that orjson refuses only over the size of a number: without its numbers it takes it."""
     try:
         orjson.loads(NUMBER.sub(b"0", body))
@@ -102,7 +102,7 @@ def _beyond_orjson(body: bytes, error: orjson.JSONDecodeError) -> Any:
     return _exact(body)
 
 
-def _exact(body: bytes) -> Any:
+def _exact(body: bytes) -> object:
     decoder = _CAREFUL if ODD.search(body) else _PLAIN
     try:
         return decoder.decode(body.decode("utf-8"))
@@ -124,13 +124,13 @@ _PLAIN = json.JSONDecoder(parse_float=Decimal)
 _CAREFUL = json.JSONDecoder(parse_float=_decimal, parse_int=_whole)
 
 
-def _fragment(value: Any) -> orjson.Fragment:
+def _fragment(value: object) -> orjson.Fragment:
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(written(value))
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
-def _with_fragments(value: Any) -> Any:
+def _with_fragments(value: object) -> object:
     if isinstance(value, dict):
         return {key: _with_fragments(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
 from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter
@@ -178,7 +177,7 @@ class Lanes:
         if lane.task is None:
             lane.task = self._start(self._run(lane), f"lane {lane.key}")
 
-    def _start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _start(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -303,7 +302,7 @@ class Lanes:
             async with asyncio.timeout(seconds):
                 await self._journal.available()
 
-    async def _wait_or_park(self, lane: Lane, wait: Coroutine[Any, Any, object], is_over: Callable[[], bool]) -> None:
+    async def _wait_or_park(self, lane: Lane, wait: Coroutine[None, None, object], is_over: Callable[[], bool]) -> None:
         """Wait as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
         waits = asyncio.ensure_future(wait)
         stops = asyncio.ensure_future(self._stopping.wait())

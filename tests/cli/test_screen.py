@@ -1,19 +1,20 @@
 """What commands show: whatever came from outside is shown, and obeyed by no terminal."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bridge.cli.screen import Screen
 from bridge.core.printable import CONTROLS
+from bridge.edges.rabbitmq.cli_client import Tailed
 
 BAD = "a\x1b]0;owned\x07\n\r\x9b31m\u202eb\u2028c\x7f"
 SHOWN = r"a\x1b]0;owned\x07\n\r\x9b31m\u202eb\u2028c\x7f"
 
 
-def seen(**changes: Any) -> dict[str, Any]:
-    return {
+def seen(**changes: Any) -> Tailed:
+    message = {
         "exchange": "agent.events",
         "routing_key": "text.sms.new-message",
         "type": "new-message",
@@ -22,8 +23,8 @@ def seen(**changes: Any) -> dict[str, Any]:
         "timestamp": None,
         "headers": {"event_id": "e"},
         "body": b'{"type": "new-message", "message": "hello"}',
-        **changes,
     }
+    return cast(Tailed, {**message, **changes})
 
 
 @pytest.mark.parametrize(

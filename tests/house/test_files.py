@@ -14,6 +14,7 @@ EMPTY_NAMES = frozenset(
 )
 MOST_LINES = 400
 LONGEST_FUNCTION = 60
+LONGEST_OF_BRIDGE, P99_OF_BRIDGE = 50, 30
 LEFT_OPEN = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X:")))
 
 
@@ -60,6 +61,17 @@ def test_no_file_is_longer_than_400_lines() -> None:
 
 def test_no_function_is_longer_than_60_lines() -> None:
     assert [(name(path), *found) for path in python() for found in long_functions(tree(path))] == []
+
+
+def test_functions_of_the_bridge_are_short_and_their_tail_too() -> None:
+    lengths = sorted(
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for path in python("bridge")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    assert lengths[-1] <= LONGEST_OF_BRIDGE
+    assert lengths[int(0.99 * len(lengths))] <= P99_OF_BRIDGE
 
 
 def test_a_long_function_would_be_seen() -> None:

@@ -101,7 +101,7 @@ def test_a_violation_would_be_seen(importer: str, statement: str) -> None:
         ("bridge.core.event.event", "import orjson, re\nfrom bridge.core import tags"),
         ("bridge.flow.lanes", "import asyncio\nfrom bridge.flow.ports import Log\nfrom bridge.core import tags"),
         ("bridge.edges.amigo.client", "import aiohttp\nfrom bridge.flow.ports import Log\nfrom . import tokens"),
-        ("bridge.cli.main", "from bridge.app import serve\nfrom bridge import __version__"),
+        ("bridge.cli.main", "from bridge.app import serve\nfrom bridge import version"),
         ("tests.flow.test_lanes", "from bridge import app"),
     ],
 )

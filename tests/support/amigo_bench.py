@@ -7,18 +7,20 @@ from typing import Any
 
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
+from bridge.edges.amigo.calls import NewUser, create_user_call, users_call
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi
-from bridge.edges.amigo.events import StreamEvent, lines, read_event
 from bridge.edges.amigo.services import ServicesApi
 from bridge.sandbox.state.state import State
 from tests.support.amigo import SERVICE, credentials
 from tests.support.observed_sandbox import observed_sandbox
+from tests.support.stream_events import StreamEvent, lines, read_event
 
 USER = "user-1"
 MAX_LINE = 4 * 1024 * 1024
 PROCESSED = "conversation-post-processing-complete"
+ADA = NewUser("Ada", "Lovelace", "ada@example.com", "DefaultUserRole")
 HOOK = "https://hooks.example.com/amigo"
 
 
@@ -31,6 +33,7 @@ class Bench:
     conversations: ConversationsApi
     services: ServicesApi
     destinations: DestinationsApi
+    base_url: str
     conversation_id: str = ""
     interaction_id: str = ""
     message_id: str = ""
@@ -63,7 +66,7 @@ async def bench(policy: RetryPolicy = ONE_ATTEMPT, *, idle_s: float = 5.0, **opt
         async with HttpClient(who, idle_s) as client:
             signed = SignedClient(client, who, policy, lambda: 0.0)
             faces = ConversationsApi(signed), ServicesApi(signed), DestinationsApi(signed)
-            yield Bench(sandbox.state, signed, *faces)
+            yield Bench(sandbox.state, signed, *faces, sandbox.base_url)
 
 
 async def said(stream: Any) -> list[Any]:
@@ -144,6 +147,10 @@ OPERATIONS = (
     ),
     Operation("conversation-starters", "generate-conversation-starter", FOUND, _starters),
     Operation("services", "get-services", FOUND, lambda b: all_of(b.services.list(USER))),
+    Operation("users", "get-users", FOUND, lambda b: b.signed.send(users_call(USER, emails=["ada@example.com"]))),
+    Operation(
+        "create-user", "create-invited-user", (409, *FOUND), lambda b: b.signed.send(create_user_call(USER, ADA))
+    ),
     Operation(
         "create-webhook-destination",
         "create-webhook-destination",

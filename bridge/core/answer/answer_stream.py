@@ -6,7 +6,6 @@ Every change of stage is in NEXT; nowhere else assigns `self._stage`. (docs/api-
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
 
 import orjson
 
@@ -142,7 +141,7 @@ class AnswerStream:
                 except ValueError as error:
                     self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
                     break
-            type_: Any = said.get("type") if type(said) is dict else None
+            type_ = said.get("type", "") if type(said) is dict else ""
             common = self._common.get(type_) if type(type_) is str else None
             if common is None:
                 type_ = _type(type_)
@@ -168,7 +167,7 @@ class AnswerStream:
             self._common[type_] = found
         return found
 
-    def _notice(self, type_: str, said: Mapping[str, Any], line: bytes) -> None:
+    def _notice(self, type_: str, said: Mapping[str, object], line: bytes) -> None:
         """Take in a line that tells something. Lines of any other type leave the stage as it is (SAID in NEXT)."""
         match type_:
             case "conversation-created":
@@ -192,7 +191,7 @@ class AnswerStream:
         self._stage = NEXT[self._stage][signal]
 
 
-def _leniently(line: bytes) -> Any:
+def _leniently(line: bytes) -> object:
     """Read JSON that orjson refuses and JavaScript takes: lone surrogates, huge numbers. Raises ValueError."""
     try:
         return json.loads(line.decode("utf-8"), parse_int=_integer)

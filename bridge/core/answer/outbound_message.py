@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import chain, zip_longest
-from typing import Any
 
 import orjson
 
 from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
-from bridge.core.event.inbound_message import NO_HEADERS
+from bridge.core.event.inbound_message import NO_HEADERS, Headers
 from bridge.core.event.route import RoutedEvent
 from bridge.core.event.tags import fence
 
@@ -93,8 +92,8 @@ class CommonHeaders:
     """The constant headers of one stream's messages. `memo` is for whoever encodes them, to do it once."""
 
     correlation_id: str
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    memo: Any = None
+    headers: Headers = field(default_factory=dict)
+    memo: tuple[bytes, bytes, int, int] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +108,7 @@ class OutboundMessage:
     message_id: str
     timestamp_s: int
     common_headers: CommonHeaders
-    own_headers: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
+    own_headers: Headers = field(default_factory=lambda: NO_HEADERS)
     sequence: int | None = None
 
     @property
@@ -129,7 +128,7 @@ class OutboundMessage:
         return self.to.mandatory
 
     @property
-    def headers(self) -> dict[str, Any]:
+    def headers(self) -> Headers:
         """All headers, as subscribers see them."""
         numbered = {} if self.sequence is None else {"sequence": self.sequence}
         return {**self.common_headers.headers, **numbered, **self.own_headers}
@@ -188,7 +187,7 @@ class EventContext:
         return CommonHeaders(self.event_id, self.headers)
 
     @property
-    def headers(self) -> dict[str, Any]:
+    def headers(self) -> Headers:
         """The headers that do not change from message to message; those whose value is not known are absent."""
         known = {
             "event_id": self.event_id,
@@ -229,7 +228,7 @@ class MessageFactory:
     _known: dict[tuple[int, str, str], Address] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def messages(
-        self, context: EventContext, type_: str, message_id: str, body: bytes, extra: Mapping[str, Any] = NO_HEADERS
+        self, context: EventContext, type_: str, message_id: str, body: bytes, extra: Headers = NO_HEADERS
     ) -> list[OutboundMessage]:
         """One message an outbound; `extra` are its own headers (`stream`, `sequence`, `recovered`)."""
         now_s, common_headers = int(self.clock()), context.common_headers
@@ -240,15 +239,15 @@ class MessageFactory:
         return made
 
     def own(
-        self, context: EventContext, type_: str, message_id: str, facts: Mapping[str, Any], extra: Mapping[str, Any]
+        self, context: EventContext, type_: str, message_id: str, facts: Headers, extra: Headers
     ) -> list[OutboundMessage]:
         """One of the bridge's own events: `facts` beside `type`, `event_id` and, where known, `conversation_id`."""
         return self.messages(context, type_, message_id, self.own_body(context, type_, facts), extra)
 
     @staticmethod
-    def own_body(context: EventContext, type_: str, facts: Mapping[str, Any]) -> bytes:
+    def own_body(context: EventContext, type_: str, facts: Headers) -> bytes:
         """The body of one of the bridge's own events."""
-        known: dict[str, Any] = {"type": type_, "event_id": context.event_id}
+        known: dict[str, object] = {"type": type_, "event_id": context.event_id}
         if context.conversation_id is not None:
             known["conversation_id"] = context.conversation_id
         return orjson.dumps({**known, **facts})
@@ -282,9 +281,7 @@ def ending_id(event_id: str, type_: str) -> str:
     return f"{event_id}:{type_}"
 
 
-def with_cloudevents(
-    headers: Mapping[str, Any], type_: str, message_id: str, context: EventContext, now_s: int
-) -> dict[str, Any]:
+def with_cloudevents(headers: Headers, type_: str, message_id: str, context: EventContext, now_s: int) -> Headers:
     """The headers, and what CloudEvents' AMQP binding says beside them (binary mode)."""
     attributes = {
         "cloudEvents:specversion": "1.0",

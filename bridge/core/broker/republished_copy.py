@@ -1,8 +1,6 @@
 """Copies of inbound messages: dead letters and delayed ones. What would act again by itself is left out of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bridge.core.event.inbound_message import (
     ATTEMPT,
@@ -12,6 +10,7 @@ from bridge.core.event.inbound_message import (
     ORIGIN_ROUTING_KEY,
     PAUSES,
     PROGRESS,
+    Headers,
     InboundMessage,
 )
 
@@ -47,8 +46,8 @@ class RepublishedCopy:
     exchange: str
     routing_key: str
     body: bytes
-    properties: Mapping[str, Any]
-    headers: Mapping[str, Any]
+    properties: Headers
+    headers: Headers
     foreign: frozenset[str] = frozenset()
 
 
@@ -134,7 +133,7 @@ def _cut(text: str, most_bytes: int) -> str:
     return text.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
 
 
-def _kept(incoming: InboundMessage) -> dict[str, Any]:
+def _kept(incoming: InboundMessage) -> dict[str, object]:
     return {
         name: value
         for name, value in incoming.headers.items()
@@ -142,5 +141,5 @@ def _kept(incoming: InboundMessage) -> dict[str, Any]:
     }
 
 
-def _properties(incoming: InboundMessage) -> dict[str, Any]:
+def _properties(incoming: InboundMessage) -> dict[str, object]:
     return {name: value for name, value in incoming.properties.items() if name not in ACTING_PROPERTIES}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from bridge.core.broker.republished_copy import delay_queue
 from bridge.core.delivery.retry import DELAY_LEVELS_S
@@ -27,7 +27,7 @@ class Queue:
     """
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, str | int]
     bindings: tuple[tuple[str, str], ...] = ()
     as_found: bool = False
 
@@ -58,7 +58,7 @@ class Inbound:
 
 def inbound_queue(inbound: Inbound, dead_exchange: str, delay_exchange: str) -> Queue:
     """The queue from which events are taken."""
-    arguments = {
+    arguments: dict[str, str | int] = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": dead_exchange,
@@ -99,7 +99,7 @@ def delay_queues(queue: str, delay_exchange: str) -> list[Queue]:
 
 def dead_queue(name: str, exchange: str) -> Queue:
     """The queue in which dead letters wait for a person: looking at them, however often, must not destroy them."""
-    arguments = {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT}
+    arguments: dict[str, str | int] = {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT}
     return Queue(name, arguments, ((exchange, "#"),))
 
 

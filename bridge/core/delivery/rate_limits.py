@@ -26,6 +26,8 @@ LIMITS: Mapping[str, int] = {
     "insights": 20,
     "conversation-starters": 10,
     "services": 50,
+    "create-user": 50,
+    "users": 60,
     "create-webhook-destination": 20,
     "webhook-destinations": 20,
     "update-webhook-destination": 20,

@@ -1,7 +1,8 @@
 """Which request to the API may be sent again: at once, after proof that it was not carried out, or never.
 
 The table is that of docs/api-contract.md, 6.2. `create-conversation` and `interact` start something that
-must happen once; so do two of the webhook operations. Every other request does no more when it is sent twice.
+must happen once; so do two of the webhook operations, and the creation of a user. Every other request does no more when
+it is sent twice.
 """
 
 from enum import StrEnum
@@ -9,7 +10,9 @@ from enum import StrEnum
 from bridge.core.delivery.retry import RetryPolicy, backoff
 from bridge.core.errors import Actor, ApiError, Lost, NotSent, Refused, TooEarly, Unavailable
 
-ONCE = frozenset({"create-conversation", "interact", "create-webhook-destination", "rotate-webhook-secret"})
+ONCE = frozenset(
+    {"create-conversation", "interact", "create-user", "create-webhook-destination", "rotate-webhook-secret"}
+)
 """Operations whose request must not be carried out twice."""
 BUSY = 409
 MAX_WAIT_S = 70.0

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import orjson
 
@@ -44,7 +43,7 @@ class HttpCloudEvent:
     """A CloudEvent: `body` is its data in bytes and `data` the value, `attributes` are the others as text, by name."""
 
     id: str | None
-    data: Any
+    data: object
     body: bytes
     attributes: Mapping[str, str]
 
@@ -122,7 +121,7 @@ def _after_space(text: str, at: int) -> int:
     return at
 
 
-def _as_text(value: Any) -> str | None:
+def _as_text(value: object) -> str | None:
     """An attribute's canonical string (CloudEvents, "Type System"); None for what is no attribute's value."""
     if isinstance(value, bool):
         return "true" if value else "false"

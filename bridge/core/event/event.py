@@ -1,7 +1,7 @@
 """The external event: bytes in, a value out, or InvalidEvent with what is wrong and where.
 
 A body whose fields are all known, or which names a `kind` or a 24-hex `service_id`, is an event and is held to the
-table of fields. Any other JSON object is a foreign one: it is `data` for the routes, and only its `id` is taken.
+table of fields. Every other JSON object is a foreign one: it is `data` for the routes, and only its `id` is taken.
 """
 
 import base64
@@ -90,21 +90,21 @@ def read_event(incoming: InboundMessage, max_bytes: int) -> Event:
     return _event(envelope.data, envelope.id, incoming.message_id, wrapped=True)
 
 
-def check_hooked(data: Any, event_id: str) -> None:
+def check_hooked(data: object, event_id: str) -> None:
     """Check that a JSON value that came by a webhook can be read as an event. Raises InvalidEvent."""
     _check_id(event_id, event_id)
     if isinstance(data, dict) and _is_event(data):
         _check_fields(data, event_id)
 
 
-def _value(incoming: InboundMessage) -> Any:
+def _value(incoming: InboundMessage) -> object:
     try:
         return numbers.loads(incoming.body)
     except ValueError as error:
         raise InvalidEvent(f"the body is not JSON in UTF-8: {error}", usable_id(incoming.message_id)) from None
 
 
-def _object(incoming: InboundMessage) -> dict[str, Any]:
+def _object(incoming: InboundMessage) -> dict[str, object]:
     body = _value(incoming)
     if not isinstance(body, dict):
         raise InvalidEvent(f"the body is a JSON {json_name(body)}, not an object", usable_id(incoming.message_id))
@@ -112,46 +112,46 @@ def _object(incoming: InboundMessage) -> dict[str, Any]:
 
 
 def _event(
-    body: Any, envelope_id: str | None, message_id: str | None, *, wrapped: bool = False, hooked: bool = False
+    body: object, envelope_id: str | None, message_id: str | None, *, wrapped: bool = False, hooked: bool = False
 ) -> Event:
     """`hooked`: it came by a webhook, whose sender does not choose among the ids of others: `message_id` is the id."""
-    foreign = not isinstance(body, dict) or not _is_event(body)
+    fields = body if isinstance(body, dict) and _is_event(body) else None
     own_id = body.get("id") if isinstance(body, dict) else None
-    if hooked or (foreign and (wrapped or not isinstance(own_id, str))):
+    if hooked or (fields is None and (wrapped or not isinstance(own_id, str))):
         own_id = None
     event_id = own_id if own_id is not None else envelope_id or message_id
     _check_id(event_id, message_id)
-    if foreign:
+    if fields is None:
         return Event(id=str(event_id), data=body, foreign=True)
-    _check_fields(body, str(event_id))
-    kind = body.get("kind")
+    _check_fields(fields, str(event_id))
+    kind = fields.get("kind")
     return Event(
         id=str(event_id),
         kind=EventKind.EXTERNAL_EVENT if kind is None else EventKind(kind),
-        message=_message_text(body.get("message")),
-        user_id=body.get("user_id"),
-        service_id=body.get("service_id"),
-        channel=body.get("channel"),
-        version_set=body.get("version_set"),
-        conversation_id=body.get("conversation_id"),
-        tags={key.strip(): value.strip() for key, value in (body.get("tags") or {}).items()},
-        delete_tags=tuple(dict.fromkeys(key.strip() for key in body.get("delete_tags") or ())),
-        on_busy=None if body.get("on_busy") is None else OnBusy(body["on_busy"]),
-        finish_s=None if body.get("finish") is None else finish_s(body["finish"]),
-        cancels=body.get("cancels"),
-        is_test=body.get("is_test") is True,
-        audio=_audio(body.get("audio")),
-        data=body.get("data"),
+        message=_message_text(fields.get("message")),
+        user_id=fields.get("user_id"),
+        service_id=fields.get("service_id"),
+        channel=fields.get("channel"),
+        version_set=fields.get("version_set"),
+        conversation_id=fields.get("conversation_id"),
+        tags={key.strip(): value.strip() for key, value in (fields.get("tags") or {}).items()},
+        delete_tags=tuple(dict.fromkeys(key.strip() for key in fields.get("delete_tags") or ())),
+        on_busy=None if fields.get("on_busy") is None else OnBusy(fields["on_busy"]),
+        finish_s=None if fields.get("finish") is None else finish_s(fields["finish"]),
+        cancels=fields.get("cancels"),
+        is_test=fields.get("is_test") is True,
+        audio=_audio(fields.get("audio")),
+        data=fields.get("data"),
     )
 
 
-def _check_fields(body: Mapping[str, Any], event_id: str) -> None:
+def _check_fields(body: Mapping[str, object], event_id: str) -> None:
     found = faults(body)
     if found:
         raise InvalidEvent("; ".join(found), event_id, channel_of(body))
 
 
-def _is_event(body: Mapping[str, Any]) -> bool:
+def _is_event(body: Mapping[str, object]) -> bool:
     service_id = body.get("service_id")
     return (
         body.keys() <= FIELDS
@@ -160,7 +160,7 @@ def _is_event(body: Mapping[str, Any]) -> bool:
     )
 
 
-def _check_id(event_id: Any, message_id: str | None) -> None:
+def _check_id(event_id: object, message_id: str | None) -> None:
     if event_id is None:
         raise InvalidEvent("no id: neither the body nor a CloudEvents attribute nor the AMQP message_id has one")
     if usable_id(event_id) is None:
@@ -171,6 +171,8 @@ def _audio(audio: Mapping[str, str] | None) -> Audio | None:
     return None if audio is None else Audio(audio["content_type"].strip(), base64.b64decode(audio["data"]))
 
 
-def _message_text(message: Any) -> str | None:
+def _message_text(message: object) -> str | None:
     """The agent's text: a string as it is, an object as compact JSON, None where there is none."""
-    return numbers.dumps(message).decode() if isinstance(message, dict) else message
+    if isinstance(message, dict):
+        return numbers.dumps(message).decode()
+    return message if isinstance(message, str) else None

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from bridge.core import numbers
 from bridge.core.duration import seconds
@@ -19,7 +18,7 @@ USER_ID = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?")
 MAX_ID_BYTES = 200
 AFTER, NEVER = "after", "never"
 
-Check = Callable[[Any], str | None]
+Check = Callable[[object], str | None]
 
 
 class EventKind(StrEnum):
@@ -50,7 +49,7 @@ class Audio:
     data: bytes
 
 
-def usable_id(event_id: Any) -> str | None:
+def usable_id(event_id: object) -> str | None:
     """The value where it can be an event's id, else None."""
     if not isinstance(event_id, str) or not event_id:
         return None
@@ -67,7 +66,7 @@ def finish_s(wish: str) -> float:
     return float("inf") if wish == NEVER else seconds(wish)
 
 
-def check_finish(value: Any) -> str | None:
+def check_finish(value: object) -> str | None:
     """Check the wish when a conversation is finished."""
     try:
         good = value is None or (isinstance(value, str) and finish_s(value) is not None)
@@ -76,37 +75,37 @@ def check_finish(value: Any) -> str | None:
     return None if good else f"finish {shown(value)} is neither after nor never nor a duration such as 1h"
 
 
-def faults(body: Mapping[str, Any]) -> list[str]:
+def faults(body: Mapping[str, object]) -> list[str]:
     """Everything that is wrong with the fields of an event's body, or with their combination."""
     found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
     return found or list(_wrong_together(body))
 
 
-def channel_of(body: Mapping[str, Any]) -> str | None:
+def channel_of(body: Mapping[str, object]) -> str | None:
     """The channel that a body names, where it is one."""
     channel = body.get("channel")
-    return channel if _check_channel(channel) is None else None
+    return channel if isinstance(channel, str) and _check_channel(channel) is None else None
 
 
-def is_kind(value: Any) -> bool:
+def is_kind(value: object) -> bool:
     """True for the name of a kind."""
     return isinstance(value, str) and value in KINDS
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in an error: text as it is, anything else by its kind (it may be nested without end)."""
     return repr(value[:60]) if isinstance(value, str) else f"(a JSON {json_name(value)})"
 
 
-def json_name(value: Any) -> str:
+def json_name(value: object) -> str:
     """JSON's name for the type of a value."""
     return {list: "array", dict: "object", str: "string", bool: "boolean", type(None): "null"}.get(
         type(value), "number"
     )
 
 
-def _wrong_together(body: Mapping[str, Any]) -> list[str]:
-    kind = EventKind(body.get("kind") or EventKind.EXTERNAL_EVENT)
+def _wrong_together(body: Mapping[str, object]) -> list[str]:
+    kind = EventKind(str(body.get("kind") or EventKind.EXTERNAL_EVENT))
     wrong = [f"kind {kind} takes no {name}" for name in LOST_IN[kind] if body.get(name) is not None]
     if kind is EventKind.CANCEL and body.get("cancels") is None:
         wrong.append("kind cancel names no event: cancels is missing")
@@ -117,11 +116,11 @@ def _wrong_together(body: Mapping[str, Any]) -> list[str]:
     return wrong
 
 
-def _check_kind(value: Any) -> str | None:
+def _check_kind(value: object) -> str | None:
     return None if value is None or is_kind(value) else f"kind {shown(value)} is none of {', '.join(EventKind)}"
 
 
-def _check_message(value: Any) -> str | None:
+def _check_message(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, dict):
@@ -131,7 +130,7 @@ def _check_message(value: Any) -> str | None:
     return None if value.strip() else "message is blank"
 
 
-def _check_object(value: dict[str, Any]) -> str | None:
+def _check_object(value: dict[str, object]) -> str | None:
     try:
         numbers.dumps(value)
     except ValueError as error:
@@ -139,17 +138,17 @@ def _check_object(value: dict[str, Any]) -> str | None:
     return None
 
 
-def _check_channel(value: Any) -> str | None:
+def _check_channel(value: object) -> str | None:
     known = value is None or (isinstance(value, str) and value in CHANNELS)
     return None if known else f"channel {shown(value)} is none of {', '.join(CHANNELS)}"
 
 
-def _check_on_busy(value: Any) -> str | None:
+def _check_on_busy(value: object) -> str | None:
     known = value is None or (isinstance(value, str) and value in ON_BUSY)
     return None if known else f"on_busy {shown(value)} is none of {', '.join(OnBusy)}"
 
 
-def _check_tags(value: Any) -> str | None:
+def _check_tags(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -157,7 +156,7 @@ def _check_tags(value: Any) -> str | None:
     return "; ".join(tags.faults(value)) or None
 
 
-def _check_delete_tags(value: Any) -> str | None:
+def _check_delete_tags(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, list):
@@ -165,16 +164,16 @@ def _check_delete_tags(value: Any) -> str | None:
     return "; ".join(f"delete_tags: {fault}" for fault in tags.key_faults(value)) or None
 
 
-def _check_cancels(value: Any) -> str | None:
+def _check_cancels(value: object) -> str | None:
     good = value is None or usable_id(value) is not None
     return None if good else f"cancels is not a string of 1 to {MAX_ID_BYTES} bytes in UTF-8"
 
 
-def _check_is_test(value: Any) -> str | None:
+def _check_is_test(value: object) -> str | None:
     return None if value is None or isinstance(value, bool) else "is_test is not a boolean"
 
 
-def _check_audio(value: Any) -> str | None:
+def _check_audio(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, dict) or value.keys() != {"content_type", "data"}:
@@ -189,7 +188,7 @@ def _check_audio(value: Any) -> str | None:
 
 
 def _of_form(name: str, form: re.Pattern[str], words: str) -> Check:
-    def check(value: Any) -> str | None:
+    def check(value: object) -> str | None:
         good = value is None or (isinstance(value, str) and form.fullmatch(value) is not None)
         return None if good else f"{name} is not {words}"
 

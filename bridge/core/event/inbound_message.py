@@ -40,7 +40,7 @@ class InboundMessage:
     exchange: str = ""
     routing_key: str = ""
     redelivered: bool = False
-    properties: Mapping[str, Any] = field(default_factory=lambda: NO_HEADERS)
+    properties: Headers = field(default_factory=lambda: NO_HEADERS)
     headers: Headers = field(default_factory=lambda: NO_HEADERS)
     unreadable: tuple[str, ...] = ()
 

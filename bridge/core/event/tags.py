@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 from bridge.core.event.channel import channel_type
 
@@ -32,7 +31,7 @@ def channel_tags(channel: str) -> dict[str, str]:
     return {"channel": channel, "channel_type": channel_type(channel)}
 
 
-def faults(tags: Mapping[Any, Any]) -> list[str]:
+def faults(tags: Mapping[object, object] | Mapping[str, object]) -> list[str]:
     """The faults of tags that an event or a route asks for; empty where there are none."""
     found = []
     for key, value in tags.items():
@@ -45,12 +44,12 @@ def faults(tags: Mapping[Any, Any]) -> list[str]:
     return found
 
 
-def key_faults(keys: Sequence[Any]) -> list[str]:
+def key_faults(keys: Sequence[object]) -> list[str]:
     """The faults of keys that an event wants deleted; empty where there are none."""
     return [fault for key in keys if (fault := _key_fault(key))]
 
 
-def _key_fault(key: Any) -> str | None:
+def _key_fault(key: object) -> str | None:
     if not isinstance(key, str) or not _acceptable(key):
         return f"tag key {key!r:.60} is not of the form [A-Za-z0-9_ ]{{1,100}}"
     return f"tag {key!r} is reserved for the bridge" if key.strip() in RESERVED else None

@@ -20,7 +20,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
-from typing import Any
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from bridge.core.numbers import MAX_INT_DIGITS, Number
 from bridge.core.template.budget import Budget, TooMuch
@@ -43,7 +43,10 @@ ROUNDED = Context(prec=MAX_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=WRONG)
 POWER = Context(prec=PLACES, traps=WRONG)
 ROUNDINGS = {"common": ROUND_HALF_EVEN, "ceil": ROUND_CEILING, "floor": ROUND_FLOOR}
 
-PYTHONS: dict[str, Callable[[Any, Any], Any]] = {
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PYTHONS: dict[str, Callable[[object, object], object]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -54,7 +57,7 @@ PYTHONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def calculated(sign: str, left: Any, right: Any, budget: Budget) -> Any:
+def calculated(sign: str, left: object, right: object, budget: Budget) -> object:
     """The result of an operator on two values. Raises TooMuch, and what Python raises."""
     budget.spend(OPERATION)
     if isinstance(left, int) and isinstance(right, int):
@@ -72,7 +75,7 @@ def calculated(sign: str, left: Any, right: Any, budget: Budget) -> Any:
     return PYTHONS[sign](left, right)
 
 
-def negated(value: Any) -> Any:
+def negated(value: Any) -> object:
     """`-value`, with every digit."""
     return value.copy_negate() if isinstance(value, Decimal) else -value
 
@@ -95,13 +98,12 @@ def int_of(value: Decimal) -> int:
 
 def rounded(value: Decimal, places: int, method: str) -> Decimal:
     """A decimal with so many digits after the point. Raises TooMuch, ValueError."""
-    made: Decimal = _translated(
+    return _translated(
         lambda: decimal_of(value).quantize(Decimal(1).scaleb(-places), ROUNDINGS[method], context=ROUNDED)
     )
-    return made
 
 
-def _of_ints(sign: str, left: int, right: int) -> Any:
+def _of_ints(sign: str, left: int, right: int) -> object:
     if sign == "*" and left.bit_length() + right.bit_length() > MAX_BITS:
         raise TooMuch(f"a product of more than {MAX_INT_DIGITS} digits")
     if sign == "**" and right > 0 and abs(left) > 1 and left.bit_length() * right > MAX_BITS:
@@ -148,10 +150,10 @@ def _floored(left: Decimal, right: Decimal) -> tuple[Decimal, Decimal]:
     return quotient, remainder
 
 
-def _translated(work: Callable[..., Any], *given: Any) -> Any:
+def _translated(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
     """Decimal's own errors say nothing but their class."""
     try:
-        return work(*given)
+        return work(*given, **named)
     except Inexact:
         raise TooMuch(f"a number of more than {MAX_DIGITS} digits, or beyond all range") from None
     except DivisionByZero:
@@ -160,5 +162,5 @@ def _translated(work: Callable[..., Any], *given: Any) -> Any:
         raise ValueError(f"it cannot be worked out ({type(error).__name__})") from None
 
 
-def _no_bytes() -> Any:
+def _no_bytes() -> NoReturn:
     raise TypeError("bytes are no format")

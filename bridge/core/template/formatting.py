@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from itertools import chain
-from typing import Any
+from typing import Any, NoReturn
 
 from bridge.core import numbers
 from bridge.core.errors import BridgeError
@@ -31,7 +31,7 @@ class NotFormatted(BridgeError):
     """A value came where a name or an id belongs, and is neither text nor a number."""
 
 
-def plain(value: Any, budget: Budget) -> str:
+def plain(value: object, budget: Budget) -> str:
     """A value as text. Raises NotFormatted, TooMuch, ValueError, TypeError."""
     if isinstance(value, str):
         return value
@@ -53,7 +53,7 @@ def plain(value: Any, budget: Budget) -> str:
     raise TypeError(f"a {type(value).__name__} cannot be told: where a method is meant, call it")
 
 
-def measure(value: Any, budget: Budget) -> None:
+def measure(value: object, budget: Budget) -> None:
     """Pay for a value with all that is in it, each time that it is there. Raises TooMuch."""
     left, length = [value], 0
     for one in left:
@@ -68,7 +68,7 @@ def measure(value: Any, budget: Budget) -> None:
     budget.spend(length)
 
 
-def percent(text: str, values: Any, budget: Budget) -> str:
+def percent(text: str, values: object, budget: Budget) -> str:
     """`text % values`. Raises TooMuch, and what Python raises."""
     positional = iter(values if isinstance(values, tuple) else (values,))
     made: list[str] = []
@@ -88,7 +88,7 @@ def percent(text: str, values: Any, budget: Budget) -> str:
     return "".join(made)
 
 
-def formatted(value: Any, spec: str, budget: Budget) -> str:
+def formatted(value: object, spec: str, budget: Budget) -> str:
     """`format(value, spec)`. Raises TooMuch, and what Python raises."""
     budget.spend(CONVERSION)
     if any(int(number) > MAX_WIDTH for number in re.findall(r"\d{1,9}", spec)):
@@ -102,7 +102,7 @@ def formatted(value: Any, spec: str, budget: Budget) -> str:
     return made
 
 
-def _converted(found: re.Match[str], values: Any, positional: Iterator[Any], budget: Budget) -> str:
+def _converted(found: re.Match[str], values: Any, positional: Iterator[object], budget: Budget) -> str:
     key, flags, kind = found["key"], found["flags"], found["kind"]
     width = _size(found["width"], positional)
     precision = "" if found["precision"] is None else f".{_size(found['precision'], positional)}"
@@ -127,7 +127,7 @@ def _as_format(flags: str, width: str, precision: str) -> str:
     return f"{align}{sign}{'#' if '#' in flags else ''}{width}{precision}"
 
 
-def _size(text: str | None, positional: Iterator[Any]) -> str:
+def _size(text: str | None, positional: Iterator[object]) -> str:
     """A width or a precision; `*` takes it from the values."""
     number = _next(positional) if text == "*" else int((text or "0")[:9])
     if not isinstance(number, int) or not 0 <= number <= MAX_WIDTH:
@@ -135,7 +135,7 @@ def _size(text: str | None, positional: Iterator[Any]) -> str:
     return text if text != "*" and text is not None else "" if text is None else str(number)
 
 
-def _next(positional: Iterator[Any]) -> Any:
+def _next(positional: Iterator[object]) -> object:
     for value in positional:
         return value
     raise TypeError("not enough arguments for format string")
@@ -168,7 +168,7 @@ def _digits(value: int) -> str:
         raise TooMuch("a whole number of more digits than can be written") from None
 
 
-def _compact(value: Any, budget: Budget) -> str:
+def _compact(value: dict[object, object] | Iterable[object], budget: Budget) -> str:
     if budget.strict:
         kind = "an object" if isinstance(value, dict) else "a list"
         raise NotFormatted(f"{kind} came where a text or a number belongs")
@@ -179,5 +179,5 @@ def _compact(value: Any, budget: Budget) -> str:
     return text
 
 
-def _no_number() -> Any:
+def _no_number() -> NoReturn:
     raise ValueError("it comes to no finite number")

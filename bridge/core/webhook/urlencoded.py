@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
@@ -22,7 +21,7 @@ def fields(body: bytes) -> list[tuple[str, str]]:
     return [(_decoded(name), _decoded(value)) for name, _, value in (pair.partition(b"=") for pair in pairs)]
 
 
-def as_json(body: bytes) -> tuple[bytes, Any]:
+def as_json(body: bytes) -> tuple[bytes, object]:
     """The form as JSON, in bytes and as a value: an object of its fields.
 
     A lone `payload` that is JSON is taken for the whole, as it was written. Raises ValueError as `fields` does, and for
@@ -55,7 +54,7 @@ def _is_meant_as_json(text: str) -> bool:
     return True
 
 
-def _one_or_all(texts: Sequence[str]) -> Any:
+def _one_or_all(texts: Sequence[str]) -> object:
     return texts[0] if len(texts) == 1 else list(texts)
 
 

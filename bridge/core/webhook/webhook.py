@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 
 import orjson
 
@@ -59,7 +58,7 @@ class Webhook:
     id: str
     source: str
     body: bytes
-    data: Any
+    data: object
     headers: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     time_s: float | None = None
@@ -102,7 +101,7 @@ def read(source: Source, request: HttpRequest, stamp: str | None) -> Webhook:
     return Webhook(event_id, source.name, body, data, headers, keys, cloud.time_s if cloud is not None else None)
 
 
-def handshake(source: Source, request: HttpRequest, data: Any) -> HttpAnswer | None:
+def handshake(source: Source, request: HttpRequest, data: object) -> HttpAnswer | None:
     """The answer that a sender wants before it sends events; None for an event."""
     said = data if isinstance(data, dict) else {}
     if source.scheme == "slack" and said.get("type") == "url_verification" and isinstance(said.get("challenge"), str):
@@ -132,7 +131,7 @@ def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> Outboun
     return OutboundMessage(to, webhook.body, webhook.id, int(time_s), CommonHeaders(webhook.id), headers)
 
 
-def may_be_left_out(headers: Mapping[str, Any]) -> list[str]:
+def may_be_left_out(headers: Mapping[str, object]) -> list[str]:
     """The headers of a message that are its sender's, and not the bridge's: where they are too much they can go."""
     return [name for name in headers if name != SOURCE]
 
@@ -142,7 +141,7 @@ def platform_factory(stamp: MessageFactory) -> MessageFactory:
     return replace(stamp, outbounds=tuple(replace(outbound, key=PLATFORM_KEY) for outbound in stamp.outbounds))
 
 
-def of_delivery(source: str, delivery_id: str, content: Mapping[str, Any]) -> Webhook:
+def of_delivery(source: str, delivery_id: str, content: Mapping[str, object]) -> Webhook:
     """The webhook of a row in the platform's delivery log, whose id is the idempotency key that was sent."""
     return Webhook(_event_id(source, delivery_id), source, orjson.dumps(content), content)
 
@@ -169,7 +168,7 @@ def _address(exchange: str, routing_key: str) -> Address:
     return Address(0, exchange, routing_key, "webhook", mandatory=True)
 
 
-def _json(request: HttpRequest) -> tuple[bytes, Any]:
+def _json(request: HttpRequest) -> tuple[bytes, object]:
     """The body as JSON, in bytes and as a value."""
     try:
         if request.content_type == urlencoded.CONTENT_TYPE:
@@ -201,7 +200,7 @@ def _event_id(name: str, own: str) -> str:
     return whole.decode() if len(whole) <= MAX_ID_BYTES else f"sha256:{hashlib.sha256(whole).hexdigest()}"
 
 
-def _own_id(source: Source, request: HttpRequest, data: Any) -> str | None:
+def _own_id(source: Source, request: HttpRequest, data: object) -> str | None:
     """The sender's own id in a header, or in the body, where the scheme has one."""
     scheme = SCHEMES[source.scheme]
     named = source.id_header or source.hmac.id_header

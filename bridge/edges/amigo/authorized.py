@@ -7,7 +7,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import TypeVar
 
 import aiohttp
 
@@ -15,6 +16,7 @@ from bridge.core.delivery.resend import resend_wait_s
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import ApiError, Lost, Refused, SignInRefused
 from bridge.edges.amigo.client import Call, Chunks, Credentials, HttpClient
+from bridge.edges.amigo.pages import Row, pages
 from bridge.edges.amigo.tokens import MAX_USERS, Tokens
 from bridge.flow.ports.runtime import Clock, Dice, Log
 
@@ -23,7 +25,7 @@ ONE_ATTEMPT = RetryPolicy(attempts=1)
 MAX_PAGES = 1000
 
 Answer = TypeVar("Answer")
-LedgerCall = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
+SignedCall = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
 
 
 class SignedClient:
@@ -48,11 +50,11 @@ class SignedClient:
         self._policy = policy
         self._dice = dice
 
-    async def send(self, call: Call) -> Any:
+    async def send(self, call: Call) -> object:
         """The decoded JSON of a 2xx answer, None for an empty one. Raises what `core.errors` names."""
         return await self._resent(call, self._client.send)
 
-    async def send_unsigned(self, call: Call) -> Any:
+    async def send_unsigned(self, call: Call) -> object:
         """As `send`, for the one operation that needs no token."""
         return await self._client.send(call)
 
@@ -66,24 +68,18 @@ class SignedClient:
         """Inside the context, chunks of the body until the server's clean end; what was opened is never sent again."""
         return Streamed(call, lambda: self._resent(call, self._client.open))
 
-    async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[dict[str, Any]]:
+    async def rows(self, call: Call, name: str, limit: int) -> AsyncIterator[Row]:
         """Every row of every page, once though it moved to the next page meanwhile. Raises Lost for what is no page."""
-        seen: set[str] = set()
-        offset = 0
-        for _ in range(MAX_PAGES):
-            paged = {**(call.params or {}), "limit": str(limit), "continuation_token": str(offset)}
-            page = await self.send(replace(call, params=paged))
-            found = _rows(call, page, name)
-            for row in found:
-                if (row_id := str(row.get("id"))) not in seen:
-                    seen.add(row_id)
-                    yield row
-            if not page.get("has_more"):
-                return
-            offset = _next_offset(call, page.get("continuation_token"), offset, len(found))
-        raise Lost(f"{call.operation}: more than {MAX_PAGES} pages")
+        paged = replace(call, params={**(call.params or {}), "limit": str(limit), "continuation_token": "0"})
+        count = 0
+        async for page in pages(self.send, paged, name):
+            for row in page.rows:
+                yield row
+            count += 1
+            if count == MAX_PAGES and page.more:
+                raise Lost(f"{call.operation}: more than {MAX_PAGES} pages")
 
-    async def _resent(self, call: Call, ask: LedgerCall[Answer]) -> Answer:
+    async def _resent(self, call: Call, ask: SignedCall[Answer]) -> Answer:
         attempt = 0
         while True:
             attempt += 1
@@ -95,7 +91,7 @@ class SignedClient:
                     raise
             await asyncio.sleep(wait_s)
 
-    async def _signed(self, call: Call, ask: LedgerCall[Answer]) -> Answer:
+    async def _signed(self, call: Call, ask: SignedCall[Answer]) -> Answer:
         """A 401 precedes any processing, so the same request may be sent once more with a fresh token."""
         token = await self.tokens.of(call.user_id)
         try:
@@ -132,22 +128,7 @@ class Streamed:
         self._response = await self._open()
         return Chunks(self._call, self._response)
 
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self._response.__aexit__(kind, error, trace)
-
-
-def _rows(call: Call, page: object, name: str) -> list[dict[str, Any]]:
-    found = page.get(name) if isinstance(page, dict) else None
-    if not isinstance(found, list):
-        raise Lost(f"{call.operation}: the answer has no {name}")
-    return [row for row in found if isinstance(row, dict)]
-
-
-def _next_offset(call: Call, token: object, offset: int, read: int) -> int:
-    """The offset of the next page; a token is an offset, a number or text (docs/api-contract.md, 7.2)."""
-    following = offset + read if token is None else token
-    if isinstance(following, str) and following.isdecimal():
-        following = int(following)
-    if isinstance(following, bool) or not isinstance(following, int) or following <= offset:
-        raise Lost(f"{call.operation}: a continuation token that leads nowhere")
-    return following

@@ -10,16 +10,17 @@ import time
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 import orjson
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from bridge.core import numbers
 from bridge.core.delivery.rate_limits import WINDOW_S, RateLimits
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
-from bridge.edges.amigo.connection import Connector, StreamHandler
+from bridge.edges.amigo._internals import Connector, HttpProcessingError, StreamHandler, handler_of
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
 from bridge.edges.amigo.response import dated_s, error_text, is_last, retry_after_s
 
@@ -28,7 +29,7 @@ MAX_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
 ARRIVAL_S = 0.005
 """How long what the operating system has may take to us."""
-BROKEN = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError)
+BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError)
 """Errors of reading a stream that is cut."""
 FOREIGN = (*BROKEN, TimeoutError, ValueError, TypeError, LookupError, RuntimeError)
 """Errors of aiohttp, yarl, the event loops and the resolver around a request; none goes past this door."""
@@ -65,7 +66,8 @@ class Credentials:
 class Call:
     """One request. `operation` names it in errors and for the rate limits; `user_id` is whose limits it counts on.
 
-    `path` follows `/v1/{organization}`; without `organization_id` it is the organization of the credentials.
+    `path` follows `/v1/{organization}`; without `organization_id` it is the organization of the credentials. `exact`
+    leaves the numbers of the answer as they were written (see `core.numbers`).
     """
 
     operation: str
@@ -77,6 +79,7 @@ class Call:
     body: bytes | None = field(default=None, repr=False)
     stream: bool = False
     organization_id: str | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +134,18 @@ class HttpClient:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, call: Call, headers: Mapping[str, str] | None = None) -> Any:
+    async def send(self, call: Call, headers: Mapping[str, str] | None = None) -> object:
         """The decoded JSON of a 2xx answer, None for an empty one; see `open`."""
         return (await self.send_dated(call, headers))[0]
 
-    async def send_dated(self, call: Call, headers: Mapping[str, str] | None = None) -> tuple[Any, float | None]:
+    async def send_dated(self, call: Call, headers: Mapping[str, str] | None = None) -> tuple[object, float | None]:
         """The same, and when it was answered by the API's own clock (Unix seconds), where it says so."""
         async with await self.open(call, headers) as response:
             body = await self._read(call, response)
         try:
-            return (orjson.loads(body) if body else None), dated_s(response.headers)
-        except orjson.JSONDecodeError:
+            read = numbers.loads if call.exact else orjson.loads
+            return (read(body) if body else None), dated_s(response.headers)
+        except ValueError:
             raise Unreadable(f"{call.operation}: the answer is not JSON") from None
 
     async def open(self, call: Call, headers: Mapping[str, str] | None = None) -> aiohttp.ClientResponse:
@@ -231,9 +235,8 @@ class Chunks:
 
     def hold(self) -> None:
         """See the port. A connection that has given all of the answer may be somebody else's already."""
-        connection = self._response.connection
-        handler = connection.protocol if connection is not None else None
-        if isinstance(handler, StreamHandler):
+        handler = handler_of(self._response)
+        if handler is not None:
             handler.hold()
             self._held = handler
 

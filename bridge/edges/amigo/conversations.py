@@ -6,14 +6,24 @@ Every operation runs as `user_id`. Errors are those of `core.errors`: what may b
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
-from typing import Any
 
 from bridge.edges.amigo.authorized import SignedClient
+from bridge.edges.amigo.calls import (
+    ConversationFilter,
+    MessageFilter,
+    Slice,
+    conversations_call,
+    finish_call,
+    insights_call,
+    messages_call,
+    recommend_call,
+    source_call,
+    tags_call,
+)
 from bridge.edges.amigo.client import JSON, Call, Chunks
 from bridge.edges.amigo.multipart import Earlier, Recording, interact_body
 from bridge.edges.amigo.outgoing import json_body, part
-from bridge.edges.amigo.query import flag, given, tag_filter
+from bridge.edges.amigo.query import tag_filter
 from bridge.edges.amigo.results import (
     ConversationResult,
     Insights,
@@ -30,7 +40,7 @@ Stream = AbstractAsyncContextManager[Chunks]
 
 
 class ConversationsApi:
-    """Conversations and what was said in them. See `events.py` for reading its streams."""
+    """Conversations and what was said in them."""
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client
@@ -52,7 +62,7 @@ class ConversationsApi:
 
         `agent_actions` is a regular expression over the types of `current-agent-action`; they show inner reasoning.
         """
-        body: dict[str, Any] = {
+        body: dict[str, object] = {
             "service_id": service_id,
             "service_version_set_name": version_set,
             "tags": dict(tags or {}),
@@ -98,7 +108,7 @@ class ConversationsApi:
 
     async def finish(self, user_id: str, conversation_id: str) -> None:
         """Finish a conversation. Refused with 409 while something runs in it or when it is finished already."""
-        await self._client.send(Call("finish", "POST", f"/conversation/{part(conversation_id)}/finish/", user_id))
+        await self._client.send(finish_call(user_id, conversation_id))
 
     async def list(
         self,
@@ -113,15 +123,8 @@ class ConversationsApi:
         page_size: int = CONVERSATIONS_A_PAGE,
     ) -> AsyncIterator[ConversationResult]:
         """All conversations that fit and that the user may see. A tag's value may be `*` (any) or None (null)."""
-        params = given(
-            id=ids,
-            user_id=user_ids,
-            service_id=service_ids,
-            is_finished=flag(is_finished),
-            tag=tag_filter(tags),
-            sort_by=sort_by,
-        )
-        call = Call("list", "GET", "/conversation/", user_id, params)
+        fits = ConversationFilter(user_ids, service_ids, ids, is_finished, tag_filter(tags))
+        call = conversations_call(user_id, fits, Slice(sort_by=sort_by))
         async for row in self._client.rows(call, "conversations", page_size):
             yield ConversationResult.read(call.operation, row)
 
@@ -137,8 +140,8 @@ class ConversationsApi:
         page_size: int = MESSAGES_A_PAGE,
     ) -> AsyncIterator[MessageResult]:
         """All messages that fit and that the user may see; without `message_types` all but the inner thoughts."""
-        params = given(id=ids, interaction_id=interaction_ids, message_type=message_types, sort_by=sort_by)
-        call = Call("messages", "GET", f"/conversation/{part(conversation_id)}/messages/", user_id, params)
+        fits = MessageFilter(ids, message_types, interaction_ids)
+        call = messages_call(user_id, conversation_id, fits, Slice(sort_by=sort_by))
         async for row in self._client.rows(call, "messages", page_size):
             yield MessageResult.read(call.operation, row)
 
@@ -146,33 +149,25 @@ class ConversationsApi:
         self, user_id: str, conversation_id: str, message_id: str, *, long_lived: bool = False
     ) -> MessageSource:
         """The address of a voice message's audio; `long_lived` for twelve hours."""
-        path = f"/conversation/{part(conversation_id)}/messages/{part(message_id)}/source"
-        params = {"long_lived": "true"} if long_lived else None
-        call = Call("message-source", "GET", path, user_id, params)
+        call = source_call(user_id, conversation_id, message_id, long_lived=long_lived)
         return MessageSource.read(call.operation, await self._client.send(call))
 
     async def modify_tags(
         self, user_id: str, conversation_id: str, updates: Mapping[str, str | None], deletes: Sequence[str] = ()
     ) -> None:
         """Write and delete tags of a conversation; others stay."""
-        body = json_body("tags", {"updates": dict(updates), "deletes": list(deletes)})
-        path = f"/conversation/{part(conversation_id)}/tags/"
-        await self._client.send(Call("tags", "POST", path, user_id, headers=JSON, body=body))
+        await self._client.send(tags_call(user_id, conversation_id, updates, deletes))
 
     async def recommended_responses(
         self, user_id: str, conversation_id: str, interaction_id: str, context: str | None = None
     ) -> tuple[str, ...]:
         """Answers that the user might give to the latest interaction."""
-        path = f"/conversation/{part(conversation_id)}/interaction/{part(interaction_id)}/recommend_responses"
-        call = Call("recommend-responses", "POST", path, user_id)
-        if context is not None:
-            call = replace(call, headers=JSON, body=json_body(call.operation, {"context": context}))
+        call = recommend_call(user_id, conversation_id, interaction_id, context)
         return RecommendedResponses.read(call.operation, await self._client.send(call)).recommended_responses
 
     async def insights(self, user_id: str, conversation_id: str, interaction_id: str) -> Insights:
         """The agent's reasoning in an interaction."""
-        path = f"/conversation/{part(conversation_id)}/interaction/{part(interaction_id)}/insights"
-        call = Call("insights", "GET", path, user_id)
+        call = insights_call(user_id, conversation_id, interaction_id)
         return Insights.read(call.operation, await self._client.send(call))
 
 

@@ -6,7 +6,6 @@ raises for them names no cause, and leaves open whether the request was made.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import orjson
 from yarl import URL
@@ -41,7 +40,7 @@ def check_headers(operation: str, headers: Mapping[str, str] | None) -> None:
             raise Unsendable(f"{operation}: the value of {name} cannot be sent in a header")
 
 
-def json_body(operation: str, content: Any) -> bytes:
+def json_body(operation: str, content: object) -> bytes:
     """The body of a call. Raises Unsendable: half a surrogate pair, say, is no character."""
     try:
         return orjson.dumps(content)

@@ -160,6 +160,31 @@ class Service(Result):
     keyterms: tuple[str, ...] = ()
 
 
+class UserStats(Result):
+    num_conversations: int = 0
+    num_messages: int = 0
+    last_message_time: AwareDatetime | None = None
+
+
+class UserResult(Result):
+    """`role` is an id; `preferences` have the time zone."""
+
+    user_id: str
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    role: str = ""
+    user_stats: UserStats = UserStats()
+    preferences: Mapping[str, Any] = {}
+
+
+class CreatedUser(Result):
+    """`verify_link` is for users who have to verify themselves first."""
+
+    user_id: str
+    verify_link: str | None = None
+
+
 class WebhookDestination(Result):
     id: str
     url: str = ""

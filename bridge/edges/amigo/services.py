@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from bridge.edges.amigo.authorized import SignedClient
+from bridge.edges.amigo.calls import Slice, services_call
 from bridge.edges.amigo.client import JSON, Call
 from bridge.edges.amigo.outgoing import json_body
-from bridge.edges.amigo.query import flag, given, tag_filter
+from bridge.edges.amigo.query import tag_filter
 from bridge.edges.amigo.results import ConversationStarters, Prompt, Service
 
 SERVICES_A_PAGE = 20
@@ -52,8 +53,7 @@ class ServicesApi:
         page_size: int = SERVICES_A_PAGE,
     ) -> AsyncIterator[Service]:
         """All services that fit and that the user may see, with their version sets."""
-        # Here the filter is called `tags`, on conversations `tag` (docs/api-contract.md, 1.12).
-        params = given(id=ids, is_active=flag(is_active), tags=tag_filter(tags), sort_by=sort_by)
-        call = Call("services", "GET", "/service/", user_id, params)
+        rows = Slice(sort_by=sort_by)
+        call = services_call(user_id, ids=ids, is_active=is_active, tags=tag_filter(tags), rows=rows)
         async for row in self._client.rows(call, "services", page_size):
             yield Service.read(call.operation, row)

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from bridge.core.delivery.token_lifetime import ClockFault, clock_fault, span_s, use_for_s
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, SignInRefused, Unavailable, UnknownUser
@@ -100,7 +99,7 @@ class Tokens:
             raise NotSent(str(error)) from None
         return self._token(found, dated_s)
 
-    def _token(self, found: Any, dated_s: float | None) -> Token:
+    def _token(self, found: object, dated_s: float | None) -> Token:
         if not isinstance(found, dict) or not isinstance(found.get("id_token"), str):
             raise NotSent("sign-in: the answer has no id_token")
         try:

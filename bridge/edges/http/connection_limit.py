@@ -8,10 +8,10 @@ import resource
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
+from bridge.edges.http._internals import notice_requests
 from bridge.edges.http.protocol import Connection, Malformed
 
 MAX_CONNECTIONS = 2_000
@@ -45,8 +45,7 @@ class ConnectionLimit:
         self._bounds = bounds
         self._malformed = malformed
         self._server: web.Server | None = None
-        self._make_request: Callable[..., web.BaseRequest] = web.BaseRequest
-        self._silent_since_s: OrderedDict[Any, float | None] = OrderedDict()
+        self._silent_since_s: OrderedDict[Connection, float | None] = OrderedDict()
         self._sweeping: asyncio.TimerHandle | None = None
 
     def factory(self, server: web.Server | None) -> Callable[[], asyncio.Protocol]:
@@ -54,8 +53,7 @@ class ConnectionLimit:
         if server is None:
             raise RuntimeError("the server is not set up")
         self._server = server
-        self._make_request = server.request_factory
-        server.request_factory = self._heard
+        notice_requests(server, self._heard)
         self._sweep()
         return self._admitted
 
@@ -64,13 +62,14 @@ class ConnectionLimit:
         if self._sweeping is not None:
             self._sweeping.cancel()
 
-    def _heard(self, message: Any, payload: Any, connection: Any, *more: Any) -> web.BaseRequest:
-        """Makes a request, as the server would, and notes that its connection has sent one."""
+    def _heard(self, connection: object, body: StreamReader) -> None:
+        """Notes that the connection has sent a request."""
+        if not isinstance(connection, Connection):
+            return
         if connection in self._silent_since_s:
             self._silent_since_s[connection] = None
             self._silent_since_s.move_to_end(connection)
-        connection.heard(payload)
-        return self._make_request(message, payload, connection, *more)
+        connection.heard(body)
 
     def _admitted(self) -> asyncio.Protocol:
         if len(self._silent_since_s) >= self._most:

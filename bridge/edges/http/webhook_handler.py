@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 from aiohttp import HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.core.webhook import problem
 from bridge.core.webhook.client_address import Network, client_address
 from bridge.core.webhook.problem import HttpAnswer, Problem
 from bridge.core.webhook.signature import HttpRequest
+from bridge.edges.http._internals import HttpProcessingError, encourage
 from bridge.edges.http.protocol import document, response
 from bridge.flow.ports.webhook import WebhookReceiver
 
@@ -92,8 +92,7 @@ async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
     if any(wish.lower() != "100-continue" for wish in wishes):
         raise problem.of_status(417)
     if request.version >= HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # or the answer would count as begun
+        await encourage(request)
 
 
 async def _body(request: web.BaseRequest, most: int, limit_s: float, held: _Held) -> bytes:

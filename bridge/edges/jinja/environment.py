@@ -13,12 +13,12 @@ from jinja2 import StrictUndefined, pass_context
 from jinja2.environment import Template, TemplateExpression
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
-from jinja2.utils import Namespace
 
 from bridge.core.template.arithmetic import calculated, negated
 from bridge.core.template.budget import Budget, TooMuch
 from bridge.core.template.formatting import formatted, measure, plain
 from bridge.edges.jinja import tree
+from bridge.edges.jinja._internals import FormattingEnvironment, Namespace, takes_context
 from bridge.edges.jinja.filters import PATHS, TEXTS, WEIGHTS, Filters, ensure_chars, ensure_paths
 
 TURN = 2500
@@ -47,7 +47,7 @@ Whole: tuple[type[Any], ...] = (
 METHODS_OF_NUMBERS = frozenset({"is_integer", "bit_length", "is_nan", "is_signed", "is_zero", "normalize"})
 
 
-class Environment(ImmutableSandboxedEnvironment):
+class Environment(FormattingEnvironment):
     """Templates and expressions, compiled once. `budget` is what the rendering that is under way may still do."""
 
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
@@ -56,7 +56,6 @@ class Environment(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         self.budget = Budget()
         super().__init__(undefined=StrictUndefined, autoescape=False, optimized=False, finalize=self._told)
-        self.concat = self.joined  # type: ignore[method-assign]
         del self.globals["lipsum"]
         own: dict[str, Callable[..., Any]] = {
             tree.COUNTED: self.counted,
@@ -135,17 +134,8 @@ class Environment(ImmutableSandboxedEnvironment):
             return False
         return super().is_safe_attribute(obj, attr, value)
 
-    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        if not isinstance(value, BuiltinMethodType) or not isinstance(value.__self__, str):
-            return None
-        text = value.__self__
-        match value.__name__:
-            case "format":
-                return lambda *args, **kwargs: _Formatter(self).vformat(text, args, kwargs)
-            case "format_map":
-                return lambda names: _Formatter(self).vformat(text, (), names)
-            case _:
-                return None
+    def formatter(self) -> SandboxedFormatter:
+        return _Formatter(self)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         budget = __self.budget
@@ -191,7 +181,7 @@ class Environment(ImmutableSandboxedEnvironment):
 
     def _metered(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """A filter or a test that is paid for, by what it is given and what it makes."""
-        weight, first = WEIGHTS.get(name, 1), 1 if hasattr(function, "jinja_pass_arg") else 0
+        weight, first = WEIGHTS.get(name, 1), 1 if takes_context(function) else 0
         is_text, is_deep = name in TEXTS, name in DEEP
 
         @wraps(function)

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 from jinja2 import Environment
-from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
@@ -14,6 +13,7 @@ from bridge.core import numbers
 from bridge.core.template import arithmetic
 from bridge.core.template.budget import Budget, TooMuch
 from bridge.core.template.formatting import MAX_WIDTH, measure, percent, plain
+from bridge.edges.jinja._internals import FILTERS, make_attrgetter
 
 Counted = Callable[[Iterable[Any]], Iterable[Any]]
 

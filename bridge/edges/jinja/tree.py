@@ -6,8 +6,9 @@ filters of our own, whose names begin with a space, so that none of Jinja's or o
 
 from jinja2 import Environment, nodes
 from jinja2.exceptions import TemplateSyntaxError
-from jinja2.parser import Parser
 from jinja2.visitor import NodeTransformer
+
+from bridge.edges.jinja._internals import Parser
 
 COUNTED, JOINED, OPERAND, SEARCHED, METHOD, DECIMAL = (
     " counted",

@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.rows import cancelled_row, claimed_row, entry_of, key_of, row_of
+from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, entry_of, key_of, row_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
@@ -40,17 +40,22 @@ class CallKind(Enum):
     LIVES_ON = auto()
 
 
+Answered = asyncio.Future[Any]
+"""The answer of a call, as the kind of call has it: an entry's row, a number, nothing."""
+
+
 @dataclass(slots=True, eq=False)
 class LedgerCall:
     """One call for one event, or for the process. `answer` is None where nobody waits for it.
 
-    `value` is the row of a write; of a claim, the row of an event that nobody knew, and whether it must be durable.
+    `row` is what a write writes; of a claim, the row of an event that nobody knew, which may have to be `durable`.
     """
 
     kind: CallKind
     key: str
-    value: Any
-    answer: asyncio.Future[Any] | None
+    row: Row
+    durable: bool
+    answer: Answered | None
 
 
 class CallQueue:
@@ -80,18 +85,18 @@ class CallQueue:
         self._gathering: list[asyncio.Future[None]] | None = None
         """Who waits for the end of a pause; None where it is over."""
 
-    def put(self, kind: CallKind, event_id: str, value: Any = None) -> asyncio.Future[Any]:
+    def put(self, kind: CallKind, event_id: str, row: Row = (), *, durable: bool = True) -> Answered:
         """Queue a call; gives the future of its answer. Raises LedgerUnavailable while there is trouble."""
         if self.trouble is not None:
             raise LedgerUnavailable(self.trouble)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._add(LedgerCall(kind, key_of(event_id), value, answer))
+        answer: Answered = asyncio.get_running_loop().create_future()
+        self._add(LedgerCall(kind, key_of(event_id), row, durable, answer))
         return answer
 
-    def put_soon(self, kind: CallKind, event_id: str, value: Any = None) -> None:
+    def put_soon(self, kind: CallKind, event_id: str, row: Row = ()) -> None:
         """The same without an answer; while there is trouble, nothing."""
         if self.trouble is None:
-            self._add(LedgerCall(kind, key_of(event_id), value, None))
+            self._add(LedgerCall(kind, key_of(event_id), row, True, None))
 
     def complete(self, answered: Entry) -> None:
         """An event is complete. That goes together with others, though never after a later call for it."""
@@ -132,11 +137,11 @@ class CallQueue:
             if kinds.setdefault(call.key, call.kind) is not call.kind:
                 break
             if call.kind is CallKind.WRITE:
-                size += len(call.value[-1] or b"")
+                size += len(call.row[-1] or b"")
             self.in_hand.append(self._waiting.popleft())
         return self.in_hand
 
-    def settle(self, calls: Sequence[LedgerCall], answers: Sequence[Any]) -> None:
+    def settle(self, calls: Sequence[LedgerCall], answers: Sequence[object]) -> None:
         """Answer all calls in hand, or some; an exception is raised by the call. Who has gone away is not told."""
         for call, answer in zip(calls, answers, strict=True):
             if call.answer is None or call.answer.done():
@@ -267,10 +272,9 @@ class QueuedLedger(ABC):
         """In how many commits or statements."""
         return self._calls.commits
 
-    def _claim(self, event_id: str, digest: bytes, *, durable: bool, progress: Progress | None) -> Awaitable[Any]:
-        return self._calls.put(
-            CallKind.CLAIM, event_id, (claimed_row(digest, progress), durable or progress is not None)
-        )
+    def _claim(self, event_id: str, digest: bytes, *, durable: bool, progress: Progress | None) -> Answered:
+        row = claimed_row(digest, progress)
+        return self._calls.put(CallKind.CLAIM, event_id, row, durable=durable or progress is not None)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work(), name="ledger")

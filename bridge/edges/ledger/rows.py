@@ -37,7 +37,7 @@ def key_of(event_id: str) -> str:
     return escaped.encode("utf-8", "backslashreplace").decode()
 
 
-def row_of(entry: Entry) -> tuple[Any, ...]:
+def row_of(entry: Entry) -> Row:
     """The entry's row."""
     return (
         entry.state._value_,
@@ -51,18 +51,18 @@ def row_of(entry: Entry) -> tuple[Any, ...]:
     )
 
 
-def complete_row(answered: Entry) -> tuple[Any, ...]:
+def complete_row(answered: Entry) -> Row:
     """The row of an event that was answered and is complete."""
     return (State.COMPLETE.value, *row_of(answered)[1:])
 
 
-def claimed_row(digest: bytes, progress: Progress | None = None) -> tuple[Any, ...]:
+def claimed_row(digest: bytes, progress: Progress | None = None) -> Row:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
     state = State.CLAIMED if progress is None else State.REQUESTED
     return (state._value_, digest, 0, 0, 0, None if progress is None else progress.dump(), None, None)
 
 
-def cancelled_row(ending: bytes) -> tuple[Any, ...]:
+def cancelled_row(ending: bytes) -> Row:
     """The row of an event that was cancelled before anybody knew it."""
     return (State.ANSWERED.value, b"", 0, 0, 0, None, None, ending)
 
@@ -81,7 +81,7 @@ def is_cancelled(row: Row) -> bool:
     return row[ENDING] is not None and type_of(bytes(row[ENDING])) == CANCELLED
 
 
-def died_with(row: Row) -> tuple[Any, ...]:
+def died_with(row: Row) -> Row:
     """The row of an event that a dead process had in hand."""
     if row[0] in FINAL_STATES:
         return tuple(row)

@@ -1,10 +1,10 @@
 """A person's work at the broker: publish an event, and watch what comes out. One connection, no supervisor."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 from uuid import uuid4
 
 import aio_pika
@@ -12,8 +12,9 @@ from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import DeliveryError, PublishError
 
 from bridge.core.answer.outbound_message import OutboundMessage
-from bridge.core.event.inbound_message import InboundMessage
+from bridge.core.event.inbound_message import Headers, InboundMessage
 from bridge.edges.rabbitmq import lenient_decoding
+from bridge.edges.rabbitmq._internals import on_consumer_cancel
 from bridge.edges.rabbitmq.connection import connection_to
 from bridge.edges.rabbitmq.generation import BrokerTrouble, limited
 from bridge.edges.rabbitmq.properties import incoming, of_outbound
@@ -23,6 +24,20 @@ TAIL = "bridge.tail"
 """How the names of `tail`'s queues begin: so that no right on the broker's own `amq.gen-…` is needed."""
 HEARTBEAT_S = 60
 """Long: whoever looks through what `tail` prints stops it."""
+
+
+class Tailed(TypedDict, total=False):
+    """A message as `tail` gives it: all but `listening`, which comes alone and first."""
+
+    listening: str
+    exchange: str
+    routing_key: str
+    type: object
+    message_id: object
+    correlation_id: object
+    timestamp: object
+    headers: Headers
+    body: bytes
 
 
 @asynccontextmanager
@@ -95,7 +110,7 @@ async def _taken(published: Awaitable[object], exchange: str, routing_key: str) 
         ) from None
 
 
-async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> AsyncGenerator[Mapping[str, Any], None]:
+async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> AsyncGenerator[Tailed, None]:
     """Messages as they come, from a queue of our own that vanishes with us; gives `{"listening": queue}` first.
 
     Close it where it is left early (`contextlib.aclosing`): the connection is closed then, not when the loop ends.
@@ -117,7 +132,7 @@ async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> Async
 
         connection.close_callbacks.add(lambda *_: arrived.put_nowait("the connection to the broker was lost"))
         channel.close_callbacks.add(lambda *_: arrived.put_nowait("the broker closed the channel"))
-        underlay.on_consumer_cancel_callbacks.add(lambda *_: arrived.put_nowait("the broker removed the queue"))
+        on_consumer_cancel(underlay, lambda _: arrived.put_nowait("the broker removed the queue"))
         await limited(underlay.basic_consume(queue.name, take), "consuming")
         yield {"listening": queue.name}
         while isinstance(found := await arrived.get(), tuple):
@@ -127,7 +142,7 @@ async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> Async
     raise BrokerTrouble(found)
 
 
-def _seen(message: InboundMessage) -> Mapping[str, Any]:
+def _seen(message: InboundMessage) -> Tailed:
     said = message.properties
     timestamp = said.get("timestamp")
     return {

@@ -1,7 +1,7 @@
 """A connection to the broker that can be cut: closing in good order waits for a peer that may read no more.
 
-What aiormq leaves out of opening one is here as well: the broker's own words where it refuses, a name's other
-addresses, and a virtual host whose name is decoded once.
+What aiormq leaves out of opening one: a name's other addresses are here, the broker's own words where it refuses and a
+virtual host whose name is decoded once in `_internals.py`.
 """
 
 import asyncio
@@ -10,21 +10,15 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import aio_pika
-import aiormq
-from aio_pika.abc import UnderlayConnection
-from aiormq.connection import FrameReceiver, ReceivedFrame, TransportFactory, exception_by_code
-from aiormq.exceptions import ProbableAuthenticationError
-from pamqp import commands
 from yarl import URL
 
+from bridge.edges.rabbitmq._internals import OpenedConnection, TransportFactory
 from bridge.edges.rabbitmq.addresses import Address, Addresses
 from bridge.edges.rabbitmq.generation import BrokerTrouble, limited
 
 CONNECT_S = 10.0
 CLOSE_S = 5.0
 HEARTBEAT_S = 10
-ACCESS_REFUSED = 403
 
 
 class Socket(TransportFactory):
@@ -62,68 +56,12 @@ class Socket(TransportFactory):
             self._writer.transport.abort()
 
 
-class Answers(FrameReceiver):
-    """The broker's answers while a connection is opened. aiormq takes a refusal for a frame that it does not know."""
-
-    def __init__(self, frames: FrameReceiver) -> None:
-        self._frames = frames
-
-    async def get_frame(self) -> ReceivedFrame:
-        """The next frame. Raises AMQPError, with the broker's words, where it closes the connection instead."""
-        received = await self._frames.get_frame()
-        answer = received[2]
-        if isinstance(answer, commands.Connection.Close):
-            if answer.reply_code == ACCESS_REFUSED:
-                raise ProbableAuthenticationError(answer.reply_text)
-            raise exception_by_code(answer)
-        return received
-
-
-class Opening(aiormq.Connection):
-    """aiormq's connection, which tells why the broker does not open it."""
-
-    @staticmethod
-    async def _rpc(
-        request: Any, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
-    ) -> Any:
-        return await aiormq.Connection._rpc(request, writer, Answers(frame_receiver), wait_response)
-
-
-class Underlay(UnderlayConnection):
-    """The connection of aiormq that aio-pika builds on."""
-
-    @classmethod
-    async def make_connection(cls, url: URL, timeout: float | None = None, **kwargs: Any) -> Opening:
-        """Connect to the virtual host given beside the URL: aiormq decodes what is in the URL twice (7.2.4)."""
-        virtual_host = kwargs.pop("virtual_host")
-        connection = Opening(url, **kwargs)
-        connection.vhost = virtual_host
-        async with asyncio.timeout(timeout):
-            await connection.connect()
-            await connection.ready()
-        return connection
-
-
-class SeverableConnection(aio_pika.Connection):
+class SeverableConnection(OpenedConnection):
     """aio-pika's plain connection, with a hold on its socket."""
 
     def __init__(self, url: URL, virtual_host: str, addresses: Addresses) -> None:
-        super().__init__(url)
         self.socket = Socket(addresses)
-        self.kwargs |= {"transport_factory": self.socket, "virtual_host": virtual_host}
-
-    def __del__(self) -> None:
-        """Leave a connection that was never opened alone.
-
-        aio-pika would begin to close it whenever it is collected, which without a running loop is a coroutine that
-        nobody awaits (10.2.1). Whoever opens one here closes it.
-        """
-
-    async def connect(self, timeout: float | None = None) -> None:
-        """See aio-pika."""
-        opened = await Underlay.connect(self.url, self._on_connection_close, timeout=timeout, **self.kwargs)
-        self.transport = opened
-        await self._on_connected()
+        super().__init__(url, virtual_host, self.socket)
 
     def cut(self) -> None:
         """Break it off: what waits for the broker fails."""

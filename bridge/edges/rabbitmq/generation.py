@@ -9,13 +9,12 @@ import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, auto
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import aio_pika
 import aiormq
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq import Channel as Underlay
-from aiormq.abc import ChannelFrame
 
 from bridge.core.errors import BridgeError
 
@@ -81,7 +80,7 @@ class Generation:
         """Wait for its end and return the reason."""
         return await asyncio.shield(self._over)
 
-    def watch(self, thing: Any, name: str) -> Callable[[], None]:
+    def watch(self, thing: AbstractConnection | AbstractChannel, name: str) -> Callable[[], None]:
         """End with a connection or channel of aio-pika, as soon as it closes. Gives a function that ends the watch."""
 
         def closed(_: object, error: object = None) -> None:
@@ -128,16 +127,6 @@ async def open_channel(
     return channel, underlay, unwatch
 
 
-def write(channel: Any, payload: bytes) -> asyncio.Future[Any]:
-    """Queue whole frames of this channel (of aiormq) for its connection's writer.
-
-    Gives a future that is done once they are written and drained. Raises asyncio.QueueFull where the writer is behind.
-    """
-    drained: asyncio.Future[Any] = channel.create_future()
-    channel.write_queue.put_nowait(ChannelFrame(payload=payload, should_close=False, drain_future=drained))
-    return drained
-
-
 async def limited(call: Awaitable[T], what: str, seconds: float | None = RPC_LIMIT_S) -> T:
     """Await a call to the broker, for so long at the most. Raises BrokerTrouble for whatever goes wrong.
 
@@ -175,7 +164,7 @@ async def _translated(call: Awaitable[T], what: str, seconds: float | None) -> T
 
 
 async def patiently(
-    call: Coroutine[Any, Any, T], what: str, seconds: float, excused: Callable[[], bool] = lambda: False
+    call: Coroutine[None, None, T], what: str, seconds: float, excused: Callable[[], bool] = lambda: False
 ) -> T:
     """As `limited`, but counted in ticks: neither the lag of a busy loop nor time that is `excused` counts."""
     task = asyncio.ensure_future(limited(call, what, None))

@@ -5,14 +5,18 @@ aiormq then gives up the whole connection, before anybody sees the message: ever
 again and again, until the broker's delivery limit throws innocent ones away (docs/reliability.md, F4, F5). So what
 cannot be read is replaced by a readable mark, and the message goes to the dead-letter queue like any other bad one.
 
-This replaces three entries of `pamqp.decode.METHODS`, a public table; nothing else of pamqp changes, and what can be
-read is read by its own functions. A test against the real broker fails when a new version no longer goes by the table.
+This replaces three entries of the table in which pamqp looks up how to read a type; nothing else of pamqp changes, and
+what can be read is read by its own functions. A test against the real broker fails when a new version no longer goes by
+the table.
 """
 
 import struct
-from typing import Any
+from datetime import datetime
 
 from pamqp import decode
+from pamqp.common import FieldTable
+
+from bridge.edges.rabbitmq._internals import replace_decoders
 
 UNREADABLE_TABLE = "x-bridge-unreadable-headers"
 
@@ -25,7 +29,7 @@ class UnreadableTable(str):
 
 def install() -> None:
     """Make pamqp tolerant in this process; doing so twice changes nothing."""
-    decode.METHODS.update({"shortstr": _short_string, "timestamp": _timestamp, "table": _table})
+    replace_decoders({"shortstr": _short_string, "timestamp": _timestamp, "table": _table})
 
 
 def _short_string(value: bytes) -> tuple[int, str]:
@@ -36,14 +40,14 @@ def _short_string(value: bytes) -> tuple[int, str]:
         return end, UnreadableTable(value[1:end].decode("utf-8", "backslashreplace"))
 
 
-def _timestamp(value: bytes) -> tuple[int, Any]:
+def _timestamp(value: bytes) -> tuple[int, datetime | str]:
     try:
         return decode.timestamp(value)
     except (ValueError, OverflowError, OSError):
         return 8, UnreadableTable(value[:8].hex())
 
 
-def _table(value: bytes) -> tuple[int, dict[str, Any]]:
+def _table(value: bytes) -> tuple[int, FieldTable]:
     try:
         return decode.field_table(value)
     except (ValueError, KeyError, OverflowError, OSError, RecursionError, struct.error) as error:

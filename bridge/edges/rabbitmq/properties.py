@@ -7,7 +7,7 @@ writes floats in 32 bits, cuts long names, and knows no bytes; the rest becomes 
 import hashlib
 import math
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +15,11 @@ from typing import Any
 from aiormq.abc import DeliveredMessage
 from pamqp import encode
 from pamqp.commands import Basic
+from pamqp.common import FieldTable
 
 from bridge.core.answer.outbound_message import APP_ID, JSON, OutboundMessage
 from bridge.core.broker.republished_copy import TRUNCATED, RepublishedCopy
-from bridge.core.event.inbound_message import InboundMessage
+from bridge.core.event.inbound_message import Headers, InboundMessage
 from bridge.edges.rabbitmq.lenient_decoding import UnreadableTable
 
 PERSISTENT = 2
@@ -65,7 +66,7 @@ def of_outbound(message: OutboundMessage) -> Basic.Properties:
     """The properties of an outbound message. No priority: the subscriber's queue decides about those without one."""
     return Basic.Properties(
         content_type=JSON,
-        headers=message.headers,
+        headers=dict(message.headers),
         delivery_mode=PERSISTENT,
         correlation_id=message.correlation_id,
         message_id=message.message_id,
@@ -83,7 +84,7 @@ def of_copy(copy: RepublishedCopy) -> Basic.Properties:
     return Basic.Properties(**{**named, "headers": writable(copy.headers), "delivery_mode": PERSISTENT})
 
 
-def writable(headers: Mapping[str, Any]) -> dict[str, Any]:
+def writable(headers: Headers) -> FieldTable:
     """Headers that AMQP and pamqp can say: long names cut, odd values as text."""
     return {_name(name): _header(value) for name, value in headers.items()}
 
@@ -101,9 +102,7 @@ def lightened(copy: RepublishedCopy, excess: int) -> RepublishedCopy | None:
     return replace(copy, headers={**kept, **marks}, foreign=copy.foreign & kept.keys())
 
 
-def without_largest(
-    headers: Mapping[str, Any], foreign: Collection[str], excess: int
-) -> tuple[dict[str, Any], list[str]]:
+def without_largest(headers: Headers, foreign: Collection[str], excess: int) -> tuple[dict[str, object], list[str]]:
     """Headers without the largest of the foreign ones, `excess` bytes of them at the least; and the names of those."""
     kept, left_out = dict(headers), []
     sizes = {name: len(encode.field_table(writable({name: headers[name]}))) - 4 for name in foreign}
@@ -116,7 +115,7 @@ def without_largest(
     return kept, left_out
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> Any:
     """A property's value; a mark for unreadable bytes is longer than they were, so cut to a short string's length."""
     return value.encode()[:255].decode("utf-8", "ignore") if isinstance(value, UnreadableTable) else value
 
@@ -127,7 +126,7 @@ def _name(name: str) -> str:
     return name.encode()[:100].decode("utf-8", "ignore") + "~" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def _header(value: Any) -> Any:
+def _header(value: object) -> Any:
     try:
         writable_value = _value(value)
         encode.encode_table_value(writable_value)
@@ -136,7 +135,7 @@ def _header(value: Any) -> Any:
     return writable_value
 
 
-def _value(value: Any) -> Any:
+def _value(value: object) -> Any:
     match value:
         case bytes():
             return bytearray(value)

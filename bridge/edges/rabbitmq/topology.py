@@ -1,7 +1,6 @@
 """Declaring or verifying what must exist at the broker, on channels that are thrown away afterwards."""
 
 from collections.abc import Awaitable
-from typing import Any
 
 import aio_pika
 from aiormq.abc import AbstractChannel
@@ -71,7 +70,7 @@ class Declaring:
             await limited(self._channel.initialize(), "opening a channel to declare the topology")
         return await self._channel.get_underlay_channel()
 
-    async def _done(self, call: Awaitable[Any], what: str) -> None:
+    async def _done(self, call: Awaitable[object], what: str) -> None:
         try:
             await limited(call, what)
         except BrokerTrouble:

@@ -11,6 +11,7 @@ import aiormq
 
 from bridge.core.broker.idleness import Verdict, verdict
 from bridge.core.broker.publish_refusal import RefusalKind
+from bridge.edges.rabbitmq._internals import underlay_of
 from bridge.edges.rabbitmq.consuming.consumer import Consumer, QueueConsumer
 from bridge.edges.rabbitmq.generation import (
     TICK_S,
@@ -70,22 +71,22 @@ class Watchdog:
 
     async def blocked(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Keep `publisher.blocked` true to what the broker says of the publishing connection (a resource alarm)."""
-        while connection.transport is not None:
-            if not await self._ready(connection.transport):
+        while (underlay := underlay_of(connection)) is not None:
+            if not await self._ready(underlay):
                 self._publisher.blocked = True
                 self._log.warning("publisher.blocked")
-                await connection.transport.ready()
+                await underlay.ready()
                 self._publisher.blocked = False
                 self._log.warning("publisher.unblocked")
                 self._publisher.resume()
             await asyncio.sleep(0.25)
 
     @staticmethod
-    async def _ready(transport: aio_pika.abc.UnderlayConnection) -> bool:
+    async def _ready(underlay: aiormq.abc.AbstractConnection) -> bool:
         """True where the broker lets this connection publish: `ready` returns at once then, and waits otherwise."""
         try:
             async with asyncio.timeout(0.05):
-                await transport.ready()
+                await underlay.ready()
         except TimeoutError:
             return False
         return True

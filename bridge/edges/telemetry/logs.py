@@ -3,30 +3,30 @@
 import logging
 import sys
 from collections.abc import Iterable, MutableMapping
-from typing import Any
 
 import orjson
 import structlog
+from structlog.typing import FilteringBoundLogger, Processor
 
 from bridge.core.printable import printable, printable_json
 
-Fields = MutableMapping[str, Any]
+Fields = MutableMapping[str, object]
 HIDDEN = "***"
 TRACEBACKS = frozenset({"exception", "stack"})
 
 
-def configure(level: str, format_: str, secrets: Iterable[str]) -> Any:
+def configure(level: str, format_: str, secrets: Iterable[str]) -> FilteringBoundLogger:
     """Set up logging for the process, library logs included, and return the logger."""
     console = format_ == "console" or (format_ == "auto" and sys.stdout.isatty())
     redacted = _Redacted(secrets)
-    shared: list[Any] = [
+    shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_nothing,
         structlog.processors.format_exc_info,
     ]
     if console:
-        renderers: list[Any] = [_printable, structlog.dev.ConsoleRenderer(), redacted]
+        renderers: list[Processor] = [_printable, structlog.dev.ConsoleRenderer(), redacted]
     else:
         renderers = [structlog.processors.JSONRenderer(serializer=_json), redacted]
     structlog.configure(
@@ -36,7 +36,8 @@ def configure(level: str, format_: str, secrets: Iterable[str]) -> Any:
         cache_logger_on_first_use=True,
     )
     _libraries(shared, renderers)
-    return structlog.get_logger()
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
 
 
 def keep_quiet() -> None:
@@ -46,7 +47,7 @@ def keep_quiet() -> None:
         root.addHandler(logging.NullHandler())
 
 
-def _libraries(shared: list[Any], renderers: list[Any]) -> None:
+def _libraries(shared: list[Processor], renderers: list[Processor]) -> None:
     """Logs of aio-pika, aiormq, aiohttp and asyncio: warnings and worse, in the same form."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -89,12 +90,12 @@ class _Redacted:
         known = [secret for secret in secrets if len(secret) >= 4]
         self._secrets = {form for secret in known for form in (secret, orjson.dumps(secret).decode()[1:-1])}
 
-    def __call__(self, _: object, __: str, line: Any) -> str:
+    def __call__(self, _: object, __: str, line: object) -> str:
         text = str(line)
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return text
 
 
-def _json(fields: Any, **_: object) -> str:
+def _json(fields: object, **_: object) -> str:
     return printable_json(orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode())

@@ -50,7 +50,7 @@ def test_every_binding_key_binds_the_queue() -> None:
 
 
 def test_the_dead_letter_queue_survives_being_looked_at() -> None:
-    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+    arguments: dict[str, str | int] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
     assert dead_queue("bridge.dead", "bridge.dead") == Queue("bridge.dead", arguments, (("bridge.dead", "#"),))
 
 
@@ -100,7 +100,7 @@ def test_what_has_waited_is_led_back_to_the_queue_that_it_came_from() -> None:
     bound = {binding: queue.name for queue in whole(EVENTS, OTHER).queues for binding in queue.bindings}
     for queue in whole(EVENTS, OTHER).queues:
         if queue.as_found:
-            back = (queue.arguments["x-dead-letter-exchange"], queue.arguments["x-dead-letter-routing-key"])
+            back = (str(queue.arguments["x-dead-letter-exchange"]), str(queue.arguments["x-dead-letter-routing-key"]))
             assert bound[back] == queue.name.partition(".delay.")[0]
 
 

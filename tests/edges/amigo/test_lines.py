@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.errors import LineTooLong, Unreadable
-from bridge.edges.amigo.events import (
+from tests.edges.conftest import Serve
+from tests.support.amigo import agent_at, routed
+from tests.support.amigo_bench import MAX_LINE, USER, all_of, bench, said
+from tests.support.scripted import CHUNKED, LAST_CHUNK, Talk, chunk, signing_in
+from tests.support.stream_events import (
     ConversationCreated,
     CurrentAgentAction,
     InteractionComplete,
@@ -19,10 +23,6 @@ from bridge.edges.amigo.events import (
     lines,
     read_event,
 )
-from tests.edges.conftest import Serve
-from tests.support.amigo import agent_at, routed
-from tests.support.amigo_bench import MAX_LINE, USER, all_of, bench, said
-from tests.support.scripted import CHUNKED, LAST_CHUNK, Talk, chunk, signing_in
 
 MIB = 1024 * 1024
 SERVICE = "5f0000000000000000000001"

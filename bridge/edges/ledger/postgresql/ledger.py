@@ -13,7 +13,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -38,7 +37,8 @@ TROUBLES = (
     LedgerUnavailable,
     OSError,  # TimeoutError is one
 )
-STAGES: tuple[tuple[CallKind, Callable[[Any, str, Sequence[LedgerCall]], Awaitable[Sequence[Any]]]], ...] = (
+CarryOut = Callable[[statements.DatabaseConnection, str, Sequence[LedgerCall]], Awaitable[Sequence[object]]]
+STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.CLAIM, statements.claim),
     (CallKind.WRITE, statements.write),
     (CallKind.RELEASE, statements.release),
@@ -113,7 +113,7 @@ class PostgresqlLedger(QueuedLedger):
             await calls.back_off(random.random())
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Any]:
+    async def _connected(self) -> AsyncIterator[statements.DatabaseConnection]:
         limits = self._limits
         connection = await asyncpg.connect(
             self._url, timeout=limits.connect_s, command_timeout=limits.command_s, server_settings=APPLICATION
@@ -128,7 +128,7 @@ class PostgresqlLedger(QueuedLedger):
         finally:
             connection.terminate()
 
-    async def _serve(self, connection: Any) -> None:
+    async def _serve(self, connection: statements.DatabaseConnection) -> None:
         """Carry out what waits and keep the lease, until the end or until the connection fails."""
         loop, queue, limits = asyncio.get_running_loop(), self._calls, self._limits
         renew_s, purge_s = loop.time() + limits.renew_s, loop.time()
@@ -151,14 +151,14 @@ class PostgresqlLedger(QueuedLedger):
                 purge_s = loop.time() + (0 if more else limits.purge_every_s)
             await queue.woken(min(renew_s, purge_s))
 
-    async def _carry_out(self, connection: Any) -> None:
+    async def _carry_out(self, connection: statements.DatabaseConnection) -> None:
         for kind, carry_out in STAGES:
             calls = [call for call in self._calls.in_hand if call.kind is kind]
             if calls:
                 self._calls.settle(calls, await carry_out(connection, self._owner, calls))
         self._repeated = False
 
-    async def _purge(self, connection: Any) -> bool:
+    async def _purge(self, connection: statements.DatabaseConnection) -> bool:
         removed = await statements.purge(connection, self._keep_s)
         if removed:
             self._log.debug("ledger.purged", entries=removed)

@@ -11,7 +11,8 @@ still to be its process's, so who has lost an event cannot overwrite what its su
 
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 from bridge.core.delivery.ledger_entry import Entry, Holder, State
 from bridge.core.delivery.progress import RequestKind
@@ -21,6 +22,7 @@ from bridge.edges.ledger.rows import (
     FINAL_STATES,
     UNFINISHED_KEEPS,
     UNSTARTED_STATES,
+    Row,
     complete_row,
     is_cancelled,
 )
@@ -164,12 +166,22 @@ DELETE FROM amigo_bridge.events WHERE event_id IN (
 
 PURGE_OWNERS = f"DELETE FROM amigo_bridge.owners WHERE until < now() - interval '{LAPSED_OWNERS}'"  # noqa: S608
 
-Connection = Any
-Answer = tuple[Holder, Sequence[Any] | None, float]
+
+class DatabaseConnection(Protocol):
+    """A connection of asyncpg, which has no types."""
+
+    async def execute(self, query: str, *args: object) -> str: ...
+    async def fetch(self, query: str, *args: object) -> list[Row]: ...
+    async def fetchval(self, query: str, *args: object) -> Any: ...
+    def transaction(self) -> AbstractAsyncContextManager[object]: ...
+    def is_closed(self) -> bool: ...
+
+
+Answer = tuple[Holder, Row | None, float]
 """Of a claim: who had the event, its row where it is this process's now, and the other's lease in seconds."""
 
 
-async def migrate(connection: Connection) -> None:
+async def migrate(connection: DatabaseConnection) -> None:
     """Bring the schema up to date; of several that start at once, one does. LedgerUnavailable for a later version's."""
     if await _version(connection) == len(MIGRATIONS):
         return
@@ -188,12 +200,12 @@ async def migrate(connection: Connection) -> None:
         await connection.execute("UPDATE amigo_bridge.version SET version = $1", len(MIGRATIONS))
 
 
-async def claim(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[Answer]:
+async def claim(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[Answer]:
     """Claim events, each once in `calls` or more often; answers in their order."""
-    rows = {call.key: call.value[0] for call in reversed(calls)}
+    rows = {call.key: call.row for call in reversed(calls)}
     taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, *_columns(rows))}
     denied = [key for key in rows if key not in taken]
-    waits = dict(await connection.fetch(LEFT, denied)) if denied else {}
+    waits = {row[0]: row[1] for row in await connection.fetch(LEFT, denied)} if denied else {}
     answers: list[Answer] = []
     seen: set[str] = set()
     for call in calls:
@@ -208,77 +220,77 @@ async def claim(connection: Connection, owner: str, calls: Sequence[LedgerCall])
     return answers
 
 
-async def write(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[LeaseLost | None]:
+async def write(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[LeaseLost | None]:
     """Write entries; of several for one event the last. Answers in their order."""
-    rows = {call.key: call.value for call in calls}
+    rows = {call.key: call.row for call in calls}
     written = {row[0] for row in await connection.fetch(WRITE, owner, *_columns(rows))}
     return [None if call.key in written else LeaseLost(f"another process has {call.key!r} now") for call in calls]
 
 
-async def complete(connection: Connection, owner: str, answered: Mapping[str, Entry]) -> None:
+async def complete(connection: DatabaseConnection, owner: str, answered: Mapping[str, Entry]) -> None:
     """These events are complete. Where one is not there as answered, all are written that are still the owner's."""
-    done: str = await connection.execute(COMPLETE, owner, list(answered))
+    done = await connection.execute(COMPLETE, owner, list(answered))
     if int(done.removeprefix("UPDATE ")) < len(answered):
         rows = {key: complete_row(entry) for key, entry in answered.items()}
         await connection.execute(WRITE, owner, *_columns(rows))
 
 
-async def cancel(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[bool]:
+async def cancel(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[bool]:
     """Give events that have not started their endings. Answers in their order: False where it was too late."""
-    rows = {call.key: call.value for call in reversed(calls)}
+    rows = {call.key: call.row for call in reversed(calls)}
     done = {row[0] for row in await connection.fetch(CANCEL, owner, *_columns(rows))}
     left = await connection.fetch(FIND, owner, [key for key in rows if key not in done])
     done |= {row[0] for row in left if is_cancelled(tuple(row)[1:])}
     return [call.key in done for call in calls]
 
 
-async def release(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:
+async def release(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:
     """Let go of events."""
     await connection.execute(RELEASE, owner, [call.key for call in calls])
     return [None] * len(calls)
 
 
-async def find(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[Sequence[Any] | None]:
+async def find(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[Row | None]:
     """The rows of events, None where there is none. Answers in their order."""
     found = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, [call.key for call in calls])}
     return [found.get(call.key) for call in calls]
 
 
-async def begun(connection: Connection, owner: str, calls: Sequence[LedgerCall]) -> list[int]:
+async def begun(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[int]:
     """The owner begins; see the port."""
     deaths: int = await connection.fetchval(BEGUN, owner, socket.gethostname())
     return [deaths] * len(calls)
 
 
-async def lives_on(connection: Connection, _: str, calls: Sequence[LedgerCall]) -> list[None]:
+async def lives_on(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[None]:
     """The owner has outlived the beginning, or ends in good order."""
     await connection.execute(LIVES_ON, socket.gethostname())
     return [None] * len(calls)
 
 
-async def renew(connection: Connection, owner: str, lease_s: float) -> None:
+async def renew(connection: DatabaseConnection, owner: str, lease_s: float) -> None:
     """Let the owner's lease run for `lease_s` seconds from now, by the database's clock."""
     await connection.execute(RENEW, owner, lease_s)
 
 
-async def go(connection: Connection, owner: str) -> None:
+async def go(connection: DatabaseConnection, owner: str) -> None:
     """The owner ends: whatever it has may be claimed."""
     await connection.execute(GO, owner)
 
 
-async def purge(connection: Connection, keep_s: float) -> int:
+async def purge(connection: DatabaseConnection, keep_s: float) -> int:
     """One step of removing what is too old; how many entries went. See `sqlite_file` for what goes when."""
     await connection.execute(PURGE_OWNERS)
-    done: str = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
+    done = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
     return int(done.removeprefix("DELETE "))
 
 
-def _columns(rows: Mapping[str, Sequence[Any]]) -> list[list[Any]]:
+def _columns(rows: Mapping[str, Row]) -> list[list[object]]:
     """The parameters of ASKED, in the order of the events' ids."""
     return [list(column) for column in zip(*((key, *row) for key, row in sorted(rows.items())), strict=True)]
 
 
-async def _version(connection: Connection) -> int:
+async def _version(connection: DatabaseConnection) -> int:
     if not await connection.fetchval(HAS_VERSION):
         return 0
     version: int = await connection.fetchval("SELECT version FROM amigo_bridge.version")

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import orjson
 
@@ -53,6 +53,8 @@ from bridge.edges.ledger.sqlite.schema import (
     upsert,
 )
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+
+T = TypeVar("T")
 
 BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
@@ -135,7 +137,7 @@ class LedgerFile:
         """Give up the lock, so that another process may have the file."""
         self._lock.let_go()
 
-    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Any]:
+    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Row | int | LeaseLost | None]:
         """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
         self._reopen_if_replaced()
         with self._translated():
@@ -144,14 +146,14 @@ class LedgerFile:
             changed: dict[str, Row] = {}
             claimed: dict[str, Row] = {}
             released: list[str] = []
-            answers: list[Any] = []
+            answers: list[Row | int | LeaseLost | None] = []
             for call in calls:
                 answers.append(known.get(call.key))
                 match call.kind:
                     case CallKind.WRITE if call.key in self._cancelled:
                         answers[-1] = LeaseLost(f"{call.key!r} was cancelled meanwhile")
                     case CallKind.WRITE:
-                        changed[call.key] = call.value
+                        changed[call.key] = call.row
                     case CallKind.CANCEL:
                         answers[-1] = self._cancel(call, known, changed, claimed)
                     case CallKind.RELEASE:
@@ -161,8 +163,8 @@ class LedgerFile:
                         if known[call.key][0] not in FINAL_STATES:
                             changed[call.key] = known[call.key]
                     case CallKind.CLAIM:
-                        known[call.key], durable = call.value
-                        (changed if durable else claimed)[call.key] = known[call.key]
+                        known[call.key] = call.row
+                        (changed if call.durable else claimed)[call.key] = known[call.key]
                     case CallKind.BEGUN:
                         (answers[-1],) = self._opened.execute(BEGUN).fetchone()
                     case CallKind.LIVES_ON:
@@ -177,7 +179,7 @@ class LedgerFile:
         row = known.get(call.key)
         if row is not None and is_cancelled(row):
             return True
-        row = cancel(row, call.value)
+        row = cancel(row, call.row)
         if row is None:
             return False
         known[call.key] = changed[call.key] = row
@@ -251,8 +253,8 @@ class LedgerFile:
         for chunk in rows:
             values = [value for key, row in chunk for value in (key, now_ms, now_ms, self._owner, *row)]
             self._opened.execute(upsert(len(chunk)), values)
-        for chunk in keys:
-            self._opened.execute(release(len(chunk)), (self._owner, *chunk))
+        for names in keys:
+            self._opened.execute(release(len(names)), (self._owner, *names))
         if not alone:
             self._opened.execute("COMMIT")
         self._claimed.clear()
@@ -300,7 +302,7 @@ class LedgerFile:
             raise LedgerUnavailable(f"the ledger {self.path}: {error.strerror or error}") from error
 
 
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk

@@ -7,11 +7,11 @@ the next delivery, never here.
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from aiormq import Channel as Underlay
 
-from bridge.edges.rabbitmq.generation import describe, write
+from bridge.edges.rabbitmq._internals import write
+from bridge.edges.rabbitmq.generation import describe
 from bridge.edges.rabbitmq.publishing.frames import ack
 
 AGAIN_S = 0.01
@@ -62,7 +62,7 @@ class Acks:
         self._tags.clear()
         written.add_done_callback(partial(self._written, len(frames)))
 
-    def _written(self, count: int, written: asyncio.Future[Any]) -> None:
+    def _written(self, count: int, written: asyncio.Future[object]) -> None:
         error = asyncio.CancelledError() if written.cancelled() else written.exception()
         if error is None:
             self.written_s = self._loop.time()

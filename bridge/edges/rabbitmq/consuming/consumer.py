@@ -12,6 +12,7 @@ from aiormq.abc import DeliveredMessage
 
 from bridge.core.broker.topology import Inbound
 from bridge.core.event.inbound_message import InboundMessage
+from bridge.edges.rabbitmq._internals import on_consumer_cancel
 from bridge.edges.rabbitmq.consuming.acks import Acks
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
@@ -210,7 +211,7 @@ class Consumer:
         queue, prefetch = inbound.queue, self._free(inbound)
         name = f"consuming channel of {queue}"
         _, channel, unwatch = await open_channel(connection, generation, name)
-        channel.on_consumer_cancel_callbacks.add(partial(_cancelled, generation, queue))
+        on_consumer_cancel(channel, partial(_cancelled, generation, queue))
         await limited(channel.basic_qos(prefetch_count=prefetch), f"setting the prefetch of {queue}")
         tag = f"{TAG}-{queue}-{uuid4().hex[:12]}"
         queue_consumer = QueueConsumer(inbound, prefetch, tag, channel, unwatch, _now())

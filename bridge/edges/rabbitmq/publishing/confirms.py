@@ -1,26 +1,21 @@
 """A publishing channel of aiormq that hands confirms and returns over as numbers, instead of futures one by one.
 
-What is overridden are the handlers that aiormq's reader calls for `basic.ack`/`nack`, for `basic.return` and for
-`channel.close`. All else stays aiormq's: opening, flow of frames, closing, errors. `number` is picked here, since
-`Connection.channel` makes only channels of its own kind; RabbitMQ allows 2047 a connection, and the bridge opens few.
+`number` is picked here (see `HookedChannel`); RabbitMQ allows 2047 a connection, and the bridge opens few.
 """
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-import aiormq
 from aio_pika.abc import AbstractConnection
 from aiormq import exceptions, spec
-from aiormq.abc import ChannelFrame
-from pamqp.header import ContentHeader
+from aiormq.abc import AbstractConnection as AmqpConnection
 
 from bridge.core.broker.publish_refusal import PublishRefusal, of_reply_code
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, describe, limited, write
+from bridge.edges.rabbitmq._internals import HookedChannel, underlay_of, write
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, describe, limited
 
 FIRST_NUMBER = 1000
-FRAME_BUFFER = 100
-NO_LIMIT = 131_072
-"""Bytes of a frame where the broker says that there is no limit (0)."""
 
 _CONNECTION_CODES: Mapping[type[BaseException], int] = {
     exceptions.ConnectionFrameError: 501,
@@ -51,27 +46,17 @@ class ConfirmListener(Protocol):
         """The broker has closed the whole connection, for what was published on one of its channels."""
 
 
-class PublishChannel(aiormq.Channel):
+class PublishChannel(HookedChannel):
     """See the module. Publishing is `send`, which takes the bytes of whole frames."""
 
-    def __init__(self, connection: Any, number: int, listener: ConfirmListener) -> None:
-        super().__init__(connection, number, publisher_confirms=True, frame_buffer=FRAME_BUFFER)
+    def __init__(self, connection: AmqpConnection, number: int, listener: ConfirmListener) -> None:
+        super().__init__(connection, number)
         self._listener: ConfirmListener | None = listener
         self.is_told = False
         """True once the listener knows that it is closed."""
 
-    @property
-    def frame_max(self) -> int:
-        """The negotiated size of a frame in bytes."""
-        return int(self.connection.connection_tune.frame_max) or NO_LIMIT
-
-    @property
-    def behind(self) -> bool:
-        """True where the connection's writer has so much to write that it takes nothing more just now."""
-        return bool(self.write_queue.full())
-
-    def send(self, payload: bytes) -> Any:
-        """Write these frames; see `generation.write`."""
+    def send(self, payload: bytes) -> asyncio.Future[object]:
+        """Write these frames; see `_internals.write`."""
         return write(self, payload)
 
     def silence(self) -> None:
@@ -85,41 +70,30 @@ class PublishChannel(aiormq.Channel):
         if refusal is not None and self._listener is not None:
             self._listener.blamed(refusal)
 
-    async def _on_confirm_frame(self, frame: Any) -> None:
+    async def on_confirm(self, frame: spec.Basic.Ack | spec.Basic.Nack) -> None:
         if self._listener is not None:
             acked = isinstance(frame, spec.Basic.Ack)
             self._listener.told(int(frame.delivery_tag or 0), multiple=bool(frame.multiple), acked=acked)
 
-    async def _on_return_frame(self, frame: spec.Basic.Return) -> None:
-        header = await self._get_frame()
-        if not isinstance(header, ContentHeader):
-            raise TypeError(f"{type(header).__name__} instead of the header of a returned message")
-        await self._read_content(frame, header)
+    def on_return(self, message_id: str | None) -> None:
         if self._listener is not None:
-            self._listener.returned(header.properties.message_id)
+            self._listener.returned(message_id)
 
-    async def _on_close_frame(self, frame: spec.Channel.Close) -> None:
-        """Tell first, so that nothing is written behind the answer; and answer even where the writer is behind."""
+    def on_close(self, frame: spec.Channel.Close) -> None:
         if self._listener is not None:
             self.is_told = True
             words = f"{frame.reply_code} {frame.reply_text}"
             self._listener.closed(of_reply_code(frame.reply_code, str(frame.reply_text)), words)
-        answer = ChannelFrame.marshall(channel_number=self.number, frames=[spec.Channel.CloseOk()])
-        await self.write_queue.put(answer)
-        await self._on_close_ok_frame(spec.Channel.CloseOk())
 
 
 async def open_publish_channel(
     connection: AbstractConnection, generation: Generation, index: int, listener: ConfirmListener
 ) -> PublishChannel:
     """Open publishing channel `index`. Once it closes, its listener is told, else it takes the generation with it."""
-    transport = connection.transport
-    if transport is None:
+    underlay = underlay_of(connection)
+    if underlay is None:
         raise BrokerTrouble("opening a publishing channel: there is no connection")
-    underlay: Any = transport.connection
-    number = FIRST_NUMBER + index
-    channel = PublishChannel(underlay, number, listener)
-    underlay.channels[number] = channel
+    channel = PublishChannel(underlay, FIRST_NUMBER + index, listener)
     await limited(channel.open(), f"opening publishing channel {index}")
     closing = channel.closing
 
@@ -134,7 +108,7 @@ async def open_publish_channel(
     return channel
 
 
-def _reason(closing: Any) -> str:
+def _reason(closing: asyncio.Future[object]) -> str:
     if closing.cancelled():
         return "the connection was lost"
     error = closing.exception()

@@ -11,9 +11,8 @@ pamqp's encoding is the reference: a property test decodes these frames with it 
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from pamqp import encode
 from pamqp.commands import Basic
@@ -21,6 +20,7 @@ from pamqp.header import ContentHeader
 
 from bridge.core.answer.outbound_message import Address, CommonHeaders, OutboundMessage
 from bridge.core.errors import BridgeError
+from bridge.core.event.inbound_message import Headers
 
 END = b"\xce"
 PERSISTENT = b"\x02"
@@ -146,7 +146,7 @@ def _numbered(sequence: int) -> bytes:
     return _entries({"sequence": sequence})
 
 
-def _entries(headers: Mapping[str, Any]) -> bytes:
+def _entries(headers: Headers) -> bytes:
     """The entries of a field table, without its length. Text and small integers, nearly all, go past pamqp."""
     parts = []
     for name, value in headers.items():

@@ -1,17 +1,45 @@
-"""Connections of aiohttp's client that resume reading only where they were paused, and that can be held.
+"""All that the bridge uses of aiohttp's client beyond its documentation.
 
-aiohttp 3.14 resumes a connection after every chunk that somebody reads, and each time has the parser look for what it
-has left over. That is half of what a chunk costs, and nothing is left over where nothing was paused. Should another
-version make its connections elsewhere, all of this is aiohttp's own again, and only dearer: a test tells.
+Connections resume reading only where they were paused, and can be held. aiohttp 3.14 resumes a connection after every
+chunk that somebody reads, and each time has the parser look for what it has left over. That is half of what a chunk
+costs, and nothing is left over where nothing was paused.
 """
 
 import asyncio
 from functools import partial
+from importlib import import_module, metadata
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
-from aiohttp.client_proto import ResponseHandler
+
+from bridge.core.library import Library, ensure
+
+AIOHTTP = Library(
+    "aiohttp",
+    "3.14.5",
+    {
+        "aiohttp.client_proto:ResponseHandler": (
+            "_drop_timeout",
+            "_reading_paused",
+            "pause_reading",
+            "resume_reading",
+            "set_response_params",
+            "start_timeout",
+            "transport",
+        ),
+        "aiohttp:TCPConnector": ("_factory", "_loop"),
+        "aiohttp:ClientResponse": ("connection",),
+        "aiohttp.connector:Connection": ("protocol",),
+        "aiohttp.http_exceptions": ("HttpProcessingError",),
+    },
+)
+ensure(AIOHTTP, import_module, metadata.version)
+
+from aiohttp.client_proto import ResponseHandler  # noqa: E402 - once it is known to be there
+from aiohttp.http_exceptions import HttpProcessingError  # noqa: E402
+
+__all__ = ["AIOHTTP", "Connector", "HttpProcessingError", "StreamHandler", "handler_of"]
 
 NEXT_ADDRESS_S = 0.25
 """How long an address of the name may keep silent before the next one is tried beside it (RFC 8305)."""
@@ -60,6 +88,13 @@ class Connector(aiohttp.TCPConnector):
         # No limit: deliveries in hand bound them, and a stream must never keep a sign-in waiting.
         super().__init__(limit=0, keepalive_timeout=keepalive_s, resolver=resolver, happy_eyeballs_delay=NEXT_ADDRESS_S)
         self._factory = partial(_handler, self._loop)
+
+
+def handler_of(response: aiohttp.ClientResponse) -> StreamHandler | None:
+    """The connection that an answer is read from; None once it has given all of the answer."""
+    connection = response.connection
+    handler = connection.protocol if connection is not None else None
+    return handler if isinstance(handler, StreamHandler) else None
 
 
 def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:

@@ -1,11 +1,10 @@
 """The lines of a stream, and the events in them, typed (docs/api-contract.md, 2).
 
-The bridge passes lines on as they are; this is for whoever wants to read them. A type that nobody knows is an Event
+The bridge passes lines on as they are; tests read them. A type that nobody knows is an Event
 with nothing but its type, and where the API's pages contradict each other both forms are understood.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import orjson
 from pydantic import AliasChoices, Field
@@ -16,7 +15,7 @@ from bridge.edges.amigo.results import Result
 
 
 class StreamEvent(Result):
-    """Any event; by itself only of a type that is not known here."""
+    """An event; by itself only of a type that is not known here."""
 
     type: str
 
@@ -35,7 +34,7 @@ class UserMessageAvailable(StreamEvent):
 class CurrentAgentAction(StreamEvent):
     """`action` has a `type` of its own, one of 24 or a new one."""
 
-    action: Mapping[str, Any] = {}
+    action: Mapping[str, object] = {}
 
 
 class NewMessage(StreamEvent):

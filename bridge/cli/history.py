@@ -1,0 +1,366 @@
+"""`amigo-bridge history …`: conversations of the API, for people as tables and dialogues, for programs as they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bridge.cli.api_session import ApiSession, api_session, as_option, paging, paging_options
+from bridge.cli.dialogue import by_time, dialogue
+from bridge.cli.insights_page import insights_page
+from bridge.cli.invocation import attempt, begun, config_option, json_option
+from bridge.cli.permissions import lacks
+from bridge.cli.screen import Screen
+from bridge.cli.table import Column, Table, moment, tags_text
+from bridge.core.errors import BridgeError, Refused
+from bridge.edges.amigo.calls import (
+    ConversationFilter,
+    MessageFilter,
+    Slice,
+    conversations_call,
+    finish_call,
+    insights_call,
+    messages_call,
+    recommend_call,
+    source_call,
+    tags_call,
+)
+from bridge.edges.amigo.conversations import CONVERSATIONS_A_PAGE, MESSAGES_A_PAGE
+from bridge.edges.amigo.download import download
+from bridge.edges.amigo.pages import Row
+from bridge.edges.amigo.results import ConversationResult, MessageResult, MessageSource, RecommendedResponses
+
+COLUMNS = (
+    Column("ID", 24),
+    Column("CREATED", 20, 1),
+    Column("STATE", 8, 2),
+    Column("COUNT", 5, 3),
+    Column("USER", 24, 5),
+    Column("TAGS", 30, 4),
+)
+MESSAGE_TYPES = ("user-message", "agent-message", "external-event", "agent-inner-thought")
+PROGRESS_BYTES = 1 << 20
+"""A line of progress for every so many bytes of a download."""
+
+
+class NotThere(BridgeError):
+    """The API shows nothing of the kind that the command is about."""
+
+
+@click.group()
+def history() -> None:
+    """Conversations: list, read, tag and finish them; what the agent thought.
+
+    \b
+    amigo-bridge history conversations --user customer-42 --unfinished
+    amigo-bridge history messages 6a0000000000000000000001
+    amigo-bridge history insights 6a0000000000000000000001
+    """
+
+
+@history.command(epilog="Example: amigo-bridge history conversations --tag channel:sms --sort -created_at --limit 20")
+@config_option
+@json_option
+@as_option
+@click.option("--user", "users", multiple=True, metavar="ID", help="Of this user; repeatable.")
+@click.option("--service", "services", multiple=True, metavar="ID", help="With this service; repeatable.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="This conversation; repeatable.")
+@click.option("--finished/--unfinished", "finished", default=None, help="Only those; by default both.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="KEY:VALUE", help="With this tag; KEY:* any value, KEY: none. Repeatable."
+)
+@paging_options
+def conversations(
+    config: Path | None,
+    as_json: bool,
+    as_user: str | None,
+    users: Sequence[str],
+    services: Sequence[str],
+    ids: Sequence[str],
+    finished: bool | None,
+    tags: Sequence[str],
+    sort: Sequence[str],
+    limit: int | None,
+    everything: bool,
+    offset: int | None,
+) -> None:
+    """List conversations.
+
+    The API orders them as it likes unless --sort says how; --all is newest first.
+    """
+    rows = paging(sort, limit, everything, offset).slice(CONVERSATIONS_A_PAGE, "-created_at")
+    screen, settings = begun(config, as_json)
+    fits = ConversationFilter(users, services, ids, finished, tags)
+
+    async def work() -> None:
+        async with api_session(settings, as_user, screen) as api:
+            table, hidden, is_first = Table(COLUMNS, "LAST MESSAGE", screen.width), set[str](), True
+            call = conversations_call(api.user_id, fits, rows)
+            async for page in api.pages(call, "conversations", everything=everything):
+                for row in page.rows:
+                    found = ConversationResult.read(call.operation, row)
+                    screen.record(row, *([table.head] if is_first else []), table.line(_cells(found)))
+                    is_first = False
+                    hidden |= _hidden(found)
+            for note in sorted(hidden):
+                screen.note(note)
+
+    attempt(screen, work())
+
+
+@history.command(epilog="Example: amigo-bridge history messages 6a0000000000000000000001 --type user-message --all")
+@config_option
+@json_option
+@as_option
+@click.argument("conversation")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="This message; repeatable.")
+@click.option("--interaction", "interactions", multiple=True, metavar="ID", help="Of this interaction; repeatable.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help=f"{', '.join(MESSAGE_TYPES)}; repeatable.")
+@paging_options
+def messages(
+    config: Path | None,
+    as_json: bool,
+    as_user: str | None,
+    conversation: str,
+    ids: Sequence[str],
+    interactions: Sequence[str],
+    types: Sequence[str],
+    sort: Sequence[str],
+    limit: int | None,
+    everything: bool,
+    offset: int | None,
+) -> None:
+    """Show the messages of CONVERSATION, oldest first; inner thoughts only where --type asks for them."""
+    rows = paging(sort, limit, everything, offset).slice(MESSAGES_A_PAGE, "+created_at")
+    screen, settings = begun(config, as_json)
+    fits = MessageFilter(ids, types, interactions)
+
+    async def work() -> None:
+        async with api_session(settings, as_user, screen) as api:
+            call = messages_call(api.user_id, conversation, fits, rows)
+            async for page in api.pages(call, "messages", everything=everything):
+                for row in page.rows if as_json or rows.sort_by else by_time(page.rows):
+                    screen.record(row, *dialogue(screen, row))
+
+    attempt(screen, work())
+
+
+@history.command(epilog="Example: amigo-bridge history source 6a0000000000000000000001 6c0000000000000000000001")
+@config_option
+@json_option
+@as_option
+@click.argument("conversation")
+@click.argument("message")
+@click.option("--long-lived", is_flag=True, help="An address that holds for twelve hours.")
+@click.option(
+    "--download", "file", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Save the audio as FILE."
+)
+def source(
+    config: Path | None,
+    as_json: bool,
+    as_user: str | None,
+    conversation: str,
+    message: str,
+    long_lived: bool,
+    file: Path | None,
+) -> None:
+    """Show the address of the audio of MESSAGE, or save the audio. Whoever has the address can hear it."""
+    if file is not None and not file.parent.is_dir():
+        raise click.UsageError(f"--download: there is no folder {file.parent}")
+    screen, settings = begun(config, as_json)
+
+    async def work() -> None:
+        async with api_session(settings, as_user, screen) as api:
+            call = source_call(api.user_id, conversation, message, long_lived=long_lived)
+            row = await api.send(call)
+            found = MessageSource.read(call.operation, row)
+        if file is None or as_json:
+            lines = [found.url, f"until {moment(found.expires_at)}"] if found.expires_at else [found.url]
+            screen.record(row, *lines)
+        if file is not None:
+            await _save(screen, found, file)
+
+    attempt(screen, work())
+
+
+@history.command(epilog="Example: amigo-bridge history insights 6a0000000000000000000001")
+@config_option
+@json_option
+@as_option
+@click.argument("conversation")
+@click.argument("interaction", required=False)
+def insights(
+    config: Path | None, as_json: bool, as_user: str | None, conversation: str, interaction: str | None
+) -> None:
+    """Show what the agent thought in INTERACTION, by default in the newest one."""
+    screen, settings = begun(config, as_json)
+
+    async def work() -> None:
+        async with api_session(settings, as_user, screen) as api:
+            chosen = interaction or await _newest(api, conversation)
+            row = await api.send(insights_call(api.user_id, conversation, chosen))
+            screen.record(row, f"Interaction {chosen}", *insights_page(screen, row))
+
+    attempt(screen, work())
+
+
+@history.command(
+    epilog='Example: amigo-bridge history recommend 6a0000000000000000000001 --context "You are the tenant."'
+)
+@config_option
+@json_option
+@as_option
+@click.argument("conversation")
+@click.argument("interaction", required=False)
+@click.option("--context", metavar="TEXT", help="Who answers, and in which situation.")
+def recommend(
+    config: Path | None,
+    as_json: bool,
+    as_user: str | None,
+    conversation: str,
+    interaction: str | None,
+    context: str | None,
+) -> None:
+    """Show answers that the user might give to INTERACTION, by default (and only) the newest one."""
+    screen, settings = begun(config, as_json)
+
+    async def work() -> None:
+        async with api_session(settings, as_user, screen) as api:
+            chosen = interaction or await _newest(api, conversation)
+            call = recommend_call(api.user_id, conversation, chosen, context)
+            row = await api.send(call)
+            texts = RecommendedResponses.read(call.operation, row).recommended_responses
+            screen.record(row, *(line for text in texts for line in _item(screen, text)))
+
+    attempt(screen, work())
+
+
+@history.command(
+    epilog="Example: amigo-bridge history tags 6a0000000000000000000001 --set team=billing --delete urgent"
+)
+@config_option
+@json_option
+@as_option
+@click.argument("conversation")
+@click.option("--set", "updates", multiple=True, metavar="KEY=VALUE", help="Write a tag; KEY= without a value.")
+@click.option("--delete", "deletes", multiple=True, metavar="KEY", help="Remove a tag.")
+def tags(
+    config: Path | None,
+    as_json: bool,
+    as_user: str | None,
+    conversation: str,
+    updates: Sequence[str],
+    deletes: Sequence[str],
+) -> None:
+    """Show the tags of CONVERSATION, or set and delete some in one request; the others stay."""
+    pairs = dict(_pair(update) for update in updates)
+    screen, settings = begun(config, as_json)
+
+    async def work() -> None:
+        async with api_session(settings, as_user, screen) as api:
+            if not pairs and not deletes:
+                row = await _listed(api, conversation)
+                if row is None:
+                    raise NotThere(f"{conversation} is not listed: it does not exist, or {lacks('list')}")
+                found = ConversationResult.read("list", row).tags
+                screen.record(row.get("tags") or {}, *(tags_text({key: value}) for key, value in found.items()))
+                return
+            await api.send(tags_call(api.user_id, conversation, pairs, deletes))
+        said = f"{conversation}: {len(pairs)} set, {len(deletes)} deleted"
+        screen.say(said, conversation_id=conversation, updates=pairs, deletes=list(deletes))
+
+    attempt(screen, work())
+
+
+@history.command(epilog="Example: amigo-bridge history finish 6a0000000000000000000001")
+@config_option
+@json_option
+@as_option
+@click.argument("conversation")
+def finish(config: Path | None, as_json: bool, as_user: str | None, conversation: str) -> None:
+    """Finish CONVERSATION; one that is finished already is done."""
+    screen, settings = begun(config, as_json)
+
+    async def work() -> None:
+        already = False
+        async with api_session(settings, as_user, screen) as api:
+            try:
+                await api.send(finish_call(api.user_id, conversation))
+            except Refused as error:
+                # 409 is "finished already" as well as "busy": only the conversation itself tells which.
+                if error.status != 409 or not await _is_finished(api, conversation):
+                    raise
+                already = True
+        said = f"{conversation} is finished already" if already else f"{conversation} is finished"
+        screen.say(said, conversation_id=conversation, already=already)
+
+    attempt(screen, work())
+
+
+async def _newest(api: ApiSession, conversation: str) -> str:
+    """The id of the newest interaction. Raises NotThere."""
+    call = messages_call(api.user_id, conversation, MessageFilter(), Slice(1, sort_by=("-created_at",)))
+    for row in await api.rows(call, "messages"):
+        return MessageResult.read(call.operation, row).interaction_id
+    raise NotThere(f"{conversation} shows no interaction: it has none, or {lacks(call.operation)}")
+
+
+async def _listed(api: ApiSession, conversation: str) -> Row | None:
+    """The conversation as it is listed, None where it is not."""
+    call = conversations_call(api.user_id, ConversationFilter(ids=(conversation,)))
+    rows = await api.rows(call, "conversations")
+    return next((row for row in rows if row.get("id") == conversation), None)
+
+
+async def _is_finished(api: ApiSession, conversation: str) -> bool:
+    row = await _listed(api, conversation)
+    return row is not None and row.get("is_finished") is True
+
+
+async def _save(screen: Screen, found: MessageSource, file: Path) -> None:
+    shown = 0
+
+    def progress(size: int) -> None:
+        nonlocal shown
+        if size - shown >= PROGRESS_BYTES:
+            shown = size
+            screen.note(f"{size:,} bytes so far")
+
+    try:
+        size = await download(found.url, file, progress)
+    except OSError as error:
+        raise click.FileError(str(file), error.strerror or type(error).__name__) from None
+    kind = f", {found.content_type}" if found.content_type else ""
+    said = f"{file}: {size:,} bytes{kind}"
+    if screen.as_json:
+        screen.note(said)
+    else:
+        screen.say(said)
+
+
+def _cells(row: ConversationResult) -> list[str]:
+    state = "finished" if row.is_finished else "open"
+    count, tags_ = str(row.num_messages), tags_text(row.tags)
+    return [row.id, moment(row.created_at), state, count, row.user_id, tags_, row.final_message]
+
+
+def _hidden(row: ConversationResult) -> set[str]:
+    """Notes on the fields that the role does not let the API show."""
+    notes = set()
+    if row.num_messages and not row.final_message:
+        notes.add("last messages are not shown: the role lacks Conversation:GetMessage")
+    if row.version_set_info is None:
+        notes.add("version sets are not shown: the role lacks Service:GetVersionSet")
+    return notes
+
+
+def _item(screen: Screen, text: str) -> list[str]:
+    first, *more = screen.wrapped(text)
+    return [f"• {first[2:]}", *more]
+
+
+def _pair(text: str) -> tuple[str, str | None]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise click.UsageError(f"--set {text}: it is KEY=VALUE")
+    return key, value or None
