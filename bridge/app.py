@@ -44,7 +44,7 @@ from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
-from bridge.flow.webhook_ingest import WebhookIngest
+from bridge.flow.webhook_ingest import IngestConfig, WebhookIngest
 from bridge.settings.model import Settings
 from bridge.settings.values import broker_of, defaults_of, inbounds_of, keyring_of, outbounds_of, retry_of
 
@@ -112,10 +112,9 @@ class Bridge:
         self, confirmed_publisher: BrokerConfirmedPublisher, inbound: Inbound, factory: MessageFactory
     ) -> WebhookIngest:
         return WebhookIngest(
-            sources={hook.name: hook.source() for hook in self._settings.webhooks},
+            IngestConfig({hook.name: hook.source() for hook in self._settings.webhooks}, inbound),
             keyring=keyring_of(self._settings, self._log),
             confirmed_publisher=confirmed_publisher,
-            inbound=inbound,
             factory=factory,
             counters=self.counters,
             log=self._log,

@@ -12,6 +12,7 @@ from bridge.app import Bridge
 from bridge.core.webhook.client_address import networks
 from bridge.edges import crash
 from bridge.edges.amigo.client import HttpClient
+from bridge.edges.http.connection_limit import ConnectionLimit
 from bridge.edges.http.server import HealthServer
 from bridge.edges.http.webhook_handler import WebhookHandler
 from bridge.edges.ledger.factory import open_ledger
@@ -46,7 +47,7 @@ async def serve(settings: Settings, log: Log) -> int:
             metrics=metrics.text,
             version=version(),
             webhook=handler.handle,
-            malformed=handler.malformed,
+            connection_limit=ConnectionLimit(handler.malformed),
         )
         try:
             await stack.enter_async_context(health)

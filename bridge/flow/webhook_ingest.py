@@ -22,9 +22,17 @@ from bridge.flow.ports.runtime import Log
 from bridge.flow.ports.webhook import ConfirmedPublisher, Keyring, NotConfirmed
 
 MAX_OPEN = 2_000
-"""Webhooks that may wait for their confirms at once."""
 LOGGED_A_SECOND = 10.0
 """Refusals that are logged; all are counted. Strangers must not fill the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestConfig:
+    """The sources by their names, the inbound that takes their webhooks, and how many may wait for confirms at once."""
+
+    sources: Mapping[str, Source]
+    inbound: Inbound
+    max_open: int = MAX_OPEN
 
 
 @dataclass(slots=True, eq=False)
@@ -40,24 +48,24 @@ class WebhookIngest:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
+        config: IngestConfig,
         keyring: Keyring,
         confirmed_publisher: ConfirmedPublisher,
-        inbound: Inbound,
         factory: MessageFactory,
         counters: Counters,
         log: Log,
     ) -> None:
-        self._sources = sources
+        self._sources = config.sources
+        self._inbound = config.inbound
+        self._max_open = config.max_open
         self._keyring = keyring
         self._confirmed_publisher = confirmed_publisher
-        self._inbound = inbound
         self._factory = webhook.platform_factory(factory)
         self._counters = counters
         self._log = log
         self._duplicates = Duplicates()
         self._open: dict[str, Taking] = {}
-        self._buckets = {name: TokenBucket(source.rate) for name, source in sources.items()}
+        self._buckets = {name: TokenBucket(source.rate) for name, source in config.sources.items()}
         self._logged = TokenBucket(LOGGED_A_SECOND)
         self._unrouted: dict[str, str] = {}
 
@@ -124,7 +132,7 @@ class WebhookIngest:
 
     async def _put(self, source: Source, found: Webhook) -> str:
         """Publish, and wait for the confirm; only then is it remembered. Raises Refusal."""
-        if len(self._open) >= MAX_OPEN:
+        if len(self._open) >= self._max_open:
             raise problem.too_busy()
         messages = self._messages(source, found)
         taking, taken = Taking(found.id), False

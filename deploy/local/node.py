@@ -59,7 +59,7 @@ class NodeError(Exception):
 class RabbitNode:
     """One node. `start` after `stop` or `kill` takes up the same ports and data."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, programs: Path = BIN) -> None:
         self.folder = folder.absolute()
         if "'" in str(self.folder):
             raise NodeError(f"RabbitMQ hangs at its start in a folder with an apostrophe in its path: {self.folder}")
@@ -68,6 +68,7 @@ class RabbitNode:
         except NoRoot as error:
             raise NodeError(str(error)) from None
         self.port = port or free_port()
+        self._programs = programs
         self._epmd_port = free_port()
         self._dist_port = free_port()
         self._epmd: Child | None = None
@@ -91,7 +92,7 @@ class RabbitNode:
         if self._beam is not None and self._beam.exit_status is None:
             raise NodeError(f"the RabbitMQ node in {self.folder} is running already")
         found = shutil.which("epmd") if self._root.path == MACHINE else None
-        server, epmd = BIN / "rabbitmq-server", Path(found or EPMD)
+        server, epmd = self._programs / "rabbitmq-server", Path(found or EPMD)
         for program in (server, epmd):
             self._installed(program)
         self._lay_out()
@@ -171,7 +172,7 @@ class RabbitNode:
         return self._beam
 
     def _ctl(self, *args: str) -> Sequence[str]:
-        program = self._installed(BIN / "rabbitmqctl")
+        program = self._installed(self._programs / "rabbitmqctl")
         return self._root.command(self.folder, program, "--quiet", "--node", NAME, *args)
 
     def _child(self, log: str, program: Path, *arguments: str) -> Child:
@@ -227,7 +228,7 @@ class RabbitNode:
 
     def _link_plugins(self) -> None:
         """Offer the node only its own configuration schema: looking through 70 plugins takes a third of the start."""
-        server = self._root.outside(BIN / "rabbitmq-server").resolve()
+        server = self._root.outside(self._programs / "rabbitmq-server").resolve()
         for schema in server.parent.parent.glob("plugins/rabbit-[0-9]*"):
             link = self.folder / "plugins" / schema.name
             if not link.is_symlink():

@@ -12,7 +12,6 @@ import pika
 import pika.exceptions
 import pytest
 
-from deploy.local import node as node_module
 from deploy.local.node import NodeError, RabbitNode, free_port, opens
 from tests.support.processes import eventually, processes_in
 
@@ -196,10 +195,9 @@ def test_a_second_start_of_a_running_node_is_refused(node: RabbitNode) -> None:
     assert opens(node.port)
 
 
-def test_a_missing_rabbitmq_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_module, "BIN", tmp_path)
+def test_a_missing_rabbitmq_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match=r"RabbitMQ is not installed here .*\./dev installs it"):
-        RabbitNode(tmp_path / "node").start()
+        RabbitNode(tmp_path / "node", programs=tmp_path).start()
 
 
 def test_free_ports_lie_outside_the_range_of_outgoing_connections() -> None:

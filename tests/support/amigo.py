@@ -8,7 +8,8 @@ from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.route import RoutedEvent
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
-from bridge.edges.amigo.client import Credentials, HttpClient
+from bridge.edges.amigo.client import USUAL_LIMITS, CallLimits, Credentials, HttpClient
+from bridge.edges.amigo.tokens import MAX_USERS
 
 API_KEY = "canary-key-5e1f0c"
 SERVICE = "5f0000000000000000000001"
@@ -44,12 +45,17 @@ def routed(**changes: Any) -> RoutedEvent:
 
 @asynccontextmanager
 async def agent_at(
-    base_url: str, *, idle_s: float = PATIENT_S, user_id: str | None = "bridge-user"
+    base_url: str,
+    *,
+    idle_s: float = PATIENT_S,
+    user_id: str | None = "bridge-user",
+    limits: CallLimits = USUAL_LIMITS,
+    max_users: int = MAX_USERS,
 ) -> AsyncIterator[Any]:
     """An agent that tries everything once, as in the bridge."""
     who = credentials(base_url, user_id)
-    async with HttpClient(who, idle_s) as client:
-        yield AmigoAgent(SignedClient(client, who, ONE_ATTEMPT, lambda: 0.0))
+    async with HttpClient(who, idle_s, limits=limits) as client:
+        yield AmigoAgent(SignedClient(client, who, ONE_ATTEMPT, lambda: 0.0, max_users=max_users))
 
 
 async def read(stream: AsyncIterator[bytes], into: list[bytes] | None = None) -> bytes:

@@ -17,12 +17,13 @@ from bridge.core.counters import Counters
 from bridge.core.webhook.client_address import networks
 from bridge.core.webhook.schemes import SCHEMES, Signing, key_of
 from bridge.core.webhook.signature import Source
+from bridge.edges.http.connection_limit import USUAL_BOUNDS, ConnectionBounds, ConnectionLimit
 from bridge.edges.http.server import HealthServer
-from bridge.edges.http.webhook_handler import WebhookHandler
+from bridge.edges.http.webhook_handler import BODY_S, MAX_HELD_BYTES, WebhookHandler
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Clock
 from bridge.flow.ports.webhook import ConfirmedPublisher
-from bridge.flow.webhook_ingest import WebhookIngest
+from bridge.flow.webhook_ingest import MAX_OPEN, IngestConfig, WebhookIngest
 from tests.support.logbook import Logbook
 from tests.support.rig import inbound
 from tests.support.waiting import until
@@ -62,6 +63,10 @@ class Hooks:
         proxies: Sequence[str] = (),
         secrets: Sequence[str] = (SECRET,),
         clock: Clock = time.time,
+        body_s: float = BODY_S,
+        max_held_bytes: int = MAX_HELD_BYTES,
+        max_open: int = MAX_OPEN,
+        bounds: ConnectionBounds = USUAL_BOUNDS,
     ) -> None:
         self.log = Logbook()
         self.counters = Counters()
@@ -70,15 +75,14 @@ class Hooks:
             for source in sources or (GITHUB,)
         }
         self.webhook_ingest = WebhookIngest(
-            {source.name: source for source in sources or (GITHUB,)},
+            IngestConfig({source.name: source for source in sources or (GITHUB,)}, inbound(), max_open),
             WebhookKeyring(rings),
             confirmed_publisher,
-            inbound(),
             MessageFactory(tuple(outbounds), clock),
             self.counters,
             self.log,
         )
-        self.door = WebhookHandler(self.webhook_ingest, networks(proxies))
+        self.door = WebhookHandler(self.webhook_ingest, networks(proxies), body_s=body_s, max_held_bytes=max_held_bytes)
         self.server = HealthServer(
             "127.0.0.1",
             0,
@@ -86,7 +90,7 @@ class Hooks:
             metrics=bytes,
             version="1",
             webhook=self.door.handle,
-            malformed=self.door.malformed,
+            connection_limit=ConnectionLimit(self.door.malformed, bounds),
         )
         self._stack = AsyncExitStack()
 

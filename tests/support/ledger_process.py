@@ -10,7 +10,7 @@ import sys
 
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.edges.ledger.factory import open_ledger
-from bridge.edges.ledger.postgresql import ledger as postgresql_ledger
+from bridge.edges.ledger.postgresql.ledger import PostgresqlLimits
 from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.support.fakes import FakeLog
 from tests.support.waiting import until
@@ -24,9 +24,9 @@ def entry(event_id: str) -> Entry:
     return Entry(event_id, State.ANSWERED, b"digest", ending=b"ending of " + event_id.encode())
 
 
-async def writing(url: str) -> None:
+async def writing(url: str, lease_s: float) -> None:
     """Claim and write events for ever, several at a time."""
-    async with open_ledger(url, 3600, FakeLog()) as ledger:
+    async with open_ledger(url, 3600, FakeLog(), PostgresqlLimits(lease_s=lease_s)) as ledger:
 
         async def work(first: int) -> None:
             for number in range(first, 1_000_000, AT_ONCE):
@@ -62,7 +62,6 @@ async def narrow(url: str) -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["writing", url, lease_s]:
-            postgresql_ledger.LEASE_S = float(lease_s)
-            asyncio.run(writing(url))
+            asyncio.run(writing(url, float(lease_s)))
         case ["narrow", url]:
             asyncio.run(narrow(url))

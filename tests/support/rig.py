@@ -9,13 +9,14 @@ from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
 from bridge.core.delivery.poison import QUICK_S
+from bridge.edges.rabbitmq.connection import USUAL_CONNECT_LIMITS, ConnectLimits
 from bridge.edges.rabbitmq.consuming.consumer import BrokerDelivery, Consumer
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
-from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
+from bridge.edges.rabbitmq.publishing.confirmed_publisher import CONFIRM_S, BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
-from bridge.edges.rabbitmq.supervisor import BrokerConfig, Supervisor
+from bridge.edges.rabbitmq.supervisor import MAX_PERMANENT_S, BrokerConfig, Supervisor
 from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
 from bridge.flow.ports.broker import Delivery
 from bridge.flow.quick_deaths import QuickDeaths
@@ -113,6 +114,9 @@ class Rig:
         dice: Callable[[], float] = lambda: 0.0,
         lean: bool = True,
         watch: WatchLimits = USUAL_LIMITS,
+        connect: ConnectLimits = USUAL_CONNECT_LIMITS,
+        max_permanent_s: float = MAX_PERMANENT_S,
+        confirm_s: float = CONFIRM_S,
         receive: Callable[[Delivery], None] | None = None,
         quick_s: float = QUICK_S,
     ) -> None:
@@ -125,7 +129,7 @@ class Rig:
         make = PUBLISHERS[publisher] if isinstance(publisher, str) else publisher
         self.publisher = make(tuple(outbounds))
         self.republisher = BrokerRepublisher()
-        self.confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked)
+        self.confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked, confirm_s)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
         self.ledger = FakeLedger()
@@ -135,6 +139,8 @@ class Rig:
                 replace(whole, queues=tuple(queue for queue in whole.queues if not lean or not queue.as_found)),
                 may_declare,
                 watch,
+                connect,
+                max_permanent_s,
             ),
             self.consumer,
             Publishers(self.publisher, self.republisher, self.confirmed_publisher),

@@ -17,7 +17,7 @@ from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import ApiError, Lost, Refused, SignInRefused
 from bridge.edges.amigo.client import Call, Chunks, Credentials, HttpClient
 from bridge.edges.amigo.pages import Row, pages
-from bridge.edges.amigo.tokens import Tokens
+from bridge.edges.amigo.tokens import MAX_USERS, Tokens
 from bridge.flow.ports.runtime import Clock, Dice, Log
 
 ONE_ATTEMPT = RetryPolicy(attempts=1)
@@ -40,10 +40,12 @@ class SignedClient:
         *,
         clock: Clock = time.time,
         log: Log | None = None,
+        max_users: int = MAX_USERS,
     ) -> None:
+        """`max_users`: of so many users the tokens are kept."""
         self._client = client
         self._clock = clock
-        self.tokens = Tokens(client, credentials, clock=clock, log=log)
+        self.tokens = Tokens(client, credentials, clock=clock, log=log, max_users=max_users)
         self._issuer = credentials.token_organization_id
         self._policy = policy
         self._dice = dice

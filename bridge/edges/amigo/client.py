@@ -24,11 +24,6 @@ from bridge.edges.amigo._internals import Connector, HttpProcessingError, Stream
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
 from bridge.edges.amigo.response import dated_s, error_text, is_last, retry_after_s
 
-CONNECT_S = 10.0
-"""For one try at a name's addresses: they race, each starting a quarter of a second after the one before it."""
-REACH_S = 25.0
-"""From the name to a connection, looking the name up included."""
-CONTROL_S = 30.0
 KEEPALIVE_S = 10.0
 MAX_ERROR_BYTES = 65_536
 READ_BYTES = 262_144
@@ -87,10 +82,33 @@ class Call:
     exact: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Seconds that a call may take: `control_s` for all of one that is no stream.
+
+    `connect_s` is for one try at a name's addresses, which race, each starting a quarter of a second after the one
+    before it. `reach_s` is from the name to a connection, looking the name up included.
+    """
+
+    connect_s: float = 10.0
+    reach_s: float = 25.0
+    control_s: float = 30.0
+
+
+USUAL_LIMITS = CallLimits()
+
+
 class HttpClient:
     """Makes calls and translates what comes of them. Use as an async context manager."""
 
-    def __init__(self, credentials: Credentials, idle_s: float, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        idle_s: float,
+        resolver: AbstractResolver | None = None,
+        limits: CallLimits = USUAL_LIMITS,
+    ) -> None:
+        """`idle_s`: how long a stream may be silent."""
         self._credentials = credentials
         self._resolver = resolver
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "amigo-bridge"}
@@ -98,8 +116,8 @@ class HttpClient:
             self._headers["x-mongo-cluster-name"] = credentials.mongo_cluster
         self._secrets = tuple(secret for secret in (credentials.api_key,) if secret)
         self._rate_limits = RateLimits()
-        self._stream_timeout = _timeout(total_s=None, silent_s=idle_s)
-        self._control_timeout = _timeout(total_s=CONTROL_S, silent_s=None)
+        self._stream_timeout = _timeout(limits, total_s=None, silent_s=idle_s)
+        self._control_timeout = _timeout(limits, total_s=limits.control_s, silent_s=None)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "HttpClient":
@@ -239,8 +257,10 @@ class Chunks:
             self._held = None
 
 
-def _timeout(*, total_s: float | None, silent_s: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total_s, connect=REACH_S, sock_connect=CONNECT_S, sock_read=silent_s)
+def _timeout(limits: CallLimits, *, total_s: float | None, silent_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=total_s, connect=limits.reach_s, sock_connect=limits.connect_s, sock_read=silent_s
+    )
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

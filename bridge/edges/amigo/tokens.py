@@ -29,7 +29,7 @@ class Token:
 
 
 class Tokens:
-    """The tokens of up to 10,000 users, the least recently used forgotten first.
+    """The tokens of up to `max_users` users, the least recently used forgotten first.
 
     `clock` is this machine's wall clock; it decides nothing. `ahead_s` is by how much it was ahead of the API's at the
     last sign-in, None while that is not known.
@@ -43,6 +43,7 @@ class Tokens:
         clock: Clock = time.time,
         monotonic: Clock = time.monotonic,
         log: Log | None = None,
+        max_users: int = MAX_USERS,
     ) -> None:
         self.ahead_s: float | None = None
         self._client = client
@@ -50,6 +51,7 @@ class Tokens:
         self._clock = clock
         self._monotonic = monotonic
         self._log = log
+        self._max_users = max_users
         self._warned = False
         self._tokens: OrderedDict[str, Token] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Token]] = {}
@@ -85,7 +87,7 @@ class Tokens:
             return
         self._tokens[user_id] = task.result()
         self._tokens.move_to_end(user_id)
-        if len(self._tokens) > MAX_USERS:
+        if len(self._tokens) > self._max_users:
             self._tokens.popitem(last=False)
 
     async def _ask(self, user_id: str) -> Token:

@@ -7,6 +7,7 @@ import asyncio
 import resource
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiohttp import StreamReader, web
 
@@ -16,19 +17,32 @@ from bridge.edges.http.protocol import Connection, Malformed
 MAX_CONNECTIONS = 2_000
 SHARE_OF_FILES = 4
 """Of the files that the process may open, one in so many may be a connection to this server."""
-SILENT_S = 15.0
-"""How long a connection may take until its first request is there, headers and all."""
-SWEEP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """How many connections there may be (None: as the process's files allow), and how long one may be silent.
+
+    `silent_s`: until its first request is there, headers and all. `sweep_s`: from one look for silent ones to the next.
+    """
+
+    most: int | None = None
+    silent_s: float = 15.0
+    sweep_s: float = 1.0
+
+
+USUAL_BOUNDS = ConnectionBounds()
 
 
 class ConnectionLimit:
     """Makes the server's connections. Where too many have come, the one goes that was heard of least lately."""
 
-    def __init__(self, malformed: Malformed, most: int | None = None) -> None:
-        """`malformed` is told of what is no HTTP."""
+    def __init__(self, malformed: Malformed = lambda _, __: None, bounds: ConnectionBounds = USUAL_BOUNDS) -> None:
+        """`malformed` is told of what is no HTTP, and from which address it came."""
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         limited = files != resource.RLIM_INFINITY
-        self._most = most or (min(MAX_CONNECTIONS, files // SHARE_OF_FILES) if limited else MAX_CONNECTIONS)
+        self._most = bounds.most or (min(MAX_CONNECTIONS, files // SHARE_OF_FILES) if limited else MAX_CONNECTIONS)
+        self._bounds = bounds
         self._malformed = malformed
         self._server: web.Server | None = None
         self._silent_since_s: OrderedDict[Connection, float | None] = OrderedDict()
@@ -73,10 +87,10 @@ class ConnectionLimit:
         self._forget_gone()
         loop = asyncio.get_running_loop()
         for protocol, since_s in list(self._silent_since_s.items()):
-            if since_s is not None and loop.time() - since_s > SILENT_S:
+            if since_s is not None and loop.time() - since_s > self._bounds.silent_s:
                 del self._silent_since_s[protocol]
                 protocol.force_close()
-        self._sweeping = loop.call_later(SWEEP_S, self._sweep)
+        self._sweeping = loop.call_later(self._bounds.sweep_s, self._sweep)
 
     def _forget_gone(self) -> None:
         connected = set(self._server.connections) if self._server is not None else set()

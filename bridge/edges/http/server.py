@@ -14,7 +14,7 @@ from aiohttp import web
 from bridge.core.answer.outbound_message import JSON
 from bridge.core.webhook import problem
 from bridge.edges.http.connection_limit import ConnectionLimit
-from bridge.edges.http.protocol import Malformed, document, response
+from bridge.edges.http.protocol import document, response
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 MAX_WAITING = 1024
@@ -47,9 +47,8 @@ class HealthServer:
         metrics: Callable[[], bytes],
         version: str,
         webhook: Webhook | None = None,
-        malformed: Malformed = lambda _, __: None,
+        connection_limit: ConnectionLimit | None = None,
     ) -> None:
-        """`malformed` is told of what is no HTTP, and from which address it came."""
         self.port = port
         self._host = host
         self._components = components
@@ -64,7 +63,7 @@ class HealthServer:
         }
         self._runner: web.ServerRunner | None = None
         self._server: asyncio.Server | None = None
-        self._connection_limit = ConnectionLimit(malformed)
+        self._connection_limit = connection_limit or ConnectionLimit()
 
     async def __aenter__(self) -> "HealthServer":
         self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0)

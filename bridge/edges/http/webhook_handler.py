@@ -23,10 +23,19 @@ BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asy
 class WebhookHandler:
     """Handles webhooks for the HTTP server."""
 
-    def __init__(self, receiver: WebhookReceiver, trusted_proxies: Sequence[Network] = ()) -> None:
+    def __init__(
+        self,
+        receiver: WebhookReceiver,
+        trusted_proxies: Sequence[Network] = (),
+        *,
+        body_s: float = BODY_S,
+        max_held_bytes: int = MAX_HELD_BYTES,
+    ) -> None:
         self.held_bytes = 0
+        self.max_held_bytes = max_held_bytes
         self._receiver = receiver
         self._trusted = trusted_proxies
+        self._body_s = body_s
 
     def malformed(self, refusal: Problem, peer: str) -> None:
         """Something came that is no HTTP."""
@@ -53,7 +62,7 @@ class WebhookHandler:
             await _encourage(request, headers["expect"])
         held = _Held(self)
         try:
-            hook.body = await _body(request, source.max_bytes, held)
+            hook.body = await _body(request, source.max_bytes, self._body_s, held)
             return await self._receiver.take(source, hook)
         finally:
             self.held_bytes -= held.size
@@ -74,7 +83,7 @@ class _Held:
     def more(self, size: int) -> None:
         self.size += size
         self._door.held_bytes += size
-        if self._door.held_bytes > MAX_HELD_BYTES:
+        if self._door.held_bytes > self._door.max_held_bytes:
             raise problem.too_busy()
 
 
@@ -86,7 +95,7 @@ async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
         await encourage(request)
 
 
-async def _body(request: web.BaseRequest, most: int, held: _Held) -> bytes:
+async def _body(request: web.BaseRequest, most: int, limit_s: float, held: _Held) -> bytes:
     """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
     body = bytearray()  # and not a list of pieces: a sender chooses how small they are
     try:
@@ -95,14 +104,14 @@ async def _body(request: web.BaseRequest, most: int, held: _Held) -> bytes:
             if held.size > most:
                 raise problem.too_large(most)
             return whole
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(limit_s):
             while part := await request.content.readany():
                 held.more(len(part))
                 if held.size > most:
                     raise problem.too_large(most)
                 body += part
     except TimeoutError:
-        raise problem.too_slow(BODY_S) from None
+        raise problem.too_slow(limit_s) from None
     except BROKEN_OFF:
         raise problem.broken_off() from None
     return bytes(body)

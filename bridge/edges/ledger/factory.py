@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger
+from bridge.edges.ledger.postgresql.ledger import USUAL_LIMITS, PostgresqlLedger, PostgresqlLimits
 from bridge.edges.ledger.sqlite.ledger import SqliteLedger
 from bridge.flow.ports.runtime import Log
 
@@ -15,16 +15,19 @@ SQLITE = "sqlite:///"
 
 
 @asynccontextmanager
-async def open_ledger(url: str, keep_s: float, log: Log) -> AsyncIterator[OpenLedger]:
+async def open_ledger(
+    url: str, keep_s: float, log: Log, limits: PostgresqlLimits = USUAL_LIMITS
+) -> AsyncIterator[OpenLedger]:
     """The ledger at `sqlite:////absolute/path.db`, `sqlite:///relative.db` or `postgresql://…`, until the block ends.
 
     A ledger that cannot be opened is no error: its `trouble` says why, its methods raise LedgerUnavailable, and it is
     opened as soon as that is possible. `keep_s`: how long a final entry is kept.
+    `limits` are those of a ledger in PostgreSQL.
     """
     ledger: OpenLedger
     if url.startswith(SQLITE):
         ledger = SqliteLedger(Path(url.removeprefix(SQLITE)), keep_s, log)
     else:
-        ledger = PostgresqlLedger(url, keep_s, log)
+        ledger = PostgresqlLedger(url, keep_s, log, limits)
     async with ledger:
         yield ledger

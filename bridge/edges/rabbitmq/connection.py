@@ -7,6 +7,7 @@ virtual host whose name is decoded once in `_internals.py`.
 import asyncio
 import ssl
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,9 +17,18 @@ from bridge.edges.rabbitmq._internals import OpenedConnection, TransportFactory
 from bridge.edges.rabbitmq.addresses import Address, Addresses
 from bridge.edges.rabbitmq.generation import BrokerTrouble, limited
 
-CONNECT_S = 10.0
-CLOSE_S = 5.0
 HEARTBEAT_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectLimits:
+    """Seconds that connecting may take, and closing in good order."""
+
+    connect_s: float = 10.0
+    close_s: float = 5.0
+
+
+USUAL_CONNECT_LIMITS = ConnectLimits()
 
 
 class Socket(TransportFactory):
@@ -59,8 +69,11 @@ class Socket(TransportFactory):
 class SeverableConnection(OpenedConnection):
     """aio-pika's plain connection, with a hold on its socket."""
 
-    def __init__(self, url: URL, virtual_host: str, addresses: Addresses) -> None:
+    def __init__(
+        self, url: URL, virtual_host: str, addresses: Addresses, limits: ConnectLimits = USUAL_CONNECT_LIMITS
+    ) -> None:
         self.socket = Socket(addresses)
+        self._close_s = limits.close_s
         super().__init__(url, virtual_host, self.socket)
 
     def cut(self) -> None:
@@ -68,7 +81,7 @@ class SeverableConnection(OpenedConnection):
         self.socket.cut()
 
     async def closed_in_order(self) -> bool:
-        """Close it, and cut it where the broker does not answer within CLOSE_S; whether it did.
+        """Close it, and cut it where the broker does not answer within `close_s`; whether it did.
 
         A task that is cancelled meanwhile cuts it as well, and sees it closed: aio-pika's `close`, where that is
         cancelled, waits forever for what nobody will tell it, and with it the loop that is to end (10.2.1).
@@ -76,11 +89,11 @@ class SeverableConnection(OpenedConnection):
         closing = asyncio.gather(self.close(), return_exceptions=True)
         in_order = False
         try:
-            in_order = bool((await asyncio.wait((closing,), timeout=CLOSE_S))[0])
+            in_order = bool((await asyncio.wait((closing,), timeout=self._close_s))[0])
         finally:
             if not in_order:
                 self.cut()
-                await asyncio.wait((closing,), timeout=CLOSE_S)
+                await asyncio.wait((closing,), timeout=self._close_s)
         return in_order
 
 
@@ -90,7 +103,11 @@ def virtual_host_of(url: str) -> str:
 
 
 async def connection_to(
-    url: str, name: str, heartbeat_s: int = HEARTBEAT_S, addresses: Addresses | None = None
+    url: str,
+    name: str,
+    heartbeat_s: int = HEARTBEAT_S,
+    addresses: Addresses | None = None,
+    limits: ConnectLimits = USUAL_CONNECT_LIMITS,
 ) -> SeverableConnection:
     """Connect; the URL's own query wins over the bridge's. Raises BrokerTrouble.
 
@@ -99,16 +116,16 @@ async def connection_to(
     """
     target, addresses = URL(url), addresses or Addresses()
     query = {"heartbeat": str(heartbeat_s), "name": name, **target.query}
-    connection = SeverableConnection(target.with_query(query), virtual_host_of(url), addresses)
+    connection = SeverableConnection(target.with_query(query), virtual_host_of(url), addresses, limits)
     what = f"connecting to {target.host}:{target.port}"
     connecting = asyncio.ensure_future(limited(connection.connect(), what, None))
     try:
-        await limited(asyncio.wait((connecting,)), what, CONNECT_S)
+        await limited(asyncio.wait((connecting,)), what, limits.connect_s)
         await connecting
     except BaseException as error:
         connection.cut()
         connecting.cancel()
-        await asyncio.wait((asyncio.gather(connecting, return_exceptions=True),), timeout=CLOSE_S)
+        await asyncio.wait((asyncio.gather(connecting, return_exceptions=True),), timeout=limits.close_s)
         if connection.socket.peer is not None and isinstance(error, BrokerTrouble) and not error.permanent:
             addresses.fell_silent(connection.socket.peer)
         raise

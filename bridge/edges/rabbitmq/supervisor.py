@@ -15,7 +15,7 @@ from yarl import URL
 from bridge.core.broker.topology import Topology
 from bridge.edges.rabbitmq import lenient_decoding
 from bridge.edges.rabbitmq.addresses import Addresses
-from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to
+from bridge.edges.rabbitmq.connection import USUAL_CONNECT_LIMITS, ConnectLimits, SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
@@ -30,12 +30,17 @@ SHORTEST_S, MAX_S, MAX_PERMANENT_S = 0.2, 10.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """The broker's addresses, in their order; the topology; whether it may be declared; the watch's limits."""
+    """The broker's addresses, in their order; the topology; whether it may be declared; and limits.
+
+    `max_permanent_s` is the longest wait before the next try where only an operator can mend what is wrong.
+    """
 
     urls: tuple[str, ...]
     topology: Topology
     may_declare: bool = True
     watch: WatchLimits = USUAL_LIMITS
+    connect: ConnectLimits = USUAL_CONNECT_LIMITS
+    max_permanent_s: float = MAX_PERMANENT_S
 
 
 class Supervisor:
@@ -57,6 +62,8 @@ class Supervisor:
         self._topology = config.topology
         self._to_declare = config.may_declare
         self._watch_limits = config.watch
+        self._connect_limits = config.connect
+        self._max_permanent_s = config.max_permanent_s
         self._consumer = consumer
         self._publishers = publishers
         self._lives = lives
@@ -84,7 +91,7 @@ class Supervisor:
 
     def _wait_s(self, failures: int, *, permanent: bool) -> float:
         if permanent:
-            return MAX_PERMANENT_S * (0.5 + self._dice() / 2)
+            return self._max_permanent_s * (0.5 + self._dice() / 2)
         return SHORTEST_S + self._dice() * min(MAX_S, SHORTEST_S * 2.0 ** min(failures, 16))
 
     async def _live(self, generation: Generation, url: str) -> str:
@@ -146,7 +153,8 @@ class Supervisor:
     async def _connect(
         self, stack: AsyncExitStack, generation: Generation, url: str, what: str
     ) -> aio_pika.abc.AbstractConnection:
-        connection = await connection_to(url, f"amigo-bridge {what}", addresses=self._addresses)
+        name = f"amigo-bridge {what}"
+        connection = await connection_to(url, name, addresses=self._addresses, limits=self._connect_limits)
         generation.watch(connection, f"the {what} connection")
         stack.push_async_callback(self._close, connection)
         return connection

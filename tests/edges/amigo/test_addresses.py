@@ -8,10 +8,9 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from bridge.core.errors import NotSent
-from bridge.edges.amigo import client as door
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
-from bridge.edges.amigo.client import HttpClient
+from bridge.edges.amigo.client import USUAL_LIMITS, CallLimits, HttpClient
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, credentials, read, routed
 from tests.support.scripted import CHUNKED, LAST_CHUNK, Talk, chunk, signing_in
@@ -62,10 +61,12 @@ def black_hole(host: str, port: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def agent_by_name(port: int, hosts: Sequence[str]) -> AsyncIterator[AmigoAgent]:
+async def agent_by_name(
+    port: int, hosts: Sequence[str], limits: CallLimits = USUAL_LIMITS
+) -> AsyncIterator[AmigoAgent]:
     who = credentials(f"http://{NAME}:{port}")
     resolver = TwoAddresses(*hosts)
-    async with HttpClient(who, 5.0, resolver) as client:
+    async with HttpClient(who, 5.0, resolver, limits) as client:
         yield AmigoAgent(SignedClient(client, who, ONE_ATTEMPT, lambda: 0.0))
     assert set(resolver.asked) == {NAME}
 
@@ -95,19 +96,18 @@ async def test_an_address_that_refuses_is_passed_over_too(serve: Serve, family: 
 
 
 async def test_where_no_address_answers_nothing_was_sent_and_that_is_said_within_the_limit(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve,
 ) -> None:
-    monkeypatch.setattr(door, "CONNECT_S", 0.3)
     server = await serve(signing_in(hello))
     hosts = ["::1", "127.0.0.2", "127.0.0.3"]
     with ExitStack() as stack:
         for host in hosts:
             stack.enter_context(black_hole(host, server.port))
-        async with agent_by_name(server.port, hosts) as agent:
+        async with agent_by_name(server.port, hosts, CallLimits(connect_s=0.3)) as agent:
             with pytest.raises(NotSent):
                 await agent.finish("user-1", CONVERSATION)
     assert server.requests == []
 
 
 def test_connecting_has_a_limit_that_leaves_room_for_the_answer() -> None:
-    assert door.CONNECT_S < door.REACH_S < door.CONTROL_S
+    assert USUAL_LIMITS.connect_s < USUAL_LIMITS.reach_s < USUAL_LIMITS.control_s

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable
-from bridge.edges.amigo import client
+from bridge.edges.amigo.client import CallLimits
 from deploy.local.node import free_port
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, PATIENT_S, agent_at, read, routed
@@ -200,12 +200,9 @@ async def test_a_cookie_that_one_user_is_given_is_not_sent_in_anothers_name(serv
 
 
 @pytest.mark.parametrize("case", [*NO_STATUS_LINE, *CUT])
-async def test_a_sign_in_without_an_answer_means_that_the_call_was_not_sent(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
-    monkeypatch.setattr(client, "CONTROL_S", 0.3)
+async def test_a_sign_in_without_an_answer_means_that_the_call_was_not_sent(serve: Serve, case: str) -> None:
     server = await serve({**NO_STATUS_LINE, **CUT}[case])
-    async with agent_at(server.base_url) as agent:
+    async with agent_at(server.base_url, limits=CallLimits(control_s=0.3)) as agent:
         with pytest.raises(NotSent):
             async with agent.create(routed()):
                 pass

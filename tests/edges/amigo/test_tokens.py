@@ -256,11 +256,10 @@ async def test_a_sign_in_that_failed_is_tried_anew_at_the_next_call(serve: Serve
         await agent.finish("user-1", CONVERSATION)
 
 
-async def test_the_least_recently_used_token_is_forgotten_first(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MAX_USERS", 3)
+async def test_the_least_recently_used_token_is_forgotten_first(serve: Serve) -> None:
     door = Door()
     server = await serve(door)
-    async with agent_at(server.base_url) as agent:
+    async with agent_at(server.base_url, max_users=3) as agent:
         for user_id in ("a", "b", "c", "a", "d", "a", "c", "d", "b"):
             await agent.finish(user_id, CONVERSATION)
     assert door.given == {"a": 1, "b": 2, "c": 1, "d": 1}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from bridge.edges.http import connection_limit
+from bridge.edges.http.connection_limit import ConnectionBounds
 from tests.support.hooks import GITHUB, FakeConfirmedPublisher, Hooks, signed
 from tests.support.waiting import until
 
@@ -38,7 +38,7 @@ def confirmed_publisher() -> FakeConfirmedPublisher:
 
 @pytest.fixture
 async def hooks(confirmed_publisher: FakeConfirmedPublisher) -> AsyncIterator[Hooks]:
-    async with Hooks(confirmed_publisher, GITHUB) as made:
+    async with Hooks(confirmed_publisher, GITHUB, bounds=ConnectionBounds(sweep_s=0.1)) as made:
         yield made
 
 
@@ -177,12 +177,8 @@ async def test_an_idle_connection_is_closed_at_once_when_its_sender_ends(hooks: 
 
 
 async def test_who_is_gone_altogether_breaks_nothing(
-    hooks: Hooks,
-    confirmed_publisher: FakeConfirmedPublisher,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connection_limit, "SWEEP_S", 0.1)
     confirmed_publisher.gate.clear()
     for number, how in enumerate(("close", "abort", "linger")):
         _, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)

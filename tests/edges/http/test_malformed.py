@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bridge.edges.http import webhook_handler as module
 from bridge.edges.http.server import HealthServer
 from tests.support.hooks import GITHUB, FakeConfirmedPublisher, Hooks
 
@@ -60,13 +59,11 @@ async def test_what_is_no_http_is_a_problem_and_one_line(
     assert not caplog.records
 
 
-async def test_a_chunk_that_is_malformed_only_later_is_a_body_that_does_not_come(
-    hooks: Hooks, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_chunk_that_is_malformed_only_later_is_a_body_that_does_not_come() -> None:
     """aiohttp's parser does not tell a handler that reads already, so that the limit of time ends it."""
-    monkeypatch.setattr(module, "BODY_S", 0.2)
     start = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
-    answer = await hooks.in_turn(start, lambda: hooks.door.held_bytes == 2, b"zz\r\nxx\r\n0\r\n\r\n")
+    async with Hooks(FakeConfirmedPublisher(), GITHUB, body_s=0.2) as hooks:
+        answer = await hooks.in_turn(start, lambda: hooks.door.held_bytes == 2, b"zz\r\nxx\r\n0\r\n\r\n")
     assert problem_in(answer)["status"] == 408
     assert hooks.door.held_bytes == 0
 

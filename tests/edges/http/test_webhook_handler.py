@@ -11,9 +11,7 @@ import aiohttp
 import pytest
 
 from bridge.core.webhook.signature import Source
-from bridge.edges.http import connection_limit
-from bridge.edges.http import webhook_handler as module
-from bridge.flow import webhook_ingest
+from bridge.edges.http.connection_limit import ConnectionBounds
 from bridge.flow.ports.webhook import NotConfirmed
 from tests.support.hooks import GITHUB, SECRET, FakeConfirmedPublisher, Hooks, signed
 from tests.support.waiting import until
@@ -297,9 +295,9 @@ async def test_endless_chunks_are_cut(hooks: Hooks) -> None:
     writer.close()
 
 
-async def test_a_slow_body_is_408(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BODY_S", 0.2)
-    answer = await hooks.raw(head("git", "Content-Length: 100"), b"{")
+async def test_a_slow_body_is_408(confirmed_publisher: FakeConfirmedPublisher) -> None:
+    async with Hooks(confirmed_publisher, GITHUB, body_s=0.2) as hooks:
+        answer = await hooks.raw(head("git", "Content-Length: 100"), b"{")
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"Connection: close" in answer
 
@@ -318,9 +316,9 @@ async def test_a_malformed_chunk_is_400(hooks: Hooks) -> None:
     assert b" 400 Bad Request\r\n" in answer
 
 
-async def test_what_all_bodies_hold_together_is_bounded(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_HELD_BYTES", 1000)
-    found = await hooks.send("git", b"x" * 1001, signed(GITHUB, b""))
+async def test_what_all_bodies_hold_together_is_bounded(confirmed_publisher: FakeConfirmedPublisher) -> None:
+    async with Hooks(confirmed_publisher, GITHUB, max_held_bytes=1000) as hooks:
+        found = await hooks.send("git", b"x" * 1001, signed(GITHUB, b""))
     assert (found.status, found.json["title"]) == (503, "Service Unavailable")
     assert hooks.door.held_bytes == 0
 
@@ -344,32 +342,29 @@ async def test_a_sender_that_waits_for_a_word_before_it_sends_the_body_gets_it(h
     assert answer.startswith(b"HTTP/1.1 413 "), "no word before the refusal"
 
 
-async def test_how_many_wait_for_their_confirms_is_bounded(
-    hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(webhook_ingest, "MAX_OPEN", 3)
+async def test_how_many_wait_for_their_confirms_is_bounded(confirmed_publisher: FakeConfirmedPublisher) -> None:
     confirmed_publisher.gate.clear()
-    waiting = [asyncio.create_task(hooks.good(id_=f"o-{number}")) for number in range(3)]
-    await until(lambda: hooks.door.held_bytes == 3 * len(BODY), "three wait")
-    found = await hooks.good(id_="o-4")
-    assert (found.status, found.headers["Retry-After"]) == (503, "1")
-    confirmed_publisher.gate.set()
-    assert {(await each).status for each in waiting} == {202}
-    assert (await hooks.good(id_="o-4")).status == 202
+    async with Hooks(confirmed_publisher, GITHUB, max_open=3) as hooks:
+        waiting = [asyncio.create_task(hooks.good(id_=f"o-{number}")) for number in range(3)]
+        await until(lambda: hooks.door.held_bytes == 3 * len(BODY), "three wait")
+        found = await hooks.good(id_="o-4")
+        assert (found.status, found.headers["Retry-After"]) == (503, "1")
+        confirmed_publisher.gate.set()
+        assert {(await each).status for each in waiting} == {202}
+        assert (await hooks.good(id_="o-4")).status == 202
     assert len(confirmed_publisher.messages) == 4
 
 
-async def test_connections_that_never_send_are_closed(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limit, "SILENT_S", 0.1)
-    for piece in (b"", b"POST /webhooks/git HTTP/1.1\r\nHost: x\r\nX-Slow: "):
-        assert await hooks.raw(piece, bound_s=10) == b""
+async def test_connections_that_never_send_are_closed(confirmed_publisher: FakeConfirmedPublisher) -> None:
+    async with Hooks(confirmed_publisher, GITHUB, bounds=ConnectionBounds(silent_s=0.1)) as hooks:
+        for piece in (b"", b"POST /webhooks/git HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+            assert await hooks.raw(piece, bound_s=10) == b""
 
 
 async def test_of_too_many_connections_the_one_goes_that_was_heard_of_least_lately(
     confirmed_publisher: FakeConfirmedPublisher,
 ) -> None:
-    hooks = Hooks(confirmed_publisher, GITHUB)
-    hooks.server._connection_limit._most = 10  # what the constructor sets
+    hooks = Hooks(confirmed_publisher, GITHUB, bounds=ConnectionBounds(most=10))
     async with hooks, aiohttp.ClientSession() as busy:
 
         async def ask() -> int:

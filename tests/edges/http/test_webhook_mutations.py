@@ -12,8 +12,7 @@ import pytest
 from multidict import CIMultiDict
 
 from bridge.core.webhook.signature import HttpRequest
-from bridge.edges.http import connection_limit
-from bridge.edges.http import webhook_handler as module
+from bridge.edges.http.connection_limit import ConnectionBounds
 from tests.support.hooks import GITHUB, FakeConfirmedPublisher, Hooks, signed
 from tests.support.mutations import Dice, mutated
 from tests.support.webhooks import NOW_S, Sample, samples
@@ -66,12 +65,10 @@ def confirmed_publisher() -> FakeConfirmedPublisher:
 
 
 @pytest.fixture
-async def hasty(confirmed_publisher: FakeConfirmedPublisher, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooks]:
+async def hasty(confirmed_publisher: FakeConfirmedPublisher) -> AsyncIterator[Hooks]:
     """A door that waits only a moment for what does not come."""
-    monkeypatch.setattr(module, "BODY_S", 0.1)
-    monkeypatch.setattr(connection_limit, "SILENT_S", 0.1)
-    monkeypatch.setattr(connection_limit, "SWEEP_S", 0.1)
-    async with Hooks(confirmed_publisher, GITHUB) as hooks:
+    bounds = ConnectionBounds(silent_s=0.1, sweep_s=0.1)
+    async with Hooks(confirmed_publisher, GITHUB, body_s=0.1, bounds=bounds) as hooks:
         yield hooks
 
 

@@ -12,9 +12,8 @@ import pytest
 from aiohappyeyeballs import AddrInfoType
 from yarl import URL
 
-from bridge.edges.rabbitmq import connection, supervisor
 from bridge.edges.rabbitmq.addresses import Addresses
-from bridge.edges.rabbitmq.connection import SeverableConnection, connection_to, virtual_host_of
+from bridge.edges.rabbitmq.connection import ConnectLimits, SeverableConnection, connection_to, virtual_host_of
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, TroubleKind, open_channel
 from deploy.local.node import HOST, RabbitNode, free_port
 from tests.edges.conftest import Build
@@ -101,10 +100,10 @@ async def test_a_certificate_of_another_name_is_refused(tmp_path: Path) -> None:
             await connection_to(f"amqps://{NAME}/?cafile={authority}", "a test", addresses=Named((HOST, peer.port)))
 
 
-async def test_where_no_address_answers_the_limit_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "CONNECT_S", 0.8)
+async def test_where_no_address_answers_the_limit_holds() -> None:
+    limits = ConnectLimits(connect_s=0.8)
     with BlackHole() as hole, pytest.raises(BrokerTrouble, match="no answer within"):
-        await connection_to(f"amqp://{NAME}/", "a test", addresses=Named(*[hole.address] * 3))
+        await connection_to(f"amqp://{NAME}/", "a test", addresses=Named(*[hole.address] * 3), limits=limits)
 
 
 async def test_where_every_address_refuses_that_is_said() -> None:
@@ -115,15 +114,14 @@ async def test_where_every_address_refuses_that_is_said() -> None:
 
 @pytest.mark.parametrize("answers", range(len(HANDSHAKE)))
 async def test_an_address_that_takes_the_connection_and_is_silent_is_tried_last_from_then_on(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch, answers: int
+    broker: Broker, answers: int
 ) -> None:
     """A frozen node, or a load balancer without one behind it: only the broker's words show that it is there."""
     async with HalfBroker(answers) as peer:
         addresses = Named((HOST, peer.port), (HOST, broker.node.port))
-        with monkeypatch.context() as hasty:
-            hasty.setattr(connection, "CONNECT_S", 0.5)
-            with pytest.raises(BrokerTrouble):
-                await connection_to(f"amqp://guest:guest@{NAME}/", "a test", addresses=addresses)
+        limits = ConnectLimits(connect_s=0.5)
+        with pytest.raises(BrokerTrouble):
+            await connection_to(f"amqp://guest:guest@{NAME}/", "a test", addresses=addresses, limits=limits)
         for _ in range(2):
             assert await opened(f"amqp://guest:guest@{NAME}/", addresses) == "/"
 
@@ -237,16 +235,15 @@ LIMITS = {
 
 @pytest.mark.parametrize("limit", LIMITS)
 async def test_a_limit_that_is_reached_is_said_and_tried_again_without_hurry(
-    build: Build, broker: Broker, monkeypatch: pytest.MonkeyPatch, limit: str
+    build: Build, broker: Broker, limit: str
 ) -> None:
     """The second connection, or one channel more than the bridge needs; and when it is lifted, all is well."""
-    monkeypatch.setattr(supervisor, "MAX_PERMANENT_S", 1.0)
     node: RabbitNode = broker.node
     vhost = build().vhost
     user = f"limited-{limit}"
     url = await asyncio.to_thread(broker.add_user, vhost, user)
     await asyncio.to_thread(node.ctl, *[part.format(vhost=vhost, user=user) for part in LIMITS[limit]])
-    rig = build(urls=(url,))
+    rig = build(urls=(url,), max_permanent_s=1.0)
     rig.run()
     await until(lambda: "limit" in str(rig.supervisor.trouble), "the limit is said")
     assert "exist" not in str(rig.supervisor.trouble)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from bridge.edges.rabbitmq import connection, generation
+from bridge.edges.rabbitmq import generation
+from bridge.edges.rabbitmq.connection import HEARTBEAT_S, USUAL_CONNECT_LIMITS, ConnectLimits
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
 from bridge.flow.ports.broker import Delivery
@@ -27,26 +28,20 @@ from tests.support.rig import Receipts, Rig, outbound, outgoing
 from tests.support.waiting import slowness, until
 
 # A tenth of those that a broker which falls silent meets.
-HASTY = WatchLimits(every_s=0.4, answer_s=0.8, slowest_confirm_s=1.5)
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limits of connecting a tenth, so that a test of what takes too long does not take long itself."""
-    for module, name in (
-        (connection, "CONNECT_S"),
-        (connection, "CLOSE_S"),
-    ):
-        monkeypatch.setattr(module, name, getattr(module, name) / 10)
+HASTY_CONNECT = ConnectLimits(connect_s=1.0, close_s=0.5)
+HASTY: dict[str, Any] = {
+    "watch": WatchLimits(every_s=0.4, answer_s=0.8, slowest_confirm_s=1.5),
+    "connect": HASTY_CONNECT,
+}
 
 
 def test_a_broker_that_says_nothing_is_noticed_within_30_seconds() -> None:
     """The sum of the limits; that they work is shown below, with all of them divided by ten."""
-    watch = USUAL_LIMITS
+    watch, connect = USUAL_LIMITS, USUAL_CONNECT_LIMITS
     assert watch.every_s + watch.answer_s < 30
     assert 1.0 + watch.slowest_confirm_s < 30
-    assert 3 * (connection.HEARTBEAT_S + 1) <= 33
-    assert 2 * connection.CLOSE_S + connection.CONNECT_S + generation.RPC_LIMIT_S <= 60
+    assert 3 * (HEARTBEAT_S + 1) <= 33
+    assert 2 * connect.close_s + connect.connect_s + generation.RPC_LIMIT_S <= 60
 
 
 async def mended(rig: Rig, generation_: int, *, acking: bool = False) -> None:
@@ -107,12 +102,11 @@ async def test_a_broker_that_restarts_or_is_killed_and_comes_back_is_found_again
     await mended(rig, 3, acking=True)
 
 
-@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("size", [10, 1_000_000], ids=["little", "much"])
 async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, proxy: Proxy, size: int) -> None:
     """With much to write, more than the socket takes, the connection cannot even be closed in good order."""
     rig = build()
-    rig = await build(urls=(proxy.url(rig.vhost),), watch=HASTY).start()
+    rig = await build(urls=(proxy.url(rig.vhost),), **HASTY).start()
     await rig.rabbit.publish(Outgoing(b"held"))
     (held,) = await rig.delivered(1)
     receipts = Receipts()
@@ -130,9 +124,8 @@ async def test_a_broker_that_freezes_is_noticed_and_nothing_hangs(build: Build, 
     assert [delivery.incoming.body for delivery in rig.deliveries].count(b"held") == 2
 
 
-@pytest.mark.usefixtures("hasty")
 async def test_a_process_of_the_broker_that_is_stopped_is_noticed(build: Build, broker: Broker) -> None:
-    rig = await build(watch=HASTY).start()
+    rig = await build(**HASTY).start()
     broker.node.pause()
     try:
         await until(lambda: rig.supervisor.trouble is not None, "the trouble is said", 5)
@@ -144,21 +137,19 @@ async def test_a_process_of_the_broker_that_is_stopped_is_noticed(build: Build, 
     await mended(rig, 2)
 
 
-@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("size", [10, 1_000_000], ids=["little", "much"])
 async def test_stopping_while_the_broker_is_frozen_takes_no_longer_than_the_limits(
     build: Build, proxy: Proxy, size: int
 ) -> None:
     rig = build()
-    rig = await build(urls=(proxy.url(rig.vhost),), watch=HASTY).start()
+    rig = await build(urls=(proxy.url(rig.vhost),), **HASTY).start()
     receipts = Receipts()
     proxy.freeze()
     for number in range(40):
         rig.publisher.publish([outgoing(f"m{number}", b"x" * size, mandatory=False)], receipts)
-    await rig.stop(bound_s=2 * connection.CLOSE_S + 2)
+    await rig.stop(bound_s=2 * HASTY_CONNECT.close_s + 2)
 
 
-@pytest.mark.usefixtures("hasty")
 async def test_a_listener_that_never_speaks_is_given_up_and_the_next_host_is_tried(build: Build) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -168,7 +159,7 @@ async def test_a_listener_that_never_speaks_is_given_up_and_the_next_host_is_tri
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         hole = f"amqp://guest:guest@127.0.0.1:{port}/"
-        rig = build(urls=(hole, f"amqp://guest:guest@127.0.0.1:{free_port()}/", real.rabbit.url, hole), watch=HASTY)
+        rig = build(urls=(hole, f"amqp://guest:guest@127.0.0.1:{free_port()}/", real.rabbit.url, hole), **HASTY)
         await rig.start()
         assert all("guest:guest" not in str(fields) for _, _, fields in rig.log.lines)
         await rig.stop()

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from bridge.core.broker.republished_copy import delayed
-from bridge.edges.rabbitmq import supervisor
 from bridge.edges.rabbitmq.watchdog import WatchLimits
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
@@ -21,10 +20,8 @@ from tests.support.waiting import stays, until
 DELAYS = (1, 2, 5, 10, 30, 60, 300, 600)
 
 
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is permanent is tried again after a moment, not after seconds."""
-    monkeypatch.setattr(supervisor, "MAX_PERMANENT_S", 0.4)
+SOON_S = 0.4
+"""What is permanent is tried again after a moment, not after seconds."""
 
 
 def listed(broker: Broker, vhost: str, what: str, *columns: str) -> list[dict[str, Any]]:
@@ -95,9 +92,8 @@ async def test_declaring_what_exists_changes_nothing(build: Build) -> None:
     assert (await second.delivered(1))[0].incoming.body == b"kept"
 
 
-@pytest.mark.usefixtures("soon")
 async def test_a_queue_that_is_deleted_is_said_and_never_made_again(build: Build) -> None:
-    rig = await build().start()
+    rig = await build(max_permanent_s=SOON_S).start()
     await rig.rabbit.delete_queue(EVENTS)
     await until(lambda: "missing" in (rig.supervisor.trouble or ""), "the missing queue is said")
     assert f"queue {EVENTS}" in str(rig.supervisor.trouble)
@@ -109,9 +105,8 @@ async def test_a_queue_that_is_deleted_is_said_and_never_made_again(build: Build
     await rig.delivered(1)
 
 
-@pytest.mark.usefixtures("soon")
 async def test_what_may_not_be_declared_is_only_verified(build: Build) -> None:
-    rig = build(may_declare=False, lean=False)
+    rig = build(may_declare=False, lean=False, max_permanent_s=SOON_S)
     rig.run()
     await until(lambda: "missing" in (rig.supervisor.trouble or ""), "what is missing is said")
     for name in (
@@ -156,9 +151,8 @@ async def test_single_active_is_declared_and_is_another_queue_to_the_broker(buil
     await until(lambda: "x-single-active-consumer" in str(other.supervisor.trouble), "the difference is said")
 
 
-@pytest.mark.usefixtures("soon")
 async def test_an_exchange_for_delays_that_is_deleted_is_said_before_anything_has_to_wait(build: Build) -> None:
-    rig = await build(watch=WatchLimits(every_s=0.2)).start()
+    rig = await build(watch=WatchLimits(every_s=0.2), max_permanent_s=SOON_S).start()
     await rig.rabbit.delete_exchange(DELAY)
     await until(lambda: f"missing at the broker: exchange {DELAY}" in str(rig.supervisor.trouble), "it is said")
     assert not await rig.rabbit.exchange_exists(DELAY)

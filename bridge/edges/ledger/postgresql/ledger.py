@@ -2,7 +2,7 @@
 
     call ▸ waiting ▸ at most one statement for claims, writes, releases and finds each ▸ answers
 
-The same connection renews the lease of this process every RENEW_S. When it is lost, what was under way is carried out
+The same connection renews the lease of this process every `renew_s`. When it is lost, what was under way is carried out
 again over a new one, once: every statement may be repeated (a repeated claim finds the entry that it made itself, and
 the event is reconciled rather than started). After that calls fail at once, and connecting goes on with back-off.
 """
@@ -12,6 +12,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -24,13 +25,8 @@ from bridge.edges.ledger.rows import entry_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
-LEASE_S = 30.0
-RENEW_S = 10.0
 MAX_AT_ONCE = 500
 """Calls that go together."""
-CONNECT_S = 5.0
-COMMAND_S = 10.0
-PURGE_EVERY_S = 60.0
 CLOSING_S = 10.0
 APPLICATION = {"application_name": "amigo-bridge"}
 
@@ -53,13 +49,31 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class PostgresqlLimits:
+    """Seconds that a lease runs for, from one renewal to the next, and that connecting and a statement may take.
+
+    `purge_every_s` is from one look for entries that are too old to the next.
+    """
+
+    lease_s: float = 30.0
+    renew_s: float = 10.0
+    connect_s: float = 5.0
+    command_s: float = 10.0
+    purge_every_s: float = 60.0
+
+
+USUAL_LIMITS = PostgresqlLimits()
+
+
 class PostgresqlLedger(QueuedLedger):
     """The ledger port; an async context manager that connects and lets go. Entering never fails: see `trouble`."""
 
     shared = True
 
-    def __init__(self, url: str, keep_s: float, log: Log) -> None:
+    def __init__(self, url: str, keep_s: float, log: Log, limits: PostgresqlLimits = USUAL_LIMITS) -> None:
         super().__init__(log)
+        self._limits = limits
         self._url = url
         parts = urlsplit(url)
         self._place = parts.netloc.rpartition("@")[2] + parts.path
@@ -100,29 +114,30 @@ class PostgresqlLedger(QueuedLedger):
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[statements.DatabaseConnection]:
+        limits = self._limits
         connection = await asyncpg.connect(
-            self._url, timeout=CONNECT_S, command_timeout=COMMAND_S, server_settings=APPLICATION
+            self._url, timeout=limits.connect_s, command_timeout=limits.command_s, server_settings=APPLICATION
         )
         try:
             connection.add_termination_listener(lambda _: self._calls.wake())
             await statements.migrate(connection)
-            await statements.renew(connection, self._owner, LEASE_S)
+            await statements.renew(connection, self._owner, limits.lease_s)
             self._calls.well(place=self._place)
             yield connection
-            await connection.close(timeout=COMMAND_S)
+            await connection.close(timeout=limits.command_s)
         finally:
             connection.terminate()
 
     async def _serve(self, connection: statements.DatabaseConnection) -> None:
         """Carry out what waits and keep the lease, until the end or until the connection fails."""
-        loop, queue = asyncio.get_running_loop(), self._calls
-        renew_s, purge_s = loop.time() + RENEW_S, loop.time()
+        loop, queue, limits = asyncio.get_running_loop(), self._calls, self._limits
+        renew_s, purge_s = loop.time() + limits.renew_s, loop.time()
         while True:
             if connection.is_closed():
                 raise ConnectionResetError("the server closed the connection")
             if loop.time() >= renew_s:
-                await statements.renew(connection, self._owner, LEASE_S)
-                renew_s = loop.time() + RENEW_S
+                await statements.renew(connection, self._owner, limits.lease_s)
+                renew_s = loop.time() + limits.renew_s
             calls = queue.take(MAX_AT_ONCE)
             if complete := queue.take_complete():
                 await statements.complete(connection, self._owner, complete)
@@ -133,7 +148,7 @@ class PostgresqlLedger(QueuedLedger):
                 return
             if loop.time() >= purge_s:
                 more = await self._purge(connection)
-                purge_s = loop.time() + (0 if more else PURGE_EVERY_S)
+                purge_s = loop.time() + (0 if more else limits.purge_every_s)
             await queue.woken(min(renew_s, purge_s))
 
     async def _carry_out(self, connection: statements.DatabaseConnection) -> None:

@@ -79,10 +79,11 @@ DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 class LedgerFile:
     """One file. Every method but `close` raises LedgerUnavailable, with a sentence that names file and cause."""
 
-    def __init__(self, path: Path, keep_s: float) -> None:
+    def __init__(self, path: Path, keep_s: float, busy_s: float = BUSY_S) -> None:
         self.path = path.absolute()
         self._real = self.path
         self._keep_ms = int(keep_s * 1000)
+        self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
         self._lock = FileLock(self._beside("-lock"))
         self._identity: Identity | None = None
@@ -108,7 +109,9 @@ class LedgerFile:
             if not self._lock.take():
                 raise NotALedger(f"it is in use by {self._lock.holder()}, which locks {self._lock.path}")
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, cached_statements=4 * CHUNK)
+            connection = sqlite3.connect(
+                self.path, timeout=self._busy_s, isolation_level=None, cached_statements=4 * CHUNK
+            )
             self._connection = connection
             self._check(connection)
             self._prepare(connection)

@@ -18,7 +18,7 @@ from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.call_queue import QueuedLedger
 from bridge.edges.ledger.rows import entry_of
-from bridge.edges.ledger.sqlite.file import LedgerFile
+from bridge.edges.ledger.sqlite.file import BUSY_S, LedgerFile
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
@@ -36,9 +36,20 @@ class SqliteLedger(QueuedLedger):
 
     shared = False
 
-    def __init__(self, path: Path, keep_s: float, log: Log, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keep_s: float,
+        log: Log,
+        clock: Callable[[], float] = time.time,
+        *,
+        busy_s: float = BUSY_S,
+        purge_every_s: float = PURGE_EVERY_S,
+    ) -> None:
+        """`busy_s`: how long a commit waits for another program. `purge_every_s`: from one purge to the next."""
         super().__init__(log)
-        self._file = LedgerFile(path, keep_s)
+        self._file = LedgerFile(path, keep_s, busy_s)
+        self._purge_every_s = purge_every_s
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "ledger")
 
@@ -93,7 +104,7 @@ class SqliteLedger(QueuedLedger):
                 return
             if began_s >= purge_s:
                 more = await self._purge()
-                purge_s = began_s + (0 if more else PURGE_EVERY_S)
+                purge_s = began_s + (0 if more else self._purge_every_s)
             if not queue.closing:
                 await queue.pause(began_s + min(MAX_PACE_S, PACE_S * (calls - 1)) - loop.time())
 

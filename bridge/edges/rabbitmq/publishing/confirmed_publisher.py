@@ -64,13 +64,14 @@ class BrokerConfirmedPublisher(BatchingPublisher):
 
     new_encoder: ClassVar[type[FrameEncoder]] = WebhookEncoder
 
-    def __init__(self, blocked: Callable[[], bool]) -> None:
-        """`blocked` tells whether the broker has said that it takes nothing for now."""
+    def __init__(self, blocked: Callable[[], bool], confirm_s: float = CONFIRM_S) -> None:
+        """`blocked` tells whether the broker has said that it takes nothing for now; `confirm_s` bounds each wait."""
         super().__init__(())
         self._publisher_channel = PublisherChannel(self, CHANNEL_INDEX)
         self._publisher_channels = [self._publisher_channel]
         self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
         self._is_blocked = blocked
+        self._confirm_s = confirm_s
         self._attached = False
         self._expected: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -101,9 +102,9 @@ class BrokerConfirmedPublisher(BatchingPublisher):
             raise NotConfirmed("too much is unconfirmed")
         loop = asyncio.get_running_loop()
         told: asyncio.Future[None] = loop.create_future()
-        self._expected.append((loop.time() + CONFIRM_S, told))
+        self._expected.append((loop.time() + self._confirm_s, told))
         if self._timer is None:
-            self._timer = loop.call_later(CONFIRM_S, self._expire)
+            self._timer = loop.call_later(self._confirm_s, self._expire)
         size = len(message.body)
         self._publisher_channel.waiting.append(
             (message, Waiter(told), size)
@@ -122,4 +123,4 @@ class BrokerConfirmedPublisher(BatchingPublisher):
                 return
             self._expected.popleft()
             if not told.done():
-                told.set_exception(NotConfirmed(f"no confirm within {CONFIRM_S:g} s"))
+                told.set_exception(NotConfirmed(f"no confirm within {self._confirm_s:g} s"))

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
-from bridge.edges.ledger.postgresql import ledger as postgresql_ledger
-from bridge.edges.ledger.postgresql import statements
-from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger
+from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits
+from bridge.edges.ledger.postgresql.statements import MIGRATIONS
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.logbook import Logbook
 from tests.support.postgres import PostgresServer
@@ -58,11 +57,9 @@ async def cut(postgres: PostgresServer, database: str) -> None:
 # --- leases
 
 
-async def test_a_lease_that_is_not_renewed_ends_and_the_event_is_another_processs(
-    url: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgresql_ledger, "LEASE_S", 0.4)
-    async with PostgresqlLedger(url, KEEP_S, log) as one, PostgresqlLedger(url, KEEP_S, log) as other:
+async def test_a_lease_that_is_not_renewed_ends_and_the_event_is_another_processs(url: str, log: Logbook) -> None:
+    short = PostgresqlLimits(lease_s=0.4)
+    async with PostgresqlLedger(url, KEEP_S, log, short) as one, PostgresqlLedger(url, KEEP_S, log, short) as other:
         await one.claim("e1", DIGEST)
         await one.claim("e2", DIGEST)
         denied = await other.claim("e1", DIGEST)
@@ -83,12 +80,11 @@ async def test_a_lease_that_is_not_renewed_ends_and_the_event_is_another_process
 
 
 async def test_a_lease_is_renewed_for_all_events_with_one_row(
-    postgres: PostgresServer, database: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, database: str, log: Logbook
 ) -> None:
-    monkeypatch.setattr(postgresql_ledger, "LEASE_S", 0.6)
-    monkeypatch.setattr(postgresql_ledger, "RENEW_S", 0.1)
+    short = PostgresqlLimits(lease_s=0.6, renew_s=0.1)
     url = postgres.url(database)
-    async with PostgresqlLedger(url, KEEP_S, log) as one, PostgresqlLedger(url, KEEP_S, log) as other:
+    async with PostgresqlLedger(url, KEEP_S, log, short) as one, PostgresqlLedger(url, KEEP_S, log, short) as other:
         await asyncio.gather(*(one.claim(f"e{number}", DIGEST) for number in range(50)))
 
         async def held() -> bool:
@@ -171,11 +167,9 @@ async def test_a_connection_that_is_cut_fails_no_call(
 
 
 async def test_a_server_that_does_not_answer_holds_nobody_for_long(
-    postgres: PostgresServer, url: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, url: str, log: Logbook
 ) -> None:
-    monkeypatch.setattr(postgresql_ledger, "CONNECT_S", 0.3)
-    monkeypatch.setattr(postgresql_ledger, "COMMAND_S", 0.3)
-    async with PostgresqlLedger(url, KEEP_S, log) as ledger:
+    async with PostgresqlLedger(url, KEEP_S, log, PostgresqlLimits(connect_s=0.3, command_s=0.3)) as ledger:
         await ledger.claim("e1", DIGEST)
         postgres.pause()
         try:
@@ -201,7 +195,7 @@ async def test_of_many_that_start_at_once_one_makes_the_schema(url: str, log: Lo
 
 
 async def test_an_older_schema_is_brought_up_to_date_and_a_later_one_refused(
-    postgres: PostgresServer, database: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, database: str, log: Logbook
 ) -> None:
     url = postgres.url(database)
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
@@ -212,13 +206,13 @@ async def test_an_older_schema_is_brought_up_to_date_and_a_later_one_refused(
     for name in ("host", "begun", "deaths"):
         await postgres.execute(f"ALTER TABLE amigo_bridge.owners DROP COLUMN {name}", database)
     await postgres.execute("UPDATE amigo_bridge.version SET version = 1", database)
-    with monkeypatch.context() as later:
-        note = "ALTER TABLE amigo_bridge.events ADD COLUMN note text"
-        later.setattr(statements, "MIGRATIONS", (*statements.MIGRATIONS, note))
-        async with PostgresqlLedger(url, KEEP_S, log) as ledger:
-            assert (await ledger.claim("e1", DIGEST)).holder is Holder.EARLIER
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
-        assert str(ledger.trouble).endswith(": a later version of amigo-bridge has made its schema (4)")
+        assert (await ledger.claim("e1", DIGEST)).holder is Holder.EARLIER
+    assert await postgres.fetch("SELECT version FROM amigo_bridge.version", database) == [(len(MIGRATIONS),)]
+    await postgres.execute("UPDATE amigo_bridge.version SET version = version + 1", database)
+    async with PostgresqlLedger(url, KEEP_S, log) as ledger:
+        later = f": a later version of amigo-bridge has made its schema ({len(MIGRATIONS) + 1})"
+        assert str(ledger.trouble).endswith(later)
 
 
 async def test_a_user_who_may_only_use_the_schema_is_enough(
@@ -261,10 +255,10 @@ async def test_what_is_complete_is_written_after_a_while_unless_another_has_it(
 
 
 async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
-    postgres: PostgresServer, database: str, log: Logbook, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, database: str, log: Logbook
 ) -> None:
-    monkeypatch.setattr(postgresql_ledger, "PURGE_EVERY_S", 0.05)
-    async with PostgresqlLedger(postgres.url(database), KEEP_S, log) as ledger:
+    often = PostgresqlLimits(purge_every_s=0.05)
+    async with PostgresqlLedger(postgres.url(database), KEEP_S, log, often) as ledger:
 
         async def age(event_id: str, claimed_s: float, changed_s: float) -> None:
             await postgres.execute(

@@ -16,9 +16,8 @@ import pytest
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.edges.ledger.call_queue import CallQueue
 from bridge.edges.ledger.factory import open_ledger
-from bridge.edges.ledger.sqlite import file, schema
-from bridge.edges.ledger.sqlite import ledger as sqlite_ledger
 from bridge.edges.ledger.sqlite.ledger import SqliteLedger
+from bridge.edges.ledger.sqlite.schema import MIGRATIONS
 from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.support.logbook import Logbook
 from tests.support.waiting import stays, until
@@ -121,11 +120,8 @@ async def test_someone_may_read_the_file_while_it_is_in_use(path: Path, log: Log
         await ledger.write(entry("e2"))
 
 
-async def test_while_another_program_locks_the_file_it_is_unavailable(
-    path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file, "BUSY_S", 0.05)
-    async with opened(path, log) as ledger:
+async def test_while_another_program_locks_the_file_it_is_unavailable(path: Path, log: Logbook) -> None:
+    async with SqliteLedger(path, KEEP_S, log, busy_s=0.05) as ledger:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         assert await refused(ledger) == f"the ledger {path}: another program has locked it (SQLITE_BUSY)"
@@ -224,9 +220,8 @@ async def test_another_programs_database_is_left_alone(path: Path, log: Logbook)
 
 
 async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_one_refused(
-    path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
+    path: Path, log: Logbook
 ) -> None:
-    known = schema.MIGRATIONS
     first = ("ALTER TABLE events DROP COLUMN owner", "ALTER TABLE events DROP COLUMN deaths", "DROP TABLE life")
     names = [
         f"ALTER TABLE events RENAME COLUMN {new} TO {old}"
@@ -238,13 +233,17 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
         for statement in (*names, *first, "PRAGMA user_version = 1"):
             old.execute(statement)
     old.close()
-    with monkeypatch.context() as later:
-        later.setattr(schema, "MIGRATIONS", (*known, ("ALTER TABLE events ADD COLUMN note TEXT",)))
-        async with opened(path, log) as ledger:
-            assert await ledger.find("e1") == entry("e1")
-            await ledger.write(entry("e2"))
     async with opened(path, log) as ledger:
-        assert ledger.trouble == f"the ledger {path}: a later version of amigo-bridge has made it (4)"
+        assert await ledger.find("e1") == entry("e1")
+        await ledger.write(entry("e2"))
+    later = len(MIGRATIONS) + 1
+    with database(path) as newer:
+        assert newer.execute("PRAGMA user_version").fetchone() == (later - 1,)
+        newer.execute("ALTER TABLE events ADD COLUMN note TEXT")
+        newer.execute(f"PRAGMA user_version = {later}")
+    newer.close()
+    async with opened(path, log) as ledger:
+        assert ledger.trouble == f"the ledger {path}: a later version of amigo-bridge has made it ({later})"
     with database(path) as reader:
         assert reader.execute("SELECT event_id, note FROM events").fetchall() == [("e1", None), ("e2", None)]
     reader.close()
@@ -326,12 +325,9 @@ async def test_what_is_complete_is_written_after_a_while_for_many_at_once(path: 
         assert ledger.commits == before + 1
 
 
-async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
-    path: Path, log: Logbook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_ledger, "PURGE_EVERY_S", 0.02)
+async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(path: Path, log: Logbook) -> None:
     now = [10_000.0]
-    async with SqliteLedger(path, KEEP_S, log, clock=lambda: now[0]) as ledger:
+    async with SqliteLedger(path, KEEP_S, log, clock=lambda: now[0], purge_every_s=0.02) as ledger:
 
         async def left() -> set[str]:
             with database(f"file:{path}?mode=ro", uri=True) as reader:

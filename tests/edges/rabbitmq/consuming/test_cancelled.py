@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bridge.edges.rabbitmq import connection
-from bridge.edges.rabbitmq.connection import connection_to
+from bridge.edges.rabbitmq.connection import ConnectLimits, SeverableConnection, connection_to
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
 from tests.support.broker import Broker
 from tests.support.half_broker import HANDSHAKE, HalfBroker
@@ -51,13 +50,12 @@ async def test_a_closing_that_is_cancelled_still_closes(broker: Broker, turns: i
 @pytest.mark.parametrize("answers", range(len(HANDSHAKE)))
 @pytest.mark.parametrize("late", [False, True], ids=["cancelled", "late"])
 async def test_connecting_that_is_broken_off_ends_at_once_and_leaves_nothing(
-    nothing_is_left: None, monkeypatch: pytest.MonkeyPatch, *, answers: int, secure: bool, late: bool
+    nothing_is_left: None, *, answers: int, secure: bool, late: bool
 ) -> None:
     """By a peer that falls silent after so many answers: aiormq itself would wait for its good-bye, with TLS 30 s."""
-    monkeypatch.setattr(connection, "CONNECT_S", 0.5 if late else 600)
-    monkeypatch.setattr(connection, "CLOSE_S", 600)
+    limits = ConnectLimits(connect_s=0.5 if late else 600, close_s=600)
     async with HalfBroker(answers, secure=secure) as peer:
-        connecting = asyncio.create_task(connection_to(peer.url, "a test"))
+        connecting = asyncio.create_task(connection_to(peer.url, "a test", limits=limits))
         if not late:  # where it is late, a slow machine may be too late for an answer
             await peer.silent.wait()
             connecting.cancel()
@@ -74,7 +72,7 @@ async def test_what_is_connected_as_it_is_cancelled_is_closed_all_the_same(nothi
             await asyncio.sleep(0)
         connecting.cancel()
         (made,) = await asyncio.gather(connecting, return_exceptions=True)
-        if isinstance(made, connection.SeverableConnection):
+        if isinstance(made, SeverableConnection):
             made.cut()
         else:
             assert isinstance(made, asyncio.CancelledError)

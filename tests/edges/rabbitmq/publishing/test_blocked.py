@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.republished_copy import RepublishedCopy
-from bridge.edges.rabbitmq.publishing import confirmed_publisher
 from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
+from bridge.flow.ports.webhook import ConfirmedPublisher, NotConfirmed
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.hooks import GITHUB, Answered, Hooks
@@ -37,6 +38,21 @@ class Alarm:
 
     async def cleared(self) -> None:
         await asyncio.to_thread(self.clear_now)
+
+
+class Noting:
+    """The publisher for webhooks, and its last refusal."""
+
+    def __init__(self, publisher: ConfirmedPublisher) -> None:
+        self.refusal = ""
+        self._publisher = publisher
+
+    async def enqueue(self, message: OutboundMessage) -> None:
+        try:
+            await self._publisher.enqueue(message)
+        except NotConfirmed as error:
+            self.refusal = str(error)
+            raise
 
 
 @pytest.fixture
@@ -105,16 +121,16 @@ async def test_an_idle_bridge_learns_of_an_alarm_too_and_its_consumer_works_on(b
 
 
 async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_missing(
-    build: Build, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+    build: Build, alarm: Alarm
 ) -> None:
-    monkeypatch.setattr(confirmed_publisher, "CONFIRM_S", 1.0)
-    rig = build(watch=WatchLimits(every_s=0.2))
+    rig = build(watch=WatchLimits(every_s=0.2), confirm_s=1.0)
     rig.inbox.pause("the test looks into the queue")
     rig.run()
     await until(lambda: rig.supervisor.trouble is None, "there is a generation", 30)
     answers: dict[int, Answered] = {}
 
-    async with Hooks(rig.confirmed_publisher, GITHUB) as hooks:
+    publisher = Noting(rig.confirmed_publisher)
+    async with Hooks(publisher, GITHUB) as hooks:
 
         async def send(*numbers: int) -> None:
             found = await asyncio.gather(*(hooks.good(id_=str(number)) for number in numbers))
@@ -124,8 +140,8 @@ async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_m
         await alarm.raised()
         await asyncio.wait_for(send(*range(100, 200)), 20)
         await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
-        monkeypatch.setattr(confirmed_publisher, "CONFIRM_S", 60.0)
         await asyncio.wait_for(send(200), 10)
+        assert "the broker blocks publishing" in publisher.refusal, "at once, not because no confirm came"
         await alarm.cleared()
 
         async def taken_again() -> bool:

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from bridge.core.answer.outbound_message import OutboundMessage
-from bridge.edges.rabbitmq.publishing import confirmed_publisher as module
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.flow.ports.webhook import NotConfirmed
 from deploy.local.node import RabbitNode
@@ -93,14 +92,11 @@ async def test_a_message_that_cannot_be_written_is_refused(build: Build) -> None
     await rig.confirmed_publisher.enqueue(hook(2))
 
 
-async def test_a_silent_broker_is_a_refusal_within_seconds(
-    build: Build, broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "CONFIRM_S", 0.3)
+async def test_a_silent_broker_is_a_refusal_within_seconds(build: Build, broker: Broker) -> None:
     node: RabbitNode = broker.node
     async with Proxy(node.port) as proxy:
         vhost = broker.vhost()
-        rig = await idle(build, vhost=vhost, urls=(proxy.url(vhost),))
+        rig = await idle(build, vhost=vhost, urls=(proxy.url(vhost),), confirm_s=0.3)
         proxy.freeze()
         with pytest.raises(NotConfirmed, match="no confirm"):
             await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 5)
