@@ -153,8 +153,8 @@ async def test_an_interact_with_a_finished_or_unknown_conversation_is_refused(ag
         assert refused.value.status == status
 
 
-async def test_finishing_what_is_gone_is_done(agent: Agent) -> None:
-    assert await agent.finish("user-1", NOBODY) is Finish.DONE
+async def test_finishing_what_is_gone_says_so(agent: Agent) -> None:
+    assert await agent.finish("user-1", NOBODY) is Finish.GONE
 
 
 async def test_tags_can_be_changed(agent: Agent) -> None:

@@ -144,7 +144,7 @@ async def test_two_interacts_have_two_boundaries(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("status", "means"),
-    [(204, Finish.DONE), (200, Finish.DONE), (400, Finish.DONE), (404, Finish.DONE), (409, Finish.RUNNING)],
+    [(204, Finish.DONE), (200, Finish.DONE), (400, Finish.GONE), (404, Finish.GONE), (409, Finish.RUNNING)],
 )
 async def test_finish(serve: Serve, status: int, means: Finish) -> None:
     (_, request), found = await one(serve, lambda agent: agent.finish("user-1", CONVERSATION), status=status)
