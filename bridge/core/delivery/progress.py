@@ -320,7 +320,7 @@ CHANGES: Mapping[type[Step], Callable[[Progress, Any, Phase], Progress]] = {
     Recalled: _recalled,
     StartedOver: _started_over,
 }
-"""What each step makes of the values, once NEXT has said that it may follow."""
+"""The values after each step, once NEXT has said that it may follow."""
 
 NOTHING = Progress()
 UNKNOWN = NOTHING.after(Doubted())
