@@ -31,7 +31,7 @@ async def serve(settings: Settings, log: Log) -> int:
     """Run the service until it is told to stop. Returns the exit status."""
     stop = _stop_signals()
     if CRASH_AT in os.environ:
-        failpoints.listener = crash.at(os.environ[CRASH_AT])
+        failpoints.listen(crash.at(os.environ[CRASH_AT]))
     credentials = credentials_of(settings)
     async with AsyncExitStack() as stack:
         client = HttpClient(credentials, settings.amigo.idle)

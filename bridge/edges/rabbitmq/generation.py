@@ -98,17 +98,21 @@ UNWRITABLE = (ValueError, TypeError, LookupError, ArithmeticError, struct.error)
 class BrokerPublisher(Protocol):
     """A publisher as the supervisor and the watchers see it."""
 
-    blocked: bool
-    """True while the broker takes nothing from this connection (a resource alarm)."""
+    @property
+    def blocked(self) -> bool:
+        """True while the broker takes nothing from this connection (a resource alarm)."""
+
+    def block(self) -> None:
+        """The broker takes nothing from this connection for now."""
+
+    def unblock(self) -> None:
+        """The broker takes messages again: go on with what waits."""
 
     async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Publish through this connection from now on, beginning with what is unconfirmed."""
 
     def detach(self) -> None:
-        """The generation has ended."""
-
-    def resume(self) -> None:
-        """Go on with what waits."""
+        """The generation has ended, and with it whatever had blocked it."""
 
     def oldest_s(self) -> float | None:
         """Since when (event loop time) the message that has flown longest waits for its confirm; None for none."""

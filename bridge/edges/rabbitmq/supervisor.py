@@ -136,7 +136,6 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
             for part in parts:
                 part.close()  # one whose task was cancelled before it began was never awaited
-            self._publishers.outbound.blocked = False
 
     async def _part(self, generation: Generation, part: Coroutine[None, None, None]) -> None:
         try:

@@ -70,15 +70,14 @@ class Watchdog:
         self._log = log
 
     async def blocked(self, connection: aio_pika.abc.AbstractConnection) -> None:
-        """Keep `publisher.blocked` true to what the broker says of the publishing connection (a resource alarm)."""
+        """Tell the publisher what the broker says of the publishing connection (a resource alarm)."""
         while (underlay := underlay_of(connection)) is not None:
             if not await self._ready(underlay):
-                self._publisher.blocked = True
+                self._publisher.block()
                 self._log.warning("publisher.blocked")
                 await underlay.ready()
-                self._publisher.blocked = False
                 self._log.warning("publisher.unblocked")
-                self._publisher.resume()
+                self._publisher.unblock()
             await asyncio.sleep(0.25)
 
     @staticmethod

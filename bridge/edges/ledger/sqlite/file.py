@@ -95,8 +95,7 @@ class LedgerFile:
         """The rows of claims that wait for a commit."""
         self._cancelled: set[str] = set()
         """Events that were cancelled and not claimed since: who had one in hand may not write it any more."""
-        self.made_anew = False
-        """Set when the file that was open had gone from its path, and another one is used now."""
+        self._made_anew = False
         self._gone = False
 
     def open(self) -> None:
@@ -116,7 +115,12 @@ class LedgerFile:
             self._check(connection)
             self._prepare(connection)
             self._identity, self._wal_identity = identity(self.path), identity(self._beside("-wal"))
-            self.made_anew, self._gone = self._gone, False
+            self._made_anew, self._gone = self._gone, False
+
+    def made_anew(self) -> bool:
+        """True, once, where the file that was open had gone from its path, and another one is used now."""
+        made_anew, self._made_anew = self._made_anew, False
+        return made_anew
 
     def close(self) -> None:
         """Close the file, but keep the lock."""

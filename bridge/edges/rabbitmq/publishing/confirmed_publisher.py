@@ -85,10 +85,7 @@ class BrokerConfirmedPublisher(BatchingPublisher):
         """The generation has ended, and with it all that was on its way."""
         self._attached = False
         super().detach()
-        waiting = list(self._publisher_channel.waiting)
-        self._publisher_channel.waiting.clear()
-        self._publisher_channel.suspects = 0
-        self.settled(waiting, LOST, set())
+        self.settled(self._publisher_channel.give_up(), LOST, set())
 
     async def enqueue(self, message: OutboundMessage) -> None:
         """See the port."""

@@ -157,6 +157,13 @@ class PublisherChannel:
         self.writing = self.opening = False
         return lost
 
+    def give_up(self) -> list[Pending]:
+        """Forget what waits, suspects or not; returns it."""
+        waiting = list(self.waiting)
+        self.waiting.clear()
+        self.suspects = 0
+        return waiting
+
     def batch(self, now_s: float, refuse: Callable[[Pending, PublishRefusal], None]) -> bytes:
         """The frames of what may be written now, which flies from here on. What cannot be written is refused."""
         waiting, flying, ids, encoder = self.waiting, self.flying, self.ids, self.encoder
