@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event import tags
-from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
+from bridge.core.event.channel import DEFAULT_CHANNEL
 from bridge.core.event.event import Event
 from bridge.core.event.event_fields import USER_ID, Audio, EventKind, OnBusy
 
@@ -85,10 +85,6 @@ class RoutedEvent:
     cancels: str | None = None
     is_test: bool = False
     audio: Audio | None = None
-
-    @property
-    def channel_type(self) -> str:
-        return channel_type(self.channel)
 
     @property
     def lane(self) -> tuple[str, str]:
