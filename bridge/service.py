@@ -111,11 +111,11 @@ def _stop_signals() -> asyncio.Event:
     """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
     stop = asyncio.Event()
 
-    def told(number: int) -> None:
+    def signalled(number: int) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told, number)
+        asyncio.get_running_loop().add_signal_handler(number, signalled, number)
     return stop

@@ -173,7 +173,7 @@ def _user_id(event: Event, rendered: Rendered, defaults: Defaults) -> str:
 
 def _tags(event: Event, rendered: Rendered) -> dict[str, str]:
     both = {**rendered.tags, **event.tags}
-    found = tags.faults(both)
-    if found:
-        raise InvalidEvent("; ".join(found), event.id)
+    wrong = tags.faults(both)
+    if wrong:
+        raise InvalidEvent("; ".join(wrong), event.id)
     return {key.strip(): value.strip() for key, value in both.items()}

@@ -158,8 +158,8 @@ async def _translated(call: Awaitable[T], what: str, seconds: float | None) -> T
         raise BrokerTrouble(f"{what}: the connection was lost") from None
     except tuple(KINDS) as error:
         kind = next(kind for known, kind in KINDS.items() if isinstance(error, known))
-        said = f"the broker refuses it: {_words(error)}" if kind is TroubleKind.CONNECTION else describe(error)
-        raise BrokerTrouble(f"{what}: {said}", kind=kind) from None
+        reason = f"the broker refuses it: {_words(error)}" if kind is TroubleKind.CONNECTION else describe(error)
+        raise BrokerTrouble(f"{what}: {reason}", kind=kind) from None
     except (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, RuntimeError) as error:
         raise BrokerTrouble(f"{what}: {describe(error)}") from None
     except UNWRITABLE as error:

@@ -265,9 +265,9 @@ class LedgerFile:
 
     def _check(self, connection: sqlite3.Connection) -> None:
         if self._damaged:
-            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found != "ok":
-                raise NotALedger(f"{SAID[sqlite3.SQLITE_CORRUPT]} ({found})")
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise NotALedger(f"{SAID[sqlite3.SQLITE_CORRUPT]} ({verdict})")
             self._damaged = False
         check(connection)
 
