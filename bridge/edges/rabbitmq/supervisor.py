@@ -54,11 +54,12 @@ class Supervisor:
         lives: ConnectionLives,
         dice: Dice,
         log: Log,
+        addresses: Addresses | None = None,
     ) -> None:
         self.trouble: str | None = "not connected yet"
         self.generations = 0
         self._urls = config.urls
-        self._addresses = Addresses()
+        self._addresses = addresses or Addresses()
         self._topology = config.topology
         self._to_declare = config.may_declare
         self._watch_limits = config.watch
