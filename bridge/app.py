@@ -29,6 +29,8 @@ from bridge.edges.telemetry.metrics import Gauges
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
+from bridge.flow.due_finisher import DueFinisher
+from bridge.flow.due_finishes import DueFinishes
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
@@ -86,8 +88,9 @@ class Bridge:
         settler = Settler(
             republisher, self.journal, factory, CopyExchanges(dead.exchange, delay), backoff, self.counters, log
         )
+        conversations, new_outbox = OpenConversations(), partial(Outbox, self.publisher, backoff, log)
         attempts = Attempts(
-            self._interaction(agent, relay, factory),
+            self._interaction(agent, relay, factory, conversations),
             self.journal,
             PoisonGuard(self.journal, settings.lanes.park_after, log),
             self.api_breaker,
@@ -95,16 +98,19 @@ class Bridge:
             self.counters,
             log,
         )
-        lanes = Lanes(attempts, settler, self.api_breaker, self.journal, settings.lanes.park_after, log)
-        new_outbox = partial(Outbox, self.publisher, backoff, log)
+        finisher = DueFinisher(agent, ledger, conversations, factory, new_outbox, self.counters, log)
+        lanes = Lanes(attempts, settler, self.api_breaker, self.journal, finisher, settings.lanes.park_after, log)
+        self.due_finishes = DueFinishes(ledger, finisher, lanes, factory)
         self.event_intake = EventIntake(router_of(settings), lanes, settler, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
         publishers = Publishers(self.publisher, republisher, confirmed_publisher)
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
 
-    def _interaction(self, agent: AmigoAgent, relay: Relay, factory: MessageFactory) -> Interaction:
-        conversations, busy_for_s = OpenConversations(), self._settings.conversations.busy_for
+    def _interaction(
+        self, agent: AmigoAgent, relay: Relay, factory: MessageFactory, conversations: OpenConversations
+    ) -> Interaction:
+        busy_for_s = self._settings.conversations.busy_for
         steering = Steering(agent, self.reconciler, self.journal, factory, conversations, busy_for_s)
         return Interaction(agent, relay, steering, self.reconciler, conversations, self._log)
 

@@ -16,6 +16,8 @@ class Counters:
     lines: int = 0
     voids: int = 0
     recovered: int = 0
+    finished: int = 0
+    unfinished: int = 0
     published: int = 0
     refused: int = 0
     lost: int = 0

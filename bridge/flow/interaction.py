@@ -156,6 +156,7 @@ class Interaction:
         return known.conversation_id if known and work.event.on_busy is OnBusy.INTERACT else None
 
     async def _create(self, work: Work) -> Outcome | Target:
+        work.own_conversation = True
         try:
             return await self._stream(work, Asked(RequestKind.CREATE), self._agent.create(work.event))
         except Refused as error:
@@ -187,7 +188,7 @@ class Interaction:
             case OnBusy.FINISH if open_rows:
                 return await self._finish(work, open_rows)
             case OnBusy.INTERACT if open_rows:
-                self._open.remember(work.event.lane, Open(open_rows[0].id, open_rows[0].tags.get("channel")))
+                self._open.remember(work.event.lane, _open(open_rows[0]))
                 return Target(open_rows[0].id)
         return _nobody_busy(outcome, unfinished=unfinished)
 
@@ -221,9 +222,11 @@ class Interaction:
     async def _join(self, work: Work, conversation_id: str) -> None:
         """See to it that the conversation's tags name the event's channel, and carry its own tags."""
         known = self._known(work, conversation_id)
+        work.own_conversation = known is not None and known.own
         if known is not None and known.channel == work.event.channel and not work.event.tags:
             return
         row = await self._row(work, conversation_id)
+        work.own_conversation = row is not None and tags.is_own(row.tags)
         updates = tags.changes(work.event.joining_tags, row.tags) if row is not None else {}
         if updates:
             await self._agent.modify_tags(work.event.user_id, conversation_id, updates)
@@ -268,7 +271,7 @@ class Interaction:
         if conversation.conversation_completed or conversation_id is None:
             self._open.forget(lane)
         else:
-            self._open.remember(lane, Open(conversation_id, work.event.channel))
+            self._open.remember(lane, Open(conversation_id, work.event.channel, work.own_conversation))
         if conversation.stage is Stage.SAVED and conversation.conversation_completed and conversation_id is not None:
             await self._repair(work, conversation_id)
 
@@ -278,6 +281,10 @@ class Interaction:
             await self._agent.finish(work.event.user_id, conversation_id)
         except ApiError as error:
             self._log.warning("conversation.unrepaired", conversation_id=conversation_id, error=str(error))
+
+
+def _open(row: ConversationRow) -> Open:
+    return Open(row.id, row.tags.get("channel"), tags.is_own(row.tags))
 
 
 def _nobody_busy(outcome: Outcome, *, unfinished: bool) -> Outcome:

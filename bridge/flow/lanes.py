@@ -9,12 +9,14 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
 from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter
 from bridge.core.delivery.retry import delay_level
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
+from bridge.flow.due_finisher import DueFinisher
 from bridge.flow.lane_order import RETURN_GRACE_S, Key, Order
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.runtime import Log
@@ -31,6 +33,14 @@ BEHIND_WAIT_S = 10.0
 SWEEP_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class LaneJob:
+    """Something that takes a lane's turn like an event; `first`: before the events that wait, otherwise not at all."""
+
+    run: Callable[[], Coroutine[None, None, None]]
+    first: bool
+
+
 @dataclass(slots=True)
 class Lane:
     """The events of one (user, service) that are in hand. `running`: the first of them is being handled.
@@ -41,6 +51,7 @@ class Lane:
 
     key: Key
     works: deque[Work] = field(default_factory=deque)
+    jobs: list[LaneJob] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     running: bool = False
     handled: Work | None = None
@@ -62,10 +73,12 @@ class Lanes:
         settler: Settler,
         api_breaker: ApiBreaker,
         journal: LedgerJournal,
+        finisher: DueFinisher,
         park_after_s: float,
         log: Log,
     ) -> None:
         self._attempts = attempts
+        self._finisher = finisher
         self._settler = settler
         self._api_breaker = api_breaker
         self._journal = journal
@@ -101,6 +114,13 @@ class Lanes:
             first = [lane.works[0]] if lane.running else []
             lane.works = deque([*first, *sorted(lane.waiting, key=self._order.number)])
         lane.changed.set()
+        if lane.task is None:
+            lane.task = self._start(self._run(lane), f"lane {lane.key}")
+
+    def between(self, key: Key, job: LaneJob) -> None:
+        """Do this when the lane has nothing else to do just then. Gone without a trace where that is not to be."""
+        lane = self._lanes.setdefault(key, Lane(key))
+        lane.jobs.append(job)
         if lane.task is None:
             lane.task = self._start(self._run(lane), f"lane {lane.key}")
 
@@ -190,8 +210,10 @@ class Lanes:
 
     async def _run(self, lane: Lane) -> None:
         try:
-            while lane.works and not self._stopping.is_set():
-                if not self._api_breaker.passing:
+            while (lane.works or lane.jobs) and not self._stopping.is_set():
+                if lane.jobs:
+                    await self._job(lane, lane.jobs.pop(0))
+                elif not self._api_breaker.passing:
                     await self._wait_or_park(
                         lane, self._api_breaker.wait(self._park_after_s), lambda: self._api_breaker.passing
                     )
@@ -209,11 +231,17 @@ class Lanes:
         finally:
             del self._lanes[lane.key]
 
+    async def _job(self, lane: Lane, job: LaneJob) -> None:
+        if self._api_breaker.passing and (job.first or not lane.works):
+            await job.run()
+
     async def _turn(self, lane: Lane, work: Work) -> None:
         match await self._attempts.handle(work):
             case Acknowledge(repeat):
                 await self._settler.complete(work, repeat=repeat)
                 self._drop(lane, work)
+                if work.due is not None and not work.due.finish_s:  # before the next event can join
+                    lane.jobs.append(LaneJob(partial(self._finisher.finish, work.due), first=True))
             case DeadLetter() as letter:
                 await self._settler.bury(work, letter)
                 self._drop(lane, work)

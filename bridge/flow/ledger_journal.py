@@ -9,6 +9,7 @@ What could not be written of an event that is settled or parked is written once 
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import UNKNOWN, Progress
@@ -114,6 +115,13 @@ class LedgerJournal:
     def opened(self, work: Work) -> Awaitable[None]:
         """The API has answered: the conversation is known, and the stream's first line is about to be published."""
         return self._write(work, State.OPEN)
+
+    def due(self, due: DueFinish | None, conversation_id: str | None = None) -> None:
+        """A sign of life of a conversation, or (None) its end: written with what is written next."""
+        if due is not None:
+            self._ledger.keep_due(due)
+        elif conversation_id is not None:
+            self._ledger.drop_due(conversation_id)
 
     async def answered(self, work: Work, ending: bytes, progress: Progress) -> None:
         """The ending is known, and about to be published; `progress` is what is known of the request then.

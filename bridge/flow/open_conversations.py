@@ -8,10 +8,11 @@ MAX_ENTRIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An open conversation, and the channel that its tags name, where it is known."""
+    """An open conversation, the channel that its tags name, where it is known, and whether the bridge started it."""
 
     conversation_id: str
     channel: str | None = None
+    own: bool = False
 
 
 class OpenConversations:

@@ -199,6 +199,9 @@ class Relay:
     async def _recorded(self, work: Work, answer_stream: AnswerStream, *, first: bool) -> None:
         """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
         self._note(work, answer_stream)
+        if work.own_conversation:
+            work.due = None if answer_stream.conversation_completed else work.due_finish(self._factory.clock())
+            self._journal.due(work.due, work.conversation_id)
         if answer_stream.ending is not None and not work.answered:
             failpoints.reached("complete-read", work.event.id)
             known = work.progress

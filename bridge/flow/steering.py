@@ -95,7 +95,7 @@ class Steering:
             work.apply(ProvedVoid())
             return None
         work.apply(Recovered(target))
-        self._open.forget(work.event.lane)
+        self._over(work, target)
         return CONVERSATION_FINISHED, {"conversation_id": target, "by": "event"}
 
     async def _finished(self, work: Work, target: str) -> Outcome | tuple[str, Facts]:
@@ -112,7 +112,7 @@ class Steering:
             raise
         if finish is Finish.RUNNING and await self._is_open(work, target):
             return self.waits(work, Outcome(OutcomeKind.BUSY, "something still runs in the conversation"))
-        self._open.forget(work.event.lane)
+        self._over(work, target)
         already = finish is not Finish.DONE
         return CONVERSATION_FINISHED, {"conversation_id": target, "already": already, "by": "event"}
 
@@ -140,6 +140,11 @@ class Steering:
         cancels = work.event.cancels or ""
         in_time = await self._journal.cancel(cancels, cancelled(cancels, work.event.id))
         return CANCEL_SETTLED, {"cancels": cancels, "outcome": "cancelled" if in_time else "too-late"}
+
+    def _over(self, work: Work, conversation_id: str) -> None:
+        """Nothing is due any more; that is written before the ending is, so that only this event says it."""
+        self._open.forget(work.event.lane)
+        self._journal.due(None, conversation_id)
 
     def _refused(self, work: Work, error: Refused) -> Outcome:
         outcome = of_error(error)

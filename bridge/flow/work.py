@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import EventContext
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, Step, load
@@ -23,6 +24,7 @@ class Work:
     `unparkable`: no copy of it can be made, so that it can only wait in hand.
     `held` says that it goes on only once the ledger is there, `letter` that it is to be dead-lettered. `streaming`: a
     request is out, or its stream is read. `recorded`: the ledger has its ending, or that it failed.
+    `own_conversation`: the bridge has started the conversation, so it sees to its end; `due` is when that is.
     """
 
     event: RoutedEvent
@@ -46,6 +48,8 @@ class Work:
     held: bool = False
     streaming: bool = False
     recorded: bool = False
+    own_conversation: bool = False
+    due: DueFinish | None = None
     repeats: list[Delivery] = field(default_factory=list)
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
@@ -108,6 +112,24 @@ class Work:
     def apply(self, step: Step) -> None:
         """This has happened to the event's requests. Raises ImpossibleStep."""
         self.progress = self.progress.after(step)
+
+    def due_finish(self, now_s: float) -> DueFinish | None:
+        """When the conversation is to be finished after this sign of life; None where the bridge leaves it alone."""
+        event, conversation_id = self.event, self.conversation_id
+        if conversation_id is None or not self.own_conversation:
+            return None
+        return DueFinish(
+            conversation_id=conversation_id,
+            user_id=event.user_id,
+            service_id=event.service_id,
+            finish_s=event.finish_s,
+            last_s=now_s,
+            event_id=event.id,
+            channel=event.channel,
+            version_set=event.version_set,
+            route=event.route,
+            tags=event.tags,
+        )
 
     def plan_anew(self) -> None:
         """The ledger is to be asked again what is known of the event: what it said may have changed since."""

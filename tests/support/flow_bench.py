@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any, Self
 
@@ -18,6 +19,8 @@ from bridge.core.event.route import Defaults
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
+from bridge.flow.due_finisher import DueFinisher
+from bridge.flow.due_finishes import DueFinishes
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
@@ -117,12 +120,17 @@ class Bench:
         attempts = Attempts(
             self.interaction, self.journal, poison_guard, self.api_breaker, backoff, self.counters, self.log
         )
-        self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, self._park_after_s, self.log)
+        new_outbox = partial(Outbox, self.publisher, backoff, self.log)
+        finisher = DueFinisher(self.agent, self.ledger, conversations, factory, new_outbox, self.counters, self.log)
+        self.lanes = Lanes(
+            attempts, self.settler, self.api_breaker, self.journal, finisher, self._park_after_s, self.log
+        )
+        self.due_finishes = DueFinishes(self.ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(
             EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}),
             self.lanes,
             self.settler,
-            lambda: Outbox(self.publisher, backoff, self.log),
+            new_outbox,
             self.counters,
             self.log,
         )
@@ -146,7 +154,7 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence)
+        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_finishes)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     async def restart(self) -> None:
@@ -297,7 +305,11 @@ class Bench:
         assert self.stopped or self.event_intake.in_hand or not left, f"neither in hand nor settled: {left}"
 
     def _check_endings(self) -> None:
-        told = {(each.to.outbound, each.correlation_id, each.type) for each in self.publisher.confirmed}
+        told = {
+            (each.to.outbound, each.correlation_id, each.type)
+            for each in self.publisher.confirmed
+            if each.message_id.startswith(f"{each.correlation_id}:")  # others are of the conversation
+        }
         endings = Counter((outbound, event_id) for outbound, event_id, type_ in told if type_ in ENDINGS)
         assert all(count == 1 for count in endings.values()), f"more than one ending: {endings}"
 

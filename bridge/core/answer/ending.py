@@ -16,6 +16,12 @@ def cancelled(event_id: str, by: str) -> bytes:
     return orjson.dumps({"type": CANCELLED, "event_id": event_id, "by": by})
 
 
+def conversation_finished(event_id: str, conversation_id: str, *, already: bool | None) -> bytes:
+    """Said of a conversation that the bridge has finished; `already` where somebody else was first, None: unknown."""
+    known = {"type": CONVERSATION_FINISHED, "event_id": event_id, "conversation_id": conversation_id}
+    return orjson.dumps({**known, **({} if already is None else {"already": already}), "by": "bridge"})
+
+
 def type_of(ending: bytes) -> str:
     """The type of an ending by its bytes; `interaction-complete` where they are the agent's own, and odd."""
     try:

@@ -10,9 +10,10 @@ void ◂──────────── proved void ── unproved ◂─�
   └──requested──▸ requested anew ──not made──▸ void: what came before is in doubt again
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 import orjson
 
@@ -202,51 +203,11 @@ class Progress:
 
     def after(self, step: Step) -> "Progress":
         """The progress once this has happened. Raises ImpossibleStep."""
-        phase = NEXT[type(step)].get(self.phase)
+        kind = type(step)
+        phase = NEXT[kind].get(self.phase)
         if phase is None:
-            raise ImpossibleStep(f"{type(step).__name__} cannot follow on the phase {self.phase}")
-        return self._after(step, phase)
-
-    def _after(self, step: Step, phase: Phase) -> "Progress":
-        match step:
-            case LinesSeen(published, conversation_id, announced):
-                return replace(self, published=published, conversation_id=conversation_id, announced=announced)
-            case Requested(request, stream, conversation_id, watermark):
-                earlier = self if phase is Phase.REQUESTED_ANEW else None
-                return Progress(
-                    phase=phase,
-                    request=request,
-                    conversation_id=conversation_id,
-                    stream=stream,
-                    watermark=watermark,
-                    lost_stream=self.lost_stream,
-                    busy_since_s=self.busy_since_s,
-                    earlier=earlier,
-                )
-            case StreamOpened():
-                return replace(self, phase=phase, lost_stream=False, busy_since_s=None, earlier=None)
-            case NotMade():
-                return replace(self.earlier or Progress(lost_stream=self.lost_stream), busy_since_s=self.busy_since_s)
-            case StreamVoided():
-                return replace(self, phase=phase, stream=None, published=0, earlier=None)
-            case ProvedVoid():
-                lost_stream = self.loses_stream
-                return replace(self, phase=phase, stream=None, published=0, lost_stream=lost_stream, earlier=None)
-            case StillRunning():
-                return replace(self, phase=phase, waits=self.waits + 1, earlier=None)
-            case Waited(now_s):
-                return replace(self, busy_since_s=self.busy_since_s or now_s)
-            case ConversationListed():
-                created = Progress(phase, RequestKind.CREATE)
-                return replace(created, lost_stream=self.lost_stream, busy_since_s=self.busy_since_s)
-            case Doubted():
-                return replace(self, phase=phase, request=RequestKind.UNKNOWN)
-            case Recovered(conversation_id):
-                return replace(self, phase=phase, conversation_id=conversation_id, earlier=None)
-            case Recalled(progress):
-                return replace(progress, phase=phase, earlier=None)
-            case StartedOver(lost_stream):
-                return Progress(lost_stream=lost_stream, busy_since_s=self.busy_since_s)
+            raise ImpossibleStep(f"{kind.__name__} cannot follow on the phase {self.phase}")
+        return CHANGES[kind](self, step, phase)
 
     def dump(self) -> str | None:
         """As JSON, for the ledger and for the header of a delayed copy; None where there is nothing to remember."""
@@ -265,6 +226,101 @@ class Progress:
         }
         return orjson.dumps(row).decode()
 
+
+def _requested(before: Progress, step: Requested, phase: Phase) -> Progress:
+    return Progress(
+        phase=phase,
+        request=step.request,
+        conversation_id=step.conversation_id,
+        stream=step.stream,
+        watermark=step.watermark,
+        lost_stream=before.lost_stream,
+        busy_since_s=before.busy_since_s,
+        earlier=before if phase is Phase.REQUESTED_ANEW else None,
+    )
+
+
+def _not_made(before: Progress, _: NotMade, __: Phase) -> Progress:
+    earlier = before.earlier or Progress(lost_stream=before.lost_stream)
+    return replace(earlier, busy_since_s=before.busy_since_s)
+
+
+def _stream_opened(before: Progress, _: StreamOpened, phase: Phase) -> Progress:
+    return Progress(
+        phase=phase,
+        request=before.request,
+        conversation_id=before.conversation_id,
+        stream=before.stream,
+        watermark=before.watermark,
+    )
+
+
+def _lines_seen(before: Progress, step: LinesSeen, phase: Phase) -> Progress:
+    return Progress(
+        phase=phase,
+        request=before.request,
+        conversation_id=step.conversation_id,
+        stream=before.stream,
+        published=step.published,
+        watermark=before.watermark,
+        announced=step.announced,
+    )
+
+
+def _stream_voided(before: Progress, _: StreamVoided, phase: Phase) -> Progress:
+    return replace(before, phase=phase, stream=None, published=0)
+
+
+def _proved_void(before: Progress, _: ProvedVoid, phase: Phase) -> Progress:
+    lost_stream = before.loses_stream
+    return replace(before, phase=phase, stream=None, published=0, lost_stream=lost_stream, earlier=None)
+
+
+def _still_running(before: Progress, _: StillRunning, phase: Phase) -> Progress:
+    return replace(before, phase=phase, waits=before.waits + 1, earlier=None)
+
+
+def _waited(before: Progress, step: Waited, _: Phase) -> Progress:
+    return replace(before, busy_since_s=before.busy_since_s or step.now_s)
+
+
+def _conversation_listed(before: Progress, _: ConversationListed, phase: Phase) -> Progress:
+    created = Progress(phase, RequestKind.CREATE)
+    return replace(created, lost_stream=before.lost_stream, busy_since_s=before.busy_since_s)
+
+
+def _doubted(before: Progress, _: Doubted, phase: Phase) -> Progress:
+    return replace(before, phase=phase, request=RequestKind.UNKNOWN)
+
+
+def _recovered(before: Progress, step: Recovered, phase: Phase) -> Progress:
+    return replace(before, phase=phase, conversation_id=step.conversation_id, earlier=None)
+
+
+def _recalled(_: Progress, step: Recalled, phase: Phase) -> Progress:
+    return replace(step.progress, phase=phase, earlier=None)
+
+
+def _started_over(before: Progress, step: StartedOver, _: Phase) -> Progress:
+    return Progress(lost_stream=step.lost_stream, busy_since_s=before.busy_since_s)
+
+
+CHANGES: Mapping[type[Step], Callable[[Progress, Any, Phase], Progress]] = {
+    Requested: _requested,
+    NotMade: _not_made,
+    StreamOpened: _stream_opened,
+    LinesSeen: _lines_seen,
+    StreamVoided: _stream_voided,
+    ProvedVoid: _proved_void,
+    StillRunning: _still_running,
+    Waited: _waited,
+    ConversationListed: _conversation_listed,
+    Doubted: _doubted,
+    Recovered: _recovered,
+    Recalled: _recalled,
+    StartedOver: _started_over,
+}
+"""The values after each step, once NEXT has said that it may follow."""
 
 NOTHING = Progress()
 UNKNOWN = NOTHING.after(Doubted())

@@ -26,6 +26,11 @@ def own_tags(event_id: str, channel: str) -> dict[str, str]:
     return {**channel_tags(channel), "bridge_event": fence(event_id)}
 
 
+def is_own(tags: Mapping[str, str | None]) -> bool:
+    """True where these are tags of a conversation that the bridge has started."""
+    return bool(tags.get("bridge_event"))
+
+
 def channel_tags(channel: str) -> dict[str, str]:
     """The tags that say on which channel a conversation is being held."""
     return {"channel": channel, "channel_type": channel_type(channel)}

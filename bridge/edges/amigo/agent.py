@@ -104,6 +104,14 @@ class AmigoAgent:
                 return []
             raise
 
+    async def silent_s(self, user_id: str, conversation_id: str) -> float | None:
+        """By the newest message, whoever wrote it, and the time that the API itself tells."""
+        newest = self._api.messages(user_id, conversation_id, sort_by=("-created_at",), page_size=1)
+        message = await anext(aiter(newest), None)
+        if message is None or message.created_at is None:
+            return None
+        return await self._client.now_s(user_id) - message.created_at.timestamp()
+
     async def modify_tags(
         self, user_id: str, conversation_id: str, updates: Mapping[str, str], deletes: Sequence[str] = ()
     ) -> None:

@@ -10,8 +10,10 @@ from enum import Enum, auto
 from math import inf
 from typing import Any, Self
 
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
+from bridge.edges.ledger.due_rows import due_of, due_row
 from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, entry_of, key_of, row_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -36,6 +38,11 @@ class CallKind(Enum):
     RELEASE = auto()
     FIND = auto()
     CANCEL = auto()
+    KEEP_DUE = auto()
+    DROP_DUE = auto()
+    DUE = auto()
+    TAKE_DUE = auto()
+    SET_DUE = auto()
     BEGUN = auto()
     LIVES_ON = auto()
 
@@ -301,6 +308,27 @@ class QueuedLedger(ABC):
         """Give an event that has not started its ending; see the port."""
         done: bool = await self._calls.put(CallKind.CANCEL, event_id, cancelled_row(ending))
         return done
+
+    def keep_due(self, due: DueFinish) -> None:
+        """A sign of life of a conversation; see the port."""
+        self._calls.put_soon(CallKind.KEEP_DUE, due.conversation_id, due_row(due))
+
+    def drop_due(self, conversation_id: str) -> None:
+        """The conversation is over; see the port."""
+        self._calls.put_soon(CallKind.DROP_DUE, conversation_id)
+
+    async def due(self, now_s: float, most: int) -> Sequence[DueFinish]:
+        """The conversations that are to be finished; see the port."""
+        return [due_of(row) for row in await self._calls.put(CallKind.DUE, PROCESS, (now_s, most))]
+
+    async def take_due(self, conversation_id: str, now_s: float) -> DueFinish | None:
+        """Take one of them; see the port."""
+        row = await self._calls.put(CallKind.TAKE_DUE, conversation_id, (now_s,))
+        return None if row is None else due_of(row)
+
+    async def set_due(self, due: DueFinish) -> None:
+        """Remember how far its finish has come; see the port."""
+        await self._calls.put(CallKind.SET_DUE, due.conversation_id, due_row(due))
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""

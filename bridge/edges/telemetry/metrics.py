@@ -16,6 +16,8 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "lines": ("bridge_stream_lines", "Lines read from the API's streams."),
     "voids": ("bridge_voids", "Times that published parts of a stream were declared void."),
     "recovered": ("bridge_recovered", "Endings that were read from the history."),
+    "finished": ("bridge_conversations_finished", "Conversations that the bridge finished as they were due."),
+    "unfinished": ("bridge_finishes_refused", "Due finishes that the API refused: given up."),
     "published": ("bridge_published", "Outbound messages handed to the publisher."),
     "refused": ("bridge_publish_refused", "Outbound messages that the broker refused or returned."),
     "lost": ("bridge_publish_repeated", "Outbound messages published again after a lost connection."),

@@ -55,6 +55,9 @@ class Agent(Protocol):
     async def messages(self, user_id: str, conversation_id: str) -> Sequence[Message]:
         """All messages of a conversation, oldest first; none where it does not exist."""
 
+    async def silent_s(self, user_id: str, conversation_id: str) -> float | None:
+        """Seconds since the newest message of a conversation, by the API's own clock; None where none is shown."""
+
     async def modify_tags(
         self, user_id: str, conversation_id: str, updates: Mapping[str, str], deletes: Sequence[str] = ()
     ) -> None:

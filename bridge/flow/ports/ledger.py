@@ -1,8 +1,9 @@
 """The ledger as the flow sees it."""
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Protocol
 
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry
 from bridge.core.delivery.progress import Progress
 from bridge.core.errors import BridgeError
@@ -56,6 +57,24 @@ class Ledger(Protocol):
         Who has it in hand loses it: their next write raises LeaseLost. False where something has been asked for it, or
         it has ended; True also where it was cancelled before.
         """
+
+    def keep_due(self, due: DueFinish) -> None:
+        """A sign of life of a conversation, carried out with what is written next or before; it is not waited for.
+
+        Of several wishes for one conversation the one with the latest end holds. What was begun of its finish is over.
+        """
+
+    def drop_due(self, conversation_id: str) -> None:
+        """The conversation is over, or is none of the bridge's concern. Carried out as `keep_due`."""
+
+    async def due(self, now_s: float, most: int) -> Sequence[DueFinish]:
+        """The finishes that are due at that Unix time and in nobody else's hands, the oldest first."""
+
+    async def take_due(self, conversation_id: str, now_s: float) -> DueFinish | None:
+        """Take it for a minute, if it is still due and no other process has it."""
+
+    async def set_due(self, due: DueFinish) -> None:
+        """Remember how far its finish has come."""
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once."""

@@ -55,6 +55,8 @@ class FakeAgent:
         self.default = Play()
         self.others: Counter[str] = Counter()
         self.hears: Callable[[str], str] = lambda text: text
+        self.spoken_s: dict[str, float] = {}
+        """When somebody last said something, by conversation: event loop time."""
         self.before: dict[str, Callable[[], object]] = {}
         self._plays: deque[Play] = deque()
         self._plays_for: defaultdict[str | None, deque[Play]] = defaultdict(deque)
@@ -97,6 +99,7 @@ class FakeAgent:
         turn = Turn(talk, False, text, kind, next(self._numbers))
         turn.save()
         self.others[text] += 1
+        self.spoken_s[talk.id] = asyncio.get_running_loop().time()
         return turn
 
     def heard(self, text: str) -> int:
@@ -145,6 +148,13 @@ class FakeAgent:
         await self._called("messages", user_id, conversation_id)
         talk = self._talk(conversation_id)
         return list(talk.messages) if talk is not None and self.shows_messages else []
+
+    async def silent_s(self, user_id: str, conversation_id: str) -> float | None:
+        await self._called("silent_s", user_id, conversation_id)
+        talk = self._talk(conversation_id)
+        if talk is None or not talk.messages or not self.shows_messages:
+            return None
+        return asyncio.get_running_loop().time() - self.spoken_s.get(conversation_id, 0.0)
 
     async def modify_tags(
         self, user_id: str, conversation_id: str, updates: Mapping[str, str], deletes: Sequence[str] = ()
@@ -214,6 +224,7 @@ class FakeAgent:
 
     @asynccontextmanager
     async def _answering(self, turn: Turn) -> AsyncIterator[FakeStream]:
+        self.spoken_s[turn.talk.id] = asyncio.get_running_loop().time()
         if turn.text is not None:
             turn.kept = self.hears(turn.text)
         own = self._plays_for[turn.text] or self._plays

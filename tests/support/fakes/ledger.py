@@ -1,10 +1,11 @@
 """A ledger in memory, for one process or several."""
 
 import asyncio
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 
 from bridge.core.answer.ending import CANCELLED, type_of
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
@@ -30,6 +31,8 @@ class FakeLedger:
         self.entries: dict[str, Entry] = {} if beside is None else beside.entries
         self.written: list[Entry] = []
         """Every entry that this process has written, in order."""
+        self.dues: dict[str, DueFinish] = {} if beside is None else beside.dues
+        self._due_holders: dict[str, object] = {} if beside is None else beside._due_holders
         self._holders: dict[str, object] = {} if beside is None else beside._holders
         self._life: list[int] = [0, 0] if beside is None else beside._life
         """Deaths, and whether somebody has begun."""
@@ -150,6 +153,35 @@ class FakeLedger:
             )
             self._holders[event_id] = NOBODY
         return waiting
+
+    def keep_due(self, due: DueFinish) -> None:
+        if self.trouble is None:
+            self.dues[due.conversation_id] = due.after(self.dues.get(due.conversation_id))
+
+    def drop_due(self, conversation_id: str) -> None:
+        if self.trouble is None:
+            self.dues.pop(conversation_id, None)
+
+    async def due(self, now_s: float, most: int) -> Sequence[DueFinish]:
+        await self._available()
+        found = [due for due in self.dues.values() if due.due_s <= now_s and self._free(due.conversation_id)]
+        return sorted(found, key=lambda due: due.due_s)[:most]
+
+    async def take_due(self, conversation_id: str, now_s: float) -> DueFinish | None:
+        await self._available()
+        due = self.dues.get(conversation_id)
+        if due is None or due.due_s > now_s or not self._free(conversation_id):
+            return None
+        self._due_holders[conversation_id] = self
+        return due
+
+    async def set_due(self, due: DueFinish) -> None:
+        await self._available()
+        self.dues[due.conversation_id] = due
+
+    def _free(self, conversation_id: str) -> bool:
+        holder = self._due_holders.get(conversation_id, self)
+        return holder is self or getattr(holder, "_dead", False)
 
     async def release(self, event_ids: Collection[str]) -> None:
         await self._available()

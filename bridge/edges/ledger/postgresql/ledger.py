@@ -20,7 +20,8 @@ import asyncpg
 from bridge.core.delivery.ledger_entry import Claim
 from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.call_queue import CallKind, LedgerCall, QueuedLedger
-from bridge.edges.ledger.postgresql import statements
+from bridge.edges.ledger.postgresql import due, statements
+from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.rows import entry_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -37,10 +38,15 @@ TROUBLES = (
     LedgerUnavailable,
     OSError,  # TimeoutError is one
 )
-CarryOut = Callable[[statements.DatabaseConnection, str, Sequence[LedgerCall]], Awaitable[Sequence[object]]]
+CarryOut = Callable[[DatabaseConnection, str, Sequence[LedgerCall]], Awaitable[Sequence[object]]]
 STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.CLAIM, statements.claim),
+    (CallKind.KEEP_DUE, due.keep),
+    (CallKind.DROP_DUE, due.drop),
     (CallKind.WRITE, statements.write),
+    (CallKind.SET_DUE, due.keep_as_it_is),
+    (CallKind.DUE, due.listed),
+    (CallKind.TAKE_DUE, due.taken),
     (CallKind.RELEASE, statements.release),
     (CallKind.FIND, statements.find),
     (CallKind.CANCEL, statements.cancel),
@@ -113,7 +119,7 @@ class PostgresqlLedger(QueuedLedger):
             await calls.back_off(random.random())
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[statements.DatabaseConnection]:
+    async def _connected(self) -> AsyncIterator[DatabaseConnection]:
         limits = self._limits
         connection = await asyncpg.connect(
             self._url, timeout=limits.connect_s, command_timeout=limits.command_s, server_settings=APPLICATION
@@ -128,7 +134,7 @@ class PostgresqlLedger(QueuedLedger):
         finally:
             connection.terminate()
 
-    async def _serve(self, connection: statements.DatabaseConnection) -> None:
+    async def _serve(self, connection: DatabaseConnection) -> None:
         """Carry out what waits and keep the lease, until the end or until the connection fails."""
         loop, queue, limits = asyncio.get_running_loop(), self._calls, self._limits
         renew_s, purge_s = loop.time() + limits.renew_s, loop.time()
@@ -151,14 +157,14 @@ class PostgresqlLedger(QueuedLedger):
                 purge_s = loop.time() + (0 if more else limits.purge_every_s)
             await queue.woken(min(renew_s, purge_s))
 
-    async def _carry_out(self, connection: statements.DatabaseConnection) -> None:
+    async def _carry_out(self, connection: DatabaseConnection) -> None:
         for kind, carry_out in STAGES:
             calls = [call for call in self._calls.in_hand if call.kind is kind]
             if calls:
                 self._calls.settle(calls, await carry_out(connection, self._owner, calls))
         self._repeated = False
 
-    async def _purge(self, connection: statements.DatabaseConnection) -> bool:
+    async def _purge(self, connection: DatabaseConnection) -> bool:
         removed = await statements.purge(connection, self._keep_s)
         if removed:
             self._log.debug("ledger.purged", entries=removed)

@@ -11,12 +11,12 @@ still to be its process's, so who has lost an event cannot overwrite what its su
 
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
 
 from bridge.core.delivery.ledger_entry import Entry, Holder, State
 from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
+from bridge.edges.ledger.postgresql import due
+from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.rows import (
     COLUMNS,
     FINAL_STATES,
@@ -66,6 +66,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE amigo_bridge.events RENAME COLUMN record TO progress;
     ALTER TABLE amigo_bridge.events RENAME COLUMN replay TO requeue;
     """,
+    due.TABLE,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
@@ -165,16 +166,6 @@ DELETE FROM amigo_bridge.events WHERE event_id IN (
 """  # noqa: S608 - of constants
 
 PURGE_OWNERS = f"DELETE FROM amigo_bridge.owners WHERE until < now() - interval '{LAPSED_OWNERS}'"  # noqa: S608
-
-
-class DatabaseConnection(Protocol):
-    """A connection of asyncpg, which has no types."""
-
-    async def execute(self, query: str, *args: object) -> str: ...
-    async def fetch(self, query: str, *args: object) -> list[Row]: ...
-    async def fetchval(self, query: str, *args: object) -> Any: ...
-    def transaction(self) -> AbstractAsyncContextManager[object]: ...
-    def is_closed(self) -> bool: ...
 
 
 Answer = tuple[Holder, Row | None, float]
@@ -281,6 +272,7 @@ async def go(connection: DatabaseConnection, owner: str) -> None:
 async def purge(connection: DatabaseConnection, keep_s: float) -> int:
     """One step of removing what is too old; how many entries went. See `sqlite_file` for what goes when."""
     await connection.execute(PURGE_OWNERS)
+    await connection.execute(due.PURGE, keep_s)
     done = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
     return int(done.removeprefix("DELETE "))
 

@@ -43,7 +43,13 @@ from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
     COMPLETE,
+    DROP_DUE,
+    DUE,
+    KEEP_DUE,
     LIVES_ON,
+    PURGE_DUE,
+    SET_DUE,
+    TAKE_DUE,
     NotALedger,
     check,
     migrate,
@@ -150,6 +156,7 @@ class LedgerFile:
             changed: dict[str, Row] = {}
             claimed: dict[str, Row] = {}
             released: list[str] = []
+            dues: list[tuple[str, Row]] = []
             answers: list[Row | int | LeaseLost | None] = []
             for call in calls:
                 answers.append(known.get(call.key))
@@ -169,11 +176,21 @@ class LedgerFile:
                     case CallKind.CLAIM:
                         known[call.key] = call.row
                         (changed if call.durable else claimed)[call.key] = known[call.key]
+                    case CallKind.KEEP_DUE:
+                        dues.append((KEEP_DUE, call.row))
+                    case CallKind.SET_DUE:
+                        dues.append((SET_DUE, call.row))
+                    case CallKind.DROP_DUE:
+                        dues.append((DROP_DUE, (call.key,)))
+                    case CallKind.DUE:
+                        answers[-1] = self._opened.execute(DUE, call.row).fetchall()
+                    case CallKind.TAKE_DUE:
+                        answers[-1] = self._opened.execute(TAKE_DUE, (call.key, *call.row)).fetchone()
                     case CallKind.BEGUN:
                         (answers[-1],) = self._opened.execute(BEGUN).fetchone()
                     case CallKind.LIVES_ON:
                         self._opened.execute(LIVES_ON)
-            self._change(changed, released, int(now_s * 1000))
+            self._change(changed, released, int(now_s * 1000), dues)
             self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)
             return answers
 
@@ -212,6 +229,7 @@ class LedgerFile:
             old = [number for number, claimed_ms in step if claimed_ms < limit_ms]
             if not old:
                 self._purged_to = 0
+                self._opened.execute(PURGE_DUE, (limit_ms / 1000,))
                 return 0, False
             removed = self._opened.execute(
                 "DELETE FROM events WHERE number > ? AND number <= ? AND changed_ms < CASE WHEN state IN (?, ?)"
@@ -243,17 +261,21 @@ class LedgerFile:
             for key, owner, *row in self._opened.execute(select(len(chunk)), chunk):
                 yield key, row if owner in (None, self._owner) else died_with(row)
 
-    def _change(self, changed: dict[str, Row], released: list[str], now_ms: int) -> None:
-        """Write rows and the claims that have waited for that, and let go of events: all in one commit."""
+    def _change(
+        self, changed: dict[str, Row], released: list[str], now_ms: int, dues: Sequence[tuple[str, Row]] = ()
+    ) -> None:
+        """Write rows, the claims that have waited for that and due finishes, and let go of events: in one commit."""
         for key in released:
             self._claimed.pop(key, None)
-        if not changed and not released:
+        if not changed and not released and not dues:
             return
         rows = list(_chunks({**self._claimed, **changed}.items()))
         keys = list(_chunks(released))
-        alone = len(rows) + len(keys) == 1
+        alone = len(rows) + len(keys) + len(dues) == 1
         if not alone:
             self._opened.execute("BEGIN IMMEDIATE")
+        for statement, row in dues:
+            self._opened.execute(statement, row)
         for chunk in rows:
             values = [value for key, row in chunk for value in (key, now_ms, now_ms, self._owner, *row)]
             self._opened.execute(upsert(len(chunk)), values)

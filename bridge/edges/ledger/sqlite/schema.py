@@ -5,6 +5,7 @@ from functools import cache
 
 from bridge.core.delivery.ledger_entry import State
 from bridge.core.errors import BridgeError
+from bridge.edges.ledger.due_rows import DUE_COLUMNS
 from bridge.edges.ledger.rows import COLUMNS
 
 # user_version is how many of these a file has been through.
@@ -36,6 +37,26 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "ALTER TABLE events RENAME COLUMN record TO progress",
         "ALTER TABLE events RENAME COLUMN replay TO requeue",
+    ),
+    (
+        """
+        CREATE TABLE due_finishes (
+            conversation_id TEXT PRIMARY KEY,
+            user_id TEXT NOT NULL,
+            service_id TEXT NOT NULL,
+            finish_s REAL NOT NULL,
+            last_s REAL NOT NULL,
+            event_id TEXT NOT NULL,
+            channel TEXT NOT NULL,
+            version_set TEXT NOT NULL,
+            route TEXT,
+            tags TEXT NOT NULL,
+            again_s REAL NOT NULL,
+            requested INTEGER NOT NULL,
+            ending BLOB
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX due_at ON due_finishes (max(last_s + finish_s, again_s))",
     ),
 )
 ROOM_BYTES = 64 * 1024
@@ -96,6 +117,18 @@ COMPLETE = f"""
 UPDATE events SET state = '{State.COMPLETE}', changed_ms = ?
 WHERE event_id IN (SELECT value FROM json_each(?)) AND state = '{State.ANSWERED}'
 """  # noqa: S608 - of constants
+DUE_AT = "max(last_s + finish_s, again_s)"
+DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE {DUE_AT} <= ? ORDER BY {DUE_AT} LIMIT ?"  # noqa: S608
+TAKE_DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE conversation_id = ? AND {DUE_AT} <= ?"  # noqa: S608
+_INSERT_DUE = f"""
+INSERT INTO due_finishes ({", ".join(DUE_COLUMNS)}) VALUES ({", ".join("?" * len(DUE_COLUMNS))})
+ON CONFLICT (conversation_id) DO UPDATE SET
+"""  # noqa: S608 - of constants
+SET_DUE = _INSERT_DUE + ", ".join(f"{name} = excluded.{name}" for name in DUE_COLUMNS[1:])
+KEEP_DUE = SET_DUE.replace("finish_s = excluded.finish_s", "finish_s = max(finish_s, excluded.finish_s)")
+DROP_DUE = "DELETE FROM due_finishes WHERE conversation_id = ?"
+PURGE_DUE = "DELETE FROM due_finishes WHERE finish_s = 9e999 AND last_s < ?"
+"""A conversation that is never finished is forgotten like an event."""
 BEGUN = "UPDATE life SET deaths = deaths + begun, begun = 1 RETURNING deaths"
 LIVES_ON = "UPDATE life SET deaths = 0, begun = 0"
 

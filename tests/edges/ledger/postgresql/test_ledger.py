@@ -200,6 +200,7 @@ async def test_an_older_schema_is_brought_up_to_date_and_a_later_one_refused(
     url = postgres.url(database)
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
         await ledger.claim("e1", DIGEST)
+    await postgres.execute("DROP TABLE amigo_bridge.due_finishes", database)
     await postgres.execute("ALTER TABLE amigo_bridge.events DROP COLUMN deaths", database)
     for old, new in (("record", "progress"), ("replay", "requeue")):
         await postgres.execute(f"ALTER TABLE amigo_bridge.events RENAME COLUMN {new} TO {old}", database)

@@ -230,7 +230,7 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
     with database(path) as old:
-        for statement in (*names, *first, "PRAGMA user_version = 1"):
+        for statement in ("DROP TABLE due_finishes", *names, *first, "PRAGMA user_version = 1"):
             old.execute(statement)
     old.close()
     async with opened(path, log) as ledger:
