@@ -65,7 +65,7 @@ class LedgerJournal:
         try:
             if self._owed:
                 await self._settle(work.event.id)
-            claim = await self._ledger.claim(work.event.id, work.digest, durable=work.redelivered, progress=first)
+            claim = await self._ledger.claim(work.event.id, work.digest, first)
         except EntryUnreadable as error:
             self._log.error("entry.unreadable", event_id=work.event.id, error=str(error))
             entry = Entry(work.event.id, State.REQUESTED, work.digest, UNKNOWN)
@@ -151,12 +151,11 @@ class LedgerJournal:
         entry = work.entry
         if entry is None:
             return
+        complete = _entry(work, entry, State.COMPLETE)
         if self._ledger.trouble is not None:
-            self._owed[work.event.id] = _entry(work, entry, State.COMPLETE)
-        elif (entry.state, entry.attempt, entry.requeue) == (State.ANSWERED, work.attempt, work.requeue):
-            self._ledger.complete_soon(entry)
-        else:  # an ending that was found in the history, say
-            self._ledger.write_soon(_entry(work, entry, State.COMPLETE))
+            self._owed[work.event.id] = complete
+        else:
+            self._ledger.write_soon(complete)
 
     async def cancel(self, event_id: str, ending: bytes) -> bool:
         """See the port. Raises NotWritten where that has to wait for the ledger."""

@@ -35,11 +35,6 @@ class ReadAhead:
         coming, self._next = self._next, None
         return await coming
 
-    def hold(self) -> None:
-        """Something else comes first: until then nothing needs to be taken from the connection."""
-        if self._next is None:
-            self._stream.hold()
-
     async def with_more(self, chunk: bytes, until: Awaitable[object]) -> bytes:
         """The chunk that was read last, and what has come after it by then."""
         if self._held or self._next is not None:

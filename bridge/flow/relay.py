@@ -169,8 +169,6 @@ class Relay:
             except LineTooLong as error:
                 await self._publish(work, answer_stream, error.lines)
                 raise
-            if answer_stream.sequence == 0:
-                read_ahead.hold()  # the ledger comes first
             await self._publish(work, answer_stream, lines)
             if gathering is not None:
                 self._whole.ended(paid=answer_stream.complete)

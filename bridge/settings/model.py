@@ -170,7 +170,8 @@ class RouteSettings(Section):
     def route(self) -> Route:
         """The core's value for this route."""
         fields = dict(self)
-        return Route(**{**fields, "tags": dict(self.tags), "finish_s": fields.pop("finish")})
+        finish_s = fields.pop("finish")
+        return Route(**{**fields, "tags": dict(self.tags), "finish_s": finish_s})
 
 
 class ConversationSettings(Section):

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 from bridge import service
 from bridge.cli.main import main
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder
 from bridge.core.delivery.progress import Progress
 
@@ -20,16 +21,19 @@ class Nothing:
     trouble = None
     operations = commits = 0
 
-    async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = False, progress: Progress | None = None
-    ) -> Claim:
+    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
         return UNKNOWN
 
     async def write(self, entry: Entry) -> None: ...
 
     def write_soon(self, entry: Entry) -> None: ...
 
-    def complete_soon(self, answered: Entry) -> None: ...
+    def keep_due(self, due: DueFinish) -> None: ...
+
+    def drop_due(self, conversation_id: str) -> None: ...
+
+    async def due(self, now_s: float, most: int) -> list[DueFinish]:
+        return []
 
     def gathering(self) -> None: ...
 

@@ -116,19 +116,6 @@ async def test_whoever_stops_in_the_middle_of_a_hold_leaves_nothing_behind() -> 
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_the_connection_rests_while_something_else_comes_first_unless_a_chunk_is_under_way() -> None:
-    server = Server()
-    stream = server.stream()
-    reading = ReadAhead(stream)
-    reading.hold()
-    assert stream.holds == 1
-    await reading.on_until(stillness())
-    reading.hold()
-    assert stream.holds == 1
-    server.say(b"a", None)
-    assert await all_of(reading) == [b"a"]
-
-
 async def test_what_comes_by_then_is_added_and_what_fails_is_told_in_its_turn() -> None:
     server, turn = Server(), asyncio.Event()
     stream = server.stream()

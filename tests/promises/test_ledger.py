@@ -144,7 +144,7 @@ async def test_what_was_answered_is_soon_complete_and_otherwise_as_it_was(ledger
         await ledger.write(entry)
     complete = [replace(answered[event_id], state=State.COMPLETE) for event_id in ("e1", *ODD_IDS)]
     for entry in complete:
-        ledger.complete_soon(answered[entry.event_id])
+        ledger.write_soon(replace(answered[entry.event_id], state=State.COMPLETE))
     assert [await ledger.find(entry.event_id) for entry in complete] == complete
     assert await ledger.find("e2") == answered["e2"]
     assert await ledger.claim("e1", DIGEST) == Claim(Holder.EARLIER, complete[0])
@@ -155,7 +155,7 @@ async def test_what_is_complete_is_so_though_that_it_was_answered_could_not_be_w
     await ledger.write(Entry("e1", State.OPEN, DIGEST))
     await ledger.write(answered[1])
     for entry in answered:
-        ledger.complete_soon(entry)
+        ledger.write_soon(replace(entry, state=State.COMPLETE))
     complete = [replace(entry, state=State.COMPLETE) for entry in answered]
     assert [await ledger.find(entry.event_id) for entry in answered] == complete
 
@@ -163,7 +163,7 @@ async def test_what_is_complete_is_so_though_that_it_was_answered_could_not_be_w
 async def test_what_is_complete_is_kept_where_the_process_ends_in_good_order(world: World) -> None:
     first, answered = await world.process(), Entry("e1", State.ANSWERED, DIGEST, ending=b"{}")
     await first.write(answered)
-    first.complete_soon(answered)
+    first.write_soon(replace(answered, state=State.COMPLETE))
     await world.end(first)
     assert await (await world.process()).find("e1") == replace(answered, state=State.COMPLETE)
 
@@ -227,7 +227,7 @@ async def test_a_death_is_counted_for_what_the_process_had_in_hand(world: World,
         before = replace(entry, deaths=deaths if in_hand else 0)
         if deaths:
             assert await process.find("e1") == before
-        assert (await process.claim("e1", DIGEST, durable=True)).entry == (before if deaths else None)
+        assert (await process.claim("e1", DIGEST)).entry == (before if deaths else None)
         again = (await process.claim("e1", DIGEST)).entry
         assert again is not None
         assert again.deaths == before.deaths, "one death counts once"
@@ -238,7 +238,7 @@ async def test_a_death_is_counted_for_what_the_process_had_in_hand(world: World,
 
 async def test_a_claim_that_must_be_durable_outlives_its_process(world: World) -> None:
     first = await world.process()
-    await first.claim("e1", DIGEST, durable=True)
+    await first.claim("e1", DIGEST)
     await world.end(first)
     second = await world.process()
     assert await second.claim("e1", DIGEST) == Claim(Holder.EARLIER, replace(claimed("e1"), deaths=1))

@@ -233,16 +233,9 @@ class Chunks:
             raise StopAsyncIteration
         return chunk
 
-    def hold(self) -> None:
-        """See the port. A connection that has given all of the answer may be somebody else's already."""
-        handler = handler_of(self._response)
-        if handler is not None:
-            handler.hold()
-            self._held = handler
-
     async def gathered(self, until: Awaitable[object]) -> bytes:
         """See the port. What has failed by then is raised where the next chunk is asked for."""
-        self.hold()
+        self._hold()
         await until
         self._let_go()
         try:
@@ -250,6 +243,13 @@ class Chunks:
                 return await self._content.readany()
         except (*BROKEN, TimeoutError):
             return b""
+
+    def _hold(self) -> None:
+        """A connection that has given all of the answer may be somebody else's already."""
+        handler = handler_of(self._response)
+        if handler is not None:
+            handler.hold()
+            self._held = handler
 
     def _let_go(self) -> None:
         if self._held is not None:

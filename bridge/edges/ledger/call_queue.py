@@ -24,7 +24,7 @@ PROCESS = ""
 """Stands for an event's id where a call is about the process."""
 IN_TIME_S = 0.01
 """Of a pause, what is left for calls by who has waited for its end."""
-COMPLETE_S, MAX_COMPLETE = 0.5, 1_000
+SOON_S, MAX_SOON = 0.5, 1_000
 """Completed events go together: so long after the first of them, or as many."""
 MAX_BYTES = 8 * 1024 * 1024
 """Of endings that go together; the last one may go beyond it."""
@@ -55,13 +55,12 @@ Answered = asyncio.Future[Any]
 class LedgerCall:
     """One call for one event, or for the process. `answer` is None where nobody waits for it.
 
-    `row` is what a write writes; of a claim, the row of an event that nobody knew, which may have to be `durable`.
+    `row` is what a write writes; of a claim, the row of an event that nobody knew; else parameters.
     """
 
     kind: CallKind
     key: str
     row: Row
-    durable: bool
     answer: Answered | None
 
 
@@ -87,56 +86,53 @@ class CallQueue:
         self._log = log
         self._waiting: deque[LedgerCall] = deque()
         self._wake = asyncio.Event()
-        self._complete: dict[str, Entry] = {}
-        self._complete_by_s = inf
+        self._soon: dict[str, Row] = {}
+        self._soon_by_s = inf
         self._gathering: list[asyncio.Future[None]] | None = None
         """Who waits for the end of a pause; None where it is over."""
 
-    def put(self, kind: CallKind, event_id: str, row: Row = (), *, durable: bool = True) -> Answered:
+    def put(self, kind: CallKind, event_id: str, row: Row = ()) -> Answered:
         """Queue a call; gives the future of its answer. Raises LedgerUnavailable while there is trouble."""
         if self.trouble is not None:
             raise LedgerUnavailable(self.trouble)
         answer: Answered = asyncio.get_running_loop().create_future()
-        self._add(LedgerCall(kind, key_of(event_id), row, durable, answer))
+        self._add(LedgerCall(kind, key_of(event_id), row, answer))
         return answer
 
     def put_soon(self, kind: CallKind, event_id: str, row: Row = ()) -> None:
         """The same without an answer; while there is trouble, nothing."""
         if self.trouble is None:
-            self._add(LedgerCall(kind, key_of(event_id), row, True, None))
+            self._add(LedgerCall(kind, key_of(event_id), row, None))
 
-    def complete(self, answered: Entry) -> None:
-        """An event is complete. That goes together with others, though never after a later call for it."""
+    def write_soon(self, event_id: str, row: Row) -> None:
+        """A write that goes together with others, though never after a later call for its event."""
         if self.trouble is not None:
             return
-        if not self._complete:
-            self._complete_by_s = asyncio.get_running_loop().time() + COMPLETE_S
+        if not self._soon:
+            self._soon_by_s = asyncio.get_running_loop().time() + SOON_S
             self._wake.set()
-        self._complete[key_of(answered.event_id)] = answered
-
-    def take_complete(self) -> dict[str, Entry]:
-        """The completed events by their keys, as they were answered, if they are due: before what is in hand."""
-        if not self._complete or not (
-            self.closing
-            or len(self._complete) >= MAX_COMPLETE
-            or asyncio.get_running_loop().time() >= self._complete_by_s
-            or any(call.key in self._complete for call in self.in_hand)
-        ):
-            return {}
-        taken, self._complete, self._complete_by_s = self._complete, {}, inf
-        self.operations += len(taken)
-        self.commits += 1
-        return taken
+        self._soon[key_of(event_id)] = row
 
     def _add(self, call: LedgerCall) -> None:
+        if (row := self._soon.pop(call.key, None)) is not None:
+            self._waiting.append(LedgerCall(CallKind.WRITE, call.key, row, None))
         self._waiting.append(call)
-        if len(self._waiting) == 1:
+        if len(self._waiting) <= 2:
             self._wake.set()
+
+    def _soon_is_now(self) -> None:
+        """Carry out what could wait, where it is due or others are carried out anyway."""
+        now_s = asyncio.get_running_loop().time()
+        if self._waiting or self.closing or len(self._soon) >= MAX_SOON or now_s >= self._soon_by_s:
+            self._waiting += [LedgerCall(CallKind.WRITE, key, row, None) for key, row in self._soon.items()]
+            self._soon, self._soon_by_s = {}, inf
 
     def take(self, most: int) -> list[LedgerCall]:
         """The calls in hand: the next ones, unless some still are. No two of different kinds for one event together."""
         if self.in_hand:
             return self.in_hand
+        if self._soon:
+            self._soon_is_now()
         kinds: dict[str, CallKind] = {}
         size = 0
         while self._waiting and len(self.in_hand) < most and size < MAX_BYTES:
@@ -196,7 +192,7 @@ class CallQueue:
             return
         self._wake.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(min(until_s, self._complete_by_s)):
+            async with asyncio.timeout_at(min(until_s, self._soon_by_s)):
                 await self._wake.wait()
 
     def wake(self) -> None:
@@ -243,7 +239,7 @@ class CallQueue:
                 call.answer.set_exception(LedgerUnavailable(reason))
         self.in_hand = []
         self._waiting.clear()
-        self._complete, self._complete_by_s = {}, inf
+        self._soon, self._soon_by_s = {}, inf
         self.tried.set()
 
 
@@ -279,9 +275,8 @@ class QueuedLedger(ABC):
         """In how many commits or statements."""
         return self._calls.commits
 
-    def _claim(self, event_id: str, digest: bytes, *, durable: bool, progress: Progress | None) -> Answered:
-        row = claimed_row(digest, progress)
-        return self._calls.put(CallKind.CLAIM, event_id, row, durable=durable or progress is not None)
+    def _claim(self, event_id: str, digest: bytes, progress: Progress | None) -> Answered:
+        return self._calls.put(CallKind.CLAIM, event_id, claimed_row(digest, progress))
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work(), name="ledger")
@@ -294,15 +289,11 @@ class QueuedLedger(ABC):
 
     def write_soon(self, entry: Entry) -> None:
         """Remember it, before long; see the port."""
-        self._calls.put_soon(CallKind.WRITE, entry.event_id, row_of(entry))
+        self._calls.write_soon(entry.event_id, row_of(entry))
 
     def gathering(self) -> asyncio.Future[None] | None:
         """See the port."""
         return self._calls.gathering()
-
-    def complete_soon(self, answered: Entry) -> None:
-        """See the port."""
-        self._calls.complete(answered)
 
     async def cancel(self, event_id: str, ending: bytes) -> bool:
         """Give an event that has not started its ending; see the port."""

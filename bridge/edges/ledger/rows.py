@@ -51,11 +51,6 @@ def row_of(entry: Entry) -> Row:
     )
 
 
-def complete_row(answered: Entry) -> Row:
-    """The row of an event that was answered and is complete."""
-    return (State.COMPLETE.value, *row_of(answered)[1:])
-
-
 def claimed_row(digest: bytes, progress: Progress | None = None) -> Row:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
     state = State.CLAIMED if progress is None else State.REQUESTED

@@ -28,9 +28,6 @@ class Stream(Protocol):
 
     async def __anext__(self) -> bytes: ...
 
-    def hold(self) -> None:
-        """Leave what comes to the operating system until the next chunk is asked for."""
-
     async def gathered(self, until: Awaitable[object]) -> bytes:
         """Leave what comes to the operating system until then; gives what has come, maybe nothing, maybe not all."""
 

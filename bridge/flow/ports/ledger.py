@@ -29,14 +29,11 @@ class Ledger(Protocol):
     async def away(self) -> None:
         """Return as soon as there is trouble."""
 
-    async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = False, progress: Progress | None = None
-    ) -> Claim:
+    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
         """Take the event, unless another process has it. Of two that claim at once, one gets it.
 
         A claim of what is in the hands of a process that has died counts as a death of the event. With `progress`, an
-        event that nobody knew is at once remembered as requested under it. Without that and without `durable`, a new
-        event's claim may be forgotten when this process dies.
+        event that nobody knew is at once remembered as requested under it.
         """
 
     def gathering(self) -> Awaitable[None] | None:
@@ -46,10 +43,7 @@ class Ledger(Protocol):
         """Remember this of an event that is claimed. Writes of one event are carried out in order."""
 
     def write_soon(self, entry: Entry) -> None:
-        """The same, without waiting and without an error: it is not missed where process or ledger die first."""
-
-    def complete_soon(self, answered: Entry) -> None:
-        """As `write_soon` of this entry, which was written as answered, in the state complete."""
+        """The same within half a second, without an error: it is not missed where process or ledger die first."""
 
     async def cancel(self, event_id: str, ending: bytes) -> bool:
         """Give an event that has not started, known or not, this ending: whoever claims it finds it answered.

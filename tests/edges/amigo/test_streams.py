@@ -35,7 +35,7 @@ async def test_a_stream_of_one_byte_a_chunk_arrives_whole(serve: Serve) -> None:
         assert await read(stream) == line
 
 
-@pytest.mark.parametrize("first", ["read", "held", "gathered"])
+@pytest.mark.parametrize("first", ["read", "gathered"])
 async def test_a_stream_that_was_too_much_for_a_while_arrives_whole(serve: Serve, first: str) -> None:
     """aiohttp stops reading and parsing beyond some 16,000 unread chunks, and must go on with what it has left over."""
     lines = [b"%05d\n" % number for number in range(60_000)]
@@ -49,10 +49,7 @@ async def test_a_stream_that_was_too_much_for_a_while_arrives_whole(serve: Serve
     server = await serve(signing_in(flood))
     async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
         pieces = [await anext(stream)]
-        if first == "held":
-            stream.hold()
-            pieces.append(await anext(stream))
-        elif first == "gathered":
+        if first == "gathered":
             pieces.append(await stream.gathered(asyncio.sleep(0.01)))
         response = stream._response
         handler = response.connection and response.connection.protocol
@@ -174,22 +171,27 @@ async def test_while_a_stream_is_held_nothing_is_taken_from_it_and_then_all_of_i
     server = await serve(signing_in(in_two_parts))
     async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
         assert await anext(stream) == b"1\n"
-        stream.hold()
-        held.set()
-        await said.wait()
-        # Longer than a server that is read from may be silent.
-        await stays(lambda: stream._content.total_bytes == 2, "nothing is taken", 2 * IDLE_S)
-        second = await anext(stream)
-        stream.hold()
-        assert second + await read(stream) == b"2\n3\n4\n5\n"
+
+        async def nothing_is_taken() -> None:
+            held.set()
+            await said.wait()
+            # Longer than a server that is read from may be silent.
+            await stays(lambda: stream._content.total_bytes == 2, "nothing is taken", 2 * IDLE_S)
+
+        assert await stream.gathered(nothing_is_taken()) + await read(stream) == b"2\n3\n4\n5\n"
     held.clear()
     async with agent_at(server.base_url) as agent:
         async with agent.create(routed()) as stream:
             await anext(stream)
-            stream.hold()
+            with pytest.raises(RuntimeError):
+                await stream.gathered(broken_off())
         held.set()
         async with agent.create(routed()) as stream:  # on a connection that reads
             assert await read(stream) == b"1\n2\n3\n4\n5\n"
+
+
+async def broken_off() -> None:
+    raise RuntimeError("whoever gathers goes away")
 
 
 async def all_of(reading: ReadAhead, pieces: list[bytes]) -> None:

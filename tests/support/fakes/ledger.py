@@ -102,9 +102,7 @@ class FakeLedger:
             self._life[:] = [0, 0]
         self.trouble = "the process is gone"
 
-    async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = False, progress: Progress | None = None
-    ) -> Claim:
+    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
         await self._available()
         entry = self._seen(event_id)
         holder = self._holders.get(event_id, self)
@@ -135,9 +133,6 @@ class FakeLedger:
         if self.trouble is None and self._holders.setdefault(entry.event_id, self) is self:
             self.entries[entry.event_id] = entry
             self.written.append(entry)
-
-    def complete_soon(self, answered: Entry) -> None:
-        self.write_soon(replace(answered, state=State.COMPLETE))
 
     async def cancel(self, event_id: str, ending: bytes) -> bool:
         await self._available()

@@ -8,7 +8,7 @@ from tests.support.fakes.clock import stillness
 
 
 class FakeStream:
-    """The stream port. `holds` counts how often it was held."""
+    """The stream port. `holds` counts how often it was held while more of it was gathered."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self.holds = 0
@@ -24,11 +24,8 @@ class FakeStream:
         coming, self._coming = self._coming, None
         return await coming
 
-    def hold(self) -> None:
-        self.holds += 1
-
     async def gathered(self, until: Awaitable[object]) -> bytes:
-        self.hold()
+        self.holds += 1
         await until
         gathered = b""
         while True:

@@ -95,11 +95,9 @@ class PostgresqlLedger(QueuedLedger):
             await asyncio.wait((self._task,))
         self._calls.closed(f"the ledger at {self._place} is closed")
 
-    async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = True, progress: Progress | None = None
-    ) -> Claim:
-        """Take the event, unless another process's lease on it runs; see the port. Here a claim is always durable."""
-        holder, row, wait_s = await self._claim(event_id, digest, durable=durable, progress=progress)
+    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
+        """Take the event, unless another process's lease on it runs; see the port."""
+        holder, row, wait_s = await self._claim(event_id, digest, progress)
         return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
 
     async def _work(self) -> None:
@@ -145,8 +143,6 @@ class PostgresqlLedger(QueuedLedger):
                 await statements.renew(connection, self._owner, limits.lease_s)
                 renew_s = loop.time() + limits.renew_s
             calls = queue.take(MAX_AT_ONCE)
-            if complete := queue.take_complete():
-                await statements.complete(connection, self._owner, complete)
             if calls:
                 await self._carry_out(connection)
             elif queue.closing:

@@ -12,7 +12,7 @@ still to be its process's, so who has lost an event cannot overwrite what its su
 import socket
 from collections.abc import Mapping, Sequence
 
-from bridge.core.delivery.ledger_entry import Entry, Holder, State
+from bridge.core.delivery.ledger_entry import Holder
 from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.postgresql import due
@@ -23,7 +23,6 @@ from bridge.edges.ledger.rows import (
     UNFINISHED_KEEPS,
     UNSTARTED_STATES,
     Row,
-    complete_row,
     is_cancelled,
 )
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
@@ -118,15 +117,6 @@ AND (e.progress IS NULL OR e.progress::json ->> 'request' = '{RequestKind.NONE}'
 RETURNING e.event_id
 """  # noqa: S608 - of constants
 
-COMPLETE = f"""
-WITH held AS (
-    SELECT event_id FROM amigo_bridge.events
-    WHERE event_id = ANY ($2::text[]) AND owner = $1 AND state = '{State.ANSWERED}' ORDER BY event_id FOR UPDATE
-)
-UPDATE amigo_bridge.events e SET state = '{State.COMPLETE}', changed_at = now() FROM held
-WHERE e.event_id = held.event_id
-"""  # noqa: S608 - of constants
-
 RELEASE = """
 WITH held AS (
     SELECT event_id FROM amigo_bridge.events
@@ -216,14 +206,6 @@ async def write(connection: DatabaseConnection, owner: str, calls: Sequence[Ledg
     rows = {call.key: call.row for call in calls}
     written = {row[0] for row in await connection.fetch(WRITE, owner, *_columns(rows))}
     return [None if call.key in written else LeaseLost(f"another process has {call.key!r} now") for call in calls]
-
-
-async def complete(connection: DatabaseConnection, owner: str, answered: Mapping[str, Entry]) -> None:
-    """These events are complete. Where one is not there as answered, all are written that are still the owner's."""
-    done = await connection.execute(COMPLETE, owner, list(answered))
-    if int(done.removeprefix("UPDATE ")) < len(answered):
-        rows = {key: complete_row(entry) for key, entry in answered.items()}
-        await connection.execute(WRITE, owner, *_columns(rows))
 
 
 async def cancel(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[bool]:

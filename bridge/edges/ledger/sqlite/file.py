@@ -7,9 +7,6 @@ of the API. What a sync costs is shared by all calls of its commit.
 **One process** has the file: it holds an flock on `<file>-lock`, which ends with the process however that ends. So
 whatever an entry says, whoever wrote it is gone, and nothing needs a lease.
 
-**A claim** of an event that is new waits in memory for the next commit, unless it says that a request is about to be
-sent: nobody else can have the file, and a claim that died with its process proves as little as none.
-
 **Purging** goes through the entries in the order in which they were first claimed, in small steps, until it meets one
 that is too young. Final ones go when they have not changed for `keep`, unfinished ones after UNFINISHED_KEEPS times
 that.
@@ -20,29 +17,24 @@ A damaged file is never written over: someone has to move it away.
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-import orjson
-
-from bridge.core.delivery.ledger_entry import Entry
 from bridge.edges.ledger.call_queue import CallKind, LedgerCall
 from bridge.edges.ledger.rows import (
     FINAL_STATES,
     UNFINISHED_KEEPS,
     Row,
     cancel,
-    complete_row,
     died_with,
     is_cancelled,
 )
 from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
-    COMPLETE,
     DROP_DUE,
     DUE,
     KEEP_DUE,
@@ -97,8 +89,6 @@ class LedgerFile:
         self._damaged = False
         self._purged_to = 0
         self._owner = secrets.token_hex(8)
-        self._claimed: dict[str, Row] = {}
-        """The rows of claims that wait for a commit."""
         self._cancelled: set[str] = set()
         """Events that were cancelled and not claimed since: who had one in hand may not write it any more."""
         self._made_anew = False
@@ -130,7 +120,6 @@ class LedgerFile:
 
     def close(self) -> None:
         """Close the file, but keep the lock."""
-        self._claimed.clear()
         replaced, connection = self._identity is not None and self._replaced, self._connection
         self._connection = self._identity = None
         if connection is not None:
@@ -152,9 +141,7 @@ class LedgerFile:
         self._reopen_if_replaced()
         with self._translated():
             known = dict(self._read({call.key for call in calls if call.kind in READING}))
-            known.update(self._claimed)
             changed: dict[str, Row] = {}
-            claimed: dict[str, Row] = {}
             released: list[str] = []
             dues: list[tuple[str, Row]] = []
             answers: list[Row | int | LeaseLost | None] = []
@@ -166,7 +153,7 @@ class LedgerFile:
                     case CallKind.WRITE:
                         changed[call.key] = call.row
                     case CallKind.CANCEL:
-                        answers[-1] = self._cancel(call, known, changed, claimed)
+                        answers[-1] = self._cancel(call, known, changed)
                     case CallKind.RELEASE:
                         released.append(call.key)
                     case CallKind.CLAIM if call.key in known:
@@ -174,8 +161,7 @@ class LedgerFile:
                         if known[call.key][0] not in FINAL_STATES:
                             changed[call.key] = known[call.key]
                     case CallKind.CLAIM:
-                        known[call.key] = call.row
-                        (changed if call.durable else claimed)[call.key] = known[call.key]
+                        known[call.key] = changed[call.key] = call.row
                     case CallKind.KEEP_DUE:
                         dues.append((KEEP_DUE, call.row))
                     case CallKind.SET_DUE:
@@ -191,12 +177,9 @@ class LedgerFile:
                     case CallKind.LIVES_ON:
                         self._opened.execute(LIVES_ON)
             self._change(changed, released, int(now_s * 1000), dues)
-            self._claimed.update((key, row) for key, row in claimed.items() if key not in changed)
             return answers
 
-    def _cancel(
-        self, call: LedgerCall, known: dict[str, Row], changed: dict[str, Row], claimed: dict[str, Row]
-    ) -> bool:
+    def _cancel(self, call: LedgerCall, known: dict[str, Row], changed: dict[str, Row]) -> bool:
         row = known.get(call.key)
         if row is not None and is_cancelled(row):
             return True
@@ -204,19 +187,8 @@ class LedgerFile:
         if row is None:
             return False
         known[call.key] = changed[call.key] = row
-        claimed.pop(call.key, None)
-        self._claimed.pop(call.key, None)
         self._cancelled.add(call.key)
         return True
-
-    def complete(self, answered: Mapping[str, Entry], now_s: float) -> None:
-        """These events are complete: one column, in one commit. Where one is not there as answered, all are written."""
-        self._reopen_if_replaced()
-        now_ms = int(now_s * 1000)
-        with self._translated():
-            changed = self._opened.execute(COMPLETE, (now_ms, orjson.dumps(list(answered)).decode())).rowcount
-            if changed < len(answered):
-                self._change({key: complete_row(entry) for key, entry in answered.items()}, [], now_ms)
 
     def purge(self, now_s: float) -> tuple[int, bool]:
         """One step of removing what is too old: how many entries went, and whether there may be more to do."""
@@ -264,12 +236,10 @@ class LedgerFile:
     def _change(
         self, changed: dict[str, Row], released: list[str], now_ms: int, dues: Sequence[tuple[str, Row]] = ()
     ) -> None:
-        """Write rows, the claims that have waited for that and due finishes, and let go of events: in one commit."""
-        for key in released:
-            self._claimed.pop(key, None)
+        """Write rows and due finishes, and let go of events: in one commit."""
         if not changed and not released and not dues:
             return
-        rows = list(_chunks({**self._claimed, **changed}.items()))
+        rows = list(_chunks(changed.items()))
         keys = list(_chunks(released))
         alone = len(rows) + len(keys) + len(dues) == 1
         if not alone:
@@ -283,7 +253,6 @@ class LedgerFile:
             self._opened.execute(release(len(names)), (self._owner, *names))
         if not alone:
             self._opened.execute("COMMIT")
-        self._claimed.clear()
 
     def _check(self, connection: sqlite3.Connection) -> None:
         if self._damaged:

@@ -62,11 +62,9 @@ class SqliteLedger(QueuedLedger):
         self._calls.closed(f"the ledger {self._file.path} is closed")
         self._thread.shutdown(wait=bool(done))
 
-    async def claim(
-        self, event_id: str, digest: bytes, *, durable: bool = False, progress: Progress | None = None
-    ) -> Claim:
+    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
         """Take the event; see the port. Whoever had it before is gone: nobody else can have the file."""
-        row = await self._claim(event_id, digest, durable=durable, progress=progress)
+        row = await self._claim(event_id, digest, progress)
         return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
 
     async def _work(self) -> None:
@@ -94,8 +92,6 @@ class SqliteLedger(QueuedLedger):
             await queue.woken(purge_s)
             began_s = loop.time()
             calls = len(queue.take(MAX_AT_ONCE))
-            if complete := queue.take_complete():
-                await loop.run_in_executor(self._thread, self._file.complete, complete, self._clock())
             if calls:
                 answers = await loop.run_in_executor(self._thread, self._file.carry_out, queue.in_hand, self._clock())
                 self._tell_replaced()

@@ -3,7 +3,6 @@
 import sqlite3
 from functools import cache
 
-from bridge.core.delivery.ledger_entry import State
 from bridge.core.errors import BridgeError
 from bridge.edges.ledger.due_rows import DUE_COLUMNS
 from bridge.edges.ledger.rows import COLUMNS
@@ -113,10 +112,6 @@ def upsert(count: int) -> str:
     )
 
 
-COMPLETE = f"""
-UPDATE events SET state = '{State.COMPLETE}', changed_ms = ?
-WHERE event_id IN (SELECT value FROM json_each(?)) AND state = '{State.ANSWERED}'
-"""  # noqa: S608 - of constants
 DUE_AT = "max(last_s + finish_s, again_s)"
 DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE {DUE_AT} <= ? ORDER BY {DUE_AT} LIMIT ?"  # noqa: S608
 TAKE_DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE conversation_id = ? AND {DUE_AT} <= ?"  # noqa: S608

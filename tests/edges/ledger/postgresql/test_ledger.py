@@ -245,7 +245,7 @@ async def test_what_is_complete_is_written_after_a_while_unless_another_has_it(
     for event_id in ("e1", "e2"):
         await ledger.claim(event_id, DIGEST)
         await ledger.write(entry(event_id, State.ANSWERED))
-        ledger.complete_soon(entry(event_id, State.ANSWERED))
+        ledger.write_soon(entry(event_id, State.COMPLETE))
     await postgres.execute("UPDATE amigo_bridge.events SET owner = 'another' WHERE event_id = 'e2'", database)
     complete = "SELECT event_id FROM amigo_bridge.events WHERE state = 'complete'"
     found: list[str] = []
