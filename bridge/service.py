@@ -31,7 +31,7 @@ async def serve(settings: Settings, log: Log) -> int:
     """Run the service until it is told to stop. Returns the exit status."""
     stop = _stop_signals()
     if CRASH_AT in os.environ:
-        failpoints.listener = crash.at(os.environ[CRASH_AT])
+        failpoints.listen(crash.at(os.environ[CRASH_AT]))
     credentials = credentials_of(settings)
     async with AsyncExitStack() as stack:
         client = HttpClient(credentials, settings.amigo.idle)
@@ -112,11 +112,11 @@ def _stop_signals() -> asyncio.Event:
     """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
     stop = asyncio.Event()
 
-    def told(number: int) -> None:
+    def signalled(number: int) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told, number)
+        asyncio.get_running_loop().add_signal_handler(number, signalled, number)
     return stop

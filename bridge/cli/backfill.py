@@ -64,13 +64,13 @@ def backfill(
             for destination in destinations or [row.id for row in await api.list(user_id)]:
                 rows = api.deliveries(user_id, destination, status="failed", after=after, sort_by=("+created_at",))
                 async for row in rows:
-                    found = webhook.of_delivery(hook.name, row.id, row.webhook_content)
+                    repeated = webhook.of_delivery(hook.name, row.id, row.webhook_content)
                     if row.id in known:
                         continue
                     try:
-                        messages = webhook.platform_messages(found, factory, recovered=True)
+                        messages = webhook.platform_messages(repeated, factory, recovered=True)
                     except Problem as refusal:
-                        screen.problem(f"{found.id}: {refusal}")
+                        screen.problem(f"{repeated.id}: {refusal}")
                         continue
                     known.add(row.id)
                     if not dry_run:
@@ -78,7 +78,9 @@ def backfill(
                             await publish(message)
                         _note_down(done, row.id)
                     word = "would be republished" if dry_run else "republished"
-                    screen.say(f"{found.id}  {row.type}  {word}", id=found.id, type=row.type, republished=not dry_run)
+                    screen.say(
+                        f"{repeated.id}  {row.type}  {word}", id=repeated.id, type=row.type, republished=not dry_run
+                    )
 
     attempt(screen, work())
 
@@ -100,10 +102,10 @@ def sign(config: Path | None, url: str | None, id_: str | None, body_file: Binar
     if SCHEMES[hook.scheme].keyed and not keys:
         raise click.UsageError(f"{name} has no secret yet: is its secrets_file there?")
     body = body_file.read() if body_file is not None else EXAMPLES.get(hook.scheme, EXAMPLE)
-    told = Signing(keys[0] if keys else b"", body, id_ or dice.token_hex(8), int(time.time()))
+    signing = Signing(keys[0] if keys else b"", body, id_ or dice.token_hex(8), int(time.time()))
     headers = {"Content-Type": urlencoded.CONTENT_TYPE if hook.scheme == "twilio" else JSON}
     try:
-        headers |= SCHEMES[hook.scheme].sign(hook.source(), told)
+        headers |= SCHEMES[hook.scheme].sign(hook.source(), signing)
         text = body.decode()
     except (Unverified, UnicodeDecodeError):
         raise click.UsageError("--body: not text in UTF-8, or nothing that the scheme could sign") from None
@@ -119,11 +121,11 @@ def _fault(settings: Settings, source: Source, request: HttpRequest) -> str | No
     """Why the bridge will not take a request that verifies; None where it will."""
     factory = webhook.platform_factory(MessageFactory(outbounds_of(settings.amqp), time.time))
     try:
-        found = webhook.read(source, request, None)
+        verified = webhook.read(source, request, None)
         if webhook.is_platform(source):
-            webhook.platform_messages(found, factory)
+            webhook.platform_messages(verified, factory)
         else:
-            webhook.inbound_message(found, inbounds_of(settings.amqp)[0], time.time())
+            webhook.inbound_message(verified, inbounds_of(settings.amqp)[0], time.time())
     except Problem as refusal:
         return str(refusal)
     return None

@@ -98,10 +98,10 @@ def conversations(
             call = conversations_call(api.user_id, fits, rows)
             async for page in api.pages(call, "conversations", everything=everything):
                 for row in page.rows:
-                    found = ConversationResult.read(call.operation, row)
-                    screen.record(row, *([table.head] if is_first else []), table.line(_cells(found)))
+                    conversation = ConversationResult.read(call.operation, row)
+                    screen.record(row, *([table.head] if is_first else []), table.line(_cells(conversation)))
                     is_first = False
-                    hidden |= _hidden(found)
+                    hidden |= _hidden(conversation)
             for note in sorted(hidden):
                 screen.note(note)
 
@@ -173,12 +173,12 @@ def source(
         async with api_session(settings, as_user, screen) as api:
             call = source_call(api.user_id, conversation, message, long_lived=long_lived)
             row = await api.send(call)
-            found = MessageSource.read(call.operation, row)
+            audio = MessageSource.read(call.operation, row)
         if file is None or as_json:
-            lines = [found.url, f"until {moment(found.expires_at)}"] if found.expires_at else [found.url]
+            lines = [audio.url, f"until {moment(audio.expires_at)}"] if audio.expires_at else [audio.url]
             screen.record(row, *lines)
         if file is not None:
-            await _save(screen, found, file)
+            await _save(screen, audio, file)
 
     attempt(screen, work())
 
@@ -262,12 +262,12 @@ def tags(
                 row = await _listed(api, conversation)
                 if row is None:
                     raise NotThere(f"{conversation} is not listed: it does not exist, or {lacks('list')}")
-                found = ConversationResult.read("list", row).tags
-                screen.record(row.get("tags") or {}, *(tags_text({key: value}) for key, value in found.items()))
+                kept = ConversationResult.read("list", row).tags
+                screen.record(row.get("tags") or {}, *(tags_text({key: value}) for key, value in kept.items()))
                 return
             await api.send(tags_call(api.user_id, conversation, pairs, deletes))
-        said = f"{conversation}: {len(pairs)} set, {len(deletes)} deleted"
-        screen.say(said, conversation_id=conversation, updates=pairs, deletes=list(deletes))
+        summary = f"{conversation}: {len(pairs)} set, {len(deletes)} deleted"
+        screen.say(summary, conversation_id=conversation, updates=pairs, deletes=list(deletes))
 
     attempt(screen, work())
 
@@ -291,8 +291,8 @@ def finish(config: Path | None, as_json: bool, as_user: str | None, conversation
                 if error.status != 409 or not await _is_finished(api, conversation):
                     raise
                 already = True
-        said = f"{conversation} is finished already" if already else f"{conversation} is finished"
-        screen.say(said, conversation_id=conversation, already=already)
+        sentence = f"{conversation} is finished already" if already else f"{conversation} is finished"
+        screen.say(sentence, conversation_id=conversation, already=already)
 
     attempt(screen, work())
 
@@ -317,25 +317,25 @@ async def _is_finished(api: ApiSession, conversation: str) -> bool:
     return row is not None and row.get("is_finished") is True
 
 
-async def _save(screen: Screen, found: MessageSource, file: Path) -> None:
-    shown = 0
+async def _save(screen: Screen, audio: MessageSource, file: Path) -> None:
+    noted = 0
 
     def progress(size: int) -> None:
-        nonlocal shown
-        if size - shown >= PROGRESS_BYTES:
-            shown = size
+        nonlocal noted
+        if size - noted >= PROGRESS_BYTES:
+            noted = size
             screen.note(f"{size:,} bytes so far")
 
     try:
-        size = await download(found.url, file, progress)
+        size = await download(audio.url, file, progress)
     except OSError as error:
         raise click.FileError(str(file), error.strerror or type(error).__name__) from None
-    kind = f", {found.content_type}" if found.content_type else ""
-    said = f"{file}: {size:,} bytes{kind}"
+    kind = f", {audio.content_type}" if audio.content_type else ""
+    sentence = f"{file}: {size:,} bytes{kind}"
     if screen.as_json:
-        screen.note(said)
+        screen.note(sentence)
     else:
-        screen.say(said)
+        screen.say(sentence)
 
 
 def _cells(row: ConversationResult) -> list[str]:

@@ -14,21 +14,21 @@ DETAILS = ("previous_state_exit_condition_description", "inner_thought_message_i
 
 def insights_page(screen: Screen, row: Row) -> Iterator[str]:
     """The lines of the page; each part has a heading, and a part without content says so."""
-    found = Insights.read("insights", row)
+    insights = Insights.read("insights", row)
     for name, text in (
-        ("State", found.current_state_name),
-        ("Action", found.current_state_action),
-        ("Objective", found.current_state_objective),
+        ("State", insights.current_state_name),
+        ("Action", insights.current_state_action),
+        ("Objective", insights.current_state_objective),
     ):
         yield from _part(screen, name, [text])
-    behaviour = found.triggered_dynamic_behavior_set_version_info
+    behaviour = insights.triggered_dynamic_behavior_set_version_info
     triggered = [] if behaviour is None else [f"{behaviour[0]}, version {behaviour[1]}"]
     yield from _part(screen, "Dynamic behavior", triggered)
-    yield from _part(screen, "Transitions", [_transition(log) for log in found.state_transition_logs])
-    yield from _part(screen, "Working memory", [f"{one.content} ({one.context})" for one in found.working_memory])
-    yield from _part(screen, "Reflections", found.reflections, NO_REFLECTIONS)
-    yield from _part(screen, "Tools, to choose the action", _calls(found.select_next_action_tool_call_logs))
-    yield from _part(screen, "Tools, to talk with the user", _calls(found.engage_user_tool_call_logs))
+    yield from _part(screen, "Transitions", [_transition(log) for log in insights.state_transition_logs])
+    yield from _part(screen, "Working memory", [f"{one.content} ({one.context})" for one in insights.working_memory])
+    yield from _part(screen, "Reflections", insights.reflections, NO_REFLECTIONS)
+    yield from _part(screen, "Tools, to choose the action", _calls(insights.select_next_action_tool_call_logs))
+    yield from _part(screen, "Tools, to talk with the user", _calls(insights.engage_user_tool_call_logs))
 
 
 def _part(screen: Screen, title: str, entries: Sequence[str], nothing: str = "none") -> Iterator[str]:

@@ -201,8 +201,8 @@ def _check_short(*options: tuple[str, str]) -> None:
 
 def _id(body: bytes) -> str | None:
     try:
-        found = numbers.loads(body)
+        event = numbers.loads(body)
     except ValueError:
         return None
-    id_ = found.get("id") if isinstance(found, dict) else None
+    id_ = event.get("id") if isinstance(event, dict) else None
     return id_ if isinstance(id_, str) else None

@@ -110,10 +110,10 @@ def _write(line: str) -> None:
 def _words(type_: str, body: object) -> str:
     if not isinstance(body, dict):
         return f"{type_} {body}"[:MAX_WORDS_CHARS]
-    found = next((body[name] for name in WORDS if isinstance(body.get(name), str) and body[name]), "")
-    if not found and isinstance(body.get("action"), dict):
-        found = str(body["action"].get("type", ""))
-    return (found if type_ == "new-message" else f"[{type_}] {found}")[:MAX_WORDS_CHARS]
+    words = next((body[name] for name in WORDS if isinstance(body.get(name), str) and body[name]), "")
+    if not words and isinstance(body.get("action"), dict):
+        words = str(body["action"].get("type", ""))
+    return (words if type_ == "new-message" else f"[{type_}] {words}")[:MAX_WORDS_CHARS]
 
 
 def _decoded(body: bytes) -> object:

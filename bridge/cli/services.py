@@ -44,8 +44,8 @@ def services(
             call = services_call(api.user_id, ids=ids, is_active=active, tags=tags, rows=rows)
             async for page in api.pages(call, "services", everything=everything):
                 for row in page.rows:
-                    found = Service.read(call.operation, row)
-                    screen.record(row, *(cropped(line, screen.width) for line in _lines(found)))
+                    service = Service.read(call.operation, row)
+                    screen.record(row, *(cropped(line, screen.width) for line in _lines(service)))
 
     attempt(screen, work())
 
@@ -53,14 +53,14 @@ def services(
 def _lines(row: Service) -> Iterator[str]:
     tags = tags_text({tag.key: tag.value for tag in row.tags})
     yield GAP.join(filter(None, (row.id, one_line(row.name), "active" if row.is_active else "inactive", tags)))
-    for name, found in row.version_sets.items():
-        yield f"    {name}: {_version_set(found)}"
+    for name, version_set in row.version_sets.items():
+        yield f"    {name}: {_version_set(version_set)}"
 
 
-def _version_set(found: VersionSet) -> str:
-    agent = _version(found.agent_version_number)
-    machine = _version(found.service_hierarchical_state_machine_version_number)
-    models = ", ".join(found.llm_model_preferences)
+def _version_set(version_set: VersionSet) -> str:
+    agent = _version(version_set.agent_version_number)
+    machine = _version(version_set.service_hierarchical_state_machine_version_number)
+    models = ", ".join(version_set.llm_model_preferences)
     return f"agent {agent}, state machine {machine}" + (f", models for {models}" if models else "")
 
 

@@ -33,15 +33,15 @@ def tail(config: Path | None, as_json: bool, keys: Sequence[str], exchanges: Seq
 async def _show(
     screen: Screen, messages: AsyncGenerator[cli_client.Tailed, None], names: Sequence[str], count: int | None
 ) -> None:
-    shown = 0
+    printed = 0
     async with aclosing(messages):
         async for seen in messages:
             if "listening" in seen:
                 screen.note(f"listening to {', '.join(names)}; Ctrl-C ends it")
                 continue
             screen.message(seen)
-            shown += 1
-            if count is not None and shown >= count:
+            printed += 1
+            if count is not None and printed >= count:
                 return
 
 

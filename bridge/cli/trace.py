@@ -10,7 +10,7 @@ import click
 from bridge.cli.invocation import FAILED, config_option, json_option, loaded, run_async
 from bridge.cli.screen import Screen
 from bridge.core.answer.history import ConversationRow
-from bridge.core.delivery.trace import facts, shown, told
+from bridge.core.delivery.trace import conversation_lines, entry_lines, facts
 from bridge.core.errors import ApiError
 from bridge.core.event.tags import fence
 from bridge.edges.amigo.agent import AmigoAgent
@@ -38,8 +38,8 @@ def trace(config: Path | None, as_json: bool, event_id: str, ask: bool, user_id:
     except (LedgerUnavailable, ApiError, ValueError) as error:
         screen.problem(str(error))
         sys.exit(FAILED)
-    lines = [*(told(entry) if entry else [f"{event_id}: the ledger does not know it"])]
-    lines += shown(rows) if rows is not None else []
+    lines = [*(entry_lines(entry) if entry else [f"{event_id}: the ledger does not know it"])]
+    lines += conversation_lines(rows) if rows is not None else []
     known: dict[str, object] = facts(entry) if entry else {"event_id": event_id, "state": None}
     if rows is not None:
         known["conversations"] = [asdict(row) for row in rows]

@@ -36,22 +36,22 @@ def users() -> None:
 def find(config: Path | None, as_json: bool, as_user: str | None, email: str) -> None:
     """Show the user with EMAIL, upper and lower case alike; status 1 where there is none, or more than one."""
     screen, settings = begun(config, as_json)
-    found: list[dict[str, object]] = []
+    matching: list[dict[str, object]] = []
 
     async def work() -> None:
         async with api_session(settings, as_user, screen) as api:
             call = users_call(api.user_id, emails=(email,))
             async for page in pages(api.send, call, "users"):
-                found.extend(row for row in page.rows if _same(row.get("email"), email))
-                if len(found) > 1:
+                matching.extend(row for row in page.rows if _same(row.get("email"), email))
+                if len(matching) > 1:
                     return
 
     attempt(screen, work())
-    if len(found) != 1:
+    if len(matching) != 1:
         none = f"no user has the e-mail {email}, or {lacks('users')}"
-        screen.problem(f"more than one user has the e-mail {email}" if found else none)
+        screen.problem(f"more than one user has the e-mail {email}" if matching else none)
         sys.exit(FAILED)
-    screen.record(found[0], *_lines(UserResult.read("users", found[0])))
+    screen.record(matching[0], *_lines(UserResult.read("users", matching[0])))
 
 
 @users.command(

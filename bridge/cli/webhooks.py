@@ -163,19 +163,19 @@ def deliveries(
             after = await api.now(user_id) - ago
             async for row in api.deliveries(user_id, destination, status=status, kind=kind, after=after):
                 tries = ",".join(str(attempt.status_code) for attempt in row.delivery_attempts)
-                said = f"{row.id}  {row.created_at}  {row.status:<8} {tries:<16} {row.type}"
-                screen.say(said, **row.model_dump(mode="json"))
+                line = f"{row.id}  {row.created_at}  {row.status:<8} {tries:<16} {row.type}"
+                screen.say(line, **row.model_dump(mode="json"))
 
     attempt(screen, work())
 
 
 def hook_of(settings: Settings, name: str | None) -> WebhookSettings:
     """The webhook of this name; without one, the only one of the platform's scheme."""
-    found = [hook for hook in settings.webhooks if (hook.name == name if name else hook.scheme == "amigo")]
-    if len(found) != 1:
+    hooks = [hook for hook in settings.webhooks if (hook.name == name if name else hook.scheme == "amigo")]
+    if len(hooks) != 1:
         known = ", ".join(hook.name for hook in settings.webhooks) or "none"
         raise click.UsageError(f"say which webhook: configured are {known}")
-    return found[0]
+    return hooks[0]
 
 
 def _kept(hook: WebhookSettings) -> list[Secret]:
@@ -183,11 +183,11 @@ def _kept(hook: WebhookSettings) -> list[Secret]:
     if hook.secrets_file is None:
         return []
     try:
-        found = read_secrets(hook.secrets_file)
-        write_secrets(hook.secrets_file, found)
+        secrets = read_secrets(hook.secrets_file)
+        write_secrets(hook.secrets_file, secrets)
     except (OSError, ValueError) as error:
         raise click.UsageError(f"secrets_file: {error}") from None
-    return found
+    return secrets
 
 
 def _keep(screen: Screen, hook: WebhookSettings, secret: str, others: Sequence[Secret], **facts: str) -> None:

@@ -21,7 +21,6 @@ class Counters:
     published: int = 0
     refused: int = 0
     lost: int = 0
-    in_hand: int = 0
     streaming: int = 0
     settled: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)

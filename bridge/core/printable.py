@@ -23,11 +23,11 @@ def printable_json(text: str) -> str:
     return text if text.isascii() and text.isprintable() else CONTROLS.sub(_as_json, text)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    char = found[0]
+def _escaped(match: re.Match[str]) -> str:
+    char = match[0]
     return NAMED.get(char) or char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def _as_json(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be", "surrogatepass")
+def _as_json(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))

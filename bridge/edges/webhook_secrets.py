@@ -34,15 +34,15 @@ def read_secrets(path: Path) -> list[Secret]:
         return []
     except UnicodeDecodeError:
         raise ValueError("not a file in UTF-8") from None
-    found = []
+    secrets = []
     for number, line in enumerate(lines, 1):
         try:
             text = trimmed(line)
             if text and not text.startswith("#"):
-                found.append(_secret(text))
+                secrets.append(_secret(text))
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
-    return found
+    return secrets
 
 
 def write_secrets(path: Path, secrets: Sequence[Secret]) -> None:
@@ -85,7 +85,7 @@ class Ring:
         log: Log | None = None,
     ) -> None:
         self._log = log
-        self._told: tuple[int, int, int] | None = None
+        self._logged: tuple[int, int, int] | None = None
         self._fixed = tuple(as_key(text) for text in fixed)
         self._path = path
         self._as_key = as_key
@@ -107,19 +107,19 @@ class Ring:
     def _look(self, path: Path) -> None:
         """Read the file where it has changed. One that cannot be understood leaves the keys as they were."""
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError:
             self._read, self._stamp = (), None
             return
-        stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
         if stamp == self._stamp:
             return
         try:
             self._read = tuple((self._as_key(secret.text), secret.until_s) for secret in read_secrets(path))
         except ValueError as error:
-            if self._log is not None and self._told != stamp:
+            if self._log is not None and self._logged != stamp:
                 self._log.error("secrets.unreadable", path=str(path), error=str(error))
-            self._told = stamp
+            self._logged = stamp
             return
         self._stamp = stamp
 

@@ -24,10 +24,19 @@ LABELS = (
     "failure-said",
 )
 
-listener: Callable[[str, str], None] | None = None
+Listener = Callable[[str, str], None]
+"""Told of a step's label and the event's id."""
+
+_listener: Listener | None = None
+
+
+def listen(listener: Listener | None) -> None:
+    """Tell this one of every step from now on, or nobody."""
+    global _listener
+    _listener = listener
 
 
 def reached(label: str, event_id: str) -> None:
     """Tell the listener, where there is one."""
-    if listener is not None:
-        listener(label, event_id)
+    if _listener is not None:
+        _listener(label, event_id)

@@ -53,11 +53,6 @@ class Outbox:
         self._forgotten = False
         self._changed: asyncio.Event | None = None
 
-    @property
-    def unconfirmed(self) -> int:
-        """Messages handed over whose fate is open."""
-        return self._unconfirmed
-
     def put(self, messages: Sequence[OutboundMessage]) -> None:
         """Hand messages over, in order, without waiting."""
         self._unconfirmed += len(messages)

@@ -6,7 +6,7 @@ before consuming ▸ how many in a row? ▸ two or more: one event at a time    
 import asyncio
 from contextlib import suppress
 
-from bridge.core.delivery.poison import QUICK_S, cautious_after
+from bridge.core.delivery.poison import QUICK_S, SETTLED, cautious_after
 from bridge.flow.ports.broker import Inbox
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -34,7 +34,7 @@ class QuickDeaths:
                     self._begun = True
         if cautious_after(self._deaths):
             self._log.warning("consumer.cautious", deaths=self._deaths)
-            self._inbox.isolate()
+            self._inbox.isolate(SETTLED)
 
     async def outlive(self) -> None:
         """Consume for so long that whatever ends the process later, it is not what was consumed at the beginning."""

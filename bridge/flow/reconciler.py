@@ -107,7 +107,7 @@ class Reconciler:
             looks += 1
             own = [row for row in rows if row.carries(work.event.fence)]
             if own:
-                return max([await self._of_own(work, row) for row in own], key=lambda found: found.means), rows
+                return max([await self._of_own(work, row) for row in own], key=lambda finding: finding.means), rows
             finding = reconcile.not_listed(looks, await self._role_lists())
             if finding.means is not Means.LOOK_AGAIN:
                 return finding, rows

@@ -196,8 +196,8 @@ class Settler:
         facts = {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts}
         message_id = ending_id(context.event_id, "bridge-failed") + (f":{requeue}" if requeue else "")
         await outbox.all_told()
-        told = self._factory.own(context, "bridge-failed", message_id, facts, {})
-        outbox.put([message for message in told if message.to.outbound not in outbox.ended])
+        messages = self._factory.own(context, "bridge-failed", message_id, facts, {})
+        outbox.put([message for message in messages if message.to.outbound not in outbox.ended])
         try:
             await outbox.all_confirmed()
         except Undeliverable as error:

@@ -91,16 +91,16 @@ class WebhookIngest:
         except Unverified as error:
             scheme = SCHEMES[source.scheme]
             raise problem.not_verified(scheme.needs, error.reason, scheme.challenge) from None
-        found = webhook.read(source, request, stamp)
+        verified = webhook.read(source, request, stamp)
         wait_s = self._buckets[source.name].take(now_s)
         if wait_s:
             raise problem.too_many(wait_s)
-        said = webhook.handshake(source, request, found.data)
-        if said is not None:
+        answer = webhook.handshake(source, request, verified.data)
+        if answer is not None:
             self._counters.webhooks[source.name, "handshake"] += 1
-            return said
-        known = self._duplicates.find(found.keys, now_s) or await self._being_taken(found)
-        event_id = known or await self._put(source, found)
+            return answer
+        known = self._duplicates.find(verified.keys, now_s) or await self._being_taken(verified)
+        event_id = known or await self._put(source, verified)
         self._counters.webhooks[source.name, "repeat" if known else "taken"] += 1
         return problem.taken(source.scheme, event_id)
 
@@ -118,30 +118,30 @@ class WebhookIngest:
             return "there is no secret to verify with"
         return self._unrouted.get(source.name)
 
-    async def _being_taken(self, found: Webhook) -> str | None:
+    async def _being_taken(self, verified: Webhook) -> str | None:
         """The id of the same webhook, if it is on its way just now and arrives. Raises Refusal (503) if it does not."""
-        for key in found.keys:
+        for key in verified.keys:
             taking = self._open.get(key)
             if taking is not None:
-                told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-                taking.waiting.append(told)
-                if await told:
+                arrival: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+                taking.waiting.append(arrival)
+                if await arrival:
                     return taking.event_id
                 raise problem.not_taken()
         return None
 
-    async def _put(self, source: Source, found: Webhook) -> str:
+    async def _put(self, source: Source, verified: Webhook) -> str:
         """Publish, and wait for the confirm; only then is it remembered. Raises Refusal."""
         if len(self._open) >= self._max_open:
             raise problem.too_busy()
-        messages = self._messages(source, found)
-        taking, taken = Taking(found.id), False
-        for key in found.keys:
+        messages = self._messages(source, verified)
+        taking, taken = Taking(verified.id), False
+        for key in verified.keys:
             self._open[key] = taking
         try:
             for message in messages:
                 await self._confirmed_publisher.enqueue(message)
-            self._duplicates.remember(found.keys, found.id, self._factory.clock())
+            self._duplicates.remember(verified.keys, verified.id, self._factory.clock())
             self._unrouted.pop(source.name, None)
             taken = True
         except NotConfirmed as error:
@@ -149,14 +149,14 @@ class WebhookIngest:
                 self._unrouted[source.name] = str(error)
             raise problem.not_taken() from None
         finally:
-            for key in found.keys:
+            for key in verified.keys:
                 del self._open[key]
-            for told in taking.waiting:
-                if not told.done():
-                    told.set_result(taken)
-        return found.id
+            for arrival in taking.waiting:
+                if not arrival.done():
+                    arrival.set_result(taken)
+        return verified.id
 
-    def _messages(self, source: Source, found: Webhook) -> list[OutboundMessage]:
+    def _messages(self, source: Source, verified: Webhook) -> list[OutboundMessage]:
         if webhook.is_platform(source):
-            return webhook.platform_messages(found, self._factory)
-        return [webhook.inbound_message(found, self._inbound, self._factory.clock())]
+            return webhook.platform_messages(verified, self._factory)
+        return [webhook.inbound_message(verified, self._inbound, self._factory.clock())]

@@ -282,19 +282,19 @@ class Settings(BaseSettings):
 
 def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of a file (None: of the environment alone). Raises SettingsError with every error there is."""
-    found = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
-    private = [key for key in found.values if key.startswith("_")]  # pydantic-settings would take them as its own
-    errors = [*found.errors, *(f"{key}: unknown key" for key in private)]
-    values = {key: part for key, part in found.values.items() if key not in private}
+    sources = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
+    private = [key for key in sources.values if key.startswith("_")]  # pydantic-settings would take them as its own
+    errors = [*sources.errors, *(f"{key}: unknown key" for key in private)]
+    values = {key: part for key, part in sources.values.items() if key not in private}
     _place_ledger(values, path)
     return _valid(Settings, values, errors)
 
 
 def load_amqp(path: Path | None, environment: Mapping[str, str] | None = None) -> AmqpSettings:
     """The section `amqp` alone, for commands that have no business with the API. Raises as `load` does."""
-    found = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
-    errors = [error for error in found.errors if error.startswith(("amqp.", f"{PREFIX}AMQP__", str(path)))]
-    return _valid(AmqpSettings, found.values.get("amqp") or {}, errors, "amqp")
+    sources = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
+    errors = [error for error in sources.errors if error.startswith(("amqp.", f"{PREFIX}AMQP__", str(path)))]
+    return _valid(AmqpSettings, sources.values.get("amqp") or {}, errors, "amqp")
 
 
 def _place_ledger(values: dict[str, Any], path: Path | None) -> None:
@@ -315,13 +315,13 @@ def load_reading(path: Path | None, environment: Mapping[str, str] | None = None
 
     Only the sections in READING are looked at. Raises as `load` does.
     """
-    found = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
-    values = {key: part for key, part in found.values.items() if key in READING}
+    sources = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
+    values = {key: part for key, part in sources.values.items() if key in READING}
     amigo = values.get("amigo", {})
     if isinstance(amigo, dict):
         values["amigo"] = {**amigo, **dict.fromkeys(CREDENTIALS, "unknown")}
     seen = (*(f"{key}." for key in READING), *(f"{PREFIX}{key.upper()}__" for key in READING), str(path))
-    errors = [error for error in found.errors if error.startswith(seen) and not error.startswith(UNREAD)]
+    errors = [error for error in sources.errors if error.startswith(seen) and not error.startswith(UNREAD)]
     return _valid(Settings, values, errors)
 
 
@@ -329,23 +329,23 @@ def _valid(model: type[S], values: Any, errors: list[str], path: str = "") -> S:
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        found = error.errors(include_input=False)
-        said = [_said(one, path) for one in found] + _hidden(model, values, found, path)
-        raise SettingsError(list(dict.fromkeys([*errors, *said]))) from None
+        faults = error.errors(include_input=False)
+        sentences = [_sentence(one, path) for one in faults] + _hidden(model, values, faults, path)
+        raise SettingsError(list(dict.fromkeys([*errors, *sentences]))) from None
     if errors:
         raise SettingsError(errors)
     return settings
 
 
-def _hidden(model: type[S], values: Any, found: Iterable[Any], path: str) -> list[str]:
+def _hidden(model: type[S], values: Any, faults: Iterable[Any], path: str) -> list[str]:
     """Further faults, which are only checked where nothing is bad in itself, so mend that and look."""
     mended = copy.deepcopy(values)
-    for one in found:
+    for one in faults:
         _mend(mended, one["loc"])
     try:
         model.model_validate(mended)
     except ValidationError as error:
-        return [_said(one, path) for one in error.errors(include_input=False) if one["type"] == "value_error"]
+        return [_sentence(one, path) for one in error.errors(include_input=False) if one["type"] == "value_error"]
     return []
 
 
@@ -360,7 +360,7 @@ def _mend(values: Any, loc: Sequence[str | int]) -> None:
         values.pop(loc[0], None)
 
 
-def _said(found: Any, root: str) -> str:
-    path = ".".join(part for part in (root, *map(str, found["loc"])) if part)
-    text = "unknown key" if found["type"] == "extra_forbidden" else found["msg"].removeprefix("Value error, ")
+def _sentence(fault: Any, root: str) -> str:
+    path = ".".join(part for part in (root, *map(str, fault["loc"])) if part)
+    text = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
     return f"{path}: {text}" if path else text

@@ -72,7 +72,7 @@ def _file(path: Path | None, errors: list[str]) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         errors.append(f"{path}: cannot be read: {error}")
         return {}
@@ -85,9 +85,9 @@ def _file(path: Path | None, errors: list[str]) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError) as error:  # a value that its tag or its form does not fit
         errors.append(f"{path}: not YAML: {type(error).__name__} in one of its values")
         return {}
-    if found is not None and not isinstance(found, dict):
+    if content is not None and not isinstance(content, dict):
         errors.append(f"{path}: not a mapping of sections")
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _with_variables(value: Any, path: str, env: Mapping[str, str], errors: list[str]) -> Any:
@@ -100,13 +100,13 @@ def _with_variables(value: Any, path: str, env: Mapping[str, str], errors: list[
         case list():
             return [_with_variables(part, f"{path}.{index}", env, errors) for index, part in enumerate(value)]
         case str():
-            return VARIABLE.sub(lambda found: _variable(found, path, env, errors), value)
+            return VARIABLE.sub(lambda match: _variable(match, path, env, errors), value)
         case _:
             return value
 
 
-def _variable(found: re.Match[str], path: str, env: Mapping[str, str], errors: list[str]) -> str:
-    name, default = found[1], found[2]
+def _variable(match: re.Match[str], path: str, env: Mapping[str, str], errors: list[str]) -> str:
+    name, default = match[1], match[2]
     value = _value_of(env, name)
     if value is None and default is None:
         errors.append(f"{path}: the variable {name} is not set")
@@ -114,21 +114,21 @@ def _variable(found: re.Match[str], path: str, env: Mapping[str, str], errors: l
 
 
 def _of_amigo(env: Mapping[str, str]) -> dict[str, Any]:
-    found = {field: value for name, field in AMIGO_VARIABLES.items() if (value := _value_of(env, name))}
-    return {"amigo": found} if found else {}
+    values = {field: value for name, field in AMIGO_VARIABLES.items() if (value := _value_of(env, name))}
+    return {"amigo": values} if values else {}
 
 
 def _of_bridge(env: Mapping[str, str], sections: frozenset[str], errors: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in sorted(env):
         if not name.startswith(PREFIX):
             continue
         path = name.removeprefix(PREFIX).lower().split("__")
         if path[0] in sections:
-            _put(found, path, _decoded(_value_of(env, name) or ""))
+            _put(values, path, _decoded(_value_of(env, name) or ""))
         elif len(path) > 1:
             errors.append(f"{name}: there is no section {path[0]}")
-    return found
+    return values
 
 
 def _put(target: dict[str, Any], path: list[str], value: Any) -> None:

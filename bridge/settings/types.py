@@ -39,10 +39,10 @@ def _finish(value: object) -> object:
         raise ValueError("neither after nor never nor a duration such as 1h") from None
 
 
-def _of_form(form: re.Pattern[str], said: str) -> AfterValidator:
+def _of_form(form: re.Pattern[str], form_name: str) -> AfterValidator:
     def check(value: str) -> str:
         if form.fullmatch(value) is None:
-            raise ValueError(f"not {said}")
+            raise ValueError(f"not {form_name}")
         return value
 
     return AfterValidator(check)
@@ -79,12 +79,12 @@ def _host(value: str) -> str:
 def _without_blanks(text: str) -> str:
     """A URL without the blanks around it, around its user and around its password: in a URL a blank is written %20."""
     text = text.strip(AROUND)
-    found = USERINFO.match(text)
-    if found is None:
+    match = USERINFO.match(text)
+    if match is None:
         return trimmed(text)
-    _, colon, password = (found["password"] or "").partition(":")
-    userinfo = f"{found['user'].strip(AROUND)}{colon}{password.strip(AROUND)}"
-    return trimmed(f"{found['scheme']}{userinfo}@{text[found.end() :]}")
+    _, colon, password = (match["password"] or "").partition(":")
+    userinfo = f"{match['user'].strip(AROUND)}{colon}{password.strip(AROUND)}"
+    return trimmed(f"{match['scheme']}{userinfo}@{text[match.end() :]}")
 
 
 def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:

@@ -57,7 +57,7 @@ class WebhookSettings(Section):
             "hmac is needed for the scheme hmac, and for no other": (self.hmac is None) == (self.scheme == "hmac"),
             "url is needed: Twilio signs the address that it calls": self.scheme == "twilio" and self.url is None,
         }
-        wrong = [said for said, applies in rules.items() if applies]
+        wrong = [rule for rule, applies in rules.items() if applies]
         for number, secret in enumerate(self.secrets):
             try:
                 key_of(self.scheme, secret.get_secret_value())

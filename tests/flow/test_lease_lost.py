@@ -18,7 +18,7 @@ WHOLE = Play((opening, said("Hel"), said("lo"), complete()), Fate.SAVED)
 @pytest.fixture(autouse=True)
 def nobody_listens() -> Iterator[None]:
     yield
-    failpoints.listener = None
+    failpoints.listen(None)
 
 
 def taken_at(bench: Bench, label: str, entry: Entry | None = None) -> None:
@@ -26,10 +26,10 @@ def taken_at(bench: Bench, label: str, entry: Entry | None = None) -> None:
 
     def reached(step: str, event_id: str) -> None:
         if step == label:
-            failpoints.listener = None
+            failpoints.listen(None)
             bench.ledger.held_elsewhere(event_id, entry)
 
-    failpoints.listener = reached
+    failpoints.listen(reached)
 
 
 async def finished_elsewhere(bench: Bench, state: State) -> None:

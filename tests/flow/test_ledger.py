@@ -27,7 +27,7 @@ class Died(BaseException):
 @pytest.fixture(autouse=True)
 def immortal() -> Iterator[None]:
     yield
-    failpoints.listener = None
+    failpoints.listen(None)
 
 
 class Death:
@@ -36,7 +36,7 @@ class Death:
     def __init__(self, label: str, times: int = 1) -> None:
         self.happened = False
         self._label, self._left = label, times
-        failpoints.listener = self
+        failpoints.listen(self)
 
     def __call__(self, label: str, event_id: str) -> None:
         if label == self._label and not self.happened:
@@ -328,19 +328,17 @@ async def test_a_ledger_that_goes_away_at_any_step_and_a_death_at_any_other(away
     """What the ledger was not told of must be asked about, not concluded from its silence."""
     async with Bench(when_lost="ask") as bench:
         death = Death(label)
-        die = failpoints.listener
 
         def reached(step: str, event_id: str) -> None:
             if step == away_from:
                 bench.ledger.break_down("gone")
-            assert die is not None
-            die(step, event_id)
+            death(step, event_id)
 
-        failpoints.listener = reached
+        failpoints.listen(reached)
         bench.deliver()
         await bench.until(lambda: death.happened, "it dies")
         bench.ledger.mend()
-        failpoints.listener = None
+        failpoints.listen(None)
         await bench.restart()
         await bench.quiet()
         assert bench.agent.heard("Tell e1") == 1

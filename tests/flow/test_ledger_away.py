@@ -25,7 +25,7 @@ AWAY = "the disk is full"
 @pytest.fixture(autouse=True)
 def nobody_listens() -> Iterator[None]:
     yield
-    failpoints.listener = None
+    failpoints.listen(None)
 
 
 def goes_away_at(bench: Bench, label: str) -> None:
@@ -33,10 +33,10 @@ def goes_away_at(bench: Bench, label: str) -> None:
 
     def reached(step: str, event_id: str) -> None:
         if step == label:
-            failpoints.listener = None
+            failpoints.listen(None)
             bench.ledger.break_down(AWAY)
 
-    failpoints.listener = reached
+    failpoints.listen(reached)
 
 
 def watch_requests(bench: Bench) -> list[bool]:
@@ -181,22 +181,20 @@ async def test_nor_does_a_death_meanwhile_or_afterwards(away_from: str, label: s
     async with Bench() as bench:
         recorded = watch_requests(bench)
         death = Death(label)
-        die = failpoints.listener
 
         def reached(step: str, event_id: str) -> None:
             if step == away_from:
                 bench.ledger.break_down(AWAY)
-            assert die is not None
-            die(step, event_id)
+            death(step, event_id)
 
-        failpoints.listener = reached
+        failpoints.listen(reached)
         bench.deliver()
         await bench.until(lambda: bench.ledger.trouble, "the ledger goes away")
         await bench.wait(100)
         bench.ledger.mend()
-        failpoints.listener = die
+        failpoints.listen(death)
         await bench.until(lambda: death.happened or not bench.event_intake.in_hand, "it dies, if it comes to that step")
-        failpoints.listener = None
+        failpoints.listen(None)
         await bench.restart()
         await bench.quiet()
         assert all(recorded)

@@ -29,7 +29,7 @@ ASKED = UNKNOWN
 @pytest.fixture(autouse=True)
 def immortal() -> Iterator[None]:
     yield
-    failpoints.listener = None
+    failpoints.listen(None)
 
 
 class Culprit:
@@ -39,7 +39,7 @@ class Culprit:
         self.beside: list[int] = []
         self.dead = False
         self._bench, self._event_id, self._label = bench, event_id, label
-        failpoints.listener = self
+        failpoints.listen(self)
 
     def __call__(self, label: str, event_id: str) -> None:
         if not self.dead and (label, event_id) == (self._label, self._event_id):
@@ -135,7 +135,7 @@ async def test_a_suspect_that_waits_before_its_next_try_is_still_in_hand() -> No
 
 async def test_an_event_that_dies_with_processes_after_it_came_from_a_delay_queue_is_condemned_too() -> None:
     async with Bench() as bench:
-        failpoints.listener = culprit = Culprit(bench, "e1", "claimed")
+        culprit = Culprit(bench, "e1", "claimed")
         bench.ledger.entries["e1"] = Entry("e1", State.WAITING, b"", unproved(RequestKind.CREATE), attempt=1)
         bench.deliver(headers={"x-bridge-copies": 1})
         while bench.event_intake.in_hand:

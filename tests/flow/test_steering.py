@@ -328,7 +328,7 @@ async def test_a_process_that_dies_while_it_says_that_an_event_was_cancelled_say
         death = Death(label)
         bench.deliver("e1")
         await bench.quiet() if label == "ending-recorded" else await bench.until(lambda: death.happened, "it dies")
-        failpoints.listener = None
+        failpoints.listen(None)
         if death.happened:
             await bench.restart()
             await bench.quiet()

@@ -18,6 +18,8 @@ IN_BRIDGE = {
 }
 LIMIT = "a limit that a test changes is a value passed in, not a constant set anew"
 PATCHING = frozenset({"setattr", "delattr", "setitem", "delitem"})
+COUNTS = frozenset({"counts", "counters"})
+"""Parts that everybody counts in."""
 SKIPPING = frozenset({"skip", "skipif", "xfail", "importorskip"})
 
 
@@ -55,6 +57,29 @@ def forbidden_in_tests(parsed: ast.AST) -> Iterator[str]:
                 yield f"line {node.lineno}: {used}"
 
 
+def assigned_from_outside(parsed: ast.AST) -> Iterator[str]:
+    """Attributes of its parts that a class assigns: what a part needs is given to it at construction, or told it."""
+    for node in ast.walk(parsed):
+        match node:
+            case ast.Attribute(
+                ctx=ast.Store(), attr=set_, value=ast.Attribute(value=ast.Name(id="self"), attr=part)
+            ) if part.lstrip("_") not in COUNTS:
+                yield f"line {node.lineno}: self.{part}.{set_}"
+            case ast.Attribute(ctx=ast.Store(), attr=set_, value=ast.Name(id=module)) if module in _modules(parsed):
+                yield f"line {node.lineno}: {module}.{set_}"
+
+
+def _modules(parsed: ast.AST) -> set[str]:
+    """Names of what is imported, in lower case: modules, and not classes."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(parsed)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (alias.asname or alias.name).islower()
+    }
+
+
 def _called(function: ast.expr) -> str | None:
     match function:
         case ast.Subscript(value=inner):
@@ -85,6 +110,27 @@ def test_nothing_forbidden_is_used_in_the_bridge() -> None:
 
 def test_tests_use_fakes_and_none_may_be_left_out() -> None:
     assert [f"{name(path)}, {found}" for path in python("tests") for found in forbidden_in_tests(tree(path))] == []
+
+
+def test_nothing_is_set_on_a_part_after_its_construction() -> None:
+    ours = [path for path in python("bridge") if not name(path).startswith("bridge/sandbox/")]
+    assert [f"{name(path)}, {place}" for path in ours for place in assigned_from_outside(tree(path))] == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "self.consumer.receive = self.intake.receive",
+        "self._publishers.outbound = 1\nself._publisher.blocked = True",
+        "from bridge.flow import failpoints\nfailpoints.listener = f",
+    ],
+)
+def test_what_is_set_from_outside_would_be_seen(code: str) -> None:
+    assert list(assigned_from_outside(ast.parse(code)))
+
+
+def test_counting_and_ones_own_attributes_are_no_such_thing() -> None:
+    assert not list(assigned_from_outside(ast.parse("self._counters.lines += 1\nself.a = 1\nlane.works = 2")))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ FORBIDDEN: dict[str, str] = {
     "(MOST|LONGEST)(_[A-Z0-9_]+)?": "bridge/",
     "Courier|Letter|Draft|FaultBook|Wire|World": "bridge/sandbox",
     "replay": "bridge/core bridge/flow bridge/edges",
+    "_?(found|told|said|shown)": "bridge/app.py bridge/service.py bridge/cli bridge/core bridge/edges bridge/flow "
+    "bridge/settings",
 }
 """Names that mean nothing to somebody from outside, and where they are forbidden; elsewhere they may be English."""
 
@@ -85,6 +87,8 @@ def test_private_words_stay_away() -> None:
         ("bridge/core/x.py", "work.replay += 1"),
         ("bridge/edges/rabbitmq/x.py", "Pipe(stamp=1)"),
         ("bridge/app.py", "self.session: Session"),
+        ("bridge/core/x.py", "found = read()"),
+        ("bridge/cli/x.py", "def _shown(row): ..."),
     ],
 )
 def test_a_private_word_would_be_seen(path: str, code: str) -> None:
@@ -93,6 +97,7 @@ def test_a_private_word_would_be_seen(path: str, code: str) -> None:
 
 def test_good_english_elsewhere_is_none() -> None:
     assert private_words("bridge/edges/amigo/results.py", ast.parse("class Conversation: ...")) == set()
+    assert private_words("bridge/sandbox/script/x.py", ast.parse("said = 1")) == set()
     assert private_words("bridge/sandbox/http/refusal.py", ast.parse("class Refusal: ...")) == set()
 
 

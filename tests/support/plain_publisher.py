@@ -100,6 +100,7 @@ class PlainPublisher:
     def detach(self) -> None:
         """The generation has ended: what is in flight is lost to it, and waits for the next one."""
         self._generation = None
+        self.blocked = False
         for pipe in self._pipes:
             pipe.channel = None
             flying = list(pipe.flying.values())
@@ -107,6 +108,15 @@ class PlainPublisher:
             pipe.waiting.extendleft(reversed(flying))
             for handed in flying:
                 handed.receipt.lost(handed.message)
+
+    def block(self) -> None:
+        """Send nothing for now."""
+        self.blocked = True
+
+    def unblock(self) -> None:
+        """Go on with what waits."""
+        self.blocked = False
+        self.resume()
 
     def resume(self) -> None:
         """Go on with what waits."""

@@ -9,6 +9,7 @@ from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
 from bridge.core.delivery.poison import QUICK_S
+from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import USUAL_CONNECT_LIMITS, ConnectLimits
 from bridge.edges.rabbitmq.consuming.consumer import BrokerDelivery, Consumer
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
@@ -119,6 +120,7 @@ class Rig:
         confirm_s: float = CONFIRM_S,
         receive: Callable[[Delivery], None] | None = None,
         quick_s: float = QUICK_S,
+        addresses: Addresses | None = None,
     ) -> None:
         self.vhost = vhost
         self.rabbit = Rabbit(broker, vhost)
@@ -147,6 +149,7 @@ class Rig:
             QuickDeaths(self.ledger, self.inbox, log, quick_s),
             dice,
             log,
+            addresses,
         )
         self._running: asyncio.Task[None] | None = None
 

@@ -134,14 +134,14 @@ class AnswerStream:
             if self._stage not in LISTENING:
                 break
             try:
-                said = orjson.loads(line)
+                content = orjson.loads(line)
             except orjson.JSONDecodeError:
                 try:
-                    said = _leniently(line)
+                    content = _leniently(line)
                 except ValueError as error:
                     self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
                     break
-            type_ = said.get("type", "") if type(said) is dict else ""
+            type_ = content.get("type", "") if type(content) is dict else ""
             common = self._common.get(type_) if type(type_) is str else None
             if common is None:
                 type_ = _type(type_)
@@ -149,7 +149,7 @@ class AnswerStream:
                     continue  # one ending an event: a second one on the stream says nothing new
             sequence = self.sequence = self.sequence + 1
             if common is None:
-                self._notice(type_, said, line)
+                self._notice(type_, content, line)
                 common = self._in_common(type_)
             addresses, common_headers = common
             message_id = f"{self._ids}{sequence}" if type_ != COMPLETE else ending_id(self.context.event_id, type_)
@@ -162,29 +162,29 @@ class AnswerStream:
 
     def _in_common(self, type_: str) -> tuple[list[Address], CommonHeaders]:
         """The constant part of lines of a type, until the context changes. Those that tell something are looked at."""
-        found = self._factory.addresses(self.context, type_), self.context.common_headers
+        common = self._factory.addresses(self.context, type_), self.context.common_headers
         if type_ not in TELLING and len(self._common) < MAX_TYPES:
-            self._common[type_] = found
-        return found
+            self._common[type_] = common
+        return common
 
-    def _notice(self, type_: str, said: Mapping[str, object], line: bytes) -> None:
+    def _notice(self, type_: str, content: Mapping[str, object], line: bytes) -> None:
         """Take in a line that tells something. Lines of any other type leave the stage as it is (SAID in NEXT)."""
         match type_:
             case "conversation-created":
-                self.context = self.context.within(_text(said.get("conversation_id")))
+                self.context = self.context.within(_text(content.get("conversation_id")))
                 self._common.clear()
                 self._advance(Signal.SAID)
             case "user-message-available":
-                self.announced_message_id = _text(said.get("message_id"))
+                self.announced_message_id = _text(content.get("message_id"))
                 self._advance(Signal.SAID)
             case "interaction-complete":
                 self.ending, self.ending_sequence = line, self.sequence
-                self.conversation_completed = said.get("conversation_completed") is True
+                self.conversation_completed = content.get("conversation_completed") is True
                 self._advance(Signal.COMPLETED)
             case "error":
-                code = said.get("http_error_code")
+                code = content.get("http_error_code")
                 self.error_code = code if isinstance(code, int) else None
-                self.error = _words(said.get("error_description") or said.get("message")) or "error on the stream"
+                self.error = _words(content.get("error_description") or content.get("message")) or "error on the stream"
                 self._advance(Signal.ERRED)
 
     def _advance(self, signal: Signal) -> None:
@@ -204,13 +204,13 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < MAX_NUMBER_CHARS else float(digits)
 
 
-def _type(said: object) -> str:
+def _type(name: object) -> str:
     """The type of a line that says an odd one, or none: one that can be written into a header."""
-    if not isinstance(said, str) or not said:
+    if not isinstance(name, str) or not name:
         return "unknown"
-    if said.isascii() and len(said) <= MAX_TYPE_BYTES:
-        return said
-    return said.encode("utf-8", "replace")[:MAX_TYPE_BYTES].decode("utf-8", "ignore")
+    if name.isascii() and len(name) <= MAX_TYPE_BYTES:
+        return name
+    return name.encode("utf-8", "replace")[:MAX_TYPE_BYTES].decode("utf-8", "ignore")
 
 
 def _words(value: object) -> str:

@@ -19,7 +19,6 @@ APP_ID = "amigo-bridge"
 JSON = "application/json"
 EVERY_TYPE = ("*",)
 PLACE = re.compile(r"\{([^{}]*)\}")
-NAMES = ("channel_type", "channel", "type", "route", "service_id", "user_id", "conversation_id", "version_set")
 MAX_KEY_BYTES = 255
 MAX_KEYS = 10_000
 
@@ -32,7 +31,7 @@ def confine(value: object) -> str:
 
 
 class RoutingKey:
-    """A routing-key template such as `{channel_type}.{channel}.{type}`; names are NAMES and the event's tags."""
+    """A routing-key template such as `{channel_type}.{channel}.{type}`; see `EventContext.of` for the names."""
 
     def __init__(self, template: str) -> None:
         """Raises ValueError for a template with a brace out of place."""

@@ -66,7 +66,7 @@ def dead(
     `failed_at` is a time in ISO 8601, UTC.
     """
     from_exchange, from_key = (_cut(name, MAX_ORIGIN_BYTES) for name in incoming.origin)
-    told = {
+    facts = {
         "x-bridge-reason": reason,
         "x-bridge-error": _cut(error, MAX_ERROR_BYTES),
         "x-bridge-attempts": attempts,
@@ -76,12 +76,12 @@ def dead(
         "x-bridge-conversation-id": conversation_id,
     }
     kept = {name: value for name, value in _kept(incoming).items() if name not in OF_DELAYS}
-    said = {name: value for name, value in told.items() if value is not None}
-    foreign = frozenset(kept.keys() - said.keys())
+    known = {name: value for name, value in facts.items() if value is not None}
+    foreign = frozenset(kept.keys() - known.keys())
     properties = _properties(incoming)
     if incoming.priority is not None:
         properties["priority"] = incoming.priority
-    return RepublishedCopy(exchange, reason, incoming.body, properties, {**kept, **said}, foreign)
+    return RepublishedCopy(exchange, reason, incoming.body, properties, {**kept, **known}, foreign)
 
 
 def reduced(letter: RepublishedCopy) -> RepublishedCopy | None:

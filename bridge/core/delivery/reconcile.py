@@ -75,10 +75,10 @@ def not_listed(looks: int, role_lists: bool | None) -> Finding:
 def of_own(row: ConversationRow, messages: Sequence[Message], finish: Finish) -> Finding:
     """A conversation that carries the fence; `messages` oldest first. The event's interaction is its first."""
     mine = first_interaction(messages)
-    said = answer(mine)
-    if said is not None:
+    answered = answer(mine)
+    if answered is not None:
         last = len(mine) == len(messages)
-        return Finding(Means.ANSWERED, row.id, said, conversation_completed=row.is_finished and last)
+        return Finding(Means.ANSWERED, row.id, answered, conversation_completed=row.is_finished and last)
     if messages:
         return Finding(Means.WAIT, row.id, error="the conversation has the event but no answer yet")
     if row.num_messages > 0:
@@ -96,9 +96,9 @@ def of_interact(progress: Progress, text: str | None, messages: Sequence[Message
     """An interact of this event with that text on `progress.conversation_id`; `messages` oldest first."""
     mine = _mine(progress, text, messages)
     if mine is not None:
-        said = answer(message for message in messages if message.interaction_id == mine.interaction_id)
-        if said is not None:
-            return Finding(Means.ANSWERED, progress.conversation_id, said)
+        answered = answer(message for message in messages if message.interaction_id == mine.interaction_id)
+        if answered is not None:
+            return Finding(Means.ANSWERED, progress.conversation_id, answered)
         return Finding(Means.WAIT, progress.conversation_id, error="the conversation has the event but no answer yet")
     return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN, progress.conversation_id)
 
@@ -119,9 +119,9 @@ def of_open(text: str | None, conversation_id: str, messages: Sequence[Message],
 
 def _mine(progress: Progress, text: str | None, messages: Sequence[Message]) -> Message | None:
     if progress.announced is not None:
-        found = next((message for message in messages if message.id == progress.announced), None)
-        if found is not None:
-            return found
+        announced = next((message for message in messages if message.id == progress.announced), None)
+        if announced is not None:
+            return announced
     if text is None:
         return None
     later = after(messages, progress.watermark)

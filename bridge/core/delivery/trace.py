@@ -36,7 +36,7 @@ def facts(entry: Entry) -> dict[str, object]:
     }
 
 
-def told(entry: Entry) -> Iterator[str]:
+def entry_lines(entry: Entry) -> Iterator[str]:
     """The entry as lines."""
     progress = entry.progress
     yield f"{entry.event_id}: {entry.state.value}: {SAYS[entry.state]}"
@@ -56,7 +56,7 @@ def told(entry: Entry) -> Iterator[str]:
         yield f"  replay       {entry.requeue}"
 
 
-def shown(rows: Sequence[ConversationRow]) -> Iterator[str]:
+def conversation_lines(rows: Sequence[ConversationRow]) -> Iterator[str]:
     """The conversations that carry the event's fence, as lines."""
     for row in rows:
         state = "finished" if row.is_finished else "open"

@@ -45,8 +45,8 @@ def _id(attributes: Headers) -> str | None:
     version, event_id = attributes.get("specversion"), attributes.get("id")
     if version != "1.0":
         known = event_id if isinstance(event_id, str) else None
-        said = repr(version[:40]) if isinstance(version, str) else "not a string"
-        raise InvalidEvent(f"CloudEvents specversion is {said}, understood is 1.0", known)
+        given = repr(version[:40]) if isinstance(version, str) else "not a string"
+        raise InvalidEvent(f"CloudEvents specversion is {given}, understood is 1.0", known)
     if event_id is not None and not isinstance(event_id, str):
         raise InvalidEvent("the CloudEvents id is not a string")
     return event_id or None

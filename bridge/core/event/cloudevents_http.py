@@ -87,19 +87,19 @@ def unwrap(request: HttpRequest) -> HttpCloudEvent | None:
 
 def _structured(body: bytes) -> HttpCloudEvent:
     numbers.loads(body)  # what is no JSON is no broken CloudEvent either
-    found = cloudevents.unwrap(InboundMessage(body, properties={"content_type": STRUCTURED}))
-    if found is None:
+    event = cloudevents.unwrap(InboundMessage(body, properties={"content_type": STRUCTURED}))
+    if event is None:
         raise InvalidEvent("no CloudEvent")
     members = dict(_members(body.decode()))
     encoded = members.pop("data_base64", None)
     data = members.pop("data", None)
     if encoded is not None:
-        raw = cloudevents.decoded(orjson.loads(encoded), found.id)
+        raw = cloudevents.decoded(orjson.loads(encoded), event.id)
     else:
         raw = NULL if data is None else data.encode()
     values = ((name, numbers.loads(text.encode())) for name, text in members.items() if _NAME.fullmatch(name))
     attributes = {name: text for name, value in values if (text := _as_text(value)) is not None}
-    return HttpCloudEvent(found.id, found.data, raw, {"datacontenttype": JSON, **attributes})
+    return HttpCloudEvent(event.id, event.data, raw, {"datacontenttype": JSON, **attributes})
 
 
 def _members(text: str) -> Iterator[tuple[str, str]]:
@@ -138,15 +138,15 @@ def _binary(request: HttpRequest) -> HttpCloudEvent:
             raise InvalidEvent(f"the header {header} stands {len(values)} times")
         attributes[name] = _header_text(values[0])
     headers = {cloudevents.PREFIXES[0] + name: value for name, value in attributes.items()}
-    found = cloudevents.unwrap(InboundMessage(b"", headers=headers))
-    if found is None:
+    event = cloudevents.unwrap(InboundMessage(b"", headers=headers))
+    if event is None:
         raise InvalidEvent("no CloudEvent")
     if request.content_type == urlencoded.CONTENT_TYPE:
         body, data = urlencoded.as_json(request.body)
     else:
         body = request.body or NULL
         data = numbers.loads(body)
-    return HttpCloudEvent(found.id, data, body, attributes)
+    return HttpCloudEvent(event.id, data, body, attributes)
 
 
 def _header_text(value: str) -> str:
@@ -154,9 +154,9 @@ def _header_text(value: str) -> str:
 
     See cloudevents.io, HTTP protocol binding, section 3.1.3.2.
     """
-    plain = _QUOTED.sub(lambda found: _QUOTED_PAIR.sub(r"\1", found[1]), value)
+    plain = _QUOTED.sub(lambda match: _QUOTED_PAIR.sub(r"\1", match[1]), value)
     try:
         sent = plain.encode("utf-8", "surrogateescape")
-        return _PERCENT.sub(lambda found: bytes((int(found[1], 16),)), sent).decode("utf-8")
+        return _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), sent).decode("utf-8")
     except UnicodeError:
         raise NotText("an attribute of the CloudEvent is not text in UTF-8") from None

@@ -146,9 +146,9 @@ def _event(
 
 
 def _check_fields(body: Mapping[str, object], event_id: str) -> None:
-    found = faults(body)
-    if found:
-        raise InvalidEvent("; ".join(found), event_id, channel_of(body))
+    wrong = faults(body)
+    if wrong:
+        raise InvalidEvent("; ".join(wrong), event_id, channel_of(body))
 
 
 def _is_event(body: Mapping[str, object]) -> bool:

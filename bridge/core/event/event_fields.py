@@ -72,13 +72,13 @@ def check_finish(value: object) -> str | None:
         good = value is None or (isinstance(value, str) and finish_s(value) is not None)
     except ValueError:
         good = False
-    return None if good else f"finish {shown(value)} is neither after nor never nor a duration such as 1h"
+    return None if good else f"finish {quoted(value)} is neither after nor never nor a duration such as 1h"
 
 
 def faults(body: Mapping[str, object]) -> list[str]:
     """Everything that is wrong with the fields of an event's body, or with their combination."""
-    found = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
-    return found or list(_wrong_together(body))
+    wrong = [fault for name, value in body.items() if name in CHECKS and (fault := CHECKS[name](value))]
+    return wrong or list(_wrong_together(body))
 
 
 def channel_of(body: Mapping[str, object]) -> str | None:
@@ -92,7 +92,7 @@ def is_kind(value: object) -> bool:
     return isinstance(value, str) and value in KINDS
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value in an error: text as it is, anything else by its kind (it may be nested without end)."""
     return repr(value[:60]) if isinstance(value, str) else f"(a JSON {json_name(value)})"
 
@@ -117,7 +117,7 @@ def _wrong_together(body: Mapping[str, object]) -> list[str]:
 
 
 def _check_kind(value: object) -> str | None:
-    return None if value is None or is_kind(value) else f"kind {shown(value)} is none of {', '.join(EventKind)}"
+    return None if value is None or is_kind(value) else f"kind {quoted(value)} is none of {', '.join(EventKind)}"
 
 
 def _check_message(value: object) -> str | None:
@@ -140,12 +140,12 @@ def _check_object(value: dict[str, object]) -> str | None:
 
 def _check_channel(value: object) -> str | None:
     known = value is None or (isinstance(value, str) and value in CHANNELS)
-    return None if known else f"channel {shown(value)} is none of {', '.join(CHANNELS)}"
+    return None if known else f"channel {quoted(value)} is none of {', '.join(CHANNELS)}"
 
 
 def _check_on_busy(value: object) -> str | None:
     known = value is None or (isinstance(value, str) and value in ON_BUSY)
-    return None if known else f"on_busy {shown(value)} is none of {', '.join(OnBusy)}"
+    return None if known else f"on_busy {quoted(value)} is none of {', '.join(OnBusy)}"
 
 
 def _check_tags(value: object) -> str | None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event import tags
-from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
+from bridge.core.event.channel import DEFAULT_CHANNEL
 from bridge.core.event.event import Event
 from bridge.core.event.event_fields import USER_ID, Audio, EventKind, OnBusy
 
@@ -85,10 +85,6 @@ class RoutedEvent:
     cancels: str | None = None
     is_test: bool = False
     audio: Audio | None = None
-
-    @property
-    def channel_type(self) -> str:
-        return channel_type(self.channel)
 
     @property
     def lane(self) -> tuple[str, str]:
@@ -177,7 +173,7 @@ def _user_id(event: Event, rendered: Rendered, defaults: Defaults) -> str:
 
 def _tags(event: Event, rendered: Rendered) -> dict[str, str]:
     both = {**rendered.tags, **event.tags}
-    found = tags.faults(both)
-    if found:
-        raise InvalidEvent("; ".join(found), event.id)
+    wrong = tags.faults(both)
+    if wrong:
+        raise InvalidEvent("; ".join(wrong), event.id)
     return {key.strip(): value.strip() for key, value in both.items()}

@@ -38,15 +38,15 @@ def channel_tags(channel: str) -> dict[str, str]:
 
 def faults(tags: Mapping[object, object] | Mapping[str, object]) -> list[str]:
     """The faults of tags that an event or a route asks for; empty where there are none."""
-    found = []
+    wrong = []
     for key, value in tags.items():
         if fault := _key_fault(key):
-            found.append(fault)
+            wrong.append(fault)
         elif not isinstance(value, str) or not _acceptable(value):
-            found.append(f"tag {key!r} has a value that is not a string of the form [A-Za-z0-9_ ]{{1,100}}")
+            wrong.append(f"tag {key!r} has a value that is not a string of the form [A-Za-z0-9_ ]{{1,100}}")
     if len(tags) > MAX_TAGS - len(RESERVED):
-        found.append(f"{len(tags)} tags, at most {MAX_TAGS - len(RESERVED)} beside the bridge's own")
-    return found
+        wrong.append(f"{len(tags)} tags, at most {MAX_TAGS - len(RESERVED)} beside the bridge's own")
+    return wrong
 
 
 def key_faults(keys: Sequence[object]) -> list[str]:

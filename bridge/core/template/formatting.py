@@ -74,10 +74,10 @@ def percent(text: str, values: object, budget: Budget) -> str:
     made: list[str] = []
     length = at = 0
     keyed = False
-    for found in SPEC.finditer(text):
+    for match in SPEC.finditer(text):
         budget.spend(CONVERSION)
-        piece = _literal(text[at : found.start()]) + _converted(found, values, positional, budget)
-        keyed, at, length = keyed or found["key"] is not None, found.end(), length + len(piece)
+        piece = _literal(text[at : match.start()]) + _converted(match, values, positional, budget)
+        keyed, at, length = keyed or match["key"] is not None, match.end(), length + len(piece)
         budget.within(length)
         budget.spend(len(piece))
         made.append(piece)
@@ -102,10 +102,10 @@ def formatted(value: object, spec: str, budget: Budget) -> str:
     return made
 
 
-def _converted(found: re.Match[str], values: Any, positional: Iterator[object], budget: Budget) -> str:
-    key, flags, kind = found["key"], found["flags"], found["kind"]
-    width = _size(found["width"], positional)
-    precision = "" if found["precision"] is None else f".{_size(found['precision'], positional)}"
+def _converted(match: re.Match[str], values: Any, positional: Iterator[object], budget: Budget) -> str:
+    key, flags, kind = match["key"], match["flags"], match["kind"]
+    width = _size(match["width"], positional)
+    precision = "" if match["precision"] is None else f".{_size(match['precision'], positional)}"
     if kind == "%":
         return "%"
     value = values[key] if key is not None else _next(positional)

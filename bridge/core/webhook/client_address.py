@@ -22,20 +22,20 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
     What stands before it anybody may have written, so it is not looked at; nor is anything before what is no address,
     such as `unknown`. A port is left out.
     """
-    found = peer
+    address = peer
     hops = [hop for value in forwarded for part in value.split(",") if (hop := part.strip())]
-    while _is_trusted(found, trusted) and hops:
+    while _is_trusted(address, trusted) and hops:
         host = _host(hops.pop())
         if host is None:
             break
-        found = host
-    return found
+        address = host
+    return address
 
 
 def _host(hop: str) -> str | None:
     """The address in an entry of the header, as it stands there; None where there is none."""
-    found = _HOP.fullmatch(hop)
-    host = next(filter(None, found.groups()), "") if found else ""
+    match = _HOP.fullmatch(hop)
+    host = next(filter(None, match.groups()), "") if match else ""
     return host if _address(host) is not None else None
 
 

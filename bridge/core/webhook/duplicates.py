@@ -13,23 +13,23 @@ class Duplicates:
     def __init__(self, keep_s: float = KEEP_S, most: int = MAX_ENTRIES) -> None:
         self._keep_s = keep_s
         self._most = most
-        self._found: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._remembered)
 
     def find(self, keys: tuple[str, ...], now_s: float) -> str | None:
         """The event id that was remembered under one of the keys, if it was not too long ago."""
         for key in keys:
-            found = self._found.get(key)
-            if found is not None and now_s - found[1] <= self._keep_s:
-                return found[0]
+            remembered = self._remembered.get(key)
+            if remembered is not None and now_s - remembered[1] <= self._keep_s:
+                return remembered[0]
         return None
 
     def remember(self, keys: tuple[str, ...], event_id: str, now_s: float) -> None:
         """From now on these keys are known."""
         for key in keys:
-            self._found[key] = (event_id, now_s)
-            self._found.move_to_end(key)
-        while len(self._found) > self._most:
-            self._found.popitem(last=False)
+            self._remembered[key] = (event_id, now_s)
+            self._remembered.move_to_end(key)
+        while len(self._remembered) > self._most:
+            self._remembered.popitem(last=False)

@@ -153,10 +153,10 @@ def _standard(source: Source, keys: Keys, request: HttpRequest, now_s: float) ->
     return stamp.decode()
 
 
-def _sign_standard(_: Source, told: Signing) -> dict[str, str]:
-    signed = b"%b.%d.%b" % (told.id.encode(), told.time_s, told.body)
-    signature = in_base64(hmac.digest(told.key, signed, "sha256")).decode()
-    return {"webhook-id": told.id, "webhook-timestamp": str(told.time_s), "webhook-signature": f"v1,{signature}"}
+def _sign_standard(_: Source, signing: Signing) -> dict[str, str]:
+    signed = b"%b.%d.%b" % (signing.id.encode(), signing.time_s, signing.body)
+    signature = in_base64(hmac.digest(signing.key, signed, "sha256")).decode()
+    return {"webhook-id": signing.id, "webhook-timestamp": str(signing.time_s), "webhook-signature": f"v1,{signature}"}
 
 
 def _amigo(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str:
@@ -173,10 +173,10 @@ def _amigo(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> st
     return stamp.decode()
 
 
-def _sign_amigo(_: Source, told: Signing) -> dict[str, str]:
-    stamp = told.time_s * UNITS["ms"]
-    signature = hmac.digest(told.key, b"v1:%d:%b" % (stamp, told.body), "sha256").hex()
-    return {AMIGO_KEY: told.id, AMIGO_STAMP: str(stamp), AMIGO_SIGNATURE: signature}
+def _sign_amigo(_: Source, signing: Signing) -> dict[str, str]:
+    stamp = signing.time_s * UNITS["ms"]
+    signature = hmac.digest(signing.key, b"v1:%d:%b" % (stamp, signing.body), "sha256").hex()
+    return {AMIGO_KEY: signing.id, AMIGO_STAMP: str(stamp), AMIGO_SIGNATURE: signature}
 
 
 def _github(_: Source, keys: Keys, request: HttpRequest, __: float) -> None:
@@ -184,9 +184,9 @@ def _github(_: Source, keys: Keys, request: HttpRequest, __: float) -> None:
     check_signature(keys, "sha256", request.body, lambda digest: b"sha256=" + in_hex(digest), (given,))
 
 
-def _sign_github(_: Source, told: Signing) -> dict[str, str]:
-    signature = hmac.digest(told.key, told.body, "sha256").hex()
-    return {"X-GitHub-Event": "push", "X-GitHub-Delivery": told.id, "X-Hub-Signature-256": f"sha256={signature}"}
+def _sign_github(_: Source, signing: Signing) -> dict[str, str]:
+    signature = hmac.digest(signing.key, signing.body, "sha256").hex()
+    return {"X-GitHub-Event": "push", "X-GitHub-Delivery": signing.id, "X-Hub-Signature-256": f"sha256={signature}"}
 
 
 def _stripe(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str:
@@ -200,18 +200,18 @@ def _stripe(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> s
     return stamps[0].decode()
 
 
-def _sign_stripe(_: Source, told: Signing) -> dict[str, str]:
-    signature = hmac.digest(told.key, b"%d.%b" % (told.time_s, told.body), "sha256").hex()
-    return {"Stripe-Signature": f"t={told.time_s},v1={signature}"}
+def _sign_stripe(_: Source, signing: Signing) -> dict[str, str]:
+    signature = hmac.digest(signing.key, b"%d.%b" % (signing.time_s, signing.body), "sha256").hex()
+    return {"Stripe-Signature": f"t={signing.time_s},v1={signature}"}
 
 
 def _shopify(_: Source, keys: Keys, request: HttpRequest, __: float) -> None:
     check_signature(keys, "sha256", request.body, in_base64, (one(request, "x-shopify-hmac-sha256"),))
 
 
-def _sign_shopify(_: Source, told: Signing) -> dict[str, str]:
-    signature = in_base64(hmac.digest(told.key, told.body, "sha256")).decode()
-    return {"X-Shopify-Topic": "orders/create", "X-Shopify-Webhook-Id": told.id, "X-Shopify-Hmac-Sha256": signature}
+def _sign_shopify(_: Source, signing: Signing) -> dict[str, str]:
+    signature = in_base64(hmac.digest(signing.key, signing.body, "sha256")).decode()
+    return {"X-Shopify-Topic": "orders/create", "X-Shopify-Webhook-Id": signing.id, "X-Shopify-Hmac-Sha256": signature}
 
 
 def _slack(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str:
@@ -222,9 +222,9 @@ def _slack(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> st
     return stamp.decode()
 
 
-def _sign_slack(_: Source, told: Signing) -> dict[str, str]:
-    signature = hmac.digest(told.key, b"v0:%d:%b" % (told.time_s, told.body), "sha256").hex()
-    return {"X-Slack-Request-Timestamp": str(told.time_s), "X-Slack-Signature": f"v0={signature}"}
+def _sign_slack(_: Source, signing: Signing) -> dict[str, str]:
+    signature = hmac.digest(signing.key, b"v0:%d:%b" % (signing.time_s, signing.body), "sha256").hex()
+    return {"X-Slack-Request-Timestamp": str(signing.time_s), "X-Slack-Signature": f"v0={signature}"}
 
 
 def _twilio(source: Source, keys: Keys, request: HttpRequest, _: float) -> None:
@@ -247,26 +247,27 @@ def _twilio(source: Source, keys: Keys, request: HttpRequest, _: float) -> None:
 @lru_cache
 def _twilio_addresses(url: str) -> tuple[str, str]:
     """The address without a port and with one: either may be signed (Twilio's own libraries try both)."""
-    found = _ADDRESS.fullmatch(url)
-    if found is None:
+    match = _ADDRESS.fullmatch(url)
+    if match is None:
         raise ValueError(f"not an address: {url}")
-    host, path, port = found["host"], found["path"] or "", found["port"] or PORTS[found["scheme"].lower()]
+    host, path, port = match["host"], match["path"] or "", match["port"] or PORTS[match["scheme"].lower()]
     return f"{host}{path}", f"{host}:{port}{path}"
 
 
 def _twilio_fields(body: bytes) -> bytes:
     try:
-        found = urlencoded.fields(body)
+        fields = urlencoded.fields(body)
     except ValueError:
         raise Unverified(Reason.MALFORMED) from None
-    if not found:
+    if not fields:
         raise Unverified(Reason.MALFORMED)  # the signature of any GET to the same address would do
-    return "".join(name + value for name, value in sorted(set(found))).encode()
+    return "".join(name + value for name, value in sorted(set(fields))).encode()
 
 
-def _sign_twilio(source: Source, told: Signing) -> dict[str, str]:
-    signature = in_base64(hmac.digest(told.key, raw(str(source.url)) + _twilio_fields(told.body), "sha1")).decode()
-    return {"I-Twilio-Idempotency-Token": told.id, "X-Twilio-Signature": signature}
+def _sign_twilio(source: Source, signing: Signing) -> dict[str, str]:
+    signed = raw(str(source.url)) + _twilio_fields(signing.body)
+    signature = in_base64(hmac.digest(signing.key, signed, "sha1")).decode()
+    return {"I-Twilio-Idempotency-Token": signing.id, "X-Twilio-Signature": signature}
 
 
 def _hmac(source: Source, keys: Keys, request: HttpRequest, now_s: float) -> str | None:
@@ -289,12 +290,12 @@ def _filled(own: HmacForm, body: bytes, stamp: bytes, id_: bytes) -> bytes:
     return b"".join(values[part] if part in values else part.encode() for part in _PLACES.split(own.payload))
 
 
-def _sign_hmac(source: Source, told: Signing) -> dict[str, str]:
+def _sign_hmac(source: Source, signing: Signing) -> dict[str, str]:
     own = source.hmac
-    stamp = str(told.time_s * UNITS[own.timestamp_unit])
-    signed = _filled(own, told.body, stamp.encode(), told.id.encode())
-    signature = _FORMS[own.encoding](hmac.digest(told.key, signed, own.algorithm)).decode()
-    beside = {own.timestamp_header: stamp, own.id_header: told.id}
+    stamp = str(signing.time_s * UNITS[own.timestamp_unit])
+    signed = _filled(own, signing.body, stamp.encode(), signing.id.encode())
+    signature = _FORMS[own.encoding](hmac.digest(signing.key, signed, own.algorithm)).decode()
+    beside = {own.timestamp_header: stamp, own.id_header: signing.id}
     return {own.header: own.prefix + signature, **{name: value for name, value in beside.items() if name}}
 
 
@@ -317,16 +318,16 @@ def _credentials(request: HttpRequest, word: bytes) -> bytes:
     return given.strip(b" ")
 
 
-def _own_id(source: Source, told: Signing) -> dict[str, str]:
-    return {source.id_header: told.id} if source.id_header else {}
+def _own_id(source: Source, signing: Signing) -> dict[str, str]:
+    return {source.id_header: signing.id} if source.id_header else {}
 
 
-def _sign_bearer(source: Source, told: Signing) -> dict[str, str]:
-    return {"Authorization": f"Bearer {told.key.decode()}", **_own_id(source, told)}
+def _sign_bearer(source: Source, signing: Signing) -> dict[str, str]:
+    return {"Authorization": f"Bearer {signing.key.decode()}", **_own_id(source, signing)}
 
 
-def _sign_basic(source: Source, told: Signing) -> dict[str, str]:
-    return {"Authorization": f"Basic {in_base64(told.key).decode()}", **_own_id(source, told)}
+def _sign_basic(source: Source, signing: Signing) -> dict[str, str]:
+    return {"Authorization": f"Basic {in_base64(signing.key).decode()}", **_own_id(source, signing)}
 
 
 def _none(_: Source, __: Keys, ___: HttpRequest, ____: float) -> None:

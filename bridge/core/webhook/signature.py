@@ -141,21 +141,21 @@ def check_signatures(
 ) -> None:
     """Refuse unless a candidate is the signature of one of the texts. All are compared, whatever came before."""
     given = list(candidates)[:MAX_CANDIDATES]
-    found = False
+    matches = False
     for key in keys:
         for text in signed:
             expected = form(hmac.digest(key, text, algorithm))
             for candidate in given:
-                found |= hmac.compare_digest(expected, candidate)
-    if not found:
+                matches |= hmac.compare_digest(expected, candidate)
+    if not matches:
         raise Unverified(Reason.MISMATCH)
 
 
 def check_secret(keys: Keys, given: bytes) -> None:
     """Refuse unless one of the keys is given itself. Compared by digests, so that not even a length shows."""
     digest = hmac.digest(b"", given, "sha256")
-    found = False
+    matches = False
     for key in keys:
-        found |= hmac.compare_digest(hmac.digest(b"", key, "sha256"), digest)
-    if not found:
+        matches |= hmac.compare_digest(hmac.digest(b"", key, "sha256"), digest)
+    if not matches:
         raise Unverified(Reason.MISMATCH)

@@ -27,17 +27,17 @@ def as_json(body: bytes) -> tuple[bytes, object]:
     A lone `payload` that is JSON is taken for the whole, as it was written. Raises ValueError as `fields` does, and for
     a payload that is meant as JSON and cannot be read.
     """
-    found: dict[str, list[str]] = {}
+    texts_of: dict[str, list[str]] = {}
     for name, text in fields(body):
-        found.setdefault(name, []).append(text)
-    payload = found["payload"][0] if found.keys() == {"payload"} and len(found["payload"]) == 1 else None
+        texts_of.setdefault(name, []).append(text)
+    payload = texts_of["payload"][0] if texts_of.keys() == {"payload"} and len(texts_of["payload"]) == 1 else None
     if payload is not None:
         try:
             return payload.encode(), numbers.loads(payload.encode())
         except ValueError:
             if _is_meant_as_json(payload):
                 raise
-    value = {name: _one_or_all(texts) for name, texts in found.items()}
+    value = {name: _one_or_all(texts) for name, texts in texts_of.items()}
     return orjson.dumps(value), value
 
 
@@ -59,4 +59,4 @@ def _one_or_all(texts: Sequence[str]) -> object:
 
 
 def _decoded(text: bytes) -> str:
-    return _ESCAPED.sub(lambda found: bytes((int(found[1], 16),)), text.replace(b"+", b" ")).decode("utf-8")
+    return _ESCAPED.sub(lambda match: bytes((int(match[1], 16),)), text.replace(b"+", b" ")).decode("utf-8")

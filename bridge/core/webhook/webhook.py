@@ -66,8 +66,8 @@ class Webhook:
     @property
     def conversation_id(self) -> str | None:
         """The conversation that a platform webhook is about."""
-        found = self.data.get("conversation_id") if isinstance(self.data, dict) else None
-        return found if isinstance(found, str) and HEX24.fullmatch(found) else None
+        id_ = self.data.get("conversation_id") if isinstance(self.data, dict) else None
+        return id_ if isinstance(id_, str) and HEX24.fullmatch(id_) else None
 
 
 def check_type(source: Source, request: HttpRequest) -> None:
@@ -97,16 +97,17 @@ def read(source: Source, request: HttpRequest, stamp: str | None) -> Webhook:
     own = _own_id(source, request, None if cloudevents_http.is_structured(request) else data)
     event_id = _event_id(source.name, own or (cloud and cloud.id) or digest)
     keys = (event_id,) if stamp is None else (event_id, f"{source.name}:{stamp}:{digest}")
-    headers = _shown(source, request, cloud)
+    headers = _visible(source, request, cloud)
     return Webhook(event_id, source.name, body, data, headers, keys, cloud.time_s if cloud is not None else None)
 
 
 def handshake(source: Source, request: HttpRequest, data: object) -> HttpAnswer | None:
     """The answer that a sender wants before it sends events; None for an event."""
-    said = data if isinstance(data, dict) else {}
-    if source.scheme == "slack" and said.get("type") == "url_verification" and isinstance(said.get("challenge"), str):
-        return HttpAnswer(200, orjson.dumps({"challenge": said["challenge"]}))
-    if source.scheme == "slack" and said.get("ssl_check") == "1":
+    fields = data if isinstance(data, dict) else {}
+    challenge = fields.get("challenge") if fields.get("type") == "url_verification" else None
+    if source.scheme == "slack" and isinstance(challenge, str):
+        return HttpAnswer(200, orjson.dumps({"challenge": challenge}))
+    if source.scheme == "slack" and fields.get("ssl_check") == "1":
         return HttpAnswer(200, b"", content_type=problem.TEXT)
     if source.scheme == "github" and request.header("x-github-event") == "ping":
         return HttpAnswer(200, orjson.dumps({"pong": True}))
@@ -204,34 +205,34 @@ def _own_id(source: Source, request: HttpRequest, data: object) -> str | None:
     """The sender's own id in a header, or in the body, where the scheme has one."""
     scheme = SCHEMES[source.scheme]
     named = source.id_header or source.hmac.id_header
-    found = next(filter(None, map(request.header, (named.lower(),) if named else scheme.id_headers)), None)
-    if found is None and scheme.id_field and isinstance(data, dict):
+    own = next(filter(None, map(request.header, (named.lower(),) if named else scheme.id_headers)), None)
+    if own is None and scheme.id_field and isinstance(data, dict):
         inner = data.get(scheme.id_field)
-        found = inner if isinstance(inner, str) else None
-    return found
+        own = inner if isinstance(inner, str) else None
+    return own
 
 
-def _shown(source: Source, request: HttpRequest, cloud: HttpCloudEvent | None) -> dict[str, str]:
+def _visible(source: Source, request: HttpRequest, cloud: HttpCloudEvent | None) -> dict[str, str]:
     """The headers that routes see: nothing secret, nothing that would act at the broker or in the bridge.
 
     Where there are too many bytes in all, the largest are left out; of those of one size the later name.
     """
-    found: dict[str, str] = {}
+    visible: dict[str, str] = {}
     sizes: dict[str, int] = {}
     signature = source.hmac.header.lower()
     for name, text in _texts(request, cloud):
-        if not _may_be_shown(name) or name == signature or len(found) >= MAX_HEADERS:
+        if not _may_be_shown(name) or name == signature or len(visible) >= MAX_HEADERS:
             continue
         sent = text.encode("utf-8", "replace")
         if len(sent) <= MAX_HEADER_BYTES:
-            found[name] = sent.decode()
+            visible[name] = sent.decode()
             sizes[name] = len(name) + len(sent)
     too_many = sum(sizes.values()) - MAX_HEADERS_BYTES
     while too_many > 0:
         largest = max(sizes, key=lambda name: (sizes[name], name))
         too_many -= sizes.pop(largest)
-        del found[largest]
-    return found
+        del visible[largest]
+    return visible
 
 
 def _texts(request: HttpRequest, cloud: HttpCloudEvent | None) -> Iterator[tuple[str, str]]:

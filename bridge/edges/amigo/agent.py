@@ -81,7 +81,7 @@ class AmigoAgent:
         self, user_id: str, service_id: str | None = None, *, conversation_id: str | None = None
     ) -> Sequence[ConversationRow]:
         """Every page; what belongs to somebody else is dropped, whatever the server filtered."""
-        found = self._api.list(
+        rows = self._api.list(
             user_id,
             ids=[conversation_id] if conversation_id is not None else (),
             user_ids=[user_id],
@@ -89,7 +89,7 @@ class AmigoAgent:
         )
         return [
             _row(row)
-            async for row in found
+            async for row in rows
             if row.user_id in ("", user_id)
             and (service_id is None or row.service_id in ("", service_id))
             and (conversation_id is None or row.id == conversation_id)
@@ -98,7 +98,7 @@ class AmigoAgent:
     async def messages(self, user_id: str, conversation_id: str) -> Sequence[Message]:
         """Every page, oldest first."""
         try:
-            return [_message(found) async for found in self._api.messages(user_id, conversation_id)]
+            return [_message(row) async for row in self._api.messages(user_id, conversation_id)]
         except Refused as error:
             if error.status == 404:
                 return []
@@ -144,14 +144,14 @@ def recording_of(audio: Audio) -> Recording:
     except (wave.Error, EOFError) as error:
         raise Unsendable(f"audio that is no WAV file: {error}") from None
     if channels != 1 or width not in (2, 4) or not MIN_FRAME_RATE <= rate <= MAX_FRAME_RATE:
-        found = f"{channels} channels of {width} bytes at {rate} Hz"
-        raise Unsendable(f"a WAV file with {found}: the API takes one channel of 2 or 4 bytes at 4,000 to 44,100 Hz")
+        form = f"{channels} channels of {width} bytes at {rate} Hz"
+        raise Unsendable(f"a WAV file with {form}: the API takes one channel of 2 or 4 bytes at 4,000 to 44,100 Hz")
     return Recording(audio.data, rate, width)
 
 
-def _row(found: results.ConversationResult) -> ConversationRow:
-    return ConversationRow(found.id, found.user_id, found.service_id, found.is_finished, found.num_messages, found.tags)
+def _row(row: results.ConversationResult) -> ConversationRow:
+    return ConversationRow(row.id, row.user_id, row.service_id, row.is_finished, row.num_messages, row.tags)
 
 
-def _message(found: results.MessageResult) -> Message:
-    return Message(found.id, found.interaction_id, found.message_type, found.message)
+def _message(message: results.MessageResult) -> Message:
+    return Message(message.id, message.interaction_id, message.message_type, message.message)

@@ -25,8 +25,8 @@ class Slice:
     def params(self) -> dict[str, str]:
         """Limit and offset; a limit is never without an offset."""
         offset = 0 if self.offset is None and self.limit is not None else self.offset
-        found = {"limit": self.limit, "continuation_token": offset}
-        return {name: str(value) for name, value in found.items() if value is not None}
+        given = {"limit": self.limit, "continuation_token": offset}
+        return {name: str(value) for name, value in given.items() if value is not None}
 
 
 EVERYTHING = Slice()

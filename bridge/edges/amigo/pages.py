@@ -24,14 +24,14 @@ class Page:
 
 def read_page(call: Call, content: object, name: str) -> Page:
     """The page in decoded JSON; its rows stand under `name`. Raises Lost for what is no page."""
-    found = content.get(name) if isinstance(content, dict) else None
-    if not isinstance(content, dict) or not isinstance(found, list):
+    listed = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(listed, list):
         raise Lost(f"{call.operation}: the answer has no {name}")
-    rows = [row for row in found if isinstance(row, dict)]
+    rows = [row for row in listed if isinstance(row, dict)]
     if not content.get("has_more"):
         return Page(rows)
     offset = int(str((call.params or {}).get("continuation_token", 0)))
-    return Page(rows, more=True, following=_following(content.get("continuation_token"), offset, len(found)))
+    return Page(rows, more=True, following=_following(content.get("continuation_token"), offset, len(listed)))
 
 
 async def pages(send: Callable[[Call], Awaitable[object]], call: Call, name: str) -> AsyncIterator[Page]:
@@ -59,17 +59,17 @@ class _Recent:
 
     def new(self, rows: list[Row]) -> list[Row]:
         """Those that have not been seen; a row without an id never has."""
-        found = []
+        fresh = []
         for row in rows:
             row_id = row.get("id", row.get("user_id"))
             if row_id is None:
-                found.append(row)
+                fresh.append(row)
             elif str(row_id) not in self._ids:
                 self._ids[str(row_id)] = None
-                found.append(row)
+                fresh.append(row)
         while len(self._ids) > MAX_RECENT:
             self._ids.popitem(last=False)
-        return found
+        return fresh
 
 
 def _following(token: object, offset: int, read: int) -> int | None:

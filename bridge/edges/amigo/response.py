@@ -24,7 +24,7 @@ LEAST_EPOCH_MS, MAX_EPOCH_MS = 1e11, 1e14
 
 def error_text(body: bytes, secrets: tuple[str, ...]) -> str:
     """The API's own words in an error body, secrets removed; the body as it is where it is not JSON."""
-    text = _said(body)
+    text = _words(body)
     for secret in secrets:
         text = text.replace(secret, "***")
     return " ".join(text.split())[:MAX_TEXT_CHARS]
@@ -69,15 +69,15 @@ def duration_s(expires_in: object) -> float | None:
     return _number(str(expires_in))
 
 
-def _said(body: bytes) -> str:
+def _words(body: bytes) -> str:
     try:
-        said = orjson.loads(body)
+        content = orjson.loads(body)
     except orjson.JSONDecodeError:
         return body.decode("utf-8", "replace")
-    if isinstance(said, dict):
+    if isinstance(content, dict):
         for name in ("message", "error", "detail"):
-            if said.get(name):
-                return said[name] if isinstance(said[name], str) else orjson.dumps(said[name]).decode()
+            if content.get(name):
+                return content[name] if isinstance(content[name], str) else orjson.dumps(content[name]).decode()
     return body.decode("utf-8", "replace")
 
 

@@ -45,7 +45,7 @@ class Result(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            wrong = ", ".join(".".join(map(str, found["loc"])) or "all of it" for found in error.errors())
+            wrong = ", ".join(".".join(map(str, fault["loc"])) or "all of it" for fault in error.errors())
             raise Unreadable(f"{operation}: the answer cannot be read: {wrong}") from None
 
 

@@ -92,25 +92,25 @@ class Tokens:
 
     async def _ask(self, user_id: str) -> Token:
         try:
-            found, dated_s = await self._client.send_dated(self._call(user_id))
+            answer, dated_s = await self._client.send_dated(self._call(user_id))
         except Refused as error:
             raise await self._meaning(user_id, error) from None
         except (Lost, Unavailable) as error:
             raise NotSent(str(error)) from None
-        return self._token(found, dated_s)
+        return self._token(answer, dated_s)
 
-    def _token(self, found: object, dated_s: float | None) -> Token:
-        if not isinstance(found, dict) or not isinstance(found.get("id_token"), str):
+    def _token(self, answer: object, dated_s: float | None) -> Token:
+        if not isinstance(answer, dict) or not isinstance(answer.get("id_token"), str):
             raise NotSent("sign-in: the answer has no id_token")
         try:
-            text = bearer_token(found["id_token"])
+            text = bearer_token(answer["id_token"])
         except ValueError as error:
             raise NotSent(f"sign-in: the id_token of the answer cannot be sent: {error}") from None
-        expires_s, now_s = response.until(found.get("expires_at")), self._clock()
+        expires_s, now_s = response.until(answer.get("expires_at")), self._clock()
         self.ahead_s = self.ahead_s if dated_s is None else now_s - dated_s
         self._warn(clock_fault(now_s, dated_s, expires_s))
         lifetime_s = span_s(expires_s, dated_s)
-        use_s = use_for_s(response.duration_s(found.get("expires_in")) if lifetime_s is None else lifetime_s)
+        use_s = use_for_s(response.duration_s(answer.get("expires_in")) if lifetime_s is None else lifetime_s)
         return Token(text, inf if use_s is None else self._monotonic() + use_s)
 
     def _warn(self, fault: ClockFault | None) -> None:

@@ -1,7 +1,8 @@
 """`POST /webhooks/{name}`: reads what comes within limits of size and time, and answers as the receiver says."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from aiohttp import HttpVersion11, web
 
@@ -31,11 +32,15 @@ class WebhookHandler:
         body_s: float = BODY_S,
         max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
-        self.held_bytes = 0
-        self.max_held_bytes = max_held_bytes
+        self._held = HeldBytes(max_held_bytes)
         self._receiver = receiver
         self._trusted = trusted_proxies
         self._body_s = body_s
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all bodies that are being read or wait for their confirms."""
+        return self._held.size
 
     def malformed(self, refusal: Problem, peer: str) -> None:
         """Something came that is no HTTP."""
@@ -60,31 +65,50 @@ class WebhookHandler:
             raise problem.too_large(source.max_bytes)
         if "expect" in headers:
             await _encourage(request, headers["expect"])
-        held = _Held(self)
-        try:
+        with self._held.share() as held:
             hook.body = await _body(request, source.max_bytes, self._body_s, held)
             return await self._receiver.take(source, hook)
-        finally:
-            self.held_bytes -= held.size
 
     def _client(self, request: web.BaseRequest) -> str:
         return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._trusted)
 
 
-class _Held:
-    """One request's share of the bytes that all may hold together."""
+class HeldBytes:
+    """Bytes that requests hold together, at most `most`."""
 
-    __slots__ = ("_door", "size")
-
-    def __init__(self, door: WebhookHandler) -> None:
-        self._door = door
+    def __init__(self, most: int) -> None:
         self.size = 0
+        self._most = most
+
+    @contextmanager
+    def share(self) -> Iterator["HeldShare"]:
+        """One request's share, given back at the end of the context."""
+        share = HeldShare(self.add)
+        try:
+            yield share
+        finally:
+            self.size -= share.size
+
+    def add(self, size: int) -> None:
+        """So many more are held. Raises Problem (503) where that is too much."""
+        self.size += size
+        if self.size > self._most:
+            raise problem.too_busy()
+
+
+class HeldShare:
+    """One request's share of the bytes that all hold together; `add` counts them for all."""
+
+    __slots__ = ("_add", "size")
+
+    def __init__(self, add: Callable[[int], None]) -> None:
+        self.size = 0
+        self._add = add
 
     def more(self, size: int) -> None:
+        """The request holds so many more. Raises Problem (503) where all together hold too much."""
         self.size += size
-        self._door.held_bytes += size
-        if self._door.held_bytes > self._door.max_held_bytes:
-            raise problem.too_busy()
+        self._add(size)
 
 
 async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
@@ -95,7 +119,7 @@ async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
         await encourage(request)
 
 
-async def _body(request: web.BaseRequest, most: int, limit_s: float, held: _Held) -> bytes:
+async def _body(request: web.BaseRequest, most: int, limit_s: float, held: HeldShare) -> bytes:
     """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
     body = bytearray()  # and not a list of pieces: a sender chooses how small they are
     try:

@@ -55,7 +55,7 @@ class Environment(FormattingEnvironment):
 
     def __init__(self) -> None:
         self.budget = Budget()
-        super().__init__(undefined=StrictUndefined, autoescape=False, optimized=False, finalize=self._told)
+        super().__init__(undefined=StrictUndefined, autoescape=False, optimized=False, finalize=self._finalized)
         del self.globals["lipsum"]
         own: dict[str, Callable[..., Any]] = {
             tree.COUNTED: self.counted,
@@ -152,7 +152,7 @@ class Environment(FormattingEnvironment):
     # --- what stands between
 
     @pass_context
-    def _told(self, _: Context, value: Any) -> str:
+    def _finalized(self, _: Context, value: Any) -> str:
         return value if type(value) is str else plain(value, self.budget)
 
     def _operand(self, value: Any) -> Any:

@@ -99,8 +99,8 @@ class JinjaRoutes:
             try:
                 return self._filled(template, seen, longest, strict=strict)
             except Exception as error:  # as above
-                said = str(error)[:MAX_ERROR_CHARS] or type(error).__name__
-                raise InvalidEvent(f"route {route.name}: template {name}: {said}", event.id, channel) from None
+                reason = str(error)[:MAX_ERROR_CHARS] or type(error).__name__
+                raise InvalidEvent(f"route {route.name}: template {name}: {reason}", event.id, channel) from None
 
         return Rendered(
             message=fill("message", compiled.message if event.speaks and event.message is None else None, strict=False),

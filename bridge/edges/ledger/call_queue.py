@@ -214,15 +214,15 @@ class CallQueue:
         """See the port."""
         if self._gathering is None:
             return None
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._gathering.append(told)
-        return told
+        gathered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gathering.append(gathered)
+        return gathered
 
     def _tell_gathering(self) -> None:
         waiting, self._gathering = self._gathering, None
-        for told in waiting or ():
-            if not told.done():
-                told.set_result(None)
+        for gathered in waiting or ():
+            if not gathered.done():
+                gathered.set_result(None)
 
     async def back_off(self, dice: float) -> None:
         """Wait before the next try, unless it is to end."""

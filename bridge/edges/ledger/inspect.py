@@ -33,8 +33,8 @@ def _in_file(path: Path, event_id: str) -> Row | None:
         raise LedgerUnavailable(f"{path.absolute()}: there is no such file")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            found = connection.execute(IN_FILE, (key_of(event_id),))
-            row: Row | None = found.fetchone()
+            rows = connection.execute(IN_FILE, (key_of(event_id),))
+            row: Row | None = rows.fetchone()
             return row
     except sqlite3.Error as error:
         raise LedgerUnavailable(f"{path.absolute()}: {error}") from None
@@ -44,9 +44,9 @@ async def _in_database(url: str, event_id: str) -> Row | None:
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_S)
         try:
-            found = await connection.fetchrow(IN_DATABASE, key_of(event_id), timeout=CONNECT_S)
+            record = await connection.fetchrow(IN_DATABASE, key_of(event_id), timeout=CONNECT_S)
         finally:
             await connection.close(timeout=CONNECT_S)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise LedgerUnavailable(f"{type(error).__name__}: {error}") from None
-    return tuple(found) if found is not None else None
+    return tuple(record) if record is not None else None

@@ -111,5 +111,5 @@ def _json(letter: DeadLetter) -> str:
 
 
 def _letter(text: str) -> DeadLetter:
-    found = orjson.loads(text)
-    return DeadLetter(**{name: found[name] for name in LETTER})
+    fields = orjson.loads(text)
+    return DeadLetter(**{name: fields[name] for name in LETTER})

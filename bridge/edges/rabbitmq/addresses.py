@@ -23,9 +23,9 @@ class Addresses:
 
     async def connected(self, host: str, port: int) -> socket.socket:
         """A socket that is connected to one address of the host. Raises OSError where none takes a connection."""
-        found = await self.resolved(host, port)
-        silent = [info for info in found if _address(info) in self._silent]
-        others = [info for info in found if info not in silent]
+        resolved = await self.resolved(host, port)
+        silent = [info for info in resolved if _address(info) in self._silent]
+        others = [info for info in resolved if info not in silent]
         infos = [*_by_turns(others), *silent]
         return await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=STAGGER_S, interleave=0)
 

@@ -135,22 +135,22 @@ async def tail(url: str, exchanges: Sequence[str], keys: Sequence[str]) -> Async
         on_consumer_cancel(underlay, lambda _: arrived.put_nowait("the broker removed the queue"))
         await limited(underlay.basic_consume(queue.name, take), "consuming")
         yield {"listening": queue.name}
-        while isinstance(found := await arrived.get(), tuple):
-            tag, message = found
+        while isinstance(arrival := await arrived.get(), tuple):
+            tag, message = arrival
             yield _seen(message)
             await limited(underlay.basic_ack(tag), "acknowledging")
-    raise BrokerTrouble(found)
+    raise BrokerTrouble(arrival)
 
 
 def _seen(message: InboundMessage) -> Tailed:
-    said = message.properties
-    timestamp = said.get("timestamp")
+    properties = message.properties
+    timestamp = properties.get("timestamp")
     return {
         "exchange": message.exchange,
         "routing_key": message.routing_key,
-        "type": said.get("type"),
-        "message_id": said.get("message_id"),
-        "correlation_id": said.get("correlation_id"),
+        "type": properties.get("type"),
+        "message_id": properties.get("message_id"),
+        "correlation_id": properties.get("correlation_id"),
         "timestamp": timestamp.isoformat() if isinstance(timestamp, datetime) else timestamp,
         "headers": dict(message.headers),
         "body": message.body,

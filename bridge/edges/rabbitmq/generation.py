@@ -98,17 +98,21 @@ UNWRITABLE = (ValueError, TypeError, LookupError, ArithmeticError, struct.error)
 class BrokerPublisher(Protocol):
     """A publisher as the supervisor and the watchers see it."""
 
-    blocked: bool
-    """True while the broker takes nothing from this connection (a resource alarm)."""
+    @property
+    def blocked(self) -> bool:
+        """True while the broker takes nothing from this connection (a resource alarm)."""
+
+    def block(self) -> None:
+        """The broker takes nothing from this connection for now."""
+
+    def unblock(self) -> None:
+        """The broker takes messages again: go on with what waits."""
 
     async def attach(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
         """Publish through this connection from now on, beginning with what is unconfirmed."""
 
     def detach(self) -> None:
-        """The generation has ended."""
-
-    def resume(self) -> None:
-        """Go on with what waits."""
+        """The generation has ended, and with it whatever had blocked it."""
 
     def oldest_s(self) -> float | None:
         """Since when (event loop time) the message that has flown longest waits for its confirm; None for none."""
@@ -154,8 +158,8 @@ async def _translated(call: Awaitable[T], what: str, seconds: float | None) -> T
         raise BrokerTrouble(f"{what}: the connection was lost") from None
     except tuple(KINDS) as error:
         kind = next(kind for known, kind in KINDS.items() if isinstance(error, known))
-        said = f"the broker refuses it: {_words(error)}" if kind is TroubleKind.CONNECTION else describe(error)
-        raise BrokerTrouble(f"{what}: {said}", kind=kind) from None
+        reason = f"the broker refuses it: {_words(error)}" if kind is TroubleKind.CONNECTION else describe(error)
+        raise BrokerTrouble(f"{what}: {reason}", kind=kind) from None
     except (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError, RuntimeError) as error:
         raise BrokerTrouble(f"{what}: {describe(error)}") from None
     except UNWRITABLE as error:

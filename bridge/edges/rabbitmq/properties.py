@@ -46,9 +46,9 @@ _NAMES = {
 
 def incoming(message: DeliveredMessage, queue: str) -> InboundMessage:
     """The inbound message in a delivery of aiormq."""
-    found = message.header.properties
-    properties = {name: getattr(found, attribute) for name, attribute in _NAMES.items()}
-    headers = found.headers or {}
+    raw = message.header.properties
+    properties = {name: getattr(raw, attribute) for name, attribute in _NAMES.items()}
+    headers = raw.headers or {}
     seen = {**properties, "exchange": message.exchange, "routing_key": message.routing_key, **headers}
     return InboundMessage(
         body=message.body,

@@ -54,11 +54,12 @@ class Supervisor:
         lives: ConnectionLives,
         dice: Dice,
         log: Log,
+        addresses: Addresses | None = None,
     ) -> None:
         self.trouble: str | None = "not connected yet"
         self.generations = 0
         self._urls = config.urls
-        self._addresses = Addresses()
+        self._addresses = addresses or Addresses()
         self._topology = config.topology
         self._to_declare = config.may_declare
         self._watch_limits = config.watch
@@ -136,7 +137,6 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
             for part in parts:
                 part.close()  # one whose task was cancelled before it began was never awaited
-            self._publishers.outbound.blocked = False
 
     async def _part(self, generation: Generation, part: Coroutine[None, None, None]) -> None:
         try:

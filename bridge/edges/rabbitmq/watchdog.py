@@ -70,15 +70,14 @@ class Watchdog:
         self._log = log
 
     async def blocked(self, connection: aio_pika.abc.AbstractConnection) -> None:
-        """Keep `publisher.blocked` true to what the broker says of the publishing connection (a resource alarm)."""
+        """Tell the publisher what the broker says of the publishing connection (a resource alarm)."""
         while (underlay := underlay_of(connection)) is not None:
             if not await self._ready(underlay):
-                self._publisher.blocked = True
+                self._publisher.block()
                 self._log.warning("publisher.blocked")
                 await underlay.ready()
-                self._publisher.blocked = False
                 self._log.warning("publisher.unblocked")
-                self._publisher.resume()
+                self._publisher.unblock()
             await asyncio.sleep(0.25)
 
     @staticmethod
@@ -147,7 +146,7 @@ class Watchdog:
         queue, single_active = queue_consumer.inbound.queue, queue_consumer.inbound.single_active
         idle_s = _now() - queue_consumer.heard_s
         limits = self._limits
-        found = verdict(
+        judgement = verdict(
             ready=ready,
             consumers=consumers,
             held=queue_consumer.held,
@@ -157,11 +156,11 @@ class Watchdog:
             single_active=single_active,
             served=queue_consumer.served,
         )
-        if found is Verdict.LOST:
+        if judgement is Verdict.LOST:
             self._generation.end(f"{queue} has lost its consumer")
-        elif found is Verdict.STUCK:
+        elif judgement is Verdict.STUCK:
             self._generation.end(f"{queue} has {ready} messages, none was delivered for {idle_s:.0f} s")
-        elif found is Verdict.RENEW:
+        elif judgement is Verdict.RENEW:
             await self._consumer.renew(connection, self._generation, queue_consumer)
 
 

@@ -50,8 +50,8 @@ class BridgeCollector(Collector):
         yield from self._now(self._gauges())
 
     def _counted(self) -> Iterator[Metric]:
-        for name, (metric, said) in COUNTERS.items():
-            yield CounterMetricFamily(metric, said, value=getattr(self._counters, name))
+        for name, (metric, help_) in COUNTERS.items():
+            yield CounterMetricFamily(metric, help_, value=getattr(self._counters, name))
         settled = CounterMetricFamily("bridge_settlements", "Deliveries settled, by how.", labels=["settlement"])
         for settlement, count in self._counters.settled.items():
             settled.add_metric([settlement], count)

@@ -84,8 +84,8 @@ class Inbox(Protocol):
     def resume(self, reason: str) -> None:
         """Take new events again, if no other reason stands."""
 
-    def isolate(self) -> None:
-        """Take one event at a time until some have settled."""
+    def isolate(self, settlements: int) -> None:
+        """Take one event at a time, from the next start of a consumer on, until so many have been settled."""
 
     async def begun(self) -> None:
         """Return once something has been consumed from."""

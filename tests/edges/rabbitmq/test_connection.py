@@ -139,8 +139,8 @@ async def test_an_address_that_speaks_again_is_no_longer_the_last(broker: Broker
 async def test_a_service_whose_broker_has_a_dead_address_lives_on_the_other(build: Build, broker: Broker) -> None:
     with BlackHole() as hole:
         rig = build()
-        rig = build(urls=(f"amqp://guest:guest@{NAME}/{rig.vhost}",))
-        rig.supervisor._addresses = Named(hole.address, (HOST, broker.node.port))
+        addresses = Named(hole.address, (HOST, broker.node.port))
+        rig = build(urls=(f"amqp://guest:guest@{NAME}/{rig.vhost}",), addresses=addresses)
         await rig.start()
         await rig.rabbit.publish(Outgoing(b"event"))
         await rig.delivered(1)

@@ -6,7 +6,6 @@ See docs/reliability.md, B1 to B8.
 import asyncio
 import gc
 import os
-from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -24,7 +23,7 @@ from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 from tests.support.rabbit import EVENTS, Outgoing
-from tests.support.rig import Receipts, Rig, outbound, outgoing
+from tests.support.rig import Receipts, Rig, outgoing
 from tests.support.waiting import slowness, until
 
 # A tenth of those that a broker which falls silent meets.
@@ -263,9 +262,6 @@ class Fleeting(BatchingPublisher):
 
 async def test_a_generation_that_ends_at_its_beginning_leaves_nothing_unawaited(build: Build) -> None:
     """Whatever it was to do has not begun then; Python's warning of it, an error here, would be its only trace."""
-    rig = build()
-    rig.publisher = Fleeting((outbound(),))
-    rig.supervisor._publishers = replace(rig.supervisor._publishers, outbound=rig.publisher)
-    await rig.start()
+    rig = await build(publisher=Fleeting).start()
     gc.collect()
     assert [fields["error"] for fields in rig.log.of("broker.lost")] == ["over at once"] * 3

@@ -49,6 +49,9 @@ class FakeInbox:
         self.reasons: set[str] = set()
         self.changes: list[tuple[str, str]] = []
         self.resumed: Callable[[], None] = lambda: None
+        self.began = asyncio.Event()
+        """Whether something has been consumed from; cleared for a while by a test."""
+        self.began.set()
 
     @property
     def consuming(self) -> bool:
@@ -64,11 +67,11 @@ class FakeInbox:
         if not self.reasons:
             self.resumed()
 
-    def isolate(self) -> None:
-        self.changes.append(("isolate", ""))
+    def isolate(self, settlements: int) -> None:
+        self.changes.append(("isolate", str(settlements)))
 
     async def begun(self) -> None:
-        """At once."""
+        await self.began.wait()
 
 
 class FakeRepublisher:

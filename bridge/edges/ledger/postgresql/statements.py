@@ -225,8 +225,8 @@ async def release(connection: DatabaseConnection, owner: str, calls: Sequence[Le
 
 async def find(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[Row | None]:
     """The rows of events, None where there is none. Answers in their order."""
-    found = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, [call.key for call in calls])}
-    return [found.get(call.key) for call in calls]
+    rows = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, [call.key for call in calls])}
+    return [rows.get(call.key) for call in calls]
 
 
 async def begun(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[int]:

@@ -91,8 +91,7 @@ class LedgerFile:
         self._owner = secrets.token_hex(8)
         self._cancelled: set[str] = set()
         """Events that were cancelled and not claimed since: who had one in hand may not write it any more."""
-        self.made_anew = False
-        """Set when the file that was open had gone from its path, and another one is used now."""
+        self._made_anew = False
         self._gone = False
 
     def open(self) -> None:
@@ -112,7 +111,12 @@ class LedgerFile:
             self._check(connection)
             self._prepare(connection)
             self._identity, self._wal_identity = identity(self.path), identity(self._beside("-wal"))
-            self.made_anew, self._gone = self._gone, False
+            self._made_anew, self._gone = self._gone, False
+
+    def made_anew(self) -> bool:
+        """True, once, where the file that was open had gone from its path, and another one is used now."""
+        made_anew, self._made_anew = self._made_anew, False
+        return made_anew
 
     def close(self) -> None:
         """Close the file, but keep the lock."""
@@ -252,9 +256,9 @@ class LedgerFile:
 
     def _check(self, connection: sqlite3.Connection) -> None:
         if self._damaged:
-            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found != "ok":
-                raise NotALedger(f"{SAID[sqlite3.SQLITE_CORRUPT]} ({found})")
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise NotALedger(f"{SAID[sqlite3.SQLITE_CORRUPT]} ({verdict})")
             self._damaged = False
         check(connection)
 

@@ -52,11 +52,11 @@ class FileLock:
         """Who has it, as far as its file tells."""
         try:
             with self.path.open("rb") as file:
-                said = orjson.loads(file.read(MAX_BYTES))
-            pid, host, since = int(said["pid"]), str(said["host"]), str(said["since"])
+                content = orjson.loads(file.read(MAX_BYTES))
+            pid, host, since = int(content["pid"]), str(content["host"]), str(content["since"])
         except (OSError, ValueError, TypeError, KeyError):
             return "another process"
-        return f"the process {pid} on {_shown(host)} since {_shown(since)}"
+        return f"the process {pid} on {_quoted(host)} since {_quoted(since)}"
 
     def let_go(self) -> None:
         """Give it up, if it is held."""
@@ -73,8 +73,8 @@ def identity(path: Path) -> Identity | None:
         return None
 
 
-def _of(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino
+def _of(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
 
 
 def _me() -> bytes:
@@ -82,6 +82,6 @@ def _me() -> bytes:
     return orjson.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     """Anybody may have written it: nothing that a terminal would obey."""
     return text if text.isprintable() else ascii(text)

@@ -105,8 +105,7 @@ class SqliteLedger(QueuedLedger):
                 await queue.pause(began_s + min(MAX_PACE_S, PACE_S * (calls - 1)) - loop.time())
 
     def _tell_replaced(self) -> None:
-        if self._file.made_anew:
-            self._file.made_anew = False
+        if self._file.made_anew():
             self._log.error("ledger.replaced", file=str(self._file.path), error=REPLACED)
 
     async def _purge(self) -> bool:

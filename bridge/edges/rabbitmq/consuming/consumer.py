@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import partial
 from uuid import uuid4
 
@@ -32,7 +32,8 @@ class QueueConsumer:
 
     `held` counts its unacked deliveries, at most `prefetch`; `heard_s` is when the broker last could and did speak
     (event loop time), `served` whether there was any delivery. `unwatch` lets the channel close without ending the
-    generation. Until `cancelled`, the broker may still deliver.
+    generation. Until `cancelled`, the broker may still deliver. `settled` is called when no ack is owed any more,
+    `lost` with an error where acks were lost.
     """
 
     inbound: Inbound
@@ -41,10 +42,33 @@ class QueueConsumer:
     channel: Underlay
     unwatch: Callable[[], None]
     heard_s: float
+    settled: InitVar[Callable[["QueueConsumer"], None]]
+    lost: InitVar[Callable[["QueueConsumer", str], None]]
     acks: Acks = field(init=False)
     held: int = 0
     served: bool = False
     cancelled: bool = False
+
+    def __post_init__(
+        self, settled: Callable[["QueueConsumer"], None], lost: Callable[["QueueConsumer", str], None]
+    ) -> None:
+        self.acks = Acks(self.channel, partial(settled, self), partial(lost, self))
+
+    def delivered(self) -> None:
+        """One delivery more is in hand."""
+        self.heard_s = _now()
+        self.held += 1
+        self.served = True
+
+    def let_go(self) -> None:
+        """One delivery less is in hand: only now can the broker send the next one."""
+        self.heard_s = _now()
+        self.held -= 1
+
+    async def cancel(self) -> None:
+        """Have the broker deliver no more. Raises BrokerTrouble."""
+        await limited(self.channel.basic_cancel(self.tag), f"cancelling the consumer of {self.inbound.queue}")
+        self.cancelled = True
 
 
 @dataclass(slots=True, eq=False)
@@ -66,8 +90,7 @@ class BrokerDelivery:
         if self.acked or not self.generation.alive:
             return False
         self.acked = True
-        self.queue_consumer.held -= 1
-        self.queue_consumer.heard_s = _now()  # only now can the broker send the next one
+        self.queue_consumer.let_go()
         self.consumer.send_ack(self)
         return True
 
@@ -105,7 +128,7 @@ class Consumer:
     def consuming(self) -> bool:
         """True where every inbound has its consumer, is just getting another, or has as much in hand as it may."""
         served = self._queue_consumers.keys() | self._replacing
-        return not self._inbox.reasons and all(
+        return not self._inbox.held_back_by and all(
             inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
         )
 
@@ -122,10 +145,10 @@ class Consumer:
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
     ) -> None:
         queue_consumer, free = self._queue_consumers.get(inbound.queue), self._free(inbound)
-        if self._inbox.reasons:
+        if reasons := self._inbox.held_back_by:
             if queue_consumer is not None:
                 await self._retire(queue_consumer)
-                self._log.info("consumer.paused", queue=inbound.queue, by=self._inbox.held_back_by)
+                self._log.info("consumer.paused", queue=inbound.queue, by=reasons)
         elif queue_consumer is None:
             if free > 0:
                 await self._start(connection, generation, inbound)
@@ -172,7 +195,7 @@ class Consumer:
 
     async def acks_sent(self) -> None:
         """Return when every ack has reached the queue, or can no more, and what a pause has retired is closed."""
-        if self._inbox.reasons:
+        if self._inbox.held_back_by:
             await self._paused.wait()
         for queue_consumer in (*self._queue_consumers.values(), *self._retired):
             await queue_consumer.acks.all_written()
@@ -183,8 +206,7 @@ class Consumer:
     def send_ack(self, delivery: BrokerDelivery) -> None:
         """Write the ack at the end of this turn of the loop."""
         delivery.queue_consumer.acks.put(delivery.tag)
-        if self._inbox.cautious:
-            self._inbox.settle_first -= 1
+        self._inbox.settled()
         if delivery.queue_consumer.prefetch < delivery.queue_consumer.inbound.prefetch or self._retired:
             self._inbox.changed.set()
 
@@ -214,25 +236,20 @@ class Consumer:
         on_consumer_cancel(channel, partial(_cancelled, generation, queue))
         await limited(channel.basic_qos(prefetch_count=prefetch), f"setting the prefetch of {queue}")
         tag = f"{TAG}-{queue}-{uuid4().hex[:12]}"
-        queue_consumer = QueueConsumer(inbound, prefetch, tag, channel, unwatch, _now())
-        queue_consumer.acks = Acks(
-            channel, partial(self._close_if_done, queue_consumer), partial(self._ack_lost, queue_consumer)
+        queue_consumer = QueueConsumer(
+            inbound, prefetch, tag, channel, unwatch, _now(), self._close_if_done, self._ack_lost
         )
         callback = partial(self._deliver, queue_consumer, generation)
         await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
         self._queue_consumers[queue] = queue_consumer
-        self._inbox.began.set()
+        self._inbox.started()
         self._paused.clear()
 
     async def _retire(self, queue_consumer: QueueConsumer) -> None:
         """Cancel the consumer. Its channel stays for the acks that are still owed."""
         del self._queue_consumers[queue_consumer.inbound.queue]
         self._retired.append(queue_consumer)
-        await limited(
-            queue_consumer.channel.basic_cancel(queue_consumer.tag),
-            f"cancelling the consumer of {queue_consumer.inbound.queue}",
-        )
-        queue_consumer.cancelled = True
+        await queue_consumer.cancel()
         self._close_if_done(queue_consumer)
         if not self._queue_consumers:
             self._paused.set()
@@ -256,9 +273,7 @@ class Consumer:
             self._log.info("channel.unclosed", error=str(trouble), queue=queue_consumer.inbound.queue)
 
     async def _deliver(self, queue_consumer: QueueConsumer, generation: Generation, message: DeliveredMessage) -> None:
-        queue_consumer.heard_s = _now()
-        queue_consumer.held += 1
-        queue_consumer.served = True
+        queue_consumer.delivered()
         if message.delivery_tag is None:
             generation.end("a delivery came without a tag")
             return

@@ -2,43 +2,49 @@
 
 import asyncio
 
-from bridge.core.delivery.poison import SETTLED
-
 
 class ConsumerInbox:
-    """The inbox port. The consumer looks at `reasons` and `settle_first` whenever `changed` is set."""
+    """The inbox port. The consumer looks at it again whenever `changed` is set, and tells it of starts and acks."""
 
     def __init__(self) -> None:
-        self.reasons: set[str] = set()
-        self.settle_first = 0
-        """Deliveries that are still to be taken one at a time."""
         self.changed = asyncio.Event()
-        self.began = asyncio.Event()
-        """Set once something has been consumed from, for the first time."""
+        self._reasons: set[str] = set()
+        self._settle_first = 0
+        """Deliveries that are still to be taken one at a time."""
+        self._began = asyncio.Event()
 
     @property
     def held_back_by(self) -> list[str]:
-        return sorted(self.reasons)
+        """The reasons for which nothing is consumed; none while everything is."""
+        return sorted(self._reasons)
 
     @property
     def cautious(self) -> bool:
         """True while one delivery at a time is taken."""
-        return self.settle_first > 0
+        return self._settle_first > 0
 
-    def isolate(self) -> None:
-        """See the port; it holds from the next start of a consumer on."""
-        self.settle_first = SETTLED
+    def isolate(self, settlements: int) -> None:
+        """See the port."""
+        self._settle_first = settlements
 
     def pause(self, reason: str) -> None:
         """Hold back; see the port."""
-        self.reasons.add(reason)
+        self._reasons.add(reason)
         self.changed.set()
 
     def resume(self, reason: str) -> None:
         """Let go; see the port."""
-        self.reasons.discard(reason)
+        self._reasons.discard(reason)
         self.changed.set()
 
     async def begun(self) -> None:
         """See the port."""
-        await self.began.wait()
+        await self._began.wait()
+
+    def started(self) -> None:
+        """Note that something is consumed from."""
+        self._began.set()
+
+    def settled(self) -> None:
+        """Note that one delivery has been acknowledged."""
+        self._settle_first = max(0, self._settle_first - 1)

@@ -49,7 +49,7 @@ class BatchingPublisher:
     new_encoder: ClassVar[type[FrameEncoder]] = FrameEncoder
 
     def __init__(self, outbounds: tuple[Outbound, ...]) -> None:
-        self.blocked = False
+        self._blocked = False
         self._publisher_channels = [PublisherChannel(self, index) for index in range(len(outbounds))]
         self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
         self._connection: aio_pika.abc.AbstractConnection
@@ -64,6 +64,20 @@ class BatchingPublisher:
         self._roomy.set()
         self._empty = asyncio.Event()
         self._empty.set()
+
+    @property
+    def blocked(self) -> bool:
+        """True while the broker takes nothing from this connection (a resource alarm)."""
+        return self._blocked
+
+    def block(self) -> None:
+        """The broker takes nothing from this connection for now."""
+        self._blocked = True
+
+    def unblock(self) -> None:
+        """The broker takes messages again: go on with what waits."""
+        self._blocked = False
+        self.resume()
 
     @property
     def unconfirmed(self) -> int:
@@ -120,6 +134,7 @@ class BatchingPublisher:
     def detach(self) -> None:
         """The generation has ended: what flies is lost to it, and waits for the next one."""
         self._generation = None
+        self._blocked = False
         for opening in self._openings:
             opening.cancel()
         self._in_turns = False
@@ -223,7 +238,7 @@ class BatchingPublisher:
             generation is None
             or not generation.alive
             or publisher_channel.writing
-            or self.blocked
+            or self._blocked
             or self._waits_its_turn(publisher_channel)
         ):
             return

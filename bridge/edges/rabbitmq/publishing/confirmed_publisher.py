@@ -30,18 +30,18 @@ ALONE_INDEX = 901
 class Waiter:
     """The receipt of one message: a future."""
 
-    __slots__ = ("told",)
+    __slots__ = ("outcome",)
 
-    def __init__(self, told: asyncio.Future[None]) -> None:
-        self.told = told
+    def __init__(self, outcome: asyncio.Future[None]) -> None:
+        self.outcome = outcome
 
     def confirmed(self, _: Sequence[OutboundMessage]) -> None:
-        if not self.told.done():
-            self.told.set_result(None)
+        if not self.outcome.done():
+            self.outcome.set_result(None)
 
     def refused(self, _: OutboundMessage, refusal: PublishRefusal) -> None:
-        if not self.told.done():
-            self.told.set_exception(NotConfirmed(refusal.error, unrouted=refusal.kind is RefusalKind.UNROUTED))
+        if not self.outcome.done():
+            self.outcome.set_exception(NotConfirmed(refusal.error, unrouted=refusal.kind is RefusalKind.UNROUTED))
 
     def lost(self, _: OutboundMessage) -> None:
         """Told by `refused` in the same moment."""
@@ -85,10 +85,7 @@ class BrokerConfirmedPublisher(BatchingPublisher):
         """The generation has ended, and with it all that was on its way."""
         self._attached = False
         super().detach()
-        waiting = list(self._publisher_channel.waiting)
-        self._publisher_channel.waiting.clear()
-        self._publisher_channel.suspects = 0
-        self.settled(waiting, LOST, set())
+        self.settled(self._publisher_channel.give_up(), LOST, set())
 
     async def enqueue(self, message: OutboundMessage) -> None:
         """See the port."""
@@ -101,26 +98,24 @@ class BrokerConfirmedPublisher(BatchingPublisher):
         if self.full:
             raise NotConfirmed("too much is unconfirmed")
         loop = asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
-        self._expected.append((loop.time() + self._confirm_s, told))
+        outcome: asyncio.Future[None] = loop.create_future()
+        self._expected.append((loop.time() + self._confirm_s, outcome))
         if self._timer is None:
             self._timer = loop.call_later(self._confirm_s, self._expire)
         size = len(message.body)
-        self._publisher_channel.waiting.append(
-            (message, Waiter(told), size)
-        )  # the one pipe, whichever exchange it is for
+        self._publisher_channel.waiting.append((message, Waiter(outcome), size))  # whichever exchange it is for
         self._pending(1, size)
-        await told
+        await outcome
 
     def _expire(self) -> None:
         """Tell those who have waited long enough. One timer for all: confirms come nearly in order."""
         loop = asyncio.get_running_loop()
         self._timer = None
         while self._expected:
-            until_s, told = self._expected[0]
-            if not told.done() and until_s > loop.time():
+            until_s, outcome = self._expected[0]
+            if not outcome.done() and until_s > loop.time():
                 self._timer = loop.call_at(until_s, self._expire)
                 return
             self._expected.popleft()
-            if not told.done():
-                told.set_exception(NotConfirmed(f"no confirm within {self._confirm_s:g} s"))
+            if not outcome.done():
+                outcome.set_exception(NotConfirmed(f"no confirm within {self._confirm_s:g} s"))

@@ -30,7 +30,7 @@ _CONNECTION_CODES: Mapping[type[BaseException], int] = {
 class ConfirmListener(Protocol):
     """Whom a channel tells what the broker said."""
 
-    def told(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
+    def confirmed(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
         """A confirm: this tag, or all up to it."""
 
     def returned(self, message_id: str | None) -> None:
@@ -73,7 +73,7 @@ class PublishChannel(HookedChannel):
     async def on_confirm(self, frame: spec.Basic.Ack | spec.Basic.Nack) -> None:
         if self._listener is not None:
             acked = isinstance(frame, spec.Basic.Ack)
-            self._listener.told(int(frame.delivery_tag or 0), multiple=bool(frame.multiple), acked=acked)
+            self._listener.confirmed(int(frame.delivery_tag or 0), multiple=bool(frame.multiple), acked=acked)
 
     def on_return(self, message_id: str | None) -> None:
         if self._listener is not None:

@@ -78,7 +78,7 @@ class PublisherChannel:
         self.channel, self.encoder, self.first_tag = channel, encoder, 1
         self.opening = self.writing = False
 
-    def told(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
+    def confirmed(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
         """A confirm of the broker; see Teller."""
         flying = self.flying
         last = delivery_tag - self.first_tag if delivery_tag else len(flying) - 1
@@ -86,17 +86,17 @@ class PublisherChannel:
             self.owner.broken(f"the broker confirmed delivery tag {delivery_tag}, which was not outstanding")
             return
         if multiple:
-            found = [flying.popleft() for _ in range(last + 1)]
+            settled = [flying.popleft() for _ in range(last + 1)]
             self.first_tag += last + 1
         else:
-            found = [flying[last]]
+            settled = [flying[last]]
             flying[last] = None
         while flying and flying[0] is None:
             flying.popleft()
             self.first_tag += 1
         while self.batches and self.batches[0][0] <= self.first_tag:
             self.batches.popleft()
-        over = [pending for pending in found if pending is not None]
+        over = [pending for pending in settled if pending is not None]
         self.ids.difference_update([message.message_id for message, _, _ in over])
         self.flying_bytes -= sum([size for _, _, size in over])
         if self.suspects:
@@ -156,6 +156,13 @@ class PublisherChannel:
         self.channel, self.encoder, self.flying_bytes = None, None, 0
         self.writing = self.opening = False
         return lost
+
+    def give_up(self) -> list[Pending]:
+        """Forget what waits, suspects or not; returns it."""
+        waiting = list(self.waiting)
+        self.waiting.clear()
+        self.suspects = 0
+        return waiting
 
     def batch(self, now_s: float, refuse: Callable[[Pending, PublishRefusal], None]) -> bytes:
         """The frames of what may be written now, which flies from here on. What cannot be written is refused."""

@@ -51,7 +51,7 @@ class RepublishEncoder(FrameEncoder):
             return self.publish_with(message.to, of_copy(lighter), message.body, pieces)
 
 
-class Told:
+class CopyReceipt:
     """The receipt of one copy: a future."""
 
     __slots__ = ("fate",)
@@ -102,10 +102,10 @@ class BrokerRepublisher(BatchingPublisher):
         return None
 
     async def _confirmed(self, message: RepublishedMessage, *, alone: bool = False) -> None:
-        told = Told()
-        self.publish([message], told, alone=alone)
+        receipt = CopyReceipt()
+        self.publish([message], receipt, alone=alone)
         try:
-            await told.fate
+            await receipt.fate
         except asyncio.CancelledError:
             self.withdraw(message)
             raise

@@ -79,10 +79,10 @@ async def test_without_a_connection_it_is_refused_at_once(build: Build) -> None:
 
 async def test_while_the_broker_blocks_it_is_refused_at_once(build: Build) -> None:
     rig = await idle(build)
-    rig.publisher.blocked = True
+    rig.publisher.block()
     with pytest.raises(NotConfirmed, match="blocks"):
         await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 5)
-    rig.publisher.blocked = False
+    rig.publisher.unblock()
 
 
 async def test_a_message_that_cannot_be_written_is_refused(build: Build) -> None:
