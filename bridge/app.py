@@ -30,7 +30,7 @@ from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.due_finisher import DueFinisher
-from bridge.flow.due_finishes import DueFinishes
+from bridge.flow.due_watch import DueWatch
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
@@ -100,7 +100,7 @@ class Bridge:
         )
         finisher = DueFinisher(agent, ledger, conversations, factory, new_outbox, self.counters, log)
         lanes = Lanes(attempts, settler, self.api_breaker, self.journal, finisher, settings.lanes.park_after, log)
-        self.due_finishes = DueFinishes(ledger, finisher, lanes, factory)
+        self.due_watch = DueWatch(ledger, finisher, lanes, factory)
         self.event_intake = EventIntake(router_of(settings), lanes, settler, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
         publishers = Publishers(self.publisher, republisher, confirmed_publisher)

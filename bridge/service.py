@@ -93,7 +93,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "lanes": bridge.event_intake.run(),
         "ledger watch": bridge.ledger_watch.run(),
         "absence": bridge.absence.run(),
-        "due finishes": bridge.due_finishes.run(),
+        "due watch": bridge.due_watch.run(),
         "lag": bridge.measure_lag(),
     }
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]

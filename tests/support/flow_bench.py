@@ -20,7 +20,7 @@ from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.due_finisher import DueFinisher
-from bridge.flow.due_finishes import DueFinishes
+from bridge.flow.due_watch import DueWatch
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
@@ -125,7 +125,7 @@ class Bench:
         self.lanes = Lanes(
             attempts, self.settler, self.api_breaker, self.journal, finisher, self._park_after_s, self.log
         )
-        self.due_finishes = DueFinishes(self.ledger, finisher, self.lanes, factory)
+        self.due_watch = DueWatch(self.ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(
             EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}),
             self.lanes,
@@ -154,7 +154,7 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_finishes)
+        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     async def restart(self) -> None:

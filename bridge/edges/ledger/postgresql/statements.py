@@ -252,7 +252,7 @@ async def go(connection: DatabaseConnection, owner: str) -> None:
 
 
 async def purge(connection: DatabaseConnection, keep_s: float) -> int:
-    """One step of removing what is too old; how many entries went. See `sqlite_file` for what goes when."""
+    """One step of removing what is too old; how many entries went. See `sqlite/file.py` for what goes when."""
     await connection.execute(PURGE_OWNERS)
     await connection.execute(due.PURGE, keep_s)
     done = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)

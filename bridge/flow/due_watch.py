@@ -12,7 +12,7 @@ EVERY_S = 1.0
 MAX_AT_ONCE = 100
 
 
-class DueFinishes:
+class DueWatch:
     """Asks the ledger, again and again."""
 
     def __init__(self, ledger: Ledger, finisher: DueFinisher, lanes: Lanes, factory: MessageFactory) -> None:
