@@ -52,6 +52,8 @@ class DueFinisher:
                 await self._finished(taken)
         except LedgerUnavailable:
             pass  # it says so itself
+        except Exception:
+            self._log.critical("finish.unhandled", exc_info=True, conversation_id=due.conversation_id)
 
     async def _finished(self, due: DueFinish) -> None:
         failpoints.reached("finish-taken", due.event_id)

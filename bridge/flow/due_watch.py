@@ -1,11 +1,10 @@
 """Looks for conversations that are to be finished, and gives each its lane's turn."""
 
 import asyncio
-from functools import partial
 
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.flow.due_finisher import DueFinisher
-from bridge.flow.lanes import LaneJob, Lanes
+from bridge.flow.lanes import Lanes, finish_job
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 
 EVERY_S = 1.0
@@ -26,8 +25,7 @@ class DueWatch:
         while True:
             try:
                 for due in await self._ledger.due(self._factory.clock(), MAX_AT_ONCE):
-                    job = LaneJob(partial(self._finisher.finish, due), first=not due.finish_s)
-                    self._lanes.between((due.user_id, due.service_id), job)
+                    self._lanes.between((due.user_id, due.service_id), finish_job(self._finisher, due))
             except LedgerUnavailable:
                 await self._ledger.available()
             await asyncio.sleep(EVERY_S)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
 from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter
 from bridge.core.delivery.retry import delay_level
@@ -35,8 +36,12 @@ SWEEP_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LaneJob:
-    """Something that takes a lane's turn like an event; `first`: before the events that wait, otherwise not at all."""
+    """Something that takes a lane's turn like an event; `first`: before the events that wait, otherwise not at all.
 
+    `about` tells it from others: the same waits once.
+    """
+
+    about: str
     run: Callable[[], Coroutine[None, None, None]]
     first: bool
 
@@ -120,6 +125,8 @@ class Lanes:
     def between(self, key: Key, job: LaneJob) -> None:
         """Do this when the lane has nothing else to do just then. Gone without a trace where that is not to be."""
         lane = self._lanes.setdefault(key, Lane(key))
+        if any(waiting.about == job.about for waiting in lane.jobs):
+            return
         lane.jobs.append(job)
         if lane.task is None:
             lane.task = self._start(self._run(lane), f"lane {lane.key}")
@@ -241,7 +248,7 @@ class Lanes:
                 await self._settler.complete(work, repeat=repeat)
                 self._drop(lane, work)
                 if work.due is not None and not work.due.finish_s:  # before the next event can join
-                    lane.jobs.append(LaneJob(partial(self._finisher.finish, work.due), first=True))
+                    lane.jobs.append(finish_job(self._finisher, work.due))
             case DeadLetter() as letter:
                 await self._settler.bury(work, letter)
                 self._drop(lane, work)
@@ -363,6 +370,11 @@ class Lanes:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def finish_job(finisher: DueFinisher, due: DueFinish) -> LaneJob:
+    """The finish of a conversation as a job of its lane."""
+    return LaneJob(due.conversation_id, partial(finisher.finish, due), first=not due.finish_s)
 
 
 def _now() -> float:

@@ -109,8 +109,12 @@ class Relay:
         """Publish the ending that was found in the history."""
         if finding.answer is None:
             raise ValueError("a finding without an answer cannot be recovered")
+        work.own_conversation = work.progress.request is RequestKind.CREATE
         work.apply(Recovered(finding.conversation_id))
         work.stream, work.recovered = self._new_stream(), True
+        if not finding.conversation_completed:
+            work.due = work.due_finish(self._factory.clock())
+            self._journal.due(work.due)
         body = recovered_ending(finding.answer, conversation_completed=finding.conversation_completed)
         extra = {"stream": work.stream, "sequence": 1, "recovered": True}
         message_id = ending_id(work.event.id, "interaction-complete")

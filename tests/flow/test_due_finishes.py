@@ -265,3 +265,41 @@ async def test_events_during_the_finish_are_neither_lost_nor_doubled() -> None:
         assert bench.types("e2")[-2:][0] in ("interaction-complete", "conversation-finished")
         assert bench.agent.heard("Tell e2") == 1
         await bench.until(lambda: all(talk.finished for talk in bench.agent.talks), "all are finished", HOUR_S)
+
+
+@pytest.mark.parametrize("label", ["before-post", "post-answered"])
+async def test_what_is_recovered_after_a_crash_is_finished_too(label: str) -> None:
+    async with bench_of() as bench:
+        death = Death(label)
+        bench.deliver("e1", finish="10m")
+        await bench.until(lambda: death.happened, "the process dies")
+        await bench.restart()
+        await bench.quiet()
+        await over(bench)
+        assert [talk.finished for talk in bench.agent.talks if not talk.gone] == [True]
+
+
+async def test_a_lane_that_is_busy_for_long_gathers_one_finish_not_many() -> None:
+    async with bench_of() as bench:
+        bench.deliver("e1", finish="10m")
+        await bench.quiet()
+        bench.agent.script_for("Tell e2", Play((opening, said("a"), complete()), thinks_s=200))
+        await bench.wait(590)
+        bench.deliver("e2", finish="10m")
+        await bench.wait(150)
+        (lane,) = bench.lanes._lanes.values()
+        assert len(lane.jobs) <= 1
+        await bench.quiet()
+        await over(bench)
+        assert len(bench.agent.calls("finish")) == 1
+
+
+async def test_a_bug_in_a_finish_breaks_neither_lane_nor_process() -> None:
+    async with bench_of() as bench:
+        bench.bugs_expected = True
+        bench.agent.fail("finish", KeyError("a bug"))
+        bench.deliver("e1", finish="10m")
+        await bench.quiet()
+        await over(bench)
+        assert [line.event for line in bench.log.at("critical")] == ["finish.unhandled"]
+        assert bench.agent.talks[0].finished

@@ -15,7 +15,7 @@ from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.due_rows import due_of, due_row
 from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, entry_of, key_of, row_of
-from bridge.flow.ports.ledger import LedgerUnavailable
+from bridge.flow.ports.ledger import EntryUnreadable, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
 SHORTEST_S, MAX_S = 0.1, 5.0
@@ -310,7 +310,14 @@ class QueuedLedger(ABC):
 
     async def due(self, now_s: float, most: int) -> Sequence[DueFinish]:
         """The conversations that are to be finished; see the port."""
-        return [due_of(row) for row in await self._calls.put(CallKind.DUE, PROCESS, (now_s, most))]
+        dues = []
+        for row in await self._calls.put(CallKind.DUE, PROCESS, (now_s, most)):
+            try:
+                dues.append(due_of(row))
+            except EntryUnreadable as error:  # nothing will come of it
+                self._log.error("entry.unreadable", error=str(error))
+                self.drop_due(str(row[0]))
+        return dues
 
     async def take_due(self, conversation_id: str, now_s: float) -> DueFinish | None:
         """Take one of them; see the port."""

@@ -4,6 +4,7 @@ import orjson
 
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.edges.ledger.rows import Row, key_of
+from bridge.flow.ports.ledger import EntryUnreadable
 
 DUE_COLUMNS = (
     "conversation_id",
@@ -42,21 +43,24 @@ def due_row(due: DueFinish) -> Row:
 
 
 def due_of(row: Row) -> DueFinish:
-    """The due finish in a row."""
+    """The due finish in a row. Raises EntryUnreadable where somebody else has written it."""
     conversation_id, user_id, service_id, finish_s, last_s, event_id, channel, version_set, *rest = row
     route, tags, again_s, requested, ending = rest
-    return DueFinish(
-        conversation_id=conversation_id,
-        user_id=user_id,
-        service_id=service_id,
-        finish_s=float(finish_s),
-        last_s=float(last_s),
-        event_id=event_id,
-        channel=channel,
-        version_set=version_set,
-        route=route,
-        tags=orjson.loads(tags),
-        again_s=float(again_s),
-        requested=bool(requested),
-        ending=None if ending is None else bytes(ending),
-    )
+    try:
+        return DueFinish(
+            conversation_id=conversation_id,
+            user_id=user_id,
+            service_id=service_id,
+            finish_s=float(finish_s),
+            last_s=float(last_s),
+            event_id=event_id,
+            channel=channel,
+            version_set=version_set,
+            route=route,
+            tags={str(key): str(value) for key, value in orjson.loads(tags).items()},
+            again_s=float(again_s),
+            requested=bool(requested),
+            ending=None if ending is None else bytes(ending),
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise EntryUnreadable(f"the due finish of {conversation_id!r} cannot be read: {error}") from None

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.edges.ledger.call_queue import CallQueue
 from bridge.edges.ledger.factory import open_ledger
@@ -358,3 +360,19 @@ async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(path
         await purged_to({"unfinished"})
         now[0] += 2 * KEEP_S
         await purged_to(set())
+
+
+async def test_a_due_finish_that_cannot_be_read_is_said_and_holds_nothing_up(path: Path, log: Logbook) -> None:
+    due = DueFinish("c1", "user-1", "5f" * 12, 0.0, 1.0, "e1", "sms", "release")
+    async with opened(path, log) as ledger:
+        ledger.keep_due(due)
+        ledger.keep_due(replace(due, conversation_id="c2"))
+        await ledger.write(entry("e1"))
+        with database(path) as other:
+            other.execute("UPDATE due_finishes SET tags = 'rubbish' WHERE conversation_id = 'c1'")
+        other.close()
+        assert [one.conversation_id for one in await ledger.due(2.0, 10)] == ["c2"]
+        assert len(log.of("entry.unreadable")) == 1
+        await ledger.write(entry("e1"))
+        assert [one.conversation_id for one in await ledger.due(2.0, 10)] == ["c2"]
+        assert len(log.of("entry.unreadable")) == 1
