@@ -88,7 +88,8 @@ class Bridge:
         settler = Settler(
             republisher, self.journal, factory, CopyExchanges(dead.exchange, delay), backoff, self.counters, log
         )
-        conversations, new_outbox = OpenConversations(), partial(Outbox, self.publisher, backoff, log)
+        conversations = OpenConversations(shared=ledger.shared)
+        new_outbox = partial(Outbox, self.publisher, backoff, log)
         attempts = Attempts(
             self._interaction(agent, relay, factory, conversations),
             self.journal,

@@ -55,5 +55,5 @@ async def _conversations(settings: Settings, event_id: str, user_id: str | None)
     credentials = credentials_of(settings)
     async with HttpClient(credentials, settings.amigo.idle) as client:
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, random.random))
-        rows = await agent.conversations(user_id)
-    return [row for row in rows if row.carries(fence(event_id))]
+        rows = agent.conversations(user_id, fence=fence(event_id))
+        return [row async for row in rows if row.carries(fence(event_id))]

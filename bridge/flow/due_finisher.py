@@ -12,7 +12,7 @@ from bridge.core.counters import Counters
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import ApiError, Refused
-from bridge.flow import failpoints
+from bridge.flow import failpoints, reads
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports.api import Agent
@@ -132,8 +132,8 @@ class DueFinisher:
         return replace(due, last_s=self._factory.clock() - max(0.0, silent_s))
 
     async def _is_open(self, due: DueFinish) -> bool:
-        rows = await self._agent.conversations(due.user_id, conversation_id=due.conversation_id)
-        return any(row.id == due.conversation_id and not row.is_finished for row in rows)
+        row = await reads.conversation(self._agent, due.user_id, due.conversation_id)
+        return row is not None and not row.is_finished
 
     async def _later(self, due: DueFinish) -> None:
         await self._ledger.set_due(replace(due, requested=True, again_s=self._factory.clock() + AGAIN_S))

@@ -16,6 +16,7 @@ from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error, of_stre
 from bridge.core.delivery.progress import (
     ConversationListed,
     NotMade,
+    Progress,
     ProvedVoid,
     RequestKind,
     StillRunning,
@@ -25,7 +26,8 @@ from bridge.core.delivery.reconcile import MAX_WAITS, Finding, Finish, Means
 from bridge.core.errors import ApiError, Refused
 from bridge.core.event import tags
 from bridge.core.event.event_fields import OnBusy
-from bridge.flow import failpoints
+from bridge.core.event.route import NO_TAGS
+from bridge.flow import failpoints, reads
 from bridge.flow.ledger_journal import NotWritten
 from bridge.flow.open_conversations import Open, OpenConversations
 from bridge.flow.outbox import Undeliverable
@@ -83,6 +85,7 @@ class Interaction:
 
     async def republish(self, work: Work, entry: Entry) -> Outcome:
         """Publish the ending that the ledger has, and see it confirmed."""
+        await self._tags_of_joined(work, entry.progress)
         self._relay.again(work, entry)
         return await self._confirmed(work, Outcome(OutcomeKind.COMPLETE))
 
@@ -120,6 +123,7 @@ class Interaction:
     async def _follow(self, work: Work, finding: Finding) -> Outcome:
         match finding.means:
             case Means.ANSWERED:
+                await self._tags_of_joined(work, work.progress)
                 self._relay.recovered(work, finding)
                 return Outcome(OutcomeKind.COMPLETE)
             case Means.NOT_DONE:
@@ -174,12 +178,10 @@ class Interaction:
 
     async def _busy(self, work: Work, outcome: Outcome, *, unfinished: bool) -> Outcome | Target:
         """The user has another conversation open, or something is under way: docs/semantics.md, A busy user."""
-        rows = await self._reconciler.conversations(work.event.user_id, work.event.service_id)
-        own = [row for row in rows if row.carries(work.event.fence)]
-        if any(row.num_messages or not row.is_finished for row in own):
+        open_rows = await self._reconciler.unfinished(*work.event.lane)
+        if await self._has_own(work, open_rows):
             work.apply(ConversationListed())
             return Outcome(OutcomeKind.BUSY, "the event has a conversation already")
-        open_rows = [row for row in rows if not row.is_finished]
         match work.event.on_busy:
             case OnBusy.REJECT:
                 return replace(outcome, kind=OutcomeKind.REJECTED)
@@ -188,9 +190,16 @@ class Interaction:
             case OnBusy.FINISH if open_rows:
                 return await self._finish(work, open_rows)
             case OnBusy.INTERACT if open_rows:
-                self._open.remember(work.event.lane, _open(open_rows[0]))
+                self._open.remember(work.event.lane, Open.of(open_rows[0]))
                 return Target(open_rows[0].id)
         return _nobody_busy(outcome, unfinished=unfinished)
+
+    async def _has_own(self, work: Work, open_rows: Sequence[ConversationRow]) -> bool:
+        """True where one of the conversations is the event's, of an earlier request; that one may be over by now."""
+        if any(row.carries(work.event.fence) for row in open_rows):
+            return True
+        earlier = work.progress.needs_proof
+        return earlier and any(row.num_messages for row in await self._reconciler.of_event(work.event))
 
     async def _finish(self, work: Work, rows: Sequence[ConversationRow]) -> Outcome | Target:
         for row in rows:
@@ -201,8 +210,7 @@ class Interaction:
 
     async def _interact(self, work: Work, conversation_id: str) -> Outcome | Target:
         try:
-            await self._join(work, conversation_id)
-            asked = Asked(RequestKind.INTERACT, conversation_id, await self._watermark(work, conversation_id))
+            asked = await self._asked(work, await self._joined(work, conversation_id))
         except Refused as error:
             return await self._not_joined(work, conversation_id, error)
         try:
@@ -219,34 +227,53 @@ class Interaction:
         self._open.forget(work.event.lane)
         return await self._closed(work, conversation_id, error) if error.status in (404, 409) else of_error(error)
 
-    async def _join(self, work: Work, conversation_id: str) -> None:
+    async def _joined(self, work: Work, conversation_id: str) -> Open:
         """See to it that the conversation's tags name the event's channel, and carry its own tags."""
-        known = self._known(work, conversation_id)
-        work.own_conversation = known is not None and known.own
-        if known is not None and known.channel == work.event.channel and not work.event.tags:
-            return
-        row = await self._row(work, conversation_id)
-        work.own_conversation = row is not None and tags.is_own(row.tags)
-        updates = tags.changes(work.event.joining_tags, row.tags) if row is not None else {}
+        known = await self._looked_up(work, conversation_id)
+        work.own_conversation, work.joined_tags = known.own, known.tags or NO_TAGS
+        updates = tags.changes(work.event.joining_tags, known.tags) if known.tags is not None else {}
         if updates:
             await self._agent.modify_tags(work.event.user_id, conversation_id, updates)
+            known = replace(known, tags={**(known.tags or {}), **updates})
+        return known
 
-    async def _watermark(self, work: Work, conversation_id: str) -> str | None:
-        """The newest message of the conversation: whatever this event leaves there comes after it."""
-        messages = await self._agent.messages(work.event.user_id, conversation_id)
-        return messages[-1].id if messages else None
+    async def _looked_up(self, work: Work, conversation_id: str) -> Open:
+        """The conversation with its tags, as this process remembers it, else as it is listed."""
+        known = self._known(work, conversation_id)
+        if known is not None and known.tags is not None:
+            return known
+        row = await reads.conversation(self._agent, work.event.user_id, conversation_id)
+        newest = None if known is None else known.newest
+        return Open(conversation_id, None if row is None else row.tags, newest)
+
+    async def _asked(self, work: Work, known: Open) -> Asked:
+        """The interact, with its watermark: whatever this event leaves in the conversation comes after that message.
+
+        A remembered one is good for one request: only an answer that is read to its end tells the next.
+        """
+        user_id, conversation_id = work.event.user_id, known.conversation_id
+        self._open.remember(work.event.lane, replace(known, newest=None))
+        asked_s = await self._agent.time_s(user_id) if known.newest is not None else None
+        if asked_s is not None:
+            return Asked(RequestKind.INTERACT, conversation_id, known.newest, asked_s)
+        newest = await self._agent.newest(user_id, conversation_id)
+        return Asked(RequestKind.INTERACT, conversation_id, newest.id if newest else None)
+
+    async def _tags_of_joined(self, work: Work, progress: Progress) -> None:
+        """Look up the tags of a conversation that an earlier process has joined, where a routing key may need them."""
+        joined = progress.request is RequestKind.INTERACT and not work.joined_tags
+        if not joined or not self._relay.needs_tags or progress.conversation_id is None:
+            return
+        row = await reads.conversation(self._agent, work.event.user_id, progress.conversation_id)
+        work.joined_tags = NO_TAGS if row is None else row.tags
 
     def _known(self, work: Work, conversation_id: str) -> Open | None:
         known = self._open.get(work.event.lane)
         return known if known is not None and known.conversation_id == conversation_id else None
 
-    async def _row(self, work: Work, conversation_id: str) -> ConversationRow | None:
-        rows = await self._agent.conversations(work.event.user_id, conversation_id=conversation_id)
-        return next((row for row in rows if row.id == conversation_id), None)
-
     async def _closed(self, work: Work, conversation_id: str, error: Refused) -> Outcome | Target:
         """Interacting was refused: the conversation is over, or something else runs on it just now."""
-        row = await self._row(work, conversation_id)
+        row = await reads.conversation(self._agent, work.event.user_id, conversation_id)
         if error.status == 409 and row is not None and not row.is_finished:
             return Outcome(OutcomeKind.BUSY, str(error))
         if work.event.conversation_id == conversation_id:
@@ -271,7 +298,11 @@ class Interaction:
         if conversation.conversation_completed or conversation_id is None:
             self._open.forget(lane)
         else:
-            self._open.remember(lane, Open(conversation_id, work.event.channel, work.own_conversation))
+            known, newest = self._known(work, conversation_id), conversation.last_message_id
+            if work.progress.request is RequestKind.CREATE:
+                known = Open(conversation_id, work.event.conversation_tags)
+            newest = newest if conversation.stage is Stage.COMPLETE else None
+            self._open.remember(lane, replace(known or Open(conversation_id), newest=newest))
         if conversation.stage is Stage.SAVED and conversation.conversation_completed and conversation_id is not None:
             await self._repair(work, conversation_id)
 
@@ -281,10 +312,6 @@ class Interaction:
             await self._agent.finish(work.event.user_id, conversation_id)
         except ApiError as error:
             self._log.warning("conversation.unrepaired", conversation_id=conversation_id, error=str(error))
-
-
-def _open(row: ConversationRow) -> Open:
-    return Open(row.id, row.tags.get("channel"), tags.is_own(row.tags))
 
 
 def _nobody_busy(outcome: Outcome, *, unfinished: bool) -> Outcome:

@@ -47,11 +47,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The request that is to be sent; for an interact its conversation, and the newest message there before it."""
+    """The request that is to be sent; for an interact its conversation, and the newest message there before it.
+
+    `asked_s` is the API's time now, where that message was remembered: something may have been said since.
+    """
 
     kind: RequestKind
     conversation_id: str | None = None
     watermark: str | None = None
+    asked_s: float | None = None
 
 
 class Relay:
@@ -73,6 +77,11 @@ class Relay:
         self._whole = AdaptiveInterval()
         """Waiting for whole answers before the ledger writes: where they take their time, that only costs."""
 
+    @property
+    def needs_tags(self) -> bool:
+        """True where routing keys name tags."""
+        return self._factory.names_tags
+
     def foresee(self, work: Work, request: RequestKind) -> None:
         """This will be the event's first request: its stream gets its id before the claim, so that one write does."""
         work.foreseen = work.progress.after(Requested(request, self._new_stream()))
@@ -84,7 +93,7 @@ class Relay:
         """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
-        work.apply(Requested(asked.kind, stream_id, asked.conversation_id, asked.watermark))
+        work.apply(Requested(asked.kind, stream_id, asked.conversation_id, asked.watermark, asked.asked_s))
         answer_stream = AnswerStream(work.context_of(stream_id), self._factory)
         await self._journal.requested(work)
         failpoints.reached("before-post", work.event.id)

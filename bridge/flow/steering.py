@@ -13,7 +13,7 @@ from bridge.core.delivery.progress import NotMade, ProvedVoid, Recovered, Reques
 from bridge.core.delivery.reconcile import NO_LISTING, Finish
 from bridge.core.errors import Refused
 from bridge.core.event.event_fields import EventKind
-from bridge.flow import failpoints
+from bridge.flow import failpoints, reads
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.ports.api import Agent
@@ -127,7 +127,10 @@ class Steering:
         try:
             await self._journal.requested(work)
             failpoints.reached("before-post", event.id)
+            known = self._open.forget_tags(target, event.lane)
             await self._agent.modify_tags(event.user_id, target, dict(event.tags), event.delete_tags)
+            if known is not None:
+                self._open.retag(event.lane, known, event.tags, event.delete_tags)
             failpoints.reached("post-answered", event.id)
         except Refused as error:
             return self._refused(work, error)
@@ -154,9 +157,9 @@ class Steering:
 
     async def only_open(self, work: Work) -> str | None:
         """The conversation that the user has open with the service: the API takes one at a time."""
-        rows = await self._reconciler.conversations(work.event.user_id, work.event.service_id)
-        return next((row.id for row in rows if not row.is_finished), None)
+        rows = await self._reconciler.unfinished(*work.event.lane)
+        return rows[0].id if rows else None
 
     async def _is_open(self, work: Work, conversation_id: str) -> bool:
-        rows = await self._agent.conversations(work.event.user_id, conversation_id=conversation_id)
-        return any(row.id == conversation_id and not row.is_finished for row in rows)
+        row = await reads.conversation(self._agent, work.event.user_id, conversation_id)
+        return row is not None and not row.is_finished

@@ -1,6 +1,7 @@
 """One external event in hand: its deliveries, what is known of its requests, and what has gone out for it."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import EventContext
@@ -9,7 +10,8 @@ from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, Step, load
 from bridge.core.event.inbound_message import PROGRESS, InboundMessage
-from bridge.core.event.route import RoutedEvent
+from bridge.core.event.route import NO_TAGS, RoutedEvent
+from bridge.core.event.tags import together
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.broker import Delivery
 
@@ -25,6 +27,7 @@ class Work:
     `held` says that it goes on only once the ledger is there, `letter` that it is to be dead-lettered. `streaming`: a
     request is out, or its stream is read. `recorded`: the ledger has its ending, or that it failed.
     `own_conversation`: the bridge has started the conversation, so it sees to its end; `due` is when that is.
+    `joined_tags` are those of the conversation that the event has joined.
     """
 
     event: RoutedEvent
@@ -50,6 +53,7 @@ class Work:
     recorded: bool = False
     own_conversation: bool = False
     due: DueFinish | None = None
+    joined_tags: Mapping[str, str | None] = field(default_factory=lambda: NO_TAGS)
     repeats: list[Delivery] = field(default_factory=list)
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
@@ -107,7 +111,9 @@ class Work:
 
     def context_of(self, stream: str | None) -> EventContext:
         """The context of the messages of a stream, or of none."""
-        return EventContext.of(self.event, self.number, self.traceparent, self.conversation_id, stream)
+        return EventContext.of(
+            self.event, self.number, self.traceparent, self.conversation_id, stream, self.joined_tags
+        )
 
     def apply(self, step: Step) -> None:
         """This has happened to the event's requests. Raises ImpossibleStep."""
@@ -128,7 +134,7 @@ class Work:
             channel=event.channel,
             version_set=event.version_set,
             route=event.route,
-            tags=event.tags,
+            tags=together(self.joined_tags, event.tags),
         )
 
     def plan_anew(self) -> None:

@@ -16,6 +16,7 @@ from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports.broker import RepublishRefused
+from tests.support.amigo_bench import all_of
 from tests.support.fakes import (
     FakeAgent,
     FakeDelivery,
@@ -216,9 +217,9 @@ async def read(request: object) -> list[bytes]:
 async def test_a_conversation_is_in_the_history_from_its_ending_on() -> None:
     agent = FakeAgent()
     assert len(await read(agent.create(EVENT))) == 3
-    rows = await agent.conversations("u", "5" * 24)
+    rows = await all_of(agent.conversations("u", "5" * 24))
     assert [(row.is_finished, row.num_messages, row.carries(EVENT.fence)) for row in rows] == [(False, 2, True)]
-    heard, answer = await agent.messages("u", rows[0].id)
+    heard, answer = await all_of(agent.messages("u", rows[0].id))
     assert (heard.text, heard.message_type, answer.message_type) == ("Hear me", "external-event", "agent-message")
     assert heard.interaction_id == answer.interaction_id
 
@@ -260,8 +261,8 @@ async def test_what_is_cut_is_committed_or_rolled_back_now_or_later(
     if later_s:
         assert await agent.finish("u", talk.id) is Finish.RUNNING
         await asyncio.sleep(later_s + 0.1)
-    assert len(await agent.conversations("u")) == conversations
-    assert len(await agent.messages("u", talk.id)) == messages
+    assert len(await all_of(agent.conversations("u"))) == conversations
+    assert len(await all_of(agent.messages("u", talk.id))) == messages
 
 
 async def test_leaving_a_stream_is_a_cut_too() -> None:
@@ -284,8 +285,8 @@ async def test_finishing_an_empty_conversation_deletes_it() -> None:
     agent = FakeAgent()
     talk = agent.open("u", "5" * 24)
     assert await agent.finish("u", talk.id) is Finish.DONE
-    assert await agent.conversations("u") == []
-    assert await agent.messages("u", talk.id) == []
+    assert await all_of(agent.conversations("u")) == []
+    assert await all_of(agent.messages("u", talk.id)) == []
 
 
 async def test_injected_failures_come_before_anything_is_done_and_every_call_is_journalled() -> None:

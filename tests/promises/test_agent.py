@@ -13,6 +13,7 @@ from bridge.core.event.event_fields import EventKind
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.ports.api import Agent
 from tests.support.amigo import agent_at, routed
+from tests.support.amigo_bench import all_of
 from tests.support.fakes import FakeAgent
 from tests.support.observed_sandbox import observed_sandbox
 from tests.support.waiting import until
@@ -62,7 +63,7 @@ async def test_what_is_gathered_of_a_stream_is_part_of_it(agent: Agent) -> None:
 async def test_a_conversation_is_listed_with_its_tags_until_and_after_it_is_finished(agent: Agent) -> None:
     event = routed(tags={"source": "payments"})
     conversation_id = await started(agent, event)
-    (row,) = await agent.conversations("user-1", event.service_id)
+    (row,) = await all_of(agent.conversations("user-1", event.service_id))
     assert (row.id, row.user_id, row.service_id, row.is_finished) == (
         conversation_id,
         "user-1",
@@ -73,7 +74,7 @@ async def test_a_conversation_is_listed_with_its_tags_until_and_after_it_is_fini
     assert dict(row.tags) == dict(event.conversation_tags)
     assert row.num_messages == 2
     assert await agent.finish("user-1", conversation_id) is Finish.DONE
-    (row,) = await agent.conversations("user-1", conversation_id=conversation_id)
+    (row,) = await all_of(agent.conversations("user-1", conversation_id=conversation_id))
     assert row.is_finished
 
 
@@ -83,17 +84,17 @@ async def test_lists_hold_only_what_was_asked_for_the_newest_first(agent: Agent)
     second = await started(agent, routed(id="2"))
     await started(agent, routed(id="3", user_id="user-2"))
     other = await started(agent, routed(id="4", service_id="5f0000000000000000000002"))
-    assert [row.id for row in await agent.conversations("user-1")] == [other, second, first]
-    assert [row.id for row in await agent.conversations("user-1", routed().service_id)] == [second, first]
-    assert [row.id for row in await agent.conversations("user-1", conversation_id=first)] == [first]
-    assert list(await agent.conversations("user-1", conversation_id=NOBODY)) == []
-    assert list(await agent.conversations("somebody else")) == []
+    assert [row.id for row in await all_of(agent.conversations("user-1"))] == [other, second, first]
+    assert [row.id for row in await all_of(agent.conversations("user-1", routed().service_id))] == [second, first]
+    assert [row.id for row in await all_of(agent.conversations("user-1", conversation_id=first))] == [first]
+    assert (await all_of(agent.conversations("user-1", conversation_id=NOBODY))) == []
+    assert (await all_of(agent.conversations("somebody else"))) == []
 
 
 async def test_messages_are_listed_oldest_first(agent: Agent) -> None:
     conversation_id = await started(agent, routed(message="first"))
     await lines(agent.interact(routed(id="event-2", message="second", kind=EventKind.USER_MESSAGE), conversation_id))
-    messages = await agent.messages("user-1", conversation_id)
+    messages = await all_of(agent.messages("user-1", conversation_id))
     assert [message.message_type for message in messages] == [
         "external-event",
         "agent-message",
@@ -106,21 +107,21 @@ async def test_messages_are_listed_oldest_first(agent: Agent) -> None:
 
 
 async def test_the_messages_of_no_conversation_are_none(agent: Agent) -> None:
-    assert list(await agent.messages("user-1", NOBODY)) == []
+    assert (await all_of(agent.messages("user-1", NOBODY))) == []
 
 
 async def test_an_interact_announces_the_users_message_by_the_id_that_is_listed(agent: Agent) -> None:
     conversation_id = await started(agent, routed())
     said = await lines(agent.interact(routed(id="event-2", message="and now?"), conversation_id))
     assert said[0]["type"] == "user-message-available"
-    heard = next(one for one in await agent.messages("user-1", conversation_id) if one.text == "and now?")
+    heard = next(one for one in await all_of(agent.messages("user-1", conversation_id)) if one.text == "and now?")
     assert heard.id == said[0]["message_id"]
     assert said[-1]["type"] == "interaction-complete"
 
 
 async def test_the_agent_can_be_asked_to_speak_first(agent: Agent) -> None:
     conversation_id = await started(agent, routed(kind=EventKind.AGENT_FIRST, message=None))
-    (message,) = await agent.messages("user-1", conversation_id)
+    (message,) = await all_of(agent.messages("user-1", conversation_id))
     assert message.message_type == "agent-message"
 
 
@@ -160,7 +161,7 @@ async def test_finishing_what_is_gone_says_so(agent: Agent) -> None:
 async def test_tags_can_be_changed(agent: Agent) -> None:
     conversation_id = await started(agent, routed(tags={"source": "payments"}))
     await agent.modify_tags("user-1", conversation_id, {"channel": "email", "channel_type": "async"})
-    (row,) = await agent.conversations("user-1")
+    (row,) = await all_of(agent.conversations("user-1"))
     assert (row.tags["channel"], row.tags["channel_type"], row.tags["source"]) == ("email", "async", "payments")
     with pytest.raises(Refused) as refused:
         await agent.modify_tags("user-1", conversation_id, {f"tag {number}": "x" for number in range(18)})
@@ -175,7 +176,7 @@ async def test_leaving_a_stream_early_ends_the_request(agent: Agent) -> None:
         await anext(stream)
 
     async def unlocked() -> bool:
-        rows = await agent.conversations("user-1")
+        rows = await all_of(agent.conversations("user-1"))
         return all([await agent.finish("user-1", row.id) is not Finish.RUNNING for row in rows])
 
     await until(unlocked, "no conversation is locked any more", 5)
@@ -197,4 +198,4 @@ async def test_entering_raises_and_leaves_nothing_to_close(agent: Agent) -> None
     with pytest.raises(ApiError):
         async with agent.interact(routed(), NOBODY):
             pytest.fail("there is no such conversation")
-    assert list(await agent.conversations("user-1")) == []
+    assert (await all_of(agent.conversations("user-1"))) == []

@@ -88,6 +88,7 @@ class AnswerStream:
         self.stream = context.stream
         self.sequence = 0
         self.announced_message_id: str | None = None
+        self.last_message_id: str | None = None
         self.conversation_completed = False
         self.ending: bytes | None = None
         self.ending_sequence = 0
@@ -180,6 +181,7 @@ class AnswerStream:
             case "interaction-complete":
                 self.ending, self.ending_sequence = line, self.sequence
                 self.conversation_completed = content.get("conversation_completed") is True
+                self.last_message_id = _text(content.get("message_id"))
                 self._advance(Signal.COMPLETED)
             case "error":
                 code = content.get("http_error_code")

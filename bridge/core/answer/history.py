@@ -28,12 +28,13 @@ class ConversationRow:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation."""
+    """One message of a conversation. `created_s` is when the API made it, in Unix seconds by its own clock."""
 
     id: str
     interaction_id: str
     message_type: str
     text: str
+    created_s: float | None = None
 
 
 def first_interaction(messages: Sequence[Message]) -> list[Message]:

@@ -12,8 +12,8 @@ import orjson
 
 from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
 from bridge.core.event.inbound_message import NO_HEADERS, Headers
-from bridge.core.event.route import RoutedEvent
-from bridge.core.event.tags import fence
+from bridge.core.event.route import NO_TAGS, RoutedEvent
+from bridge.core.event.tags import fence, together
 
 APP_ID = "amigo-bridge"
 JSON = "application/json"
@@ -23,6 +23,21 @@ MAX_KEY_BYTES = 255
 MAX_KEYS = 10_000
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+OWN_NAMES = frozenset(
+    {
+        "type",
+        "channel",
+        "channel_type",
+        "route",
+        "service_id",
+        "user_id",
+        "conversation_id",
+        "version_set",
+        "bridge_event",
+    }
+)
+"""The names in a template that are no tag of event, route or conversation."""
 
 
 def confine(value: object) -> str:
@@ -41,6 +56,11 @@ class RoutingKey:
         self._literals = PLACE.split(template)[::2]
         self._names = [name.strip() for name in PLACE.split(template)[1::2]]
         self._known: dict[tuple[Hashable, ...], str] = {}
+
+    @property
+    def names_tags(self) -> bool:
+        """True where the template names anything but what every event has."""
+        return not OWN_NAMES.issuperset(self._names)
 
     def render(self, values: Mapping[str, Hashable]) -> str:
         """The key, at most 255 bytes. Values cannot add words to it: they are confined."""
@@ -161,7 +181,9 @@ class EventContext:
         traceparent: str | None,
         conversation_id: str | None = None,
         stream: str | None = None,
+        joined: Mapping[str, str | None] = NO_TAGS,
     ) -> "EventContext":
+        """`joined` are the tags of the conversation that the event has joined; its own win."""
         return cls(
             event_id=event.id,
             user_id=event.user_id or None,
@@ -173,7 +195,7 @@ class EventContext:
             conversation_id=conversation_id or event.conversation_id,
             traceparent=traceparent,
             stream=stream,
-            tags=event.tags,
+            tags=together(joined, event.tags),
         )
 
     def within(self, conversation_id: str | None) -> "EventContext":
@@ -225,6 +247,11 @@ class MessageFactory:
     outbounds: tuple[Outbound, ...]
     clock: Callable[[], float]
     _known: dict[tuple[int, str, str], Address] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def names_tags(self) -> bool:
+        """True where a routing key names tags."""
+        return any(outbound.key.names_tags for outbound in self.outbounds)
 
     def messages(
         self, context: EventContext, type_: str, message_id: str, body: bytes, extra: Headers = NO_HEADERS

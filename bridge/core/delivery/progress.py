@@ -60,6 +60,7 @@ class Requested:
     stream: str | None
     conversation_id: str | None = None
     watermark: str | None = None
+    asked_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,8 @@ class Progress:
     `watermark` is the newest message id before it and `announced` the id that the API gave its message. `lost_stream`:
     an earlier process may have published part of a stream whose id is not known here. `waits` counts how often the
     request was found still running, and `busy_since_s` is the Unix time (s) since when the conversation has been found
-    busy. `earlier` is what was proved void when the request was made anew.
+    busy. `asked_s` is the API's time (Unix seconds) of the request, where the watermark was remembered and not asked for:
+    others may have spoken between the two. `earlier` is what was proved void when the request was made anew.
     """
 
     phase: Phase = Phase.CLEAR
@@ -189,6 +191,7 @@ class Progress:
     lost_stream: bool = False
     waits: int = 0
     busy_since_s: int | None = None
+    asked_s: float | None = None
     earlier: "Progress | None" = None
 
     @property
@@ -223,6 +226,7 @@ class Progress:
             "lost_stream": self.lost_stream,
             "waits": self.waits,
             "busy_since": self.busy_since_s,
+            "asked": self.asked_s,
         }
         return orjson.dumps(row).decode()
 
@@ -236,6 +240,7 @@ def _requested(before: Progress, step: Requested, phase: Phase) -> Progress:
         watermark=step.watermark,
         lost_stream=before.lost_stream,
         busy_since_s=before.busy_since_s,
+        asked_s=step.asked_s,
         earlier=before if phase is Phase.REQUESTED_ANEW else None,
     )
 
@@ -252,6 +257,7 @@ def _stream_opened(before: Progress, _: StreamOpened, phase: Phase) -> Progress:
         conversation_id=before.conversation_id,
         stream=before.stream,
         watermark=before.watermark,
+        asked_s=before.asked_s,
     )
 
 
@@ -264,6 +270,7 @@ def _lines_seen(before: Progress, step: LinesSeen, phase: Phase) -> Progress:
         published=step.published,
         watermark=before.watermark,
         announced=step.announced,
+        asked_s=before.asked_s,
     )
 
 
@@ -344,6 +351,7 @@ def load(text: object) -> Progress:
             lost_stream=bool(row["lost_stream"]),
             waits=int(row["waits"]),
             busy_since_s=None if row.get("busy_since") is None else int(row["busy_since"]),
+            asked_s=None if row.get("asked") is None else float(row["asked"]),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return UNKNOWN

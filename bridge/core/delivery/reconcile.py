@@ -13,6 +13,8 @@ from bridge.core.answer.history import ConversationRow, Message, after, answer, 
 from bridge.core.delivery.progress import Progress
 
 LOOKS = 2
+UNCLEAR_S = 60.0
+"""A message so long before the request, by the API's own clock, is another's; a younger one may be either's."""
 MAX_WAITS = 20
 
 NO_LISTING = (
@@ -22,6 +24,8 @@ NO_MESSAGES = (
     "the API lists no messages of a conversation that has some: Conversation:GetMessage is missing, "
     "so nothing can be proved"
 )
+
+SAID_BEFORE = "shortly before the event the same text was said in the conversation, and which is which cannot be told"
 
 
 class Means(IntEnum):
@@ -94,7 +98,12 @@ def of_own(row: ConversationRow, messages: Sequence[Message], finish: Finish) ->
 
 def of_interact(progress: Progress, text: str | None, messages: Sequence[Message], looks: int) -> Finding:
     """An interact of this event with that text on `progress.conversation_id`; `messages` oldest first."""
-    mine = _mine(progress, text, messages)
+    mine = _announced(progress, messages)
+    if mine is None and text is not None:
+        alike = [message for message in after(messages, progress.watermark) if _same(message.text, text)]
+        mine = next((message for message in alike if _since(message, progress.asked_s)), None)
+        if mine is None and not all(_long_before(message, progress.asked_s) for message in alike):
+            return Finding(Means.UNPROVABLE, progress.conversation_id, error=SAID_BEFORE)
     if mine is not None:
         answered = answer(message for message in messages if message.interaction_id == mine.interaction_id)
         if answered is not None:
@@ -117,15 +126,19 @@ def of_open(text: str | None, conversation_id: str, messages: Sequence[Message],
     return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN, conversation_id)
 
 
-def _mine(progress: Progress, text: str | None, messages: Sequence[Message]) -> Message | None:
-    if progress.announced is not None:
-        announced = next((message for message in messages if message.id == progress.announced), None)
-        if announced is not None:
-            return announced
-    if text is None:
+def _announced(progress: Progress, messages: Sequence[Message]) -> Message | None:
+    if progress.announced is None:
         return None
-    later = after(messages, progress.watermark)
-    return next((message for message in later if _same(message.text, text)), None)
+    return next((message for message in messages if message.id == progress.announced), None)
+
+
+def _since(message: Message, asked_s: float | None) -> bool:
+    """True where the message came with the request or later. Without a time all that is after the watermark did."""
+    return asked_s is None or (message.created_s is not None and message.created_s >= asked_s)
+
+
+def _long_before(message: Message, asked_s: float | None) -> bool:
+    return asked_s is not None and message.created_s is not None and message.created_s < asked_s - UNCLEAR_S
 
 
 def _same(one: str, other: str) -> bool:

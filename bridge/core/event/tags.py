@@ -11,7 +11,8 @@ from functools import lru_cache
 from bridge.core.event.channel import channel_type
 
 MAX_TAGS = 20
-RESERVED = frozenset({"channel", "channel_type", "bridge_event"})
+FENCE = "bridge_event"
+RESERVED = frozenset({"channel", "channel_type", FENCE})
 TEXT = re.compile(r"[A-Za-z0-9_ ]{1,100}")
 
 
@@ -23,12 +24,12 @@ def fence(event_id: str) -> str:
 
 def own_tags(event_id: str, channel: str) -> dict[str, str]:
     """The three tags that the bridge itself gives a conversation which it creates."""
-    return {**channel_tags(channel), "bridge_event": fence(event_id)}
+    return {**channel_tags(channel), FENCE: fence(event_id)}
 
 
 def is_own(tags: Mapping[str, str | None]) -> bool:
     """True where these are tags of a conversation that the bridge has started."""
-    return bool(tags.get("bridge_event"))
+    return bool(tags.get(FENCE))
 
 
 def channel_tags(channel: str) -> dict[str, str]:
@@ -58,6 +59,11 @@ def _key_fault(key: object) -> str | None:
     if not isinstance(key, str) or not _acceptable(key):
         return f"tag key {key!r:.60} is not of the form [A-Za-z0-9_ ]{{1,100}}"
     return f"tag {key!r} is reserved for the bridge" if key.strip() in RESERVED else None
+
+
+def together(joined: Mapping[str, str | None], own: Mapping[str, str]) -> Mapping[str, str]:
+    """The tags of an event that has joined a conversation: those of both, of which its own win; null is none."""
+    return {**{key: value for key, value in joined.items() if value is not None}, **own} if joined else own
 
 
 def changes(wanted: Mapping[str, str], present: Mapping[str, str | None]) -> dict[str, str]:

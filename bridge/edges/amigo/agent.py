@@ -10,11 +10,13 @@ from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import Refused, Unreadable, Unsendable
 from bridge.core.event.event_fields import Audio, EventKind
 from bridge.core.event.route import RoutedEvent
+from bridge.core.event.tags import FENCE
 from bridge.edges.amigo import results
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import Call, Chunks
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.multipart import Recording
+from bridge.flow.ports.api import MESSAGES_A_PAGE
 
 MP3 = ("audio/mpeg", "audio/mp3")
 WAV = ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave")
@@ -78,39 +80,57 @@ class AmigoAgent:
         return Finish.DONE
 
     async def conversations(
-        self, user_id: str, service_id: str | None = None, *, conversation_id: str | None = None
-    ) -> Sequence[ConversationRow]:
-        """Every page; what belongs to somebody else is dropped, whatever the server filtered."""
+        self,
+        user_id: str,
+        service_id: str | None = None,
+        *,
+        conversation_id: str | None = None,
+        fence: str | None = None,
+        unfinished: bool = False,
+    ) -> AsyncIterator[ConversationRow]:
+        """What belongs to somebody else is dropped, whatever the server filtered."""
         rows = self._api.list(
             user_id,
             ids=[conversation_id] if conversation_id is not None else (),
             user_ids=[user_id],
             service_ids=[service_id] if service_id is not None else (),
+            is_finished=False if unfinished else None,
+            tags=None if fence is None else {FENCE: fence},
         )
-        return [
-            _row(row)
-            async for row in rows
-            if row.user_id in ("", user_id)
-            and (service_id is None or row.service_id in ("", service_id))
-            and (conversation_id is None or row.id == conversation_id)
-        ]
+        async for row in rows:
+            if (
+                row.user_id in ("", user_id)
+                and (service_id is None or row.service_id in ("", service_id))
+                and (conversation_id is None or row.id == conversation_id)
+            ):
+                yield _row(row)
 
-    async def messages(self, user_id: str, conversation_id: str) -> Sequence[Message]:
-        """Every page, oldest first."""
+    async def messages(
+        self, user_id: str, conversation_id: str, *, newest_first: bool = False, page: int = MESSAGES_A_PAGE
+    ) -> AsyncIterator[Message]:
+        """By the time of their making."""
+        sort_by = ("-created_at",) if newest_first else ("+created_at",)
         try:
-            return [_message(row) async for row in self._api.messages(user_id, conversation_id)]
+            async for row in self._api.messages(user_id, conversation_id, sort_by=sort_by, page_size=page):
+                yield _message(row)
         except Refused as error:
-            if error.status == 404:
-                return []
-            raise
+            if error.status != 404:
+                raise
+
+    async def newest(self, user_id: str, conversation_id: str) -> Message | None:
+        """A page of one."""
+        return await anext(aiter(self.messages(user_id, conversation_id, newest_first=True, page=1)), None)
+
+    async def time_s(self, user_id: str) -> float | None:
+        """As the last sign-in told it, which asks for nothing where there was one."""
+        return await self._client.told_s(user_id)
 
     async def silent_s(self, user_id: str, conversation_id: str) -> float | None:
         """By the newest message, whoever wrote it, and the time that the API itself tells."""
-        newest = self._api.messages(user_id, conversation_id, sort_by=("-created_at",), page_size=1)
-        message = await anext(aiter(newest), None)
-        if message is None or message.created_at is None:
+        message = await self.newest(user_id, conversation_id)
+        if message is None or message.created_s is None:
             return None
-        return await self._client.now_s(user_id) - message.created_at.timestamp()
+        return await self._client.now_s(user_id) - message.created_s
 
     async def modify_tags(
         self, user_id: str, conversation_id: str, updates: Mapping[str, str], deletes: Sequence[str] = ()
@@ -154,4 +174,5 @@ def _row(row: results.ConversationResult) -> ConversationRow:
 
 
 def _message(message: results.MessageResult) -> Message:
-    return Message(message.id, message.interaction_id, message.message_type, message.message)
+    created_s = None if message.created_at is None else message.created_at.timestamp()
+    return Message(message.id, message.interaction_id, message.message_type, message.message, created_s)

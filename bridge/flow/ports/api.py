@@ -1,6 +1,6 @@
 """The Amigo API as the flow sees it, and the routes whose templates make its requests."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -9,6 +9,8 @@ from bridge.core.delivery.reconcile import Finish
 from bridge.core.event.event import Event
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, Route, RoutedEvent
+
+MESSAGES_A_PAGE, MAX_MESSAGES_A_PAGE = 50, 500
 
 
 class Routes(Protocol):
@@ -44,13 +46,34 @@ class Agent(Protocol):
     async def finish(self, user_id: str, conversation_id: str) -> Finish:
         """Finish a conversation: RUNNING for 409, DONE for 204, GONE for 400 and 404."""
 
-    async def conversations(
-        self, user_id: str, service_id: str | None = None, *, conversation_id: str | None = None
-    ) -> Sequence[ConversationRow]:
-        """All conversations of the user with the service, or the one with that id; newest first."""
+    def conversations(
+        self,
+        user_id: str,
+        service_id: str | None = None,
+        *,
+        conversation_id: str | None = None,
+        fence: str | None = None,
+        unfinished: bool = False,
+    ) -> AsyncIterator[ConversationRow]:
+        """The conversations of the user, with the service, or the one with that id; newest first.
 
-    async def messages(self, user_id: str, conversation_id: str) -> Sequence[Message]:
-        """All messages of a conversation, oldest first; none where it does not exist."""
+        A page is asked for when its first row is. With `fence` or `unfinished` the API is asked for those alone;
+        whether it has listened, each row tells.
+        """
+
+    def messages(
+        self, user_id: str, conversation_id: str, *, newest_first: bool = False, page: int = MESSAGES_A_PAGE
+    ) -> AsyncIterator[Message]:
+        """The messages of a conversation, the oldest first or the newest; none where it does not exist.
+
+        A page is asked for when its first row is.
+        """
+
+    async def newest(self, user_id: str, conversation_id: str) -> Message | None:
+        """The newest message of a conversation; None where none is shown."""
+
+    async def time_s(self, user_id: str) -> float | None:
+        """The time at the API (Unix seconds), never ahead of it; None where it does not tell."""
 
     async def silent_s(self, user_id: str, conversation_id: str) -> float | None:
         """Seconds since the newest message of a conversation, by the API's own clock; None where none is shown."""

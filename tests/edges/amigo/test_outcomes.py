@@ -10,6 +10,7 @@ from bridge.edges.amigo.client import CallLimits
 from deploy.local.node import free_port
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, PATIENT_S, agent_at, read, routed
+from tests.support.amigo_bench import all_of
 from tests.support.scripted import CHUNKED, LAST_CHUNK, SIGN_IN, Talk, chunk, head, signing_in, token
 
 Step = Callable[[Talk], Awaitable[None]]
@@ -66,7 +67,7 @@ async def test_a_refused_connection_is_not_sent() -> None:
             async with agent.create(routed()):
                 pass
         with pytest.raises(NotSent):
-            await agent.conversations("user-1")
+            await all_of(agent.conversations("user-1"))
         with pytest.raises(NotSent):
             await agent.probe(credentials=False)
 
@@ -217,9 +218,9 @@ async def test_an_answer_that_is_not_what_was_asked_for_is_lost(serve: Serve, bo
     server = await serve(signing_in(odd))
     async with agent_at(server.base_url) as agent:
         with pytest.raises(Lost):
-            await agent.conversations("user-1")
+            await all_of(agent.conversations("user-1"))
         with pytest.raises(Lost):
-            await agent.messages("user-1", CONVERSATION)
+            await all_of(agent.messages("user-1", CONVERSATION))
 
 
 async def test_a_probe_takes_any_answer_for_a_sign_of_life(serve: Serve) -> None:

@@ -11,6 +11,7 @@ from bridge.core.errors import ApiError, Refused, SignInRefused, TooEarly
 from bridge.edges.amigo.client import Call, Credentials
 from tests.edges.conftest import Serve
 from tests.support.amigo import API_KEY, CONVERSATION, agent_at, routed
+from tests.support.amigo_bench import all_of
 from tests.support.scripted import SIGN_IN, Talk, head, signing_in, token, whole
 from tests.support.waiting import slowness
 
@@ -262,6 +263,6 @@ async def test_html_from_a_proxy_is_an_error_of_the_api_and_never_a_bug(serve: S
     server = await serve(signing_in(proxy))
     async with agent_at(server.base_url) as agent:
         with pytest.raises(ApiError):
-            await agent.conversations("user-1")
+            await all_of(agent.conversations("user-1"))
         with pytest.raises(ApiError):
             await agent.modify_tags("user-1", CONVERSATION, {})

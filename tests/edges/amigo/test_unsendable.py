@@ -16,6 +16,7 @@ from bridge.edges.amigo.outgoing import address, check_headers
 from bridge.edges.amigo.services import ServicesApi
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, IDLE_S, SERVICE, agent_at, credentials, routed
+from tests.support.amigo_bench import all_of
 from tests.support.scripted import SIGN_IN, Talk, signing_in
 
 HALF = "canary\ud800"
@@ -59,7 +60,7 @@ async def test_an_id_that_would_make_another_call_of_it_is_never_sent(serve: Ser
         hooks = DestinationsApi(SignedClient(client, who, ONE_ATTEMPT, lambda: 0.0))
         asked: tuple[Callable[[], Awaitable[Any]], ...] = (
             lambda: agent.finish("user-1", id_),
-            lambda: agent.messages("user-1", id_),
+            lambda: all_of(agent.messages("user-1", id_)),
             lambda: agent.modify_tags("user-1", id_, {"a": "b"}),
             lambda: entered(agent.interact(routed(), id_)),
             lambda: hooks.delete("user-1", id_),

@@ -11,6 +11,7 @@ from bridge.core.errors import ApiError, Lost, Refused
 from bridge.core.event.event_fields import EventKind
 from tests.edges.conftest import Serve
 from tests.support.amigo import API_KEY, CONVERSATION, SERVICE, agent_at, read, routed
+from tests.support.amigo_bench import all_of
 from tests.support.scripted import CHUNKED, LAST_CHUNK, SIGN_IN, Request, Talk, signing_in
 
 TYPE = re.compile(r"^multipart\/form-data; boundary=.+$")
@@ -184,7 +185,7 @@ async def test_the_list_of_conversations_is_read_page_by_page(serve: Serve) -> N
         {"conversations": [row(2), row(3)], "has_more": True, "continuation_token": "4"},
         {"conversations": [], "has_more": False, "continuation_token": None},
     ]
-    (_, *requests), rows = await one(serve, lambda agent: agent.conversations("user 1+", SERVICE), *pages)
+    (_, *requests), rows = await one(serve, lambda agent: all_of(agent.conversations("user 1+", SERVICE)), *pages)
     assert [request.query["continuation_token"] for request in requests] == ["0", "2", "4"]
     assert [row.id[-1] for row in rows] == ["1", "2", "3"]  # a row that moved to the next page counts once
     assert (rows[0].num_messages, rows[0].is_finished, dict(rows[0].tags)) == (
@@ -208,10 +209,10 @@ async def test_rows_of_somebody_else_are_dropped_whatever_the_server_filtered(se
         "conversations": [row(1), row(2, user_id="user-2"), row(3, service_id="f" * 24), row(4), "rubbish", None],
         "has_more": False,
     }
-    _, rows = await one(serve, lambda agent: agent.conversations("user 1+", SERVICE), page)
+    _, rows = await one(serve, lambda agent: all_of(agent.conversations("user 1+", SERVICE)), page)
     assert [row.id[-1] for row in rows] == ["1", "4"]
     (_, request), rows = await one(
-        serve, lambda agent: agent.conversations("user 1+", conversation_id=f"{4:024x}"), page
+        serve, lambda agent: all_of(agent.conversations("user 1+", conversation_id=f"{4:024x}")), page
     )
     assert [row.id[-1] for row in rows] == ["4"]
     assert request.query["id"] == f"{4:024x}"
@@ -227,15 +228,15 @@ async def test_messages_are_asked_for_oldest_first(serve: Serve) -> None:
         {"messages": [message(1), message(2)], "has_more": True, "continuation_token": 2},
         {"messages": [message(3)], "has_more": False, "continuation_token": None},
     ]
-    (_, *requests), found = await one(serve, lambda agent: agent.messages("user-1", CONVERSATION), *pages)
+    (_, *requests), found = await one(serve, lambda agent: all_of(agent.messages("user-1", CONVERSATION)), *pages)
     assert [message.text for message in found] == ["text 1", "text 2", "text 3"]
     assert requests[0].path == f"/conversation/{CONVERSATION}/messages/"
     assert "sort_by=%2Bcreated_at" in requests[0].raw_query
-    assert [request.query["limit"] for request in requests] == ["500", "500"]
+    assert [request.query["limit"] for request in requests] == ["50", "50"]
 
 
 async def test_messages_of_a_conversation_that_does_not_exist_are_none(serve: Serve) -> None:
-    _, found = await one(serve, lambda agent: agent.messages("user-1", CONVERSATION), status=404)
+    _, found = await one(serve, lambda agent: all_of(agent.messages("user-1", CONVERSATION)), status=404)
     assert found == []
 
 
@@ -243,20 +244,20 @@ async def test_messages_of_a_conversation_that_does_not_exist_are_none(serve: Se
 async def test_a_continuation_token_that_cannot_be_read_is_lost_and_no_bug(serve: Serve, token: object) -> None:
     page = {"conversations": [row(1)], "has_more": True, "continuation_token": token}
     with pytest.raises(Lost):
-        await one(serve, lambda agent: agent.conversations("user 1+"), page, *[page] * 200)
+        await one(serve, lambda agent: all_of(agent.conversations("user 1+")), page, *[page] * 200)
 
 
 async def test_pages_without_end_are_given_up(serve: Serve) -> None:
     page = {"messages": [], "has_more": True, "continuation_token": 1}
     with pytest.raises(Lost):
-        await one(serve, lambda agent: agent.messages("user-1", CONVERSATION), *[page] * 200)
+        await one(serve, lambda agent: all_of(agent.messages("user-1", CONVERSATION)), *[page] * 200)
 
 
 @pytest.mark.parametrize("odd", [{"id": 5, "tags": []}, {"num_messages": "many"}, {"tags": {"bridge_event": 5}}, {}])
 async def test_a_row_of_an_odd_form_does_no_harm(serve: Serve, odd: dict[str, Any]) -> None:
     page = {"conversations": [{**row(1), **odd} if odd else {}], "has_more": False}
     try:
-        _, (found, *_) = await one(serve, lambda agent: agent.conversations("user 1+"), page)
+        _, (found, *_) = await one(serve, lambda agent: all_of(agent.conversations("user 1+")), page)
         found.carries("fence1")
     except ApiError:
         pass  # said as an error of the API, which is as good

@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
+from typing import TypeVar
 
 from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import Refused
 from bridge.core.event.route import RoutedEvent
+from bridge.flow.ports.api import MESSAGES_A_PAGE
 from tests.support.fakes.play import Fate, Gate, Play, Step, Talk, Turn
 from tests.support.fakes.stream import FakeStream
 
+Listed = TypeVar("Listed", ConversationRow, Message)
 MOST_CALLS_AT_ONCE = 2_000
 
 
@@ -38,6 +41,7 @@ class FakeAgent:
 
     `lists` and `shows_messages` are the role's permissions; `listing_lag_s` is how long a new conversation is not
     listed; `finish_of_empty` says what finishing does where there are no messages: `deletes`, `refuses` or `keeps`.
+    Without `filters_tags` or `filters_finished` it lists as if these had not been asked for.
     With `lists_running` False a conversation is listed only once its first interaction is over. `hears` is what the
     history makes of an event's text; `before` holds what happens, once, just before the next call of an operation.
     """
@@ -50,6 +54,9 @@ class FakeAgent:
         self.lists = True
         self.lists_running = True
         self.shows_messages = True
+        self.filters_tags = True
+        self.filters_finished = True
+        self.tells_time = True
         self.listing_lag_s = 0.0
         self.finish_of_empty = "deletes"
         self.default = Play()
@@ -128,26 +135,42 @@ class FakeAgent:
         return Finish.DONE
 
     async def conversations(
-        self, user_id: str, service_id: str | None = None, *, conversation_id: str | None = None
-    ) -> Sequence[ConversationRow]:
-        await self._called("conversations", user_id, conversation_id)
-        now_s = asyncio.get_running_loop().time()
-        return [
-            ConversationRow(talk.id, talk.user_id, talk.service_id, talk.finished, len(talk.messages), dict(talk.tags))
-            for talk in reversed(self.talks)
-            if self.lists
-            and not talk.gone
-            and (self.lists_running or talk.messages or not talk.running)
-            and talk.listed_from_s <= now_s
-            and talk.user_id == user_id
-            and service_id in (None, talk.service_id)
-            and conversation_id in (None, talk.id)
-        ]
+        self,
+        user_id: str,
+        service_id: str | None = None,
+        *,
+        conversation_id: str | None = None,
+        fence: str | None = None,
+        unfinished: bool = False,
+    ) -> AsyncIterator[ConversationRow]:
+        def wanted(talk: Talk) -> bool:
+            return (
+                talk.user_id == user_id
+                and service_id in (None, talk.service_id)
+                and conversation_id in (None, talk.id)
+                and (fence is None or not self.filters_tags or talk.tags.get("bridge_event") == fence)
+                and not (unfinished and self.filters_finished and talk.finished)
+            )
 
-    async def messages(self, user_id: str, conversation_id: str) -> Sequence[Message]:
-        await self._called("messages", user_id, conversation_id)
-        talk = self._talk(conversation_id)
-        return list(talk.messages) if talk is not None and self.shows_messages else []
+        async for row in self._paged("conversations", user_id, conversation_id, 100, lambda: self._rows(wanted)):
+            yield row
+
+    async def messages(
+        self, user_id: str, conversation_id: str, *, newest_first: bool = False, page: int = MESSAGES_A_PAGE
+    ) -> AsyncIterator[Message]:
+        def listed() -> list[Message]:
+            talk = self._talk(conversation_id)
+            messages = list(talk.messages) if talk is not None and self.shows_messages else []
+            return messages[::-1] if newest_first else messages
+
+        async for message in self._paged("messages", user_id, conversation_id, page, listed):
+            yield message
+
+    async def newest(self, user_id: str, conversation_id: str) -> Message | None:
+        return await anext(aiter(self.messages(user_id, conversation_id, newest_first=True, page=1)), None)
+
+    async def time_s(self, user_id: str) -> float | None:
+        return asyncio.get_running_loop().time() if self.tells_time else None
 
     async def silent_s(self, user_id: str, conversation_id: str) -> float | None:
         await self._called("silent_s", user_id, conversation_id)
@@ -192,6 +215,32 @@ class FakeAgent:
         failure = self._failures[operation].popleft() if self._failures[operation] else self._broken.get(operation)
         if failure is not None:
             raise failure
+
+    async def _paged(
+        self, operation: str, user_id: str, conversation_id: str | None, page: int, listed: Callable[[], list[Listed]]
+    ) -> AsyncIterator[Listed]:
+        """Page by page, each a call, asked for when its first row is."""
+        offset = 0
+        while True:
+            await self._called(operation, user_id, conversation_id)
+            rows = listed()
+            for row in rows[offset : offset + page]:
+                yield row
+            offset += page
+            if offset >= len(rows):
+                return
+
+    def _rows(self, wanted: Callable[[Talk], bool]) -> list[ConversationRow]:
+        now_s = asyncio.get_running_loop().time()
+        return [
+            ConversationRow(talk.id, talk.user_id, talk.service_id, talk.finished, len(talk.messages), dict(talk.tags))
+            for talk in reversed(self.talks)
+            if self.lists
+            and not talk.gone
+            and (self.lists_running or talk.messages or not talk.running)
+            and talk.listed_from_s <= now_s
+            and wanted(talk)
+        ]
 
     def _talk(self, conversation_id: str) -> Talk | None:
         return next((talk for talk in self.talks if talk.id == conversation_id and not talk.gone), None)

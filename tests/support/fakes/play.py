@@ -90,15 +90,19 @@ class Turn:
     def hear(self) -> None:
         """Keep the event's message."""
         if self.text is not None and not self.saved:
-            self.talk.messages.append(Message(self.heard_id, self.interaction_id, self.kind, self.kept or self.text))
+            self._keep(self.heard_id, self.kind, self.kept or self.text)
 
     def save(self) -> None:
         """Keep the whole interaction."""
         if not self.saved:
             self.hear()
             self.saved = True
-            self.talk.messages.append(Message(self.said_id, self.interaction_id, "agent-message", self.full_message))
+            self._keep(self.said_id, "agent-message", self.full_message)
             self.talk.finished = self.talk.finished or self.done
+
+    def _keep(self, id_: str, kind: str, text: str) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self.talk.messages.append(Message(id_, self.interaction_id, kind, text, now_s))
 
 
 Step = bytes | Exception | Gate | float | Callable[[Turn], bytes]
