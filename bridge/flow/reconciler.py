@@ -174,15 +174,14 @@ class Reconciler:
 
     async def _of_open(self, work: Work, conversation_id: str, looks: int) -> Finding:
         """Read the newest first, until the text is found."""
-        messages: list[Message] = []
-        finding = reconcile.of_open(work.event.message, conversation_id, messages, looks)
+        finding = reconcile.of_open(work.event.message, conversation_id, (), looks)
         if finding.means is Means.UNPROVABLE:
             return finding
         rows = self._agent.messages(work.event.user_id, conversation_id, newest_first=True, page=MAX_MESSAGES_A_PAGE)
         async for message in rows:
-            found = reconcile.of_open(work.event.message, conversation_id, [message], looks)
-            if found.means is Means.UNPROVABLE:
-                return found
+            alike = reconcile.of_open(work.event.message, conversation_id, [message], looks)
+            if alike.means is Means.UNPROVABLE:
+                return alike
         return finding
 
     def _only_way(self, work: Work, rows: Sequence[ConversationRow]) -> str | None:

@@ -108,7 +108,7 @@ class Bench:
         self.journal = LedgerJournal(self.ledger, self.log, holds=self._when_lost == "hold")
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
         self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream)
-        conversations = OpenConversations()
+        conversations = OpenConversations(shared=self.ledger.shared)
         steering = Steering(self.agent, self.reconciler, self.journal, factory, conversations, self._busy_for_s)
         self.interaction = Interaction(self.agent, self.streaming, steering, self.reconciler, conversations, self.log)
         exchanges = CopyExchanges("bridge.dead", DELAY)

@@ -79,9 +79,16 @@ def factory(*outbounds: Outbound) -> MessageFactory:
     return MessageFactory(outbounds or (Outbound("agent.events", RoutingKey(KEY)),), lambda: NOW_S)
 
 
-def message(id_: str, interaction: str = "i-1", kind: str = "agent-message", text: str = "words") -> Message:
+def message(
+    id_: str,
+    interaction: str = "i-1",
+    kind: str = "agent-message",
+    text: str = "words",
+    *,
+    created_s: float | None = None,
+) -> Message:
     """A message of a conversation's history."""
-    return Message(id=id_, interaction_id=interaction, message_type=kind, text=text)
+    return Message(id=id_, interaction_id=interaction, message_type=kind, text=text, created_s=created_s)
 
 
 def unproved(
@@ -94,7 +101,8 @@ def unproved(
     *,
     lost_stream: bool = False,
     waits: int = 0,
+    asked_s: float | None = None,
 ) -> Progress:
     """What an earlier process asked for, as ledger and headers have it."""
     seen = (conversation_id, stream, published, watermark, announced, lost_stream, waits)
-    return Progress(Phase.UNPROVED, request, *seen)
+    return Progress(Phase.UNPROVED, request, *seen, asked_s=asked_s)

@@ -177,7 +177,7 @@ class Progress:
     `watermark` is the newest message id before it and `announced` the id that the API gave its message. `lost_stream`:
     an earlier process may have published part of a stream whose id is not known here. `waits` counts how often the
     request was found still running, and `busy_since_s` is the Unix time (s) since when the conversation has been found
-    busy. `asked_s` is the API's time (Unix seconds) of the request, where the watermark was remembered and not asked for:
+    busy. `asked_s` is the API's time (Unix seconds) of the request, where the watermark was remembered, not asked for:
     others may have spoken between the two. `earlier` is what was proved void when the request was made anew.
     """
 

@@ -88,7 +88,7 @@ class AmigoAgent:
         fence: str | None = None,
         unfinished: bool = False,
     ) -> AsyncIterator[ConversationRow]:
-        """What belongs to somebody else is dropped, whatever the server filtered."""
+        """Rows of somebody else are dropped, whatever the server filtered."""
         rows = self._api.list(
             user_id,
             ids=[conversation_id] if conversation_id is not None else (),

@@ -21,6 +21,7 @@ PROGRESSES = st.builds(
     watermark=IDS,
     announced=IDS,
     lost_stream=st.booleans(),
+    asked_s=st.none() | st.floats(0, 2e9),
 )
 FULL = unproved(RequestKind.INTERACT, HEX, "0123456789ab", 7, "m-1", "m-2", lost_stream=True)
 
@@ -54,7 +55,7 @@ def fields(**changed: Any) -> str:
     return orjson.dumps({**orjson.loads(FULL.dump() or ""), **changed}).decode()
 
 
-@pytest.mark.parametrize("missing", [name for name in orjson.loads(FULL.dump() or "") if name != "busy_since"])
+@pytest.mark.parametrize("missing", sorted(orjson.loads(FULL.dump() or "").keys() - {"busy_since", "asked"}))
 def test_a_progress_that_lacks_a_field_is_an_unknown_request(missing: str) -> None:
     text = orjson.dumps({name: value for name, value in orjson.loads(fields()).items() if name != missing}).decode()
     assert load(text) == UNKNOWN

@@ -128,6 +128,14 @@ def test_lines_tell_the_conversation_and_the_message() -> None:
     assert STREAMING.watermark == "m-0"
 
 
+def test_the_time_of_a_request_is_kept_as_long_as_it_may_have_to_be_looked_up() -> None:
+    timed = Requested(RequestKind.INTERACT, "b" * 12, HEX, "m-0", 5_000.25)
+    progress = NOTHING.after(timed).after(StreamOpened()).after(LinesSeen(2, HEX, "m-1")).after(StreamVoided())
+    assert progress.asked_s == 5_000.25
+    assert load(progress.dump()) == progress
+    assert progress.after(ProvedVoid()).after(INTERACT).asked_s is None
+
+
 def test_a_void_stream_leaves_its_request_to_be_looked_up() -> None:
     voided = STREAMING.after(StreamVoided())
     assert voided == unproved(RequestKind.INTERACT, HEX, watermark="m-0", announced="m-1")

@@ -149,6 +149,33 @@ def test_without_a_watermark_every_message_counts() -> None:
     assert of_interact(interacted(watermark=None), "hello", BEFORE, 1).answer == BEFORE[1]
 
 
+@pytest.mark.parametrize(
+    ("age_s", "means"),
+    [
+        (-1.0, Means.ANSWERED),
+        (0.0, Means.ANSWERED),
+        (0.5, Means.UNPROVABLE),
+        (60.0, Means.UNPROVABLE),
+        (61.0, Means.NOT_DONE),
+        (None, Means.UNPROVABLE),
+    ],
+)
+def test_after_a_remembered_watermark_the_apis_clock_tells_whose_the_text_is(age_s: float | None, means: Means) -> None:
+    created_s = None if age_s is None else 5_000.0 - age_s
+    heard = message("m-1", kind="external-event", text="hello", created_s=created_s)
+    progress = unproved(RequestKind.INTERACT, HEX, watermark="w-1", asked_s=5_000.0)
+    finding = of_interact(progress, "hello", (*BEFORE, heard, ANSWER), LOOKS)
+    assert finding.means is means
+    assert bool(finding.error) is (means is Means.UNPROVABLE)
+
+
+def test_the_same_text_of_another_before_the_events_own_is_passed_over() -> None:
+    another = message("m-5", "i-5", "user-message", "hello", created_s=4_990.0)
+    own = message("m-1", kind="external-event", text="hello", created_s=5_001.0)
+    progress = unproved(RequestKind.INTERACT, HEX, watermark="w-1", asked_s=5_000.0)
+    assert of_interact(progress, "hello", (*BEFORE, another, own, ANSWER), 1).answer == ANSWER
+
+
 # --- nothing known, and the only way is an open conversation
 
 
