@@ -84,8 +84,11 @@ class Interaction:
         return await self._confirmed(work, await self._made(work))
 
     async def republish(self, work: Work, entry: Entry) -> Outcome:
-        """Publish the ending that the ledger has, and see it confirmed."""
-        await self._tags_of_joined(work, entry.progress)
+        """Publish the ending that the ledger has, and see it confirmed; it does not wait for the API."""
+        try:
+            await self._tags_of_joined(work, entry.progress)
+        except ApiError as error:
+            self._log.warning("tags.unread", event_id=work.event.id, error=str(error))
         self._relay.again(work, entry)
         return await self._confirmed(work, Outcome(OutcomeKind.COMPLETE))
 

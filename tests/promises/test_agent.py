@@ -106,6 +106,52 @@ async def test_messages_are_listed_oldest_first(agent: Agent) -> None:
     assert len({message.id for message in messages}) == 4
 
 
+async def test_lists_are_asked_for_by_fence_and_for_unfinished_ones(agent: Agent) -> None:
+    first, second = routed(id="1"), routed(id="2")
+    over = await started(agent, first)
+    await agent.finish("user-1", over)
+    open_ = await started(agent, second)
+    assert [row.id for row in await all_of(agent.conversations("user-1", first.service_id, unfinished=True))] == [open_]
+    for event, conversation_id in ((first, over), (second, open_)):
+        (row,) = await all_of(agent.conversations("user-1", event.service_id, fence=event.fence))
+        assert (row.id, row.carries(event.fence)) == (conversation_id, True)
+    assert await all_of(agent.conversations("user-1", first.service_id, fence="f" * 32)) == []
+
+
+async def test_messages_are_listed_newest_first_page_by_page(agent: Agent) -> None:
+    conversation_id = await started(agent, routed(message="first"))
+    for number in range(3):
+        await lines(agent.interact(routed(id=f"more-{number}", message=f"more {number}"), conversation_id))
+    oldest_first = await all_of(agent.messages("user-1", conversation_id, page=3))
+    newest_first = await all_of(agent.messages("user-1", conversation_id, newest_first=True, page=3))
+    assert len(oldest_first) == 8
+    assert newest_first == oldest_first[::-1]
+    assert await agent.newest("user-1", conversation_id) == oldest_first[-1]
+    times = [message.created_s for message in oldest_first]
+    assert None not in times
+    assert times == sorted(times)
+
+
+async def test_the_ending_names_the_message_that_is_then_the_newest(agent: Agent) -> None:
+    said = await lines(agent.create(routed()))
+    newest = await agent.newest("user-1", said[0]["conversation_id"])
+    assert newest is not None
+    assert newest.id == said[-1]["message_id"]
+
+
+async def test_there_is_no_newest_message_in_no_conversation(agent: Agent) -> None:
+    assert await agent.newest("user-1", NOBODY) is None
+
+
+async def test_what_is_said_bears_no_earlier_time_than_the_apis_own_before_it(agent: Agent) -> None:
+    before_s = await agent.time_s("user-1")
+    conversation_id = await started(agent, routed())
+    assert before_s is not None
+    for message in await all_of(agent.messages("user-1", conversation_id)):
+        assert message.created_s is not None
+        assert message.created_s >= before_s
+
+
 async def test_the_messages_of_no_conversation_are_none(agent: Agent) -> None:
     assert (await all_of(agent.messages("user-1", NOBODY))) == []
 
