@@ -66,7 +66,7 @@ WORDS = {
     "amqp.outbound": "one outbound, or a list of them: each whose `types` match gets each message",
     "amqp.outbound.exchange": "where answers go",
     "amqp.outbound.routing_key": "names: `channel_type`, `channel`, `type`, `route`, `service_id`, `user_id`, "
-    "`conversation_id`, `version_set`, and the tags of event and route",
+    "`conversation_id`, `version_set`, and the tags of event, route and the conversation that it joins",
     "amqp.outbound.types": "shell patterns over the type of a line",
     "amqp.outbound.required": "somebody must be listening, otherwise the message counts as refused",
     "amqp.outbound.format": "`cloudevents` adds the headers of CloudEvents 1.0",

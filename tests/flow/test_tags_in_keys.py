@@ -4,7 +4,7 @@ import pytest
 
 from bridge.core.answer.outbound_message import Outbound, RoutingKey
 from bridge.core.errors import Unavailable
-from bridge.core.event.route import Route
+from bridge.core.event.route import Rendered, Route
 from tests.flow.test_ledger import Death, immortal
 from tests.support.fakes import FakeLedger, FakeRoutes, Fate, Talk, answered, complete, said
 from tests.support.flow_bench import SERVICE, USER, Bench
@@ -44,7 +44,9 @@ async def test_the_tags_of_the_conversation_are_named_and_the_events_win() -> No
 
 
 async def test_the_routes_tags_win_over_the_conversations() -> None:
-    async with bench_of(routes=FakeRoutes(Route("r", tags={"team": "south"}))) as bench:
+    routes = FakeRoutes()
+    routes.add(Route("r"), Rendered(tags={"team": "south"}))
+    async with bench_of(routes=routes) as bench:
         somebodys(bench, topic="bill", team="north")
         bench.deliver()
         await bench.quiet()
@@ -131,11 +133,13 @@ async def test_what_is_said_of_a_conversation_that_is_finished_names_its_tags() 
         bench.deliver("e2", tags={"team": "north"}, finish="1h")
         await bench.quiet()
         await bench.until(lambda: bench.agent.talks[0].finished, "the conversation is finished")
-        await bench.until(
-            lambda: any(m.type == "conversation-finished" for m in bench.publisher.confirmed), "it is said"
-        )
-        (said,) = [each for each in bench.publisher.confirmed if each.type == "conversation-finished"]
-        assert said.routing_key == "bill.north.conversation-finished"
+
+        def finishes() -> list[str]:
+            ends = [each for each in bench.publisher.confirmed if each.type == "conversation-finished"]
+            return [each.routing_key for each in ends]
+
+        await bench.until(finishes, "it is said")
+        assert finishes() == ["bill.north.conversation-finished"]
 
 
 @pytest.mark.parametrize(
