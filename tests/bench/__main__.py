@@ -24,14 +24,18 @@ PROGRAM: dict[str, tuple[Contestant, ...]] = {
     "fill": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
     "ledger": (BRIDGE,),
     "latency": (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW),
+    "cold": (BRIDGE, NAIVE),
+    "joining": (BRIDGE, NAIVE),
+    "human": (BRIDGE, NAIVE, RAW),
     "large": (BRIDGE, NAIVE),
     "streams": (BRIDGE, NAIVE, FASTSTREAM, SDK),
     "webhooks": (BRIDGE, HOOK),
 }
 ROUNDS = {"fill": 5, "ledger": 3, "latency": 3, "large": 2, "streams": 2, "webhooks": 5}
+ROUNDS |= {"cold": 2, "joining": 2, "human": 2}
 """More of what is compared most closely; and a round is short, for the machine changes its pace within minutes."""
 OUT = Path(".local/bench")
-BUDGET_S = 14.5 * 60
+BUDGET_S = 18.5 * 60
 """On a busy machine the last rounds are left out rather than run for ever."""
 Key = tuple[str, Contestant, int]
 
@@ -101,14 +105,17 @@ def _gist(record: BenchRun) -> str:
         return f"STUCK: {record.error}"
     found, lost = record.figures, f"  FAULTS: {record.faults}" if record.faults else ""
     match record.scenario:
-        case "fill":
+        case "fill" | "cold":
             said = f"{found['events_s']:,.0f} events/s, {found['cpu_us']:.0f} µs each"
         case "ledger":
             said = f"{found['cpu_us']:.0f} µs each, {found['forgetful_us']:.0f} without a ledger: {found['share']:+.1%}"
         case "webhooks":
             said = f"{found['webhooks_s']:,.0f} webhooks/s, {found['cpu_us']:.0f} µs each, "
             said += f"at 1,000/s p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"
-        case "latency":
+        case "joining":
+            rows = (f"{r['messages']}: {r['calls']:.2f} calls, {r['join_us']:.0f} µs" for r in found["levels"])
+            said = "; ".join(rows)
+        case "latency" | "human":
             said = f"p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"
         case "streams":
             rows = (

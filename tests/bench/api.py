@@ -20,11 +20,11 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import uvloop
 
-from tests.bench import lines
+from tests.bench import lines, past
 
 HOST = "127.0.0.1"
 TICK_S = 0.001
@@ -41,12 +41,16 @@ NOTHING = b'{"conversations":[],"messages":[],"has_more":false,"continuation_tok
 
 @dataclass(frozen=True)
 class Script:
-    """How streams go. `interval_ms` 0: as fast as the socket takes it, a write a line. `hold`: the first line only."""
+    """How streams go. `interval_ms` 0: as fast as the socket takes it, a write a line. `hold`: the first line only.
+
+    With `messages` every user has a conversation open, with so many of them: a create is refused, an interact answered.
+    """
 
     lines: int = 40
     size: int = 250
     interval_ms: float = 0.0
     hold: bool = False
+    messages: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,13 @@ class RateLimits:
 
 @dataclass
 class Status:
-    """Since the script was set. `cut`: the other side went away before the end of a stream."""
+    """Since the script was set. `cut`: the other side went away before the end of a stream. `calls`: but sign-ins."""
 
     opened: int = 0
     lines: int = 0
     ended: int = 0
     cut: int = 0
+    calls: int = 0
     pacing: bool = False
 
 
@@ -102,7 +107,7 @@ class Stage:
         self.held.clear()
         self._due.clear()
         self.script, self.status = script, Status()
-        self.chunks = [Chunk(line) for line in lines.script(script.lines, script.size)]
+        self.chunks = [Chunk(line) for line in lines.script(script.lines, script.size, joins=bool(script.messages))]
         self._piece, self._end = Chunk(lines.piece(1, script.size)), self.chunks[-1]
         self._numbers = itertools.count(1)
 
@@ -254,12 +259,20 @@ class Connection(asyncio.Protocol):
                 return
             body, self._received = self._received[end + len(HEAD_END) : past], self._received[past:]
             method, target, _ = head.split("\r\n", 1)[0].split(" ")
-            self._answer(method, urlsplit(target).path, body)
+            self._answer(method, urlsplit(target), body)
 
-    def _answer(self, method: str, path: str, body: bytes) -> None:
-        match method, path.rsplit("/", 2)[1:]:
-            case "POST", ["conversation", ""]:
+    def _answer(self, method: str, target: SplitResult, body: bytes) -> None:
+        ends, messages = target.path.rsplit("/", 2)[1:], self._stage.script.messages
+        self._stage.status.calls += ends[0] not in ("_bench", "user", "organization")
+        match method, ends:
+            case "POST", ["conversation", ""] if messages:
+                self._send(b"400 Bad Request", past.BUSY)
+            case "POST", ["conversation", ""] | [_, "interact"]:
                 self.stream = self._stage.open(self)
+            case "GET", ["conversation", ""] if messages:
+                self._send(b"200 OK", past.conversations(parse_qs(target.query), messages))
+            case "GET", ["messages", ""] if messages:
+                self._send(b"200 OK", past.messages(parse_qs(target.query), messages))
             case "POST", ["user", "signin_with_api_key"]:
                 self._send(b"200 OK", TOKEN)
             case "GET", ["organization", ""]:

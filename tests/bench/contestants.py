@@ -43,7 +43,10 @@ ALL = (BRIDGE, NAIVE, FASTSTREAM, SDK, RAW, HOOK)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a contestant is told: where everything is, how many events to hold, and (raw only) what to say itself."""
+    """What a contestant is told: where everything is, how many events to hold, and (raw only) what to say itself.
+
+    `joins` (naive only): events join the open conversations of their users.
+    """
 
     amqp_url: str
     amqp_port: int
@@ -53,6 +56,7 @@ class Surroundings:
     size: int
     interval_ms: float
     http_port: int = 0
+    joins: bool = False
 
 
 def start(contestant: Contestant, told: Surroundings, folder: Path, profile: Path | None = None) -> Child:

@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.bench.contestants import BRIDGE, FASTSTREAM, HOOK, NAIVE, RAW
 
+LEVEL_OF = {"streams": "streams", "joining": "messages"}
+
 
 @dataclass(frozen=True)
 class BenchRun:
@@ -72,19 +74,21 @@ class Results:
         shares = [own[round_] / others[round_] for round_ in own.keys() & others.keys()]
         return Spread.of(shares) if shares else None
 
-    def levels(self, contestant: str) -> list[int]:
-        """At how many open streams it was measured."""
-        rows = (row for figures in self._figures("streams", contestant) for row in figures["levels"])
-        return sorted({row["streams"] for row in rows})
+    def levels(self, contestant: str, scenario: str = "streams") -> list[int]:
+        """At how many open streams it was measured, or (joining) messages of a conversation."""
+        return sorted({row[LEVEL_OF[scenario]] for row in self._rows(contestant, scenario)})
 
-    def at_level(self, contestant: str, level: int, name: str) -> Spread | None:
-        rows = (row for figures in self._figures("streams", contestant) for row in figures["levels"])
-        values = [row[name] for row in rows if row["streams"] == level]
+    def at_level(self, contestant: str, level: int, name: str, scenario: str = "streams") -> Spread | None:
+        rows = self._rows(contestant, scenario)
+        values = [row[name] for row in rows if row[LEVEL_OF[scenario]] == level]
         return Spread.of(values) if values else None
 
     def faulty(self) -> list[BenchRun]:
         """The runs that lost something, or got stuck."""
         return [record for record in self.records if record.faults or record.error]
+
+    def _rows(self, contestant: str, scenario: str) -> list[dict[str, Any]]:
+        return [row for figures in self._figures(scenario, contestant) for row in figures["levels"]]
 
     def _by_round(self, scenario: str, contestant: str, name: str) -> dict[int, float]:
         return {
@@ -120,7 +124,47 @@ def verdicts(results: Results) -> list[Verdict]:
         ),
         _limit(results, "p99 of webhooks, 1,000 of which come a second", "webhooks", "p99_ms", 50, "ms"),
         _of_ledger(results),
+        *_of_calls(results),
+        *_of_people(results),
         _of_faults(results),
+    ]
+
+
+def _of_calls(results: Results) -> list[Verdict]:
+    """Of events that are cold, and of those that join a conversation."""
+    most = max(results.levels(BRIDGE.name, "joining"), default=0)
+    few, many = (results.at_level(BRIDGE.name, level, "join_us", "joining") for level in (1, most))
+    calls = results.at_level(BRIDGE.name, most, "calls", "joining")
+    return [
+        _ratio(results, "CPU per event of users who are new, of naive's", "cpu_us", NAIVE.name, "at most", 0.2, "cold"),
+        Verdict(
+            "calls of the API to join a conversation of 10,000 messages",
+            "1",
+            f"{calls.median:.2f}" if calls else "",
+            calls.high == 1 if calls else None,
+        ),
+        Verdict(
+            "CPU to join it, of that with one message",
+            "at most 1.3",
+            f"{many.median / few.median:.2f}" if few and many else "",
+            many.median / few.median <= 1.3 if few and many else None,
+        ),
+    ]
+
+
+def _of_people(results: Results) -> list[Verdict]:
+    """Of streams that speak as people do."""
+    own, raw = (results.spread("human", who.name, "p99_ms") for who in (BRIDGE, RAW))
+    added = own.median - raw.median if own and raw else None
+    what = "CPU per event, 100 streams of 10 lines a second, of naive's"
+    return [
+        _ratio(results, what, "cpu_us", NAIVE.name, "at most", 0.45, "human"),
+        Verdict(
+            "p99 added then",
+            "at most 10 ms",
+            f"{added:.1f} ms" if added is not None else "",
+            None if added is None else added <= 10,
+        ),
     ]
 
 

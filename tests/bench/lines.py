@@ -15,9 +15,10 @@ PIECE = (
     b'"transcript_alignment":null,"message":"%s"}'
 )
 CREATED = b'{"type":"conversation-created","conversation_id":"%s"}' % PLACE
+HEARD = b'{"type":"user-message-available","message_id":"%s","user_message":"The appointment was moved."}' % PLACE
 COMPLETE = (
     b'{"type":"interaction-complete","message_id":"%s","interaction_id":"5f0000000000000000000001",'
-    b'"full_message":"%s","conversation_completed":true}'
+    b'"full_message":"%s","conversation_completed":%s}'
 )
 WORDS = b"Your appointment has moved to half past three and the doctor will see you then. "
 MARK = re.compile(rb'"(?:message_id|conversation_id)":\s*"([0-9a-f]{24})"')
@@ -42,15 +43,16 @@ def piece(index: int, size: int, *, last: bool = False) -> bytes:
     return PIECE % (PLACE, index, stop, _words(size - len(PIECE % (PLACE, index, stop, b""))))
 
 
-def complete(size: int) -> bytes:
-    """The last line of a stream, with PLACE where its mark goes."""
-    return COMPLETE % (PLACE, _words(size - len(COMPLETE % (PLACE, b""))))
+def complete(size: int, *, over: bool = True) -> bytes:
+    """The last line of a stream, with PLACE where its mark goes; the conversation is `over` with it, or goes on."""
+    completed = b"true" if over else b"false"
+    return COMPLETE % (PLACE, _words(size - len(COMPLETE % (PLACE, b"", completed))), completed)
 
 
-def script(lines: int, size: int) -> list[bytes]:
-    """A whole answer of so many lines, at least two."""
+def script(lines: int, size: int, *, joins: bool = False) -> list[bytes]:
+    """A whole answer of so many lines, at least two; of a conversation that is started, or joined and goes on."""
     pieces = [piece(index, size, last=index == lines - 2) for index in range(1, lines - 1)]
-    return [created(), *pieces, complete(size)]
+    return [HEARD if joins else created(), *pieces, complete(size, over=not joins)]
 
 
 def _words(size: int) -> bytes:

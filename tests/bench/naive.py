@@ -45,6 +45,27 @@ class Agent:
             async for line in response.content:
                 yield line.rstrip(b"\n")
 
+    async def join(self, event: dict[str, Any]) -> AsyncIterator[bytes]:
+        """Look for the user's open conversation, and tell the event there; the lines of the answer."""
+        headers = {"Authorization": f"Bearer {await self._token(event['user_id'])}"}
+        filters = {"user_id": event["user_id"], "service_id": event["service_id"], "is_finished": "false"}
+        async with self._session.get(f"{self._url}/conversation/", params=filters, headers=headers) as response:
+            response.raise_for_status()
+            conversation_id = (await response.json())["conversations"][0]["id"]
+        form = aiohttp.FormData(default_to_multipart=True)
+        form.add_field("initial_message_type", "external-event")
+        form.add_field("recorded_message", event["message"].encode(), filename="message.txt", content_type="text/plain")
+        request = self._session.post(
+            f"{self._url}/conversation/{conversation_id}/interact",
+            params={"request_format": "text", "response_format": "text", "current_agent_action_type": "^$"},
+            headers=headers,
+            data=form,
+        )
+        async with request as response:
+            response.raise_for_status()
+            async for line in response.content:
+                yield line.rstrip(b"\n")
+
     async def _token(self, user_id: str) -> str:
         if user_id not in self._tokens:
             headers = {"x-api-key": "secret", "x-api-key-id": "key", "x-user-id": user_id}
@@ -86,6 +107,7 @@ async def main() -> None:
     connection = await aio_pika.connect_robust(settings["amqp_url"])
     async with connection, http_session() as session:
         agent = Agent(session, settings["api_url"])
+        ask = agent.join if settings["joins"] else agent.create
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=settings["prefetch"])
         exchange = await channel.get_exchange(OUTBOUND)
@@ -95,7 +117,7 @@ async def main() -> None:
             async with message.process():
                 event = json.loads(message.body)
                 sequence = 0
-                async for line in agent.create(event):
+                async for line in ask(event):
                     said = json.loads(line)
                     sequence += 1
                     await exchange.publish(

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tests.bench.contestants import ALL
-from tests.bench.figures import Results, Spread, Verdict
+from tests.bench.figures import LEVEL_OF, Results, Spread, Verdict
 
 TITLES = {contestant.name: contestant.title for contestant in ALL}
 Column = tuple[str, str, Callable[[float], str]]
@@ -99,6 +99,22 @@ def markdown(
             f"From the API's write to the subscriber's receipt ({_kind(options, 'latency')} queue), at 1,000 events/s",
             _table("latency", LATENCY, results),
         ),
+        *_section(
+            "The same with a line every 100 ms: 100 streams of 10 lines a second", _table("human", LATENCY, results)
+        ),
+        *_section("Each event of another user, answers of 16 lines", _table("cold", FILL, results)),
+        *_section(
+            "Calls of the API for an event that joins, by messages in its conversation",
+            _level_table(results, "calls", hundredths, "joining"),
+        ),
+        *_section(
+            "The same, the first time that the process sees the conversation",
+            _level_table(results, "cold_calls", hundredths, "joining"),
+        ),
+        *_section(
+            "CPU µs for an event that joins, its answer of 16 lines with it",
+            _level_table(results, "join_us", whole, "joining"),
+        ),
         *_section("Memory per open stream, KB", _level_table(results, "bytes_per_stream", kilobytes)),
         *_section("CPU µs/event, by open streams, at 1,000 events/s", _level_table(results, "cpu_us", whole)),
         *_section(
@@ -166,13 +182,18 @@ def _table(scenario: str, columns: Sequence[Column], results: Results) -> str:
     return _aligned([["", *(title for title, _, _ in columns)], *rows])
 
 
-def _level_table(results: Results, field: str, form: Callable[[float], str]) -> str:
-    names = results.contestants("streams")
-    levels = sorted({level for name in names for level in results.levels(name)})
+def _level_table(results: Results, field: str, form: Callable[[float], str], scenario: str = "streams") -> str:
+    names = results.contestants(scenario)
+    levels = sorted({level for name in names for level in results.levels(name, scenario)})
     if not levels:
         return ""
-    rows = [[TITLES[name], *(_cell(results.at_level(name, level, field), form) for level in levels)] for name in names]
-    return _aligned([["open streams", *(whole(level) for level in levels)], *rows])
+    rows = [
+        [TITLES[name], *(_cell(results.at_level(name, level, field, scenario), form) for level in levels)]
+        for name in names
+    ]
+    return _aligned(
+        [["open streams" if scenario == "streams" else LEVEL_OF[scenario], *(whole(level) for level in levels)], *rows]
+    )
 
 
 def _faults(results: Results) -> str:

@@ -239,6 +239,7 @@ class Rig:
             size=script.size,
             interval_ms=script.interval_ms,
             http_port=http_port,
+            joins=script.messages > 0,
         )
         return contestants.start(contestant, told, self.folder / f"{next(self._runs)}-{contestant.name}", profile)
 

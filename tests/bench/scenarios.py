@@ -5,12 +5,15 @@ latency   1,000 events/s on some forty streams, with a subscriber         from t
 streams   more and more open streams, 1,000 events/s over all of them     memory per stream, CPU per event
 ledger    the same beside a bridge that remembers nothing                 the ledger's part of CPU per event
 webhooks  signed POSTs on 64 connections: 1,000 a second, then flat out    ms, webhooks/s, CPU per webhook
+cold      the same, each event of another user, answers of 16 lines         CPU per event
+joining   events that join a conversation of 1, 100, 10,000 messages        calls of the API and CPU for each
+human     100 streams of 10 lines a second, with a subscriber               ms, CPU per event
 large     1,001 open streams, one of which says 2 MiB every second        the others' ms
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,12 @@ class Sizes:
     large_bytes: int = 2 * 1024 * 1024
     hooks_s: float = 5.0
     ledger_conversations: int = 4_000
+    cold_lines: int = 16
+    cold_streams: int = 3_000
+    histories: tuple[int, ...] = (1, 100, 10_000)
+    joins: int = 1_500
+    human_s: float = 12.0
+    human_ms: float = 100.0
 
 
 QUICK = Sizes(
@@ -61,6 +70,10 @@ QUICK = Sizes(
     large_s=1.5,
     hooks_s=1.5,
     ledger_conversations=500,
+    cold_streams=300,
+    histories=(1, 10_000),
+    joins=300,
+    human_s=5.0,
 )
 
 
@@ -82,7 +95,59 @@ def fill(rig: Rig, contestant: Contestant, sizes: Sizes, profile: Path | None = 
 
 def latency(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
     """New streams at such a rate that the lines of all together come at `rate`; each line every 40 ms."""
-    script = Script(lines=sizes.lines, size=sizes.line_bytes, interval_ms=40.0)
+    return _spoken_in_turn(rig, contestant, sizes, 40.0, sizes.latency_s)
+
+
+def human(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """The same with a line every 100 ms: a hundred streams at a time."""
+    return _spoken_in_turn(rig, contestant, sizes, sizes.human_ms, sizes.human_s)
+
+
+def cold(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """Events of users of whom nobody has heard, the outbound queue just filling: each signs in and starts."""
+    script = Script(lines=sizes.cold_lines, size=sizes.line_bytes)
+    with rig.run(contestant, CONCURRENT, script) as run:
+        _warm_up(run, script)
+        run.begin(script)
+        watch = run.watch()
+        run.publish(sizes.cold_streams, users=sizes.cold_streams, first_user=USERS)
+        run.await_queued(sizes.cold_streams * script.lines, LIMIT_S)
+        spent = run.stop(watch)
+        faults = run.drain()
+    lines = sizes.cold_streams * script.lines
+    return {"events_s": lines / spent.wall_s, **_costs(spent, lines), **_faults(run, faults)}
+
+
+def joining(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
+    """Events that join the open conversations of their users: first each user once, then what is measured."""
+    found: list[Figures] = []
+    first = Script(lines=sizes.cold_lines, size=sizes.line_bytes, messages=sizes.histories[0])
+    with rig.run(contestant, CONCURRENT, first) as run:
+        for level, messages in enumerate(sizes.histories):
+            script = replace(first, messages=messages)
+            cold_calls = _joined(run, script, USERS, level * USERS)
+            rig.link.purge(topology.SUBSCRIBER)
+            watch = run.watch()
+            calls = _joined(run, script, sizes.joins, level * USERS)
+            costs = _costs(run.stop(watch), sizes.joins * script.lines)
+            lost = run.drain()
+            join_us = costs["cpu_us"] * script.lines
+            found.append({"messages": messages, "calls": calls, "cold_calls": cold_calls, "join_us": join_us, **costs})
+            if lost:
+                break
+    return {"levels": found, **_faults(run, lost)}
+
+
+def _joined(run: Run, script: Script, events: int, first_user: int) -> float:
+    """So many events, each user in turn; the calls that each has cost."""
+    run.begin(script)
+    run.publish(events, users=USERS, first_user=first_user)
+    run.await_queued(events * script.lines, LIMIT_S)
+    return float(run.rig.api.status()["calls"]) / events
+
+
+def _spoken_in_turn(rig: Rig, contestant: Contestant, sizes: Sizes, interval_ms: float, seconds: float) -> Figures:
+    script = Script(lines=sizes.lines, size=sizes.line_bytes, interval_ms=interval_ms)
     every_s = script.lines / sizes.rate
     with rig.run(contestant, 5 * CONCURRENT, script) as run, amqp.Link(rig.node.port) as link:
         if contestant is not RAW:
@@ -93,7 +158,7 @@ def latency(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
         run.account.start_timing()
         watch = run.watch()
         beat = Beat(every_s, lambda number: run.publish(1, users=1, first_user=number % USERS, wait=False))
-        run.hear(link, sizes.latency_s, beat)
+        run.hear(link, seconds, beat)
         spent, heard = run.stop(watch), run.account.lines
         run.hear_out(link)
         faults = run.faults()
@@ -163,6 +228,9 @@ def ledger(rig: Rig, contestant: Contestant, sizes: Sizes) -> Figures:
 SCENARIOS: dict[str, Callable[..., Figures]] = {
     "fill": fill,
     "latency": latency,
+    "cold": cold,
+    "joining": joining,
+    "human": human,
     "streams": streams,
     "large": large,
     "webhooks": webhooks,

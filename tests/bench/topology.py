@@ -19,8 +19,11 @@ SUBSCRIBER = "bench.subscriber"
 QUEUE_KINDS = ("quorum", "classic")
 KIND_OF = {
     "fill": "quorum",
+    "cold": "quorum",
+    "joining": "quorum",
     "ledger": "quorum",
     "latency": "classic",
+    "human": "classic",
     "large": "classic",
     "streams": "classic",
     "webhooks": "classic",
