@@ -19,6 +19,7 @@ import signal
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
+from email.utils import formatdate
 from typing import cast
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -297,7 +298,8 @@ class Connection(asyncio.Protocol):
         self._send(b"200 OK", b"{}")
 
     def _send(self, status: bytes, body: bytes) -> None:
-        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+        head = b"HTTP/1.1 %b\r\nDate: %b\r\n" % (status, formatdate(usegmt=True).encode())
+        head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         self.transport.write(head + body)
 
 

@@ -191,9 +191,8 @@ def _level_table(results: Results, field: str, form: Callable[[float], str], sce
         [TITLES[name], *(_cell(results.at_level(name, level, field, scenario), form) for level in levels)]
         for name in names
     ]
-    return _aligned(
-        [["open streams" if scenario == "streams" else LEVEL_OF[scenario], *(whole(level) for level in levels)], *rows]
-    )
+    title = "open streams" if scenario == "streams" else LEVEL_OF[scenario]
+    return _aligned([[title, *(whole(level) for level in levels)], *rows])
 
 
 def _faults(results: Results) -> str:
