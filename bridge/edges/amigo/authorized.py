@@ -60,14 +60,15 @@ class SignedClient:
 
     async def now_s(self, user_id: str) -> float:
         """The time at the API (Unix seconds), told by the answer to a sign-in; where it tells none, this machine's."""
-        told_s = await self.told_s(user_id)
-        return self._clock() if told_s is None else told_s
-
-    async def told_s(self, user_id: str) -> float | None:
-        """The same; None where the API tells no time."""
         if self.tokens.ahead_s is None:
             await self.tokens.of(user_id)
-        return None if self.tokens.ahead_s is None else self._clock() - self.tokens.ahead_s
+        return self._clock() - (self.tokens.ahead_s or 0.0)
+
+    async def told_s(self, user_id: str) -> float | None:
+        """The same, never ahead of the API; None where it tells no time."""
+        if self.tokens.told_s() is None:
+            await self.tokens.of(user_id)
+        return self.tokens.told_s()
 
     def stream(self, call: Call) -> "Streamed":
         """Inside the context, chunks of the body until the server's clean end; what was opened is never sent again."""

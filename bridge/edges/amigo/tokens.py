@@ -46,6 +46,8 @@ class Tokens:
         max_users: int = MAX_USERS,
     ) -> None:
         self.ahead_s: float | None = None
+        self._dated: tuple[float, float] | None = None
+        """The API's time at the last sign-in that told it, and the monotonic time then."""
         self._client = client
         self._credentials = credentials
         self._clock = clock
@@ -67,6 +69,10 @@ class Tokens:
             task = self._asking[user_id] = asyncio.create_task(self._ask(user_id))
             task.add_done_callback(lambda done: self._asked(user_id, done))
         return (await asyncio.shield(task)).text
+
+    def told_s(self) -> float | None:
+        """The API's time now (Unix seconds) or a little less, whatever this machine's wall clock does meanwhile."""
+        return None if self._dated is None else self._dated[0] + self._monotonic() - self._dated[1]
 
     def drop(self, user_id: str, text: str) -> None:
         """Forget a token that the API did not accept, unless a newer one has taken its place."""
@@ -107,7 +113,8 @@ class Tokens:
         except ValueError as error:
             raise NotSent(f"sign-in: the id_token of the answer cannot be sent: {error}") from None
         expires_s, now_s = response.until(answer.get("expires_at")), self._clock()
-        self.ahead_s = self.ahead_s if dated_s is None else now_s - dated_s
+        if dated_s is not None:
+            self.ahead_s, self._dated = now_s - dated_s, (dated_s, self._monotonic())
         self._warn(clock_fault(now_s, dated_s, expires_s))
         lifetime_s = span_s(expires_s, dated_s)
         use_s = use_for_s(response.duration_s(answer.get("expires_in")) if lifetime_s is None else lifetime_s)

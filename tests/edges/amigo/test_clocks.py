@@ -133,3 +133,25 @@ async def test_without_a_date_the_lifetime_that_is_named_holds(serve: Serve) -> 
         clocks.real_s += 2
         await kept.of("user-1")
     assert door.given == {"user-1": 2}
+
+
+@pytest.mark.parametrize("ahead_s", AHEAD_S)
+async def test_the_apis_time_goes_on_whatever_this_machines_clock_does(serve: Serve, ahead_s: float) -> None:
+    clocks, door = Clocks(), Door()
+    door.date, door.expires_at = clocks.http_date(), clocks.iso(3600)
+    server = await serve(door)
+    async with tokens_at(server.base_url, clocks) as (kept, _):
+        assert kept.told_s() is None
+        await kept.of("user-1")
+        clocks.ahead_s = ahead_s
+        clocks.real_s += 1000
+        assert kept.told_s() == clocks.real_s
+
+
+async def test_an_api_that_does_not_date_its_answers_tells_no_time(serve: Serve) -> None:
+    clocks, door = Clocks(), Door()
+    door.date, door.expires_at = None, clocks.iso(3600)
+    server = await serve(door)
+    async with tokens_at(server.base_url, clocks) as (kept, _):
+        await kept.of("user-1")
+        assert kept.told_s() is None
