@@ -62,7 +62,7 @@ async def _journal(state: State, request: web.Request) -> web.Response:
 
 
 async def _interactions(state: State, request: web.Request) -> web.Response:
-    """Every committed interaction in the order of the commits, with its conversation's tags now."""
+    """Every committed interaction in the order of the commits, with its conversation's tags and end as they are now."""
     rows = [_interaction(state, row) for row in state.store.interactions]
     return json_response({"interactions": rows, "count": len(rows)})
 
@@ -85,6 +85,7 @@ def _interaction(state: State, row: Interaction) -> dict[str, Any]:
         "agent_message_id": row.agent_message_id,
         "full_message": row.full_message,
         "conversation_completed": row.completed,
+        "conversation_finished": conversation.finished_ms is not None,
         "committed_ms": row.committed_ms,
     }
 
