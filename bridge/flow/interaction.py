@@ -156,9 +156,8 @@ class Interaction:
         return known.conversation_id if known and work.event.on_busy is OnBusy.INTERACT else None
 
     async def _create(self, work: Work) -> Outcome | Target:
-        work.own_conversation = True
         try:
-            return await self._stream(work, Asked(RequestKind.CREATE), self._agent.create(work.event))
+            return await self._stream(work, Asked(RequestKind.CREATE, own=True), self._agent.create(work.event))
         except Refused as error:
             outcome = of_error(error)
             if not outcome.maybe_sent:
@@ -201,8 +200,9 @@ class Interaction:
 
     async def _interact(self, work: Work, conversation_id: str) -> Outcome | Target:
         try:
-            await self._join(work, conversation_id)
-            asked = Asked(RequestKind.INTERACT, conversation_id, await self._watermark(work, conversation_id))
+            own = await self._join(work, conversation_id)
+            watermark = await self._watermark(work, conversation_id)
+            asked = Asked(RequestKind.INTERACT, conversation_id, watermark, own=own)
         except Refused as error:
             return await self._not_joined(work, conversation_id, error)
         try:
@@ -219,17 +219,19 @@ class Interaction:
         self._open.forget(work.event.lane)
         return await self._closed(work, conversation_id, error) if error.status in (404, 409) else of_error(error)
 
-    async def _join(self, work: Work, conversation_id: str) -> None:
-        """See to it that the conversation's tags name the event's channel, and carry its own tags."""
+    async def _join(self, work: Work, conversation_id: str) -> bool:
+        """See to it that the conversation's tags name the event's channel, and carry its own tags.
+
+        True where the bridge has started the conversation.
+        """
         known = self._known(work, conversation_id)
-        work.own_conversation = known is not None and known.own
         if known is not None and known.channel == work.event.channel and not work.event.tags:
-            return
+            return known.own
         row = await self._row(work, conversation_id)
-        work.own_conversation = row is not None and tags.is_own(row.tags)
         updates = tags.changes(work.event.joining_tags, row.tags) if row is not None else {}
         if updates:
             await self._agent.modify_tags(work.event.user_id, conversation_id, updates)
+        return row is not None and tags.is_own(row.tags)
 
     async def _watermark(self, work: Work, conversation_id: str) -> str | None:
         """The newest message of the conversation: whatever this event leaves there comes after it."""
@@ -257,21 +259,21 @@ class Interaction:
         conversation = await self._relay.run(work, asked, request)
         outcome = of_stream(conversation)
         if conversation.complete:
-            await self._completed(work, conversation)
+            await self._completed(work, conversation, own=asked.own)
         elif conversation.stage is Stage.VOID:
             # looked up before the next try: a void turn may have left its conversation behind
             step = StreamVoided() if outcome.maybe_sent else ProvedVoid()
             self._relay.void(work, conversation.error, step)
         return outcome
 
-    async def _completed(self, work: Work, conversation: AnswerStream) -> None:
+    async def _completed(self, work: Work, conversation: AnswerStream, *, own: bool) -> None:
         lane, conversation_id = work.event.lane, conversation.context.conversation_id
         if conversation_id is not None:
             self._reconciler.sight.exists(work.event.user_id, conversation_id)
         if conversation.conversation_completed or conversation_id is None:
             self._open.forget(lane)
         else:
-            self._open.remember(lane, Open(conversation_id, work.event.channel, work.own_conversation))
+            self._open.remember(lane, Open(conversation_id, work.event.channel, own))
         if conversation.stage is Stage.SAVED and conversation.conversation_completed and conversation_id is not None:
             await self._repair(work, conversation_id)
 
