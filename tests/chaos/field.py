@@ -60,6 +60,8 @@ class Field:
         """The tag that each event of kind `tag` sets."""
         self.cancels: dict[str, str] = {}
         """The event that each event of kind `cancel` is to stop."""
+        self.ends_are_due = "conversations" in setup.config
+        """Each conversation has to be finished by the bridge. A ledger that is lost forgets what is due."""
         self.letters: list[Letter] = []
         self.verdict = Verdict()
         self.recoveries_s: list[float] = []
@@ -146,7 +148,7 @@ class Field:
         await self._collect_letters()
         heard, talks, told = await self.api.heard(), await self.api.talks(), self._told()
         self.verdict.add(compare(self.sent, heard, told, self.letters))
-        self.verdict.add(compare_ends(talks, told, due=self._ends_are_due))
+        self.verdict.add(compare_ends(talks, told, due=self.ends_are_due))
         self.verdict.add(compare_tags(self.tag_keys, talks, told))
         self.verdict.add(compare_cancels(self.cancels, told))
         if calm < 2:
@@ -188,16 +190,12 @@ class Field:
             return False
         if any([await replica.in_hand() for replica in self.replicas]):
             return False
-        if self._ends_are_due and not await self._all_over():
+        if self.ends_are_due and not await self._all_over():
             return False
         try:
             return await self.queued() == 0
         except UNREACHABLE:
             return False
-
-    @property
-    def _ends_are_due(self) -> bool:
-        return "conversations" in self.setup.config
 
     async def _all_over(self) -> bool:
         told = self._told()
