@@ -1,7 +1,9 @@
 """The labelled steps of an event, at which a test may end the process. In production nobody listens.
 
 claimed ▸ before-post ▸ post-answered ▸ conversation-recorded ▸ line ▸ … ▸ complete-read ▸ ending-recorded ▸ confirmed
-▸ before-complete ▸ before-ack;   parking ▸ parked;   dead-lettering ▸ dead-lettered ▸ failure-said
+▸ before-complete ▸ before-ack;   parking ▸ parked;   dead-lettering ▸ dead-lettered ▸ failure-said;
+of a conversation that is due to be finished:   finish-taken ▸ finish-requested ▸ finish-answered ▸ finish-recorded
+▸ finish-said
 """
 
 from collections.abc import Callable
@@ -22,6 +24,11 @@ LABELS = (
     "dead-lettering",
     "dead-lettered",
     "failure-said",
+    "finish-taken",
+    "finish-requested",
+    "finish-answered",
+    "finish-recorded",
+    "finish-said",
 )
 
 Listener = Callable[[str, str], None]

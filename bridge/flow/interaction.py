@@ -163,9 +163,8 @@ class Interaction:
         return known.conversation_id if known and work.event.on_busy is OnBusy.INTERACT else None
 
     async def _create(self, work: Work) -> Outcome | Target:
-        work.own_conversation = True
         try:
-            return await self._stream(work, Asked(RequestKind.CREATE), self._agent.create(work.event))
+            return await self._stream(work, Asked(RequestKind.CREATE, own=True), self._agent.create(work.event))
         except Refused as error:
             outcome = of_error(error)
             if not outcome.maybe_sent:
@@ -233,7 +232,7 @@ class Interaction:
     async def _joined(self, work: Work, conversation_id: str) -> Open:
         """See to it that the conversation's tags name the event's channel, and carry its own tags."""
         known = await self._looked_up(work, conversation_id)
-        work.own_conversation, work.joined_tags = known.own, known.tags or NO_TAGS
+        work.joined_tags = known.tags or NO_TAGS
         updates = tags.changes(work.event.joining_tags, known.tags) if known.tags is not None else {}
         if updates:
             await self._agent.modify_tags(work.event.user_id, conversation_id, updates)
@@ -258,9 +257,9 @@ class Interaction:
         self._open.remember(work.event.lane, replace(known, newest=None))
         asked_s = await self._agent.time_s(user_id) if known.newest is not None else None
         if asked_s is not None:
-            return Asked(RequestKind.INTERACT, conversation_id, known.newest, asked_s)
+            return Asked(RequestKind.INTERACT, conversation_id, known.newest, own=known.own, asked_s=asked_s)
         newest = await self._agent.newest(user_id, conversation_id)
-        return Asked(RequestKind.INTERACT, conversation_id, newest.id if newest else None)
+        return Asked(RequestKind.INTERACT, conversation_id, newest.id if newest else None, own=known.own)
 
     async def _tags_of_joined(self, work: Work, progress: Progress) -> None:
         """Look up the tags of a conversation that an earlier process has joined, where a routing key may need them."""
@@ -287,14 +286,14 @@ class Interaction:
         conversation = await self._relay.run(work, asked, request)
         outcome = of_stream(conversation)
         if conversation.complete:
-            await self._completed(work, conversation)
+            await self._completed(work, asked.kind, conversation)
         elif conversation.stage is Stage.VOID:
             # looked up before the next try: a void turn may have left its conversation behind
             step = StreamVoided() if outcome.maybe_sent else ProvedVoid()
             self._relay.void(work, conversation.error, step)
         return outcome
 
-    async def _completed(self, work: Work, conversation: AnswerStream) -> None:
+    async def _completed(self, work: Work, request: RequestKind, conversation: AnswerStream) -> None:
         lane, conversation_id = work.event.lane, conversation.context.conversation_id
         if conversation_id is not None:
             self._reconciler.sight.exists(work.event.user_id, conversation_id)
@@ -302,7 +301,7 @@ class Interaction:
             self._open.forget(lane)
         else:
             known, newest = self._known(work, conversation_id), conversation.last_message_id
-            if work.progress.request is RequestKind.CREATE:
+            if request is RequestKind.CREATE:
                 known = Open(conversation_id, work.event.conversation_tags)
             newest = newest if conversation.stage is Stage.COMPLETE else None
             self._open.remember(lane, replace(known or Open(conversation_id), newest=newest))

@@ -86,11 +86,9 @@ class Steering:
     async def _found_of_finish(self, work: Work) -> Outcome | tuple[str, Facts] | None:
         """See what an earlier finish of this event has come to. None: it has not been carried out; make it again."""
         target = work.event.conversation_id or work.progress.conversation_id
-        if target is None:
-            if await self.only_open(work) is not None:
-                error = "an earlier delivery may have finished a conversation; what is open now may be a later one"
-                return Outcome(OutcomeKind.UNCERTAIN, error)
-            return CONVERSATION_FINISHED, {"conversation_id": None, "by": "event"}
+        if target is None:  # the ledger has no request of it: none was made, unless the ledger was lost since
+            work.apply(ProvedVoid())
+            return None
         if await self._is_open(work, target):
             work.apply(ProvedVoid())
             return None

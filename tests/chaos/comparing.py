@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 COMPLETE, FAILED, VOIDED = "interaction-complete", "bridge-failed", "bridge-voided"
-ENDINGS = (COMPLETE, FAILED, "bridge-coalesced")
+FINISHED, TAGGED = "conversation-finished", "conversation-tagged"
+CANCELLED, SETTLED = "bridge-cancelled", "cancel-settled"
+ENDINGS = (COMPLETE, FAILED, "bridge-coalesced", FINISHED, TAGGED, CANCELLED, SETTLED)
 UNCERTAIN, UNDELIVERABLE = "uncertain", "undeliverable"
 MOST_FINDINGS = 20
 
@@ -33,6 +35,11 @@ class Told:
     stream: str | None = None
     sequence: int | None = None
     recovered: bool = False
+
+    @property
+    def ends(self) -> bool:
+        """True for the ending of the event: the end of a conversation that was idle is none."""
+        return is_ending(self.event_id, self.message_id, self.type)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Verdict:
     changed: int = 0
     early_acks: int = 0
     void_shown: int = 0
+    unfinished: int = 0
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -77,6 +85,11 @@ class Verdict:
 
 COUNTS = tuple(one.name for one in fields(Verdict) if one.name != "findings")
 VIOLATIONS = COUNTS[3:]
+
+
+def is_ending(event_id: str, message_id: str, type_: str) -> bool:
+    """True for the ending of the event; what the bridge finishes by itself bears the conversation's id."""
+    return type_ in ENDINGS and (type_ != FINISHED or message_id == f"{event_id}:{FINISHED}")
 
 
 def compare(sent: Iterable[str], heard: Sequence[Heard], told: Sequence[Told], letters: Sequence[Letter]) -> Verdict:
@@ -111,7 +124,7 @@ def without_repeats(messages: Iterable[Told], verdict: Verdict) -> list[Told]:
 
 
 def _endings(event_id: str, mine: list[Told], heard: set[str], reasons: list[str], verdict: Verdict) -> None:
-    endings = [message for message in mine if message.type in ENDINGS]
+    endings = [message for message in mine if message.ends]
     types = Counter(message.type for message in endings)
     verdict.uncertain += UNCERTAIN in reasons
     verdict.dead_letters += bool(reasons)
@@ -129,6 +142,8 @@ def _endings(event_id: str, mine: list[Told], heard: set[str], reasons: list[str
         verdict.found("unheard", f"{event_id} is said to be answered, and no interaction was committed")
     if types[FAILED] and heard and UNCERTAIN not in reasons:
         verdict.found("missing", f"{event_id} was answered and is said to have failed ({reasons})")
+    if types[CANCELLED] and heard:
+        verdict.found("too_many", f"{event_id} is said to be cancelled, and was heard")
 
 
 def _order(event_id: str, mine: list[Told], verdict: Verdict) -> None:
@@ -139,7 +154,7 @@ def _order(event_id: str, mine: list[Told], verdict: Verdict) -> None:
             continue
         expected = latest[message.stream] + 1
         behind = message.sequence < expected
-        hole = message.sequence > expected and message.type not in ENDINGS
+        hole = message.sequence > expected and not message.ends
         if behind or hole:
             verdict.found("order", f"{event_id} stream {message.stream}: {message.sequence} where {expected} was due")
         latest[message.stream] = max(message.sequence, latest[message.stream])
@@ -153,7 +168,7 @@ def _shown(event_id: str, mine: list[Told], heard: set[str], reasons: list[str],
             pieces = [piece for piece in pieces if not _voided(piece, json.loads(message.body))]
         elif message.type == "new-message":
             pieces.append(message)
-    if not any(message.type in ENDINGS for message in mine) or UNCERTAIN in reasons:
+    if not any(message.ends for message in mine) or UNCERTAIN in reasons:
         return
     said_in = {answer_of(piece): piece.stream for piece in pieces}
     for answer in sorted(said_in.keys() - heard):

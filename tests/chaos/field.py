@@ -18,7 +18,8 @@ import pika.exceptions
 
 from deploy.local.node import free_port
 from tests.chaos.arena import Arena
-from tests.chaos.comparing import ENDINGS, Letter, Verdict, compare
+from tests.chaos.comparing import Letter, Told, Verdict, compare, is_ending
+from tests.chaos.conversations import compare_cancels, compare_ends, compare_tags, is_over
 from tests.chaos.gateway import Gateway
 from tests.chaos.replica import Replica, sandbox
 from tests.chaos.setup import Setup, configuration
@@ -55,6 +56,12 @@ class Field:
         self.dice = random.Random(0)
         self.prefix = "e"
         self.sent: dict[str, float] = {}
+        self.tag_keys: dict[str, str] = {}
+        """The tag that each event of kind `tag` sets."""
+        self.cancels: dict[str, str] = {}
+        """The event that each event of kind `cancel` is to stop."""
+        self.ends_are_due = "conversations" in setup.config
+        """Each conversation has to be finished by the bridge. A ledger that is lost forgets what is due."""
         self.letters: list[Letter] = []
         self.verdict = Verdict()
         self.recoveries_s: list[float] = []
@@ -139,9 +146,11 @@ class Field:
                 deadline, ended = time.monotonic() + bound_s, len(self.ended)
         await self._drained()
         await self._collect_letters()
-        heard = await self.api.heard()
-        told = [told_of(record) for record in list(self._subscriber.records) if record.type != MARK]
+        heard, talks, told = await self.api.heard(), await self.api.talks(), self._told()
         self.verdict.add(compare(self.sent, heard, told, self.letters))
+        self.verdict.add(compare_ends(talks, told, due=self.ends_are_due))
+        self.verdict.add(compare_tags(self.tag_keys, talks, told))
+        self.verdict.add(compare_cancels(self.cancels, told))
         if calm < 2:
             self.verdict.findings.append(f"no ending for {bound_s:g} s: {await self.queued()} messages are queued")
         for replica in self.replicas:
@@ -159,8 +168,9 @@ class Field:
         while self._read < len(records):
             record = records[self._read]
             self._read += 1
-            if record.type in ENDINGS:
-                self._ended.setdefault(str(record.properties.correlation_id), record.at)
+            event_id = str(record.properties.correlation_id)
+            if is_ending(event_id, record.message_id, record.type):
+                self._ended.setdefault(event_id, record.at)
         return self._ended
 
     async def queued(self) -> int:
@@ -180,10 +190,19 @@ class Field:
             return False
         if any([await replica.in_hand() for replica in self.replicas]):
             return False
+        if self.ends_are_due and not await self._all_over():
+            return False
         try:
             return await self.queued() == 0
         except UNREACHABLE:
             return False
+
+    async def _all_over(self) -> bool:
+        told = self._told()
+        return all(is_over(talk, told) for talk in await self.api.talks())
+
+    def _told(self) -> list[Told]:
+        return [told_of(record) for record in list(self._subscriber.records) if record.type != MARK]
 
     def _recovery_s(self, struck: Strike) -> float | None:
         at_s, index, known = struck

@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 from tests.chaos.field import Batch, Field, Unsettled
-from tests.chaos.load import Load
+from tests.chaos.load import Load, More
 
 ARMED_S = 60.0
 """How long it may take until an armed process comes to its step."""
@@ -64,9 +64,9 @@ async def after_the_post(field: Field, times: int) -> None:
     await field.settle()
 
 
-async def at_random(field: Field, times: int) -> None:
+async def at_random(field: Field, times: int, more: More | None = None) -> None:
     """Of all replicas, one is killed at a random moment under load, and started again."""
-    load = Load(field)
+    load = Load(field, more)
     for replica in field.replicas:
         if not replica.running:
             replica.start()

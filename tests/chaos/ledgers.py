@@ -58,6 +58,7 @@ async def disk_full(field: Field, times: int) -> None:
 async def file_deleted(field: Field, times: int) -> None:
     """The file and what belongs to it; then, half the time, the process is killed as well."""
     (bridge,) = field.replicas
+    field.ends_are_due = False
     load = Load(field)
     for _ in range(times):
         if not bridge.running:

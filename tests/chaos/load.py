@@ -1,6 +1,7 @@
 """A few events a second, for as long as somebody wants it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from tests.chaos.field import Field
 
@@ -9,12 +10,15 @@ EVENTS = 2
 SLOWLY = "[[reply:slow=0.15]]"
 """Said by one event more each time: so there is always a stream that is open."""
 
+More = Callable[[Field], Awaitable[None]]
+
 
 class Load:
     """`end` returns when everything that was begun to be published is confirmed."""
 
-    def __init__(self, field: Field, said: str = "") -> None:
-        self._field, self._said = field, said
+    def __init__(self, field: Field, more: More | None = None) -> None:
+        """`more` publishes something beside it, each time."""
+        self._field, self._more = field, more
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -32,6 +36,8 @@ class Load:
 
     async def _run(self) -> None:
         while self._wanted.is_set():
-            await self._field.publish(EVENTS, self._said)
+            await self._field.publish(EVENTS)
             await self._field.publish(1, SLOWLY)
+            if self._more is not None:
+                await self._more(self._field)
             await asyncio.sleep(EVERY_S)

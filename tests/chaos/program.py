@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bridge.flow.failpoints import LABELS
-from tests.chaos import clock, kills, ledgers, troubles
+from tests.chaos import clock, kills, ledgers, steering, troubles
 from tests.chaos.field import Batch
 from tests.chaos.setup import Setup
 
@@ -12,11 +12,14 @@ LATE = "[[fault:http-500]]"
 PARKING = Setup(config={"retry": {"first": "1s", "longest": "1s"}})
 USUAL = Setup()
 WIRED = Setup(wires=True, config={"amigo": {"idle": "1s"}})
+IDLE = Setup(config={"conversations": {"finish": "500ms"}})
 QUICK_TO_GIVE_UP = Setup(config={"amigo": {"idle": "1s"}})
 SHARED = Setup(replicas=2, postgres=True)
+IDLE_SHARED = Setup(replicas=2, postgres=True, config=IDLE.config)
 SHARED_BY_THREE = Setup(replicas=3, postgres=True)
 
 PARKS = ("parking", "parked")
+ENDS = tuple(label for label in LABELS if label.startswith("finish-"))
 BURIES = ("dead-lettering", "dead-lettered", "failure-said")
 
 
@@ -38,7 +41,7 @@ def leading_to(label: str) -> str:
 
 
 def _step(label: str) -> Row:
-    said, setup = leading_to(label), PARKING if label in PARKS else USUAL
+    said, setup = leading_to(label), PARKING if label in PARKS else IDLE if label in ENDS else USUAL
     most = 30 if label == "line" else 4
     title = f"kill -9 at the step `{label}`" + (", at one of its first 30 passings" if label == "line" else "")
     return Row(f"kill-{label}", title, 30, 5, kills.at_step(label, said, most), setup)
@@ -50,6 +53,11 @@ ROWS = (
     Row("kill-random", "kill -9 at a random moment under load", 300, 10, kills.at_random),
     Row("kill-one-of-two", "two replicas (PostgreSQL), one killed at random", 50, 10, kills.at_random, SHARED),
     Row("kill-one-of-three", "three replicas, one killed at random", 50, 10, kills.at_random, SHARED_BY_THREE),
+    Row("idle", "conversations finished when idle, the process killed at random", 30, 10, kills.at_random, IDLE),
+    Row("idle-shared", "the same, one of two replicas killed", 30, 10, kills.at_random, IDLE_SHARED),
+    Row("finish", "events that finish, the process killed at random", 30, 10, steering.under_kills(steering.finish)),
+    Row("tag", "events that tag, the process killed at random", 30, 10, steering.under_kills(steering.tag)),
+    Row("cancel", "events that cancel, the process killed at random", 30, 10, steering.under_kills(steering.cancel)),
     Row("repeats", "the same event 2 to 10 times, one process", 500, 100, troubles.repeats),
     Row("repeats-shared", "the same event 2 to 10 times, two replicas", 500, 100, troubles.repeats, SHARED),
     Row("broker-restart", "the broker restarts under load", 20, 5, troubles.broker("restart")),

@@ -18,6 +18,7 @@ COLUMNS = (
     ("order", ("order", "changed")),
     ("acks too early", ("early_acks",)),
     ("void text shown", ("void_shown",)),
+    ("conversations left open", ("unfinished",)),
 )
 """The violations as they are shown, and of which counts each is made."""
 

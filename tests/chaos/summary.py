@@ -14,6 +14,10 @@ GROUPS = (
     ("wires to broker and API cut, stalled, slow", ("broker-", "api-cut", "api-stalled", "api-slow")),
     ("API: resets, silence, EOF, `error`, 5xx, 409, HTML, before and after the commit", ("api-",)),
     ("ledger: disk full, file deleted, PostgreSQL restarted", ("ledger-",)),
+    (
+        "conversations finished when idle, events that finish, tag and cancel, kills",
+        ("idle", "finish", "tag", "cancel"),
+    ),
     ("clock stepped by an hour", ("clock",)),
     ("SIGTERM under load, streams longer than the grace", ("sigterm",)),
 )
@@ -26,6 +30,7 @@ COLUMNS = (
     ("out of order", ("order", "changed")),
     ("acks too early", ("early_acks",)),
     ("void text shown", ("void_shown",)),
+    ("left open", ("unfinished",)),
     ("`uncertain`", ("uncertain",)),
 )
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from bridge.flow.failpoints import LABELS
-from tests.chaos import kills, ledgers, troubles
+from tests.chaos import kills, ledgers, steering, troubles
 from tests.chaos.field import Batch, Field
 from tests.chaos.program import leading_to
 from tests.chaos.setup import Setup
@@ -18,7 +18,8 @@ SEED = 7
 
 @pytest.fixture(scope="module")
 def setup() -> Setup:
-    return Setup(config={"amigo": {"idle": "1s"}, "retry": {"first": "1s", "longest": "1s"}})
+    retry = {"first": "1s", "longest": "1s"}
+    return Setup(config={"amigo": {"idle": "1s"}, "retry": retry, "conversations": {"finish": "1s"}})
 
 
 async def survived(place: Field, name: str, run: Batch, times: int) -> None:
@@ -49,6 +50,11 @@ async def test_a_kill_between_the_request_and_its_answer_costs_nothing(place: Fi
 
 async def test_kills_at_random_moments_cost_nothing(place: Field) -> None:
     await survived(place, "random", kills.at_random, 3)
+
+
+@pytest.mark.parametrize("steer", [steering.finish, steering.tag, steering.cancel], ids=lambda one: one.__name__)
+async def test_kills_while_events_steer_cost_nothing(place: Field, steer: steering.Steer) -> None:
+    await survived(place, steer.__name__, steering.under_kills(steer), 1)
 
 
 async def test_the_same_event_many_times_is_one_event(place: Field) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import aiohttp
 
 from tests.chaos.comparing import Heard, Told
+from tests.chaos.conversations import Talk
 from tests.support.rabbit import ReceivedMessage
 
 EVENT_ID = re.compile(r"event (\S+):(?=\s|$)")
@@ -51,6 +52,16 @@ class Api:
             Heard(event_id, row["agent_message_id"])
             for row in rows
             for event_id in EVENT_ID.findall(" ".join([row["message"] or "", *row["external_events"]]))
+        ]
+
+    async def talks(self) -> list[Talk]:
+        """Every conversation in which something was said."""
+        rows = (await self._get("/_sandbox/interactions"))["interactions"]
+        completed = {row["conversation_id"] for row in rows if row["conversation_completed"]}
+        last = {row["conversation_id"]: row for row in rows}
+        return [
+            Talk(id_, row["tags"], row["conversation_finished"], "bridge_event" in row["tags"], id_ in completed)
+            for id_, row in last.items()
         ]
 
     async def asked(self, after: int) -> list[dict[str, Any]]:

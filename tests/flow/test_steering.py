@@ -161,16 +161,18 @@ async def test_a_process_that_dies_at_any_step_of_a_finish_finishes_once_and_say
         assert body.get("already") is not True
 
 
-async def test_a_finish_without_a_name_that_comes_again_from_nowhere_touches_nothing() -> None:
+async def test_a_finish_that_comes_again_and_that_the_ledger_does_not_know_was_never_asked_for() -> None:
+    """A process that is killed has many in hand that it has not begun."""
     async with Bench() as bench:
         talk = bench.agent.open(USER, SERVICE)
         bench.agent.converse(talk, "hello")
         finish(bench, redelivered=True)
         finish(bench, "f2", redelivered=True, user_id="user-2")
         await bench.quiet()
-        assert bench.dead() == ["uncertain"]
-        assert not talk.finished
-        assert bodies(bench, "f2") == [finished(None, event_id="f2")]
+        assert bench.dead() == []
+        assert talk.finished
+        assert bodies(bench, "f1") == [finished(talk.id, already=False)]
+        assert bodies(bench, "f2") == [finished(None, event_id="f2", already=True)]
 
 
 # --- tag
