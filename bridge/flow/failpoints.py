@@ -8,7 +8,7 @@ of a conversation that is due to be finished:   finish-taken ▸ finish-requeste
 
 from collections.abc import Callable
 
-LABELS = (
+EVENT_LABELS = (
     "claimed",
     "before-post",
     "post-answered",
@@ -24,12 +24,16 @@ LABELS = (
     "dead-lettering",
     "dead-lettered",
     "failure-said",
+)
+FINISH_LABELS = (
     "finish-taken",
     "finish-requested",
     "finish-answered",
     "finish-recorded",
     "finish-said",
 )
+
+LABELS = (*EVENT_LABELS, *FINISH_LABELS)
 
 Listener = Callable[[str, str], None]
 """Told of a step's label and the event's id."""

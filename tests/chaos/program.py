@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bridge.flow.failpoints import LABELS
+from bridge.flow.failpoints import FINISH_LABELS, LABELS
 from tests.chaos import clock, kills, ledgers, steering, troubles
 from tests.chaos.field import Batch
 from tests.chaos.setup import Setup
@@ -19,7 +19,6 @@ IDLE_SHARED = Setup(replicas=2, postgres=True, config=IDLE.config)
 SHARED_BY_THREE = Setup(replicas=3, postgres=True)
 
 PARKS = ("parking", "parked")
-ENDS = tuple(label for label in LABELS if label.startswith("finish-"))
 BURIES = ("dead-lettering", "dead-lettered", "failure-said")
 
 
@@ -41,7 +40,7 @@ def leading_to(label: str) -> str:
 
 
 def _step(label: str) -> Row:
-    said, setup = leading_to(label), PARKING if label in PARKS else IDLE if label in ENDS else USUAL
+    said, setup = leading_to(label), PARKING if label in PARKS else IDLE if label in FINISH_LABELS else USUAL
     most = 30 if label == "line" else 4
     title = f"kill -9 at the step `{label}`" + (", at one of its first 30 passings" if label == "line" else "")
     return Row(f"kill-{label}", title, 30, 5, kills.at_step(label, said, most), setup)

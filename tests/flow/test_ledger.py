@@ -15,7 +15,7 @@ from bridge.flow import failpoints
 from tests.support.fakes import FakeDelivery, FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 from tests.support.flow_bench import SERVICE, USER, Bench
 
-LIFE = tuple(label for label in failpoints.LABELS if label not in ("parking", "parked"))
+LIFE = tuple(label for label in failpoints.EVENT_LABELS if label not in ("parking", "parked"))
 DEATHS = ("dead-lettering", "dead-lettered", "failure-said")
 ON_THE_WAY = tuple(label for label in LIFE if label not in DEATHS)
 
