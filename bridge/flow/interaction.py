@@ -22,7 +22,7 @@ from bridge.core.delivery.progress import (
     StreamVoided,
 )
 from bridge.core.delivery.reconcile import MAX_WAITS, Finding, Finish, Means
-from bridge.core.errors import ApiError, Refused
+from bridge.core.errors import ApiError, Refused, UnknownUser
 from bridge.core.event import tags
 from bridge.core.event.event_fields import OnBusy
 from bridge.flow import failpoints
@@ -35,6 +35,7 @@ from bridge.flow.ports.runtime import Log
 from bridge.flow.reconciler import NOT_MADE, Reconciler
 from bridge.flow.relay import Asked, Relay
 from bridge.flow.steering import STEERING, Steering
+from bridge.flow.user_lookup import UserLookup
 from bridge.flow.work import Work
 
 MAX_TURNS = 3
@@ -58,6 +59,7 @@ class Interaction:
         steering: Steering,
         reconciler: Reconciler,
         conversations: OpenConversations,
+        users: UserLookup,
         log: Log,
     ) -> None:
         self._agent = agent
@@ -65,14 +67,37 @@ class Interaction:
         self._steering = steering
         self._reconciler = reconciler
         self._open = conversations
+        self._users = users
         self._log = log
 
     def foresee(self, work: Work) -> None:
         """Say what the first request will be, where that is plain: the ledger then takes it together with the claim."""
-        if work.event.kind in STEERING or work.event.audio is not None:
+        if work.event.kind in STEERING or work.event.audio is not None or not work.event.user_id:
             return
         if not work.comes_again and not work.progress.needs_proof and self._known_target(work) is None:
             self._relay.foresee(work, RequestKind.CREATE)
+
+    def lacks_user(self, work: Work) -> bool:
+        """True where the event's user is still to be found by e-mail, or was another one when the API was asked."""
+        event = work.event
+        return event.user is not None and (not event.user_id or work.progress.user_id not in (None, event.user_id))
+
+    async def find_user(self, work: Work) -> Outcome:
+        """USER_FOUND, and the event names its user; otherwise what stands in the way of that."""
+        user, event = work.event.user, work.event
+        if user is None:
+            raise ValueError("the event names no user to be found")
+        user_id = work.progress.user_id
+        if user_id is None:
+            try:
+                found = await self._users.of(user)
+            except ApiError as error:
+                return of_error(error)
+            if isinstance(found, Outcome):
+                return found
+            user_id = found
+        work.event = event.of_user(user_id)
+        return Outcome(OutcomeKind.USER_FOUND)
 
     async def attempt(self, work: Work) -> Outcome:
         """Make one attempt, see all that it published confirmed, and say how it ended.
@@ -101,12 +126,32 @@ class Interaction:
             if not work.progress.needs_proof:
                 return await self._ask(work, None)
             return await self._follow(work, await self._reconciler.of(work))
+        except UnknownUser as error:
+            return await self._not_signed_in(work, error)
         except ApiError as error:
             return of_error(error)
         except NotWritten as error:
             return Outcome(OutcomeKind.LEASE_LOST if error.taken else OutcomeKind.LEDGER_AWAY, str(error))
         except LeaseLost as error:
             return Outcome(OutcomeKind.LEASE_LOST, str(error), maybe_sent=True)
+
+    async def _not_signed_in(self, work: Work, error: UnknownUser) -> Outcome:
+        """Look once more whose e-mail it is; a user who was just created may be refused for a while."""
+        event, user = work.event, work.event.user
+        if user is None or (work.progress.needs_proof and not self._users.is_new(user, event.user_id)):
+            return of_error(error)
+        if self._users.is_new(user, event.user_id):
+            return Outcome(OutcomeKind.BUSY, f"the user was created just now: {error}")
+        try:
+            found = await self._users.again(user, event.user_id)
+        except ApiError as trouble:
+            return of_error(trouble)
+        if isinstance(found, Outcome):
+            return found
+        if found == event.user_id:
+            return of_error(error)
+        work.event = event.of_user(found)
+        return Outcome(OutcomeKind.USER_FOUND)
 
     async def _anew(self, work: Work, conversation_id: str | None, reason: str) -> Outcome:
         """Ask again after it was proved that nothing was done.
@@ -158,7 +203,8 @@ class Interaction:
     async def _create(self, work: Work) -> Outcome | Target:
         work.own_conversation = True
         try:
-            return await self._stream(work, Asked(RequestKind.CREATE), self._agent.create(work.event))
+            asked = Asked(RequestKind.CREATE, version_set=work.event.version_set)
+            return await self._stream(work, asked, self._agent.create(work.event))
         except Refused as error:
             outcome = of_error(error)
             if not outcome.maybe_sent:
@@ -201,8 +247,9 @@ class Interaction:
 
     async def _interact(self, work: Work, conversation_id: str) -> Outcome | Target:
         try:
-            await self._join(work, conversation_id)
-            asked = Asked(RequestKind.INTERACT, conversation_id, await self._watermark(work, conversation_id))
+            version_set = await self._join(work, conversation_id)
+            watermark = await self._watermark(work, conversation_id)
+            asked = Asked(RequestKind.INTERACT, conversation_id, watermark, version_set)
         except Refused as error:
             return await self._not_joined(work, conversation_id, error)
         try:
@@ -219,17 +266,21 @@ class Interaction:
         self._open.forget(work.event.lane)
         return await self._closed(work, conversation_id, error) if error.status in (404, 409) else of_error(error)
 
-    async def _join(self, work: Work, conversation_id: str) -> None:
-        """See to it that the conversation's tags name the event's channel, and carry its own tags."""
+    async def _join(self, work: Work, conversation_id: str) -> str | None:
+        """See to it that the conversation's tags name the event's channel, and carry its own tags.
+
+        Gives the conversation's version set, where it is known.
+        """
         known = self._known(work, conversation_id)
         work.own_conversation = known is not None and known.own
         if known is not None and known.channel == work.event.channel and not work.event.tags:
-            return
+            return known.version_set
         row = await self._row(work, conversation_id)
         work.own_conversation = row is not None and tags.is_own(row.tags)
         updates = tags.changes(work.event.joining_tags, row.tags) if row is not None else {}
         if updates:
             await self._agent.modify_tags(work.event.user_id, conversation_id, updates)
+        return row.version_set if row is not None else None
 
     async def _watermark(self, work: Work, conversation_id: str) -> str | None:
         """The newest message of the conversation: whatever this event leaves there comes after it."""
@@ -271,7 +322,7 @@ class Interaction:
         if conversation.conversation_completed or conversation_id is None:
             self._open.forget(lane)
         else:
-            self._open.remember(lane, Open(conversation_id, work.event.channel, work.own_conversation))
+            self._open.remember(lane, _opened(work, conversation_id))
         if conversation.stage is Stage.SAVED and conversation.conversation_completed and conversation_id is not None:
             await self._repair(work, conversation_id)
 
@@ -284,7 +335,11 @@ class Interaction:
 
 
 def _open(row: ConversationRow) -> Open:
-    return Open(row.id, row.tags.get("channel"), tags.is_own(row.tags))
+    return Open(row.id, row.tags.get("channel"), tags.is_own(row.tags), row.version_set)
+
+
+def _opened(work: Work, conversation_id: str) -> Open:
+    return Open(conversation_id, work.event.channel, work.own_conversation, work.progress.version_set)
 
 
 def _nobody_busy(outcome: Outcome, *, unfinished: bool) -> Outcome:

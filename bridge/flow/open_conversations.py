@@ -8,11 +8,12 @@ MAX_ENTRIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An open conversation, the channel that its tags name, where it is known, and whether the bridge started it."""
+    """An open conversation, and whether the bridge started it; its channel (a tag) and its version set, where known."""
 
     conversation_id: str
     channel: str | None = None
     own: bool = False
+    version_set: str | None = None
 
 
 class OpenConversations:

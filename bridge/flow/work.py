@@ -107,7 +107,8 @@ class Work:
 
     def context_of(self, stream: str | None) -> EventContext:
         """The context of the messages of a stream, or of none."""
-        return EventContext.of(self.event, self.number, self.traceparent, self.conversation_id, stream)
+        version_set = self.progress.version_set
+        return EventContext.of(self.event, self.number, self.traceparent, self.conversation_id, stream, version_set)
 
     def apply(self, step: Step) -> None:
         """This has happened to the event's requests. Raises ImpossibleStep."""
@@ -126,7 +127,7 @@ class Work:
             last_s=now_s,
             event_id=event.id,
             channel=event.channel,
-            version_set=event.version_set,
+            version_set=self.progress.version_set or "",
             route=event.route,
             tags=event.tags,
         )

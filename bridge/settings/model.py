@@ -24,6 +24,7 @@ from bridge.core.delivery.retry import DELAY_LEVELS_S
 from bridge.core.errors import BridgeError
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import DEFAULT_FINISH_S, Route
+from bridge.core.event.user import DEFAULT_ROLE
 from bridge.edges.jinja import check_expression, check_template
 from bridge.settings.sources import PREFIX, read
 from bridge.settings.types import (
@@ -48,6 +49,7 @@ from bridge.settings.types import (
     TagNames,
     UserId,
     VersionSet,
+    VersionSets,
 )
 from bridge.settings.webhooks import WebhookSettings
 
@@ -60,6 +62,7 @@ READING = ("amqp", "amigo", "channels", "routes", "retry", "lanes", "conversatio
 CREDENTIALS = ("organization_id", "api_key", "api_key_id")
 UNREAD = tuple(f"amigo.{key}:" for key in CREDENTIALS)
 
+RoleName = Annotated[str, Field(min_length=1, max_length=200)]
 Expression = Annotated[str, AfterValidator(check_expression)]
 Template = Annotated[str, AfterValidator(check_template)]
 TagTemplates = Annotated[dict[str, Template], TagNames]
@@ -154,13 +157,35 @@ class ChannelSettings(Section):
     finish: FinishWish | None = None
 
 
+class NewUserTemplates(Section):
+    first_name: Template
+    last_name: Template
+    role_name: Template = DEFAULT_ROLE
+    timezone: Template | None = None
+    preferred_language: Template | None = None
+
+
+class UserTemplates(Section):
+    email: Template
+    create: NewUserTemplates | None = None
+
+    def templates(self) -> dict[str, str]:
+        """The templates by their names."""
+        create = {} if self.create is None else dict(self.create)
+        return {
+            "email": self.email,
+            **{f"create.{name}": text for name, text in create.items() if text is not None},
+        }
+
+
 class RouteSettings(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
     when: Expression | None = None
     service_id: Hex24 | None = None
-    version_set: VersionSet | None = None
+    version_set: VersionSets | None = None
     channel: ChannelName | None = None
     user_id: Template | None = None
+    user: UserTemplates | None = None
     message: Template | None = None
     tags: TagTemplates = Field(default_factory=dict)
     on_busy: OnBusy = OnBusy.INTERACT
@@ -170,13 +195,26 @@ class RouteSettings(Section):
     def route(self) -> Route:
         """The core's value for this route."""
         fields = dict(self)
-        finish_s = fields.pop("finish")
-        return Route(**{**fields, "tags": dict(self.tags), "finish_s": finish_s})
+        finish_s, user = fields.pop("finish"), self.user
+        by_email = {} if user is None else user.templates()
+        return Route(**{**fields, "tags": dict(self.tags), "user": by_email, "finish_s": finish_s})
+
+    @model_validator(mode="after")
+    def _one_user(self) -> "RouteSettings":
+        if self.user is not None and self.user_id is not None:
+            raise ValueError("user_id and user exclude each other")
+        return self
 
 
 class ConversationSettings(Section):
     finish: FinishWish = DEFAULT_FINISH_S
     busy_for: Duration = 7200.0
+
+
+class UserSettings(Section):
+    keep: Duration = 86_400.0
+    missing_keep: Duration = 60.0
+    roles: tuple[RoleName, ...] = (DEFAULT_ROLE,)
 
 
 class RetrySettings(Section):
@@ -228,6 +266,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     lanes: LaneSettings = LaneSettings()
     conversations: ConversationSettings = ConversationSettings()
+    users: UserSettings = UserSettings()
     ledger: LedgerSettings = LedgerSettings()
     http: HttpSettings = HttpSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
@@ -260,6 +299,10 @@ class Settings(BaseSettings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             wrong.append(f"routes: two routes have the same name: {', '.join(twice)}")
+        by_email = [route.name for route in self.routes if route.user is not None]
+        if by_email and self.amigo.user_id is None:
+            names_ = ", ".join(by_email)
+            wrong.append(f"routes: user needs amigo.user_id, in whose name a user is looked for: {names_}")
         hooks = [hook.name for hook in self.webhooks]
         twice = sorted({name for name in hooks if hooks.count(name) > 1})
         if twice:

@@ -12,6 +12,7 @@ from bridge.edges.amigo.client import Credentials
 from bridge.edges.rabbitmq.supervisor import BrokerConfig
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Log
+from bridge.flow.user_lookup import UserRules
 from bridge.settings.model import AmqpSettings, Settings
 
 
@@ -71,6 +72,11 @@ def defaults_of(settings: Settings) -> Defaults:
         for name, channel in settings.channels.items()
     }
     return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels, settings.conversations.finish)
+
+
+def user_rules_of(settings: Settings) -> UserRules:
+    """How users are found by e-mail, and which may be created."""
+    return UserRules(settings.users.keep, settings.users.missing_keep, settings.users.roles)
 
 
 def retry_of(settings: Settings) -> RetryPolicy:

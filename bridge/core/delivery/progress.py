@@ -54,12 +54,17 @@ class ImpossibleStep(BridgeError):
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """A request is about to be sent. `stream` is what would answer it; `watermark` the newest message before it."""
+    """A request is about to be sent. `stream` is what would answer it; `watermark` the newest message before it.
+
+    `version_set` is the conversation's own, where it is known; `user_id` where the user was found by e-mail.
+    """
 
     request: RequestKind
     stream: str | None
     conversation_id: str | None = None
     watermark: str | None = None
+    version_set: str | None = None
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,8 @@ class Progress:
     `watermark` is the newest message id before it and `announced` the id that the API gave its message. `lost_stream`:
     an earlier process may have published part of a stream whose id is not known here. `waits` counts how often the
     request was found still running, and `busy_since_s` is the Unix time (s) since when the conversation has been found
-    busy. `earlier` is what was proved void when the request was made anew.
+    busy. `earlier` is what was proved void when the request was made anew. `version_set` is the conversation's own, and
+    `user_id` the user of an e-mail in whose name all this was asked.
     """
 
     phase: Phase = Phase.CLEAR
@@ -190,6 +196,8 @@ class Progress:
     waits: int = 0
     busy_since_s: int | None = None
     earlier: "Progress | None" = None
+    version_set: str | None = None
+    user_id: str | None = None
 
     @property
     def loses_stream(self) -> bool:
@@ -224,6 +232,8 @@ class Progress:
             "waits": self.waits,
             "busy_since": self.busy_since_s,
         }
+        more = {"version_set": self.version_set, "user_id": self.user_id}
+        row.update({name: value for name, value in more.items() if value is not None})
         return orjson.dumps(row).decode()
 
 
@@ -237,6 +247,8 @@ def _requested(before: Progress, step: Requested, phase: Phase) -> Progress:
         lost_stream=before.lost_stream,
         busy_since_s=before.busy_since_s,
         earlier=before if phase is Phase.REQUESTED_ANEW else None,
+        version_set=step.version_set,
+        user_id=step.user_id,
     )
 
 
@@ -252,6 +264,8 @@ def _stream_opened(before: Progress, _: StreamOpened, phase: Phase) -> Progress:
         conversation_id=before.conversation_id,
         stream=before.stream,
         watermark=before.watermark,
+        version_set=before.version_set,
+        user_id=before.user_id,
     )
 
 
@@ -264,6 +278,8 @@ def _lines_seen(before: Progress, step: LinesSeen, phase: Phase) -> Progress:
         published=step.published,
         watermark=before.watermark,
         announced=step.announced,
+        version_set=before.version_set,
+        user_id=before.user_id,
     )
 
 
@@ -285,7 +301,7 @@ def _waited(before: Progress, step: Waited, _: Phase) -> Progress:
 
 
 def _conversation_listed(before: Progress, _: ConversationListed, phase: Phase) -> Progress:
-    created = Progress(phase, RequestKind.CREATE)
+    created = Progress(phase, RequestKind.CREATE, user_id=before.user_id)
     return replace(created, lost_stream=before.lost_stream, busy_since_s=before.busy_since_s)
 
 
@@ -344,6 +360,8 @@ def load(text: object) -> Progress:
             lost_stream=bool(row["lost_stream"]),
             waits=int(row["waits"]),
             busy_since_s=None if row.get("busy_since") is None else int(row["busy_since"]),
+            version_set=_id(row.get("version_set")),
+            user_id=_id(row.get("user_id")),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return UNKNOWN
