@@ -90,12 +90,12 @@ class Interaction:
         user_id = work.progress.user_id
         if user_id is None:
             try:
-                found = await self._users.of(user)
+                listed = await self._users.of(user)
             except ApiError as error:
                 return of_error(error)
-            if isinstance(found, Outcome):
-                return found
-            user_id = found
+            if isinstance(listed, Outcome):
+                return listed
+            user_id = listed
         work.event = event.of_user(user_id)
         return Outcome(OutcomeKind.USER_FOUND)
 
@@ -143,14 +143,14 @@ class Interaction:
         if self._users.is_new(user, event.user_id):
             return Outcome(OutcomeKind.BUSY, f"the user was created just now: {error}")
         try:
-            found = await self._users.again(user, event.user_id)
+            listed = await self._users.again(user, event.user_id)
         except ApiError as trouble:
             return of_error(trouble)
-        if isinstance(found, Outcome):
-            return found
-        if found == event.user_id:
+        if isinstance(listed, Outcome):
+            return listed
+        if listed == event.user_id:
             return of_error(error)
-        work.event = event.of_user(found)
+        work.event = event.of_user(listed)
         return Outcome(OutcomeKind.USER_FOUND)
 
     async def _anew(self, work: Work, conversation_id: str | None, reason: str) -> Outcome:

@@ -10,14 +10,13 @@ what is created of it is logged.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import Outcome, OutcomeKind
 from bridge.core.errors import Lost, Refused, Unavailable
-from bridge.core.event.user import DEFAULT_ROLE, NEW_FOR_S, KnownUser, NewUser, UserByEmail
+from bridge.core.event.user import NEW_FOR_S, KnownUser, NewUser, UserByEmail, UserRules
 from bridge.flow.ports.api import UserAccounts
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
@@ -28,15 +27,6 @@ MAX_HIDDEN = 5
 HIDDEN = "the API says that the e-mail is taken, and shows no user: is User:GetUserInfo missing?"
 
 V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True)
-class UserRules:
-    """How long a known user and a missing one are kept (seconds), and the roles that may be given."""
-
-    keep_s: float = 86_400.0
-    missing_keep_s: float = 60.0
-    roles: Sequence[str] = (DEFAULT_ROLE,)
 
 
 class UserLookup:
@@ -71,9 +61,9 @@ class UserLookup:
         if known is not None:
             return known.user_id
         if self._missing_until_s.get(user.digest, 0.0) <= self._clock():
-            found = await self._found(user)
-            if found is not None:
-                return found
+            listed = await self._look(user)
+            if listed is not None:
+                return listed
         return await self._created(user)
 
     async def again(self, user: UserByEmail, refused_id: str) -> str | Outcome:
@@ -81,11 +71,11 @@ class UserLookup:
         known = self._known.pop(user.digest, None) or KnownUser(user.digest, refused_id, 0.0)
         self._ledger.drop_user(replace(known, user_id=refused_id))
         self._log.info("user.forgotten", user_id=refused_id)
-        found = await self._found(user)
-        return await self._created(user) if found is None else found
+        listed = await self._look(user)
+        return await self._created(user) if listed is None else listed
 
     async def _in_ledger(self, digest: str) -> KnownUser | None:
-        """What the ledger knows; without it the API is asked."""
+        """Ask the ledger; without it the API is asked."""
         try:
             known = await self._ledger.find_user(digest, self._clock())
         except LedgerUnavailable:
@@ -94,7 +84,7 @@ class UserLookup:
             self._put(self._known, digest, known)
         return known
 
-    async def _found(self, user: UserByEmail) -> str | Outcome | None:
+    async def _look(self, user: UserByEmail) -> str | Outcome | None:
         """The id of the one user with the e-mail, None where there is none; an Outcome where there are several."""
         self._counters.user_lookups += 1
         try:
@@ -120,21 +110,21 @@ class UserLookup:
         try:
             user_id = await self._accounts.create(new)
         except Lost:
-            return await self._found_after(user, new) or _unanswered("the answer to the creation never came")
+            return await self._look_again(user, new) or _unanswered("the answer to the creation never came")
         except Refused as error:
             if error.status < 500 and error.status != 409:
                 raise
-            found = await self._found_after(user, new)
-            return found or (self._taken(user) if error.status == 409 else _unanswered(str(error)))
+            listed = await self._look_again(user, new)
+            return listed or (self._taken(user) if error.status == 409 else _unanswered(str(error)))
         self._counters.users_created += 1
         self._log.info("user.created", user_id=user_id, role=new.role_name)
         return self._keep(user, user_id, self._clock())
 
-    async def _found_after(self, user: UserByEmail, new: NewUser) -> str | Outcome | None:
+    async def _look_again(self, user: UserByEmail, new: NewUser) -> str | Outcome | None:
         """Look again after a creation whose result is not known: another replica's, or this one's own."""
         self._log.info("user.looked_again", role=new.role_name)
-        found = await self._found(user)
-        return self._keep(user, found, self._clock()) if isinstance(found, str) else found
+        listed = await self._look(user)
+        return self._keep(user, listed, self._clock()) if isinstance(listed, str) else listed
 
     def _taken(self, user: UserByEmail) -> Outcome:
         times = self._hidden.pop(user.digest, 0) + 1

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     Field,
     SecretStr,
@@ -22,10 +21,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bridge.core.broker.republished_copy import delay_queue
 from bridge.core.delivery.retry import DELAY_LEVELS_S
 from bridge.core.errors import BridgeError
-from bridge.core.event.event_fields import OnBusy
-from bridge.core.event.route import DEFAULT_FINISH_S, Route
+from bridge.core.event.route import DEFAULT_FINISH_S
 from bridge.core.event.user import DEFAULT_ROLE
-from bridge.edges.jinja import check_expression, check_template
+from bridge.settings.routes import RouteSettings
 from bridge.settings.sources import PREFIX, read
 from bridge.settings.types import (
     ApiKey,
@@ -36,7 +34,6 @@ from bridge.settings.types import (
     ChannelName,
     Duration,
     FinishWish,
-    Hex24,
     Host,
     LedgerUrl,
     Name,
@@ -46,10 +43,8 @@ from bridge.settings.types import (
     RoutingKeyTemplate,
     Secret,
     Section,
-    TagNames,
     UserId,
     VersionSet,
-    VersionSets,
 )
 from bridge.settings.webhooks import WebhookSettings
 
@@ -63,9 +58,6 @@ CREDENTIALS = ("organization_id", "api_key", "api_key_id")
 UNREAD = tuple(f"amigo.{key}:" for key in CREDENTIALS)
 
 RoleName = Annotated[str, Field(min_length=1, max_length=200)]
-Expression = Annotated[str, AfterValidator(check_expression)]
-Template = Annotated[str, AfterValidator(check_template)]
-TagTemplates = Annotated[dict[str, Template], TagNames]
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -155,55 +147,6 @@ class ChannelSettings(Section):
     version_set: VersionSet | None = None
     response_format: Literal["text", "voice"] = "text"
     finish: FinishWish | None = None
-
-
-class NewUserTemplates(Section):
-    first_name: Template
-    last_name: Template
-    role_name: Template = DEFAULT_ROLE
-    timezone: Template | None = None
-    preferred_language: Template | None = None
-
-
-class UserTemplates(Section):
-    email: Template
-    create: NewUserTemplates | None = None
-
-    def templates(self) -> dict[str, str]:
-        """The templates by their names."""
-        create = {} if self.create is None else dict(self.create)
-        return {
-            "email": self.email,
-            **{f"create.{name}": text for name, text in create.items() if text is not None},
-        }
-
-
-class RouteSettings(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
-    when: Expression | None = None
-    service_id: Hex24 | None = None
-    version_set: VersionSets | None = None
-    channel: ChannelName | None = None
-    user_id: Template | None = None
-    user: UserTemplates | None = None
-    message: Template | None = None
-    tags: TagTemplates = Field(default_factory=dict)
-    on_busy: OnBusy = OnBusy.INTERACT
-    finish: FinishWish | None = None
-    agent_actions: Regex | None = None
-
-    def route(self) -> Route:
-        """The core's value for this route."""
-        fields = dict(self)
-        finish_s, user = fields.pop("finish"), self.user
-        by_email = {} if user is None else user.templates()
-        return Route(**{**fields, "tags": dict(self.tags), "user": by_email, "finish_s": finish_s})
-
-    @model_validator(mode="after")
-    def _one_user(self) -> "RouteSettings":
-        if self.user is not None and self.user_id is not None:
-            raise ValueError("user_id and user exclude each other")
-        return self
 
 
 class ConversationSettings(Section):

@@ -7,12 +7,12 @@ from bridge.core.answer.outbound_message import Outbound, RoutingKey
 from bridge.core.broker.topology import Inbound, Topology, topology
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.route import ChannelDefaults, Defaults
+from bridge.core.event.user import UserRules
 from bridge.core.webhook.schemes import key_of
 from bridge.edges.amigo.client import Credentials
 from bridge.edges.rabbitmq.supervisor import BrokerConfig
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Log
-from bridge.flow.user_lookup import UserRules
 from bridge.settings.model import AmqpSettings, Settings
 
 

@@ -16,6 +16,7 @@ from bridge.core.counters import Counters
 from bridge.core.delivery.retry import Backoff, RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
+from bridge.core.event.user import UserRules
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
@@ -33,7 +34,7 @@ from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
-from bridge.flow.user_lookup import UserLookup, UserRules
+from bridge.flow.user_lookup import UserLookup
 from tests.support.fakes import (
     DELAY,
     FakeAccounts,

@@ -205,7 +205,7 @@ def _user(event: Event, rendered: Rendered, defaults: Defaults) -> UserByEmail |
 
 
 def _rendered_user(event: Event, rendered: Mapping[str, str]) -> UserByEmail | None:
-    """What a route's templates make of it; an optional field that comes out blank is left out."""
+    """Read the user of a route's templates; an optional field that comes out blank is left out."""
     create = {name: rendered[f"create.{name}"] for name in CREATE if f"create.{name}" in rendered}
     given = {name: text for name, text in create.items() if text.strip() or name not in OPTIONAL}
     value: dict[str, object] = {"email": rendered["email"], **({"create": given} if given else {})}

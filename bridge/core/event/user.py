@@ -66,6 +66,15 @@ class KnownUser:
     created_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class UserRules:
+    """How long a known user and a missing one are kept (seconds), and the roles that may be given."""
+
+    keep_s: float = 86_400.0
+    missing_keep_s: float = 60.0
+    roles: Sequence[str] = (DEFAULT_ROLE,)
+
+
 def comparable(email: str) -> str:
     """An e-mail as it is compared."""
     return email.strip().casefold()

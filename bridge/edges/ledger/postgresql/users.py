@@ -27,14 +27,14 @@ PURGE = "DELETE FROM amigo_bridge.users WHERE until_s < extract(epoch FROM now()
 
 
 async def keep(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[None]:
-    """What is known now, in the order of the digests."""
+    """Keep what is known now, in the order of the digests."""
     last = {call.key: call.row for call in calls}
     await connection.executemany(KEEP, [last[key] for key in sorted(last)])
     return [None] * len(calls)
 
 
 async def drop(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[None]:
-    """What is true no more."""
+    """Drop what is true no more."""
     await connection.executemany(DROP, sorted({(call.key, *call.row) for call in calls}))
     return [None] * len(calls)
 
@@ -42,5 +42,5 @@ async def drop(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCal
 async def find(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[Row | None]:
     """The rows, None where there is none, or where it has run out. Answers in the order of the calls."""
     rows = {row[0]: tuple(row) for row in await connection.fetch(FIND, [call.key for call in calls])}
-    found = [(rows.get(call.key), call.row[0]) for call in calls]
-    return [row if row is not None and row[2] > now_s else None for row, now_s in found]
+    asked = [(rows.get(call.key), call.row[0]) for call in calls]
+    return [row if row is not None and row[2] > now_s else None for row, now_s in asked]
