@@ -51,6 +51,9 @@ FORMS: tuple[tuple[Any, str], ...] = (
 )
 """How a value of one of the settings' own types is written."""
 
+SINGLE = (webhooks.HmacSettings, routes.UserTemplates, routes.NewUserTemplates)
+"""Sections below a list that are no lists themselves."""
+
 WORDS = {
     "amqp.insecure": "permits plain amqp, or the user guest, beyond this machine",
     "amqp.url": "one broker, or a list of a cluster's nodes that are tried in turn. Query keys: `heartbeat` (5 to 60), "
@@ -241,7 +244,7 @@ def _inner(hint: Any) -> type[BaseModel] | None:
 
 def _form(hint: Any, inner: type[BaseModel] | None) -> str:
     if inner is not None:
-        return "section" if inner is webhooks.HmacSettings else "section or list"
+        return "section" if inner in SINGLE else "section or list"
     metadata = [*_metadata(hint)]
     for known, words in FORMS:
         if get_origin(known) is Annotated and all(part in metadata for part in get_args(known)[1:]):
