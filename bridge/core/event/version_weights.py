@@ -7,9 +7,7 @@ from math import isfinite
 from bridge.core.event.event_fields import VERSION_SET
 
 Weights = Mapping[str, float]
-FORM = (
-    "neither a version set, of the form [A-Za-z0-9_-]{1,40}, nor a table of weights such as {release: 90, canary: 10}"
-)
+FORM = "neither a version set nor a table of weights such as {release: 90, canary: 10}"
 
 
 def read_weights(value: object) -> str | dict[str, float]:

@@ -50,7 +50,7 @@ from bridge.edges.ledger.sqlite.schema import (
     select,
     upsert,
 )
-from bridge.edges.ledger.sqlite.users import DROP_USER, FIND_USER, KEEP_USER
+from bridge.edges.ledger.sqlite.users import DROP_USER, FIND_USER, KEEP_USER, PURGE_USERS
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 T = TypeVar("T")
@@ -209,6 +209,7 @@ class LedgerFile:
             if not old:
                 self._purged_to = 0
                 self._opened.execute(PURGE_DUE, (limit_ms / 1000,))
+                self._opened.execute(PURGE_USERS, (now_s,))
                 return 0, False
             removed = self._opened.execute(
                 "DELETE FROM events WHERE number > ? AND number <= ? AND changed_ms < CASE WHEN state IN (?, ?)"
