@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import orjson
 import pytest
 
-from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.delivery.progress import RequestKind
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable
 from bridge.core.event.route import Defaults, Rendered, Route
 from bridge.core.event.user import NewUser, UserByEmail, UserRules
@@ -256,12 +255,6 @@ async def test_what_was_asked_in_a_users_name_is_looked_for_in_that_name() -> No
         await it.quiet()
         assert {call.user_id for call in it.agent.calls("create", "conversations")} == {"user-7"}
         assert it.types()[-1] == "interaction-complete"
-
-
-async def test_progress_keeps_the_user_and_the_version_set() -> None:
-    asked = Progress(request=RequestKind.CREATE, user_id="user-7", version_set="canary")
-    written = asked.dump() or ""
-    assert orjson.loads(written)["user_id"] == "user-7"
 
 
 async def test_an_ending_that_the_ledger_has_is_published_in_its_users_name() -> None:
