@@ -4,12 +4,15 @@ import asyncio
 import random
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
 
 import click
 
+from bridge.cli.invocation import begun, config_option, json_option
 from bridge.cli.permissions import lacks, nothing_listed
 from bridge.cli.screen import Screen
 from bridge.core.delivery.resend import resend_wait_s
@@ -26,9 +29,29 @@ RETRIES = RetryPolicy(attempts=4)
 MAX_EARLY = 20
 """How often in a row one request waits for a rate limit."""
 
-F = TypeVar("F", bound=Callable[..., object])
+Command = Callable[..., object]
 
 as_option = click.option("--as", "as_user", metavar="USER", help="In whose name; by default amigo.user_id.")
+PAGING = (
+    click.option("--sort", multiple=True, metavar="±FIELD", help="+ ascending, - descending; sent as it is."),
+    click.option("--limit", type=int, metavar="N", help="At most N, in one request; sent as it is."),
+    click.option("--all", "everything", is_flag=True, help="Page after page until there is no more."),
+    click.option("--offset", type=int, metavar="N", help="Leave out the first N."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """The options of every command that asks the API in somebody's name."""
+
+    config: Path | None
+    as_json: bool
+    as_user: str | None
+
+    def begun(self) -> "tuple[Screen, Callable[[], AbstractAsyncContextManager[ApiSession]]]":
+        """The screen of the command, and how to begin its session."""
+        screen, settings = begun(self.config, self.as_json)
+        return screen, partial(api_session, settings, self.as_user, screen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +70,32 @@ class Paging:
         return Slice(self.limit, self.offset, self.sort)
 
 
-def paging_options(command: F) -> F:
-    """Adds `--sort`, `--limit`, `--all` and `--offset`."""
-    options = (
-        click.option("--sort", multiple=True, metavar="±FIELD", help="+ ascending, - descending; sent as it is."),
-        click.option("--limit", type=int, metavar="N", help="At most N, in one request; sent as it is."),
-        click.option("--all", "everything", is_flag=True, help="Page after page until there is no more."),
-        click.option("--offset", type=int, metavar="N", help="Leave out the first N."),
-    )
+def paging_options(command: Command) -> Command:
+    """Add `--sort`, `--limit`, `--all` and `--offset`: the command gets them as `paging`."""
+
+    @wraps(command)
+    def paged(sort: Sequence[str], limit: int | None, everything: bool, offset: int | None, **others: object) -> object:
+        if everything and limit is not None:
+            raise click.UsageError("--limit and --all exclude each other")
+        return command(paging=Paging(sort, limit, everything, offset), **others)
+
+    return _with(paged, *PAGING)
+
+
+def api_options(command: Command) -> Command:
+    """Add `--config`, `--json` and `--as`: the command gets them as `options`."""
+
+    @wraps(command)
+    def with_options(config: Path | None, as_json: bool, as_user: str | None, **others: object) -> object:
+        return command(options=ApiOptions(config, as_json, as_user), **others)
+
+    return _with(with_options, config_option, json_option, as_option)
+
+
+def _with(command: Command, *options: Callable[[Command], Command]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def paging(sort: Sequence[str], limit: int | None, everything: bool, offset: int | None) -> Paging:
-    """The options' values. Raises UsageError."""
-    if everything and limit is not None:
-        raise click.UsageError("--limit and --all exclude each other")
-    return Paging(sort, limit, everything, offset)
 
 
 class ApiSession:

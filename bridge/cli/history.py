@@ -5,26 +5,16 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.api_session import ApiSession, api_session, as_option, paging, paging_options
+from bridge.cli.api_session import ApiOptions, ApiSession, Paging, api_options, paging_options
 from bridge.cli.dialogue import by_time, dialogue
 from bridge.cli.insights_page import insights_page
-from bridge.cli.invocation import attempt, begun, config_option, json_option
+from bridge.cli.invocation import attempt
 from bridge.cli.permissions import lacks
 from bridge.cli.screen import Screen
 from bridge.cli.table import Column, Table, moment, tags_text
 from bridge.core.errors import BridgeError, Refused
-from bridge.edges.amigo.calls import (
-    ConversationFilter,
-    MessageFilter,
-    Slice,
-    conversations_call,
-    finish_call,
-    insights_call,
-    messages_call,
-    recommend_call,
-    source_call,
-    tags_call,
-)
+from bridge.edges.amigo import calls
+from bridge.edges.amigo.calls import ConversationFilter, MessageFilter, Slice
 from bridge.edges.amigo.conversations import CONVERSATIONS_A_PAGE, MESSAGES_A_PAGE
 from bridge.edges.amigo.download import download
 from bridge.edges.amigo.pages import Row
@@ -59,9 +49,7 @@ def history() -> None:
 
 
 @history.command(epilog="Example: amigo-bridge history conversations --tag channel:sms --sort -created_at --limit 20")
-@config_option
-@json_option
-@as_option
+@api_options
 @click.option("--user", "users", multiple=True, metavar="ID", help="Of this user; repeatable.")
 @click.option("--service", "services", multiple=True, metavar="ID", help="With this service; repeatable.")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This conversation; repeatable.")
@@ -71,32 +59,27 @@ def history() -> None:
 )
 @paging_options
 def conversations(
-    config: Path | None,
-    as_json: bool,
-    as_user: str | None,
+    options: ApiOptions,
     users: Sequence[str],
     services: Sequence[str],
     ids: Sequence[str],
     finished: bool | None,
     tags: Sequence[str],
-    sort: Sequence[str],
-    limit: int | None,
-    everything: bool,
-    offset: int | None,
+    paging: Paging,
 ) -> None:
     """List conversations.
 
     The API orders them as it likes unless --sort says how; --all is newest first.
     """
-    rows = paging(sort, limit, everything, offset).slice(CONVERSATIONS_A_PAGE, "-created_at")
-    screen, settings = begun(config, as_json)
+    rows = paging.slice(CONVERSATIONS_A_PAGE, "-created_at")
+    screen, session = options.begun()
     fits = ConversationFilter(users, services, ids, finished, tags)
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
+        async with session() as api:
             table, hidden, is_first = Table(COLUMNS, "LAST MESSAGE", screen.width), set[str](), True
-            call = conversations_call(api.user_id, fits, rows)
-            async for page in api.pages(call, "conversations", everything=everything):
+            call = calls.conversations_call(api.user_id, fits, rows)
+            async for page in api.pages(call, "conversations", everything=paging.everything):
                 for row in page.rows:
                     conversation = ConversationResult.read(call.operation, row)
                     screen.record(row, *([table.head] if is_first else []), table.line(_cells(conversation)))
@@ -109,46 +92,37 @@ def conversations(
 
 
 @history.command(epilog="Example: amigo-bridge history messages 6a0000000000000000000001 --type user-message --all")
-@config_option
-@json_option
-@as_option
+@api_options
 @click.argument("conversation")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This message; repeatable.")
 @click.option("--interaction", "interactions", multiple=True, metavar="ID", help="Of this interaction; repeatable.")
 @click.option("--type", "types", multiple=True, metavar="TYPE", help=f"{', '.join(MESSAGE_TYPES)}; repeatable.")
 @paging_options
 def messages(
-    config: Path | None,
-    as_json: bool,
-    as_user: str | None,
+    options: ApiOptions,
     conversation: str,
     ids: Sequence[str],
     interactions: Sequence[str],
     types: Sequence[str],
-    sort: Sequence[str],
-    limit: int | None,
-    everything: bool,
-    offset: int | None,
+    paging: Paging,
 ) -> None:
     """Show the messages of CONVERSATION, oldest first; inner thoughts only where --type asks for them."""
-    rows = paging(sort, limit, everything, offset).slice(MESSAGES_A_PAGE, "+created_at")
-    screen, settings = begun(config, as_json)
+    rows = paging.slice(MESSAGES_A_PAGE, "+created_at")
+    screen, session = options.begun()
     fits = MessageFilter(ids, types, interactions)
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
-            call = messages_call(api.user_id, conversation, fits, rows)
-            async for page in api.pages(call, "messages", everything=everything):
-                for row in page.rows if as_json or rows.sort_by else by_time(page.rows):
+        async with session() as api:
+            call = calls.messages_call(api.user_id, conversation, fits, rows)
+            async for page in api.pages(call, "messages", everything=paging.everything):
+                for row in page.rows if options.as_json or rows.sort_by else by_time(page.rows):
                     screen.record(row, *dialogue(screen, row))
 
     attempt(screen, work())
 
 
 @history.command(epilog="Example: amigo-bridge history source 6a0000000000000000000001 6c0000000000000000000001")
-@config_option
-@json_option
-@as_option
+@api_options
 @click.argument("conversation")
 @click.argument("message")
 @click.option("--long-lived", is_flag=True, help="An address that holds for twelve hours.")
@@ -156,9 +130,7 @@ def messages(
     "--download", "file", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Save the audio as FILE."
 )
 def source(
-    config: Path | None,
-    as_json: bool,
-    as_user: str | None,
+    options: ApiOptions,
     conversation: str,
     message: str,
     long_lived: bool,
@@ -167,14 +139,14 @@ def source(
     """Show the address of the audio of MESSAGE, or save the audio. Whoever has the address can hear it."""
     if file is not None and not file.parent.is_dir():
         raise click.UsageError(f"--download: there is no folder {file.parent}")
-    screen, settings = begun(config, as_json)
+    screen, session = options.begun()
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
-            call = source_call(api.user_id, conversation, message, long_lived=long_lived)
+        async with session() as api:
+            call = calls.source_call(api.user_id, conversation, message, long_lived=long_lived)
             row = await api.send(call)
             audio = MessageSource.read(call.operation, row)
-        if file is None or as_json:
+        if file is None or options.as_json:
             lines = [audio.url, f"until {moment(audio.expires_at)}"] if audio.expires_at else [audio.url]
             screen.record(row, *lines)
         if file is not None:
@@ -184,21 +156,17 @@ def source(
 
 
 @history.command(epilog="Example: amigo-bridge history insights 6a0000000000000000000001")
-@config_option
-@json_option
-@as_option
+@api_options
 @click.argument("conversation")
 @click.argument("interaction", required=False)
-def insights(
-    config: Path | None, as_json: bool, as_user: str | None, conversation: str, interaction: str | None
-) -> None:
+def insights(options: ApiOptions, conversation: str, interaction: str | None) -> None:
     """Show what the agent thought in INTERACTION, by default in the newest one."""
-    screen, settings = begun(config, as_json)
+    screen, session = options.begun()
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
+        async with session() as api:
             chosen = interaction or await _newest(api, conversation)
-            row = await api.send(insights_call(api.user_id, conversation, chosen))
+            row = await api.send(calls.insights_call(api.user_id, conversation, chosen))
             screen.record(row, f"Interaction {chosen}", *insights_page(screen, row))
 
     attempt(screen, work())
@@ -207,27 +175,23 @@ def insights(
 @history.command(
     epilog='Example: amigo-bridge history recommend 6a0000000000000000000001 --context "You are the tenant."'
 )
-@config_option
-@json_option
-@as_option
+@api_options
 @click.argument("conversation")
 @click.argument("interaction", required=False)
 @click.option("--context", metavar="TEXT", help="Who answers, and in which situation.")
 def recommend(
-    config: Path | None,
-    as_json: bool,
-    as_user: str | None,
+    options: ApiOptions,
     conversation: str,
     interaction: str | None,
     context: str | None,
 ) -> None:
     """Show answers that the user might give to INTERACTION, by default (and only) the newest one."""
-    screen, settings = begun(config, as_json)
+    screen, session = options.begun()
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
+        async with session() as api:
             chosen = interaction or await _newest(api, conversation)
-            call = recommend_call(api.user_id, conversation, chosen, context)
+            call = calls.recommend_call(api.user_id, conversation, chosen, context)
             row = await api.send(call)
             texts = RecommendedResponses.read(call.operation, row).recommended_responses
             screen.record(row, *(line for text in texts for line in _item(screen, text)))
@@ -238,26 +202,22 @@ def recommend(
 @history.command(
     epilog="Example: amigo-bridge history tags 6a0000000000000000000001 --set team=billing --delete urgent"
 )
-@config_option
-@json_option
-@as_option
+@api_options
 @click.argument("conversation")
 @click.option("--set", "updates", multiple=True, metavar="KEY=VALUE", help="Write a tag; KEY= without a value.")
 @click.option("--delete", "deletes", multiple=True, metavar="KEY", help="Remove a tag.")
 def tags(
-    config: Path | None,
-    as_json: bool,
-    as_user: str | None,
+    options: ApiOptions,
     conversation: str,
     updates: Sequence[str],
     deletes: Sequence[str],
 ) -> None:
     """Show the tags of CONVERSATION, or set and delete some in one request; the others stay."""
     pairs = dict(_pair(update) for update in updates)
-    screen, settings = begun(config, as_json)
+    screen, session = options.begun()
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
+        async with session() as api:
             if not pairs and not deletes:
                 row = await _listed(api, conversation)
                 if row is None:
@@ -265,7 +225,7 @@ def tags(
                 kept = ConversationResult.read("list", row).tags
                 screen.record(row.get("tags") or {}, *(tags_text({key: value}) for key, value in kept.items()))
                 return
-            await api.send(tags_call(api.user_id, conversation, pairs, deletes))
+            await api.send(calls.tags_call(api.user_id, conversation, pairs, deletes))
         summary = f"{conversation}: {len(pairs)} set, {len(deletes)} deleted"
         screen.say(summary, conversation_id=conversation, updates=pairs, deletes=list(deletes))
 
@@ -273,19 +233,17 @@ def tags(
 
 
 @history.command(epilog="Example: amigo-bridge history finish 6a0000000000000000000001")
-@config_option
-@json_option
-@as_option
+@api_options
 @click.argument("conversation")
-def finish(config: Path | None, as_json: bool, as_user: str | None, conversation: str) -> None:
+def finish(options: ApiOptions, conversation: str) -> None:
     """Finish CONVERSATION; one that is finished already is done."""
-    screen, settings = begun(config, as_json)
+    screen, session = options.begun()
 
     async def work() -> None:
         already = False
-        async with api_session(settings, as_user, screen) as api:
+        async with session() as api:
             try:
-                await api.send(finish_call(api.user_id, conversation))
+                await api.send(calls.finish_call(api.user_id, conversation))
             except Refused as error:
                 # 409 is "finished already" as well as "busy": only the conversation itself tells which.
                 if error.status != 409 or not await _is_finished(api, conversation):
@@ -299,7 +257,7 @@ def finish(config: Path | None, as_json: bool, as_user: str | None, conversation
 
 async def _newest(api: ApiSession, conversation: str) -> str:
     """The id of the newest interaction. Raises NotThere."""
-    call = messages_call(api.user_id, conversation, MessageFilter(), Slice(1, sort_by=("-created_at",)))
+    call = calls.messages_call(api.user_id, conversation, MessageFilter(), Slice(1, sort_by=("-created_at",)))
     for row in await api.rows(call, "messages"):
         return MessageResult.read(call.operation, row).interaction_id
     raise NotThere(f"{conversation} shows no interaction: it has none, or {lacks(call.operation)}")
@@ -307,7 +265,7 @@ async def _newest(api: ApiSession, conversation: str) -> str:
 
 async def _listed(api: ApiSession, conversation: str) -> Row | None:
     """The conversation as it is listed, None where it is not."""
-    call = conversations_call(api.user_id, ConversationFilter(ids=(conversation,)))
+    call = calls.conversations_call(api.user_id, ConversationFilter(ids=(conversation,)))
     rows = await api.rows(call, "conversations")
     return next((row for row in rows if row.get("id") == conversation), None)
 

@@ -1,12 +1,11 @@
 """`amigo-bridge services`: the services that there are to talk to, with their version sets."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
 
-from bridge.cli.api_session import api_session, as_option
-from bridge.cli.invocation import attempt, begun, config_option, json_option
+from bridge.cli.api_session import ApiOptions, api_options
+from bridge.cli.invocation import attempt
 from bridge.cli.table import GAP, cropped, one_line, tags_text
 from bridge.edges.amigo.calls import Slice, services_call
 from bridge.edges.amigo.results import Service, VersionSet
@@ -14,9 +13,7 @@ from bridge.edges.amigo.services import SERVICES_A_PAGE
 
 
 @click.command(epilog="Example: amigo-bridge services --active --tag channel:phone")
-@config_option
-@json_option
-@as_option
+@api_options
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This service; repeatable.")
 @click.option("--active/--inactive", "active", default=None, help="Only those; by default both.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY:VALUE", help="With this tag; KEY:* any value, KEY: none.")
@@ -24,9 +21,7 @@ from bridge.edges.amigo.services import SERVICES_A_PAGE
 @click.option("--limit", type=int, metavar="N", help="At most N, in one request; by default all, page after page.")
 @click.option("--offset", type=int, metavar="N", help="Leave out the first N.")
 def services(
-    config: Path | None,
-    as_json: bool,
-    as_user: str | None,
+    options: ApiOptions,
     ids: Sequence[str],
     active: bool | None,
     tags: Sequence[str],
@@ -35,12 +30,12 @@ def services(
     offset: int | None,
 ) -> None:
     """List the services, each with its version sets."""
-    screen, settings = begun(config, as_json)
+    screen, session = options.begun()
     everything = limit is None
     rows = Slice(SERVICES_A_PAGE, offset, sort or ("+name",)) if everything else Slice(limit, offset, sort)
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
+        async with session() as api:
             call = services_call(api.user_id, ids=ids, is_active=active, tags=tags, rows=rows)
             async for page in api.pages(call, "services", everything=everything):
                 for row in page.rows:

@@ -2,12 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
-from bridge.cli.api_session import api_session, as_option
-from bridge.cli.invocation import FAILED, attempt, begun, config_option, json_option
+from bridge.cli.api_session import ApiOptions, api_options
+from bridge.cli.invocation import FAILED, attempt
 from bridge.cli.permissions import lacks
 from bridge.cli.table import GAP, moment, one_line
 from bridge.core.errors import ApiError, Lost, Refused, Unavailable
@@ -28,17 +27,15 @@ def users() -> None:
 
 
 @users.command(epilog="Example: amigo-bridge users find ada@example.com")
-@config_option
-@json_option
-@as_option
+@api_options
 @click.argument("email")
-def find(config: Path | None, as_json: bool, as_user: str | None, email: str) -> None:
+def find(options: ApiOptions, email: str) -> None:
     """Show the user with EMAIL, upper and lower case alike; status 1 where there is none, or more than one."""
-    screen, settings = begun(config, as_json)
+    screen, session = options.begun()
     matching: list[dict[str, object]] = []
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
+        async with session() as api:
             call = users_call(api.user_id, emails=(email,))
             async for page in pages(api.send, call, "users"):
                 matching.extend(row for row in page.rows if _same(row.get("email"), email))
@@ -57,18 +54,14 @@ def find(config: Path | None, as_json: bool, as_user: str | None, email: str) ->
     epilog="Example: amigo-bridge users create --first-name Ada --last-name Lovelace --email ada@example.com "
     "--timezone Europe/London"
 )
-@config_option
-@json_option
-@as_option
+@api_options
 @click.option("--first-name", required=True)
 @click.option("--last-name", required=True)
 @click.option("--email", required=True, help="One in the organization.")
 @click.option("--role", default=DEFAULT_ROLE, show_default=True, help="The role's name.")
 @click.option("--timezone", metavar="ZONE", help="Such as Europe/London: the agent reads times in it.")
 def create(
-    config: Path | None,
-    as_json: bool,
-    as_user: str | None,
+    options: ApiOptions,
     first_name: str,
     last_name: str,
     email: str,
@@ -76,11 +69,11 @@ def create(
     timezone: str | None,
 ) -> None:
     """Create a user; the id is what events name."""
-    screen, settings = begun(config, as_json)
+    screen, session = options.begun()
     new = NewUser(first_name, last_name, email, role, timezone)
 
     async def work() -> None:
-        async with api_session(settings, as_user, screen) as api:
+        async with session() as api:
             call = create_user_call(api.user_id, new)
             try:
                 row = await api.send(call)

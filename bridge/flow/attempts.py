@@ -5,10 +5,11 @@ lane ▸ what the ledger knows ▸ plan ▸ attempt ▸ outcome ▸ settlement  
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import replace
 
 from bridge.core.counters import Counters
-from bridge.core.delivery.ledger_entry import Entry, Plan, State, plan, recall
+from bridge.core.delivery.handling import HandlingStep
+from bridge.core.delivery.ledger_entry import Entry, Plan, plan, recall
+from bridge.core.delivery.ledger_knowledge import starts_over
 from bridge.core.delivery.outcome import (
     Acknowledge,
     Again,
@@ -60,7 +61,7 @@ class Attempts:
 
         What cannot go on without the ledger is `held`: it is tried again once the ledger is there.
         """
-        work.held = False
+        work.follow(HandlingStep.TURN)
         try:
             return await self._recorded(work)
         except LeaseLost:
@@ -70,14 +71,18 @@ class Attempts:
 
     async def _recorded(self, work: Work) -> Settlement:
         """The settlement; a failure is in the ledger before anything is said of it."""
-        settlement = work.letter or await self._settlement(work)
-        if isinstance(settlement, DeadLetter):
-            work.letter = settlement
-            await self._journal.failed(work, settlement)
-        return settlement
+        letter = work.handling.letter
+        if letter is None:
+            settlement = await self._settlement(work)
+            if not isinstance(settlement, DeadLetter):
+                return settlement
+            letter = settlement
+            work.follow(HandlingStep.FAILED, letter)
+        await self._journal.failed(work, letter)
+        return letter
 
     async def _settlement(self, work: Work) -> Settlement:
-        if work.planned:
+        if work.handling.claimed:
             return await self._attempted(work)
         if work.comes_again and not await self._poison_guard.turn(work):
             return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
@@ -93,18 +98,16 @@ class Attempts:
                 return DeadLetter(POISON, error, work.attempt)
             case Plan.DELAY:
                 return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
-            case Plan.REPUBLISH if work.entry is not None and not self._interaction.lacks_user(work):
-                return await self._ended(work, self._interaction.republish(work, work.entry))
             case _:
                 return await self._attempted(work)
 
     async def _attempted(self, work: Work) -> Settlement:
-        if not self._interaction.lacks_user(work):
-            return await self._ended(work, self._interaction.attempt(work))
-        settlement = await self._ended(work, self._interaction.find_user(work))
-        if work.answered:
-            work.plan_anew()  # to be published again, in its user's lane
-        return settlement
+        """One attempt, or what has to come before it; an ending that the ledger has is only published."""
+        if self._interaction.lacks_user(work):
+            return await self._ended(work, self._interaction.find_user(work))
+        if work.ledger.answered and work.entry is not None:
+            return await self._ended(work, self._interaction.republish(work, work.entry))
+        return await self._ended(work, self._interaction.attempt(work))
 
     async def given_up(self, work: Work, letter: DeadLetter) -> bool:
         """The ledger has it that the event failed. False where that has to wait."""
@@ -125,8 +128,8 @@ class Attempts:
     def _held(self, work: Work, error: str) -> Again:
         """Not without the ledger, which may know more of the event by then; if it is there, something else is wrong."""
         self._log.info("event.held", event_id=work.event.id, error=error)
-        work.held = True
-        if work.letter is None:
+        work.follow(HandlingStep.LEDGER_LOST)
+        if work.handling.letter is None:
             work.plan_anew()
         pauses = work.pauses + 1
         wait_s = 0.0 if self._journal.trouble is not None else self._backoff.pause(pauses)
@@ -134,7 +137,7 @@ class Attempts:
 
     def _taken(self, work: Work) -> Again:
         """Another process has the event, and sees to it; this delivery finds out later what became of it."""
-        work.letter = None
+        work.follow(HandlingStep.TAKEN)
         work.plan_anew()
         return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
 
@@ -144,12 +147,13 @@ class Attempts:
         if claim is None:
             if not work.progress.needs_proof:
                 work.apply(Doubted())
-            work.planned = True
+            work.follow(HandlingStep.CLAIMED)
             return Plan.RECONCILE
         plan_ = plan(claim, redelivered=work.redelivered, requeue=work.incoming.requeue, sure=self._journal.holds)
-        work.planned = plan_ is not Plan.DELAY
-        if claim.entry is not None and plan_ is not Plan.DELAY:
-            self._known(work, claim.entry, plan_)
+        if plan_ is not Plan.DELAY:
+            work.follow(HandlingStep.CLAIMED)
+            if claim.entry is not None:
+                self._known(work, claim.entry, plan_)
         if plan_ is not Plan.POISON:
             failpoints.reached("claimed", work.event.id)
         return plan_
@@ -157,15 +161,9 @@ class Attempts:
     def _known(self, work: Work, entry: Entry, plan_: Plan) -> None:
         """Go on from what the ledger knows of the event."""
         conflict = entry.digest not in (work.digest, b"")  # empty: cancelled before it came
-        started_over = entry.state is State.FAILED and plan_ is not Plan.RESUME_FAILURE
         work.apply(recall(entry, plan_))
-        work.recorded = plan_ in (Plan.REPUBLISH, Plan.RESUME_FAILURE)
-        work.requeue = work.incoming.requeue if started_over else entry.requeue
-        if started_over:
-            work.entry = replace(entry, deaths=0)
-        if started_over and plan_ is Plan.START:
-            work.entry = replace(entry, deaths=0, ending=None, letter=None)
-        else:
+        work.ledger = work.ledger.recalled(entry, plan_, work.incoming.requeue)
+        if plan_ is not Plan.START or not starts_over(entry, plan_):
             work.attempt = max(work.attempt, entry.attempt)
         self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE)
         self._counters.conflicts += conflict
@@ -176,7 +174,7 @@ class Attempts:
             state=entry.state,
             plan=plan_,
             conflict=conflict,
-            requeue=work.requeue,
+            requeue=work.ledger.requeue,
         )
 
     async def _ended(self, work: Work, attempt: Awaitable[Outcome]) -> Settlement:

@@ -142,7 +142,7 @@ class EventIntake:
             redelivered=delivery.incoming.redelivered,
             takes_over=not running.delivery.alive,
         )
-        running.take_over(delivery)
+        running.deliveries.take_over(delivery)
 
     def _refuse(self, delivery: Delivery, outcome: Outcome, event_id: str | None, channel: str | None = None) -> None:
         if event_id is not None and self._settler.settled_before(event_id, delivery):

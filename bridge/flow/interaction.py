@@ -201,9 +201,8 @@ class Interaction:
         return known.conversation_id if known and work.event.on_busy is OnBusy.INTERACT else None
 
     async def _create(self, work: Work) -> Outcome | Target:
-        work.own_conversation = True
         try:
-            asked = Asked(RequestKind.CREATE, version_set=work.event.version_set)
+            asked = Asked(RequestKind.CREATE, own=True, version_set=work.event.version_set)
             return await self._stream(work, asked, self._agent.create(work.event))
         except Refused as error:
             outcome = of_error(error)
@@ -247,9 +246,9 @@ class Interaction:
 
     async def _interact(self, work: Work, conversation_id: str) -> Outcome | Target:
         try:
-            version_set = await self._join(work, conversation_id)
+            joined = await self._join(work, conversation_id)
             watermark = await self._watermark(work, conversation_id)
-            asked = Asked(RequestKind.INTERACT, conversation_id, watermark, version_set)
+            asked = Asked(RequestKind.INTERACT, conversation_id, watermark, joined.own, joined.version_set)
         except Refused as error:
             return await self._not_joined(work, conversation_id, error)
         try:
@@ -266,21 +265,19 @@ class Interaction:
         self._open.forget(work.event.lane)
         return await self._closed(work, conversation_id, error) if error.status in (404, 409) else of_error(error)
 
-    async def _join(self, work: Work, conversation_id: str) -> str | None:
+    async def _join(self, work: Work, conversation_id: str) -> Open:
         """See to it that the conversation's tags name the event's channel, and carry its own tags.
 
-        Gives the conversation's version set, where it is known.
+        Gives what is known of the conversation.
         """
         known = self._known(work, conversation_id)
-        work.own_conversation = known is not None and known.own
         if known is not None and known.channel == work.event.channel and not work.event.tags:
-            return known.version_set
+            return known
         row = await self._row(work, conversation_id)
-        work.own_conversation = row is not None and tags.is_own(row.tags)
         updates = tags.changes(work.event.joining_tags, row.tags) if row is not None else {}
         if updates:
             await self._agent.modify_tags(work.event.user_id, conversation_id, updates)
-        return row.version_set if row is not None else None
+        return _open(row) if row is not None else Open(conversation_id)
 
     async def _watermark(self, work: Work, conversation_id: str) -> str | None:
         """The newest message of the conversation: whatever this event leaves there comes after it."""
@@ -308,21 +305,22 @@ class Interaction:
         conversation = await self._relay.run(work, asked, request)
         outcome = of_stream(conversation)
         if conversation.complete:
-            await self._completed(work, conversation)
+            await self._completed(work, conversation, own=asked.own)
         elif conversation.stage is Stage.VOID:
             # looked up before the next try: a void turn may have left its conversation behind
             step = StreamVoided() if outcome.maybe_sent else ProvedVoid()
             self._relay.void(work, conversation.error, step)
         return outcome
 
-    async def _completed(self, work: Work, conversation: AnswerStream) -> None:
+    async def _completed(self, work: Work, conversation: AnswerStream, *, own: bool) -> None:
         lane, conversation_id = work.event.lane, conversation.context.conversation_id
         if conversation_id is not None:
             self._reconciler.sight.exists(work.event.user_id, conversation_id)
         if conversation.conversation_completed or conversation_id is None:
             self._open.forget(lane)
         else:
-            self._open.remember(lane, _opened(work, conversation_id))
+            version_set = work.progress.version_set
+            self._open.remember(lane, Open(conversation_id, work.event.channel, own, version_set))
         if conversation.stage is Stage.SAVED and conversation.conversation_completed and conversation_id is not None:
             await self._repair(work, conversation_id)
 
@@ -336,10 +334,6 @@ class Interaction:
 
 def _open(row: ConversationRow) -> Open:
     return Open(row.id, row.tags.get("channel"), tags.is_own(row.tags), row.version_set)
-
-
-def _opened(work: Work, conversation_id: str) -> Open:
-    return Open(conversation_id, work.event.channel, work.own_conversation, work.progress.version_set)
 
 
 def _nobody_busy(outcome: Outcome, *, unfinished: bool) -> Outcome:

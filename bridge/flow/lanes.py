@@ -92,6 +92,8 @@ class Lanes:
         self._order = Order()
         self._lanes: dict[Key, Lane] = {}
         self._in_hand: dict[str, Work] = {}
+        self._unparkable: set[Work] = set()
+        """Those of which no copy can be made, so that they can only wait in hand."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
@@ -169,15 +171,16 @@ class Lanes:
             if free:
                 gone += await self._let_go_of(lane, free)
         for work in gone:
-            self._log.info("event.let_go", event_id=work.event.id, answered=work.answered)
+            self._log.info("event.let_go", event_id=work.event.id, answered=work.ledger.answered)
             work.outbox.forget()
             await self._journal.released(work)
 
     def _may_go(self, work: Work, lane: Lane) -> bool:
         """True where nothing is asked for it just now, and nothing of what was is known here alone."""
-        if work.delivery.alive or work.streaming:
+        if work.delivery.alive or work.handling.asking:
             return False
-        written = work.recorded and self._journal.shared  # with nobody to take it, its lines wait here for the broker
+        # with nobody to take it, its lines wait here for the broker
+        written = work.ledger.recorded and self._journal.shared
         return written or work in lane.parking or not work.progress.needs_proof
 
     async def _let_go_of(self, lane: Lane, free: list[Work]) -> list[Work]:
@@ -228,7 +231,7 @@ class Lanes:
                     await self._wait_or_park(
                         lane, self._api_breaker.wait(self._park_after_s), lambda: self._api_breaker.passing
                     )
-                elif lane.works[0].held and self._journal.trouble is not None:
+                elif lane.works[0].handling.held and self._journal.trouble is not None:
                     await self._wait_for_ledger(lane)
                 elif (until_s := self._order.wait_until(lane.works[0])) > _now():
                     await self._changed_before(lane, until_s)
@@ -273,7 +276,7 @@ class Lanes:
             await self._stopped_within(again.after_s)
             return
         await self._park(list(lane.works), lane, again.after_s)
-        if work.unparkable and not await self._buried(lane, work, again.after_s):
+        if work in self._unparkable and not await self._buried(lane, work, again.after_s):
             await self._stopped_within(again.after_s)
 
     async def _buried(self, lane: Lane, work: Work, after_s: float) -> bool:
@@ -289,7 +292,7 @@ class Lanes:
 
     async def _park(self, works: list[Work], lane: Lane, after_s: float) -> None:
         """Give these events of the lane to a delay queue, in order; those that stay behind wait for them."""
-        works = [work for work in works if not work.unparkable]
+        works = [work for work in works if work not in self._unparkable]
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
             lane.works.remove(work)
@@ -300,7 +303,7 @@ class Lanes:
             while left:
                 work = left[0]
                 if not await self._settler.park(work, after_s):
-                    work.unparkable = True
+                    self._unparkable.add(work)
                     break
                 away[work.event.id].back_s = _now() + delay_level(after_s) + RETURN_GRACE_S
                 self._gone(left.popleft(), away=True)
@@ -333,11 +336,12 @@ class Lanes:
     def _gone(self, work: Work, *, away: bool = False) -> None:
         self._order.gone(work, away=away)
         self._in_hand.pop(work.event.id, None)
+        self._unparkable.discard(work)
         self._attempts.left(work)
 
     async def _wait_for_ledger(self, lane: Lane) -> None:
         first = lane.works[0]
-        left_s = CLOSED_WAIT_S if first.unparkable else max(0.0, first.started_s + self._park_after_s - _now())
+        left_s = CLOSED_WAIT_S if first in self._unparkable else max(0.0, first.started_s + self._park_after_s - _now())
         await self._wait_or_park(lane, self._ledger_within(left_s), lambda: self._journal.trouble is None)
 
     async def _ledger_within(self, seconds: float) -> None:
@@ -356,7 +360,7 @@ class Lanes:
             stops.cancel()
         if not is_over() and not self._stopping.is_set():
             await self._park(list(lane.works), lane, CLOSED_WAIT_S)
-            for work in [work for work in lane.works if work.unparkable]:
+            for work in [work for work in lane.works if work in self._unparkable]:
                 await self._buried(lane, work, CLOSED_WAIT_S)
 
     async def _changed_before(self, lane: Lane, until_s: float) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
+from bridge.core.delivery.ledger_knowledge import first_entry
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import UNKNOWN, Progress
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
@@ -61,7 +62,7 @@ class LedgerJournal:
 
         What may have been asked of the API by then, as far as the delivery tells, is written with the claim.
         """
-        first = _first_request(work)
+        first = work.first_request
         try:
             if self._owed:
                 await self._settle(work.event.id)
@@ -74,7 +75,7 @@ class LedgerJournal:
             self._untold(error)
             return None
         if claim.holder is not Holder.ANOTHER:
-            work.entry = claim.entry or _first_entry(work, first)
+            work.ledger = work.ledger.having(claim.entry or first_entry(work.event.id, work.digest, first))
         return claim
 
     async def deaths(self, work: Work) -> int:
@@ -110,7 +111,7 @@ class LedgerJournal:
                 await self._needed(entry)
             except LedgerUnavailable as error:
                 raise NotWritten(str(error), taken=isinstance(error, LeaseLost)) from None
-            work.entry = entry
+            work.ledger = work.ledger.having(entry)
 
     def opened(self, work: Work) -> Awaitable[None]:
         """The API has answered: the conversation is known, and the stream's first line is about to be published."""
@@ -130,17 +131,19 @@ class LedgerJournal:
         """
         if work.entry is None:
             return
-        work.entry = _entry(work, work.entry, State.ANSWERED, progress, ending)
+        entry = _entry(work, work.entry, State.ANSWERED, progress, ending)
+        work.ledger = work.ledger.having(entry)
+        recorded = False
         try:
-            await self._ledger.write(work.entry)
-            work.recorded = True
+            await self._ledger.write(entry)
+            recorded = True
         except LeaseLost:
             raise
         except LedgerUnavailable:
-            work.recorded = False  # it says so itself
+            pass  # it says so itself
         except Exception:
-            work.recorded = False
             self._log.critical("ledger.unhandled", exc_info=True)
+        work.ledger = work.ledger.recording(recorded=recorded)
 
     def complete(self, work: Work) -> None:
         """Every message is confirmed; the event is about to be acknowledged.
@@ -188,9 +191,9 @@ class LedgerJournal:
                 raise LedgerUnavailable(self.trouble)
             return
         entry = _entry(work, work.entry, State.FAILED, letter=letter)
-        work.recorded = await self._needed(entry)
-        work.entry = entry
-        if not work.recorded:
+        recorded = await self._needed(entry)
+        work.ledger = work.ledger.having(entry).recording(recorded=recorded)
+        if not recorded:
             self._owed[work.event.id] = entry
 
     def let_go(self, event_ids: Collection[str]) -> Awaitable[None]:
@@ -231,8 +234,9 @@ class LedgerJournal:
         """Write what need not be written: the API, or the copy itself, tells as much."""
         if work.entry is None:
             return _nothing()
-        work.entry = _entry(work, work.entry, state)
-        return self._carried_out(self._ledger.write, work.entry)
+        entry = _entry(work, work.entry, state)
+        work.ledger = work.ledger.having(entry)
+        return self._carried_out(self._ledger.write, entry)
 
     async def _carried_out(self, call: Callable[[T], Awaitable[None]], what: T) -> None:
         try:
@@ -247,18 +251,6 @@ class LedgerJournal:
 
 async def _nothing() -> None:
     """Write nothing: the event could not be claimed."""
-
-
-def _first_request(work: Work) -> Progress | None:
-    """The request that may reach the API, or may have reached it, without a further word; None where none may."""
-    return work.foreseen or (work.progress if work.progress.needs_proof else None)
-
-
-def _first_entry(work: Work, request: Progress | None) -> Entry:
-    """The ledger's entry of an event that nobody knew, once it is claimed."""
-    if request is None:
-        return Entry(work.event.id, State.CLAIMED, work.digest)
-    return Entry(work.event.id, State.REQUESTED, work.digest, request)
 
 
 def _entry(
@@ -279,6 +271,6 @@ def _entry(
         attempt=work.attempt,
         ending=ending,
         letter=letter,
-        requeue=work.requeue,
+        requeue=work.ledger.requeue,
         deaths=known.deaths,
     )

@@ -14,6 +14,7 @@ from bridge.core.answer.history import recovered_ending
 from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.answer.outbound_message import MessageFactory, ending_id
 from bridge.core.delivery.adaptive import AdaptiveInterval
+from bridge.core.delivery.handling import HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import (
     LinesSeen,
@@ -49,13 +50,24 @@ class Limits:
 class Asked:
     """The request that is to be sent; for an interact its conversation, and the newest message there before it.
 
-    `version_set` is the conversation's own, where it is known.
+    `own`: the bridge starts the conversation, or has started it, so that it sees to its end. `version_set` is the
+    conversation's own, where it is known.
     """
 
     kind: RequestKind
     conversation_id: str | None = None
     watermark: str | None = None
+    own: bool = False
     version_set: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """The answer to a request of an event, as it is read."""
+
+    work: Work
+    asked: Asked
+    stream: AnswerStream
 
 
 class Relay:
@@ -93,13 +105,13 @@ class Relay:
         answer_stream = AnswerStream(work.context_of(stream_id), self._factory)
         await self._journal.requested(work)
         failpoints.reached("before-post", work.event.id)
-        work.streaming = True
+        work.follow(HandlingStep.ASKED)
         try:
             async with asyncio.timeout(self._limits.longest_s) as deadline, request as stream:
                 failpoints.reached("post-answered", work.event.id)
                 answer_stream.opened()
                 self._opened(work, answer_stream)
-                await self._read(work, answer_stream, stream, deadline)
+                await self._read(Answering(work, asked, answer_stream), stream, deadline)
         except TimeoutError:
             answer_stream.cut(f"the stream took longer than {self._limits.longest_s:g} s")
         except (Lost, LineTooLong) as error:
@@ -107,18 +119,18 @@ class Relay:
                 raise
             answer_stream.cut(str(error))
         finally:
-            work.streaming = False
+            work.follow(HandlingStep.ANSWERED)
         return answer_stream
 
     def recovered(self, work: Work, finding: Finding) -> None:
         """Publish the ending that was found in the history."""
         if finding.answer is None:
             raise ValueError("a finding without an answer cannot be recovered")
-        work.own_conversation = work.progress.request is RequestKind.CREATE
+        own = work.progress.request is RequestKind.CREATE
         work.apply(Recovered(finding.conversation_id))
-        work.stream, work.recovered = self._new_stream(), True
+        work.stream, work.counts.recovered = self._new_stream(), True
         if not finding.conversation_completed:
-            work.due = work.due_finish(self._factory.clock())
+            work.due = work.due_finish(self._factory.clock()) if own else None
             self._journal.due(work.due)
         body = recovered_ending(finding.answer, conversation_completed=finding.conversation_completed)
         extra = {"stream": work.stream, "sequence": 1, "recovered": True}
@@ -152,21 +164,20 @@ class Relay:
 
     def _own(self, work: Work, message_id: str, facts: Mapping[str, object], extra: Mapping[str, object]) -> None:
         work.outbox.put(self._factory.own(work.context, "bridge-voided", message_id, facts, extra))
-        work.voids += 1
+        work.counts.voids += 1
 
-    async def _read(self, work: Work, answer_stream: AnswerStream, stream: Stream, deadline: asyncio.Timeout) -> None:
+    async def _read(self, answering: Answering, stream: Stream, deadline: asyncio.Timeout) -> None:
         read_ahead = ReadAhead(stream)
         try:
-            await self._read_all(work, answer_stream, read_ahead, deadline)
+            await self._read_all(answering, read_ahead, deadline)
         finally:
-            if answer_stream.sequence:
-                self._note(work, answer_stream)
-                work.lines += answer_stream.sequence
+            if answering.stream.sequence:
+                self._note(answering)
+                answering.work.counts.lines += answering.stream.sequence
             await read_ahead.close()
 
-    async def _read_all(
-        self, work: Work, answer_stream: AnswerStream, read_ahead: ReadAhead, deadline: asyncio.Timeout
-    ) -> None:
+    async def _read_all(self, answering: Answering, read_ahead: ReadAhead, deadline: asyncio.Timeout) -> None:
+        work, answer_stream = answering.work, answering.stream
         splitter = LineSplitter(self._limits.max_line_bytes)
         lingering = False
         while (chunk := await read_ahead.chunk()) is not None:
@@ -176,9 +187,9 @@ class Relay:
             try:
                 lines = splitter.feed(chunk)
             except LineTooLong as error:
-                await self._publish(work, answer_stream, error.lines)
+                await self._publish(answering, error.lines)
                 raise
-            await self._publish(work, answer_stream, lines)
+            await self._publish(answering, lines)
             if gathering is not None:
                 self._whole.ended(paid=answer_stream.complete)
             if not answer_stream.listening:
@@ -190,26 +201,28 @@ class Relay:
                 await read_ahead.on_until(self._publisher.room())
         rest = splitter.close()
         if rest is not None:
-            await self._publish(work, answer_stream, [rest])
+            await self._publish(answering, [rest])
         answer_stream.ended()
 
-    async def _publish(self, work: Work, answer_stream: AnswerStream, lines: list[bytes]) -> None:
+    async def _publish(self, answering: Answering, lines: list[bytes]) -> None:
+        work, answer_stream = answering.work, answering.stream
         before = answer_stream.sequence
         messages = answer_stream.receive(lines)
         if answer_stream.sequence == before:
             return
         if before == 0 or answer_stream.complete:
-            await self._recorded(work, answer_stream, first=before == 0)
+            await self._recorded(answering, first=before == 0)
         work.outbox.put(messages)
         failpoints.reached("line", work.event.id)
 
-    async def _recorded(self, work: Work, answer_stream: AnswerStream, *, first: bool) -> None:
+    async def _recorded(self, answering: Answering, *, first: bool) -> None:
         """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
-        self._note(work, answer_stream)
-        if work.own_conversation:
+        work, answer_stream = answering.work, answering.stream
+        self._note(answering)
+        if answering.asked.own:
             work.due = None if answer_stream.conversation_completed else work.due_finish(self._factory.clock())
             self._journal.due(work.due, work.conversation_id)
-        if answer_stream.ending is not None and not work.answered:
+        if answer_stream.ending is not None and not work.ledger.answered:
             failpoints.reached("complete-read", work.event.id)
             known = work.progress
             ended = LinesSeen(answer_stream.ending_sequence, known.conversation_id, known.announced)
@@ -220,8 +233,9 @@ class Relay:
             failpoints.reached("conversation-recorded", work.event.id)
 
     @staticmethod
-    def _note(work: Work, answer_stream: AnswerStream) -> None:
+    def _note(answering: Answering) -> None:
         """Keep the progress up to date; not worked out anew for every line."""
+        work, answer_stream = answering.work, answering.stream
         if work.progress.published != answer_stream.sequence:
             conversation_id = answer_stream.context.conversation_id
             work.apply(LinesSeen(answer_stream.sequence, conversation_id, answer_stream.announced_message_id))

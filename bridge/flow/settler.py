@@ -72,7 +72,7 @@ class Settler:
 
     def acknowledge(self, work: Work, settlement: str = COMPLETE, **fields: object) -> None:
         """Ack: everything that had to be confirmed is confirmed."""
-        work.acknowledge()
+        work.deliveries.acknowledge()
         _remember(self._settled_as, work.event.id, work.incoming.edition)
         if settlement in (COMPLETE, REPEAT):
             _remember(self._complete, work.event.id, work.digest)
@@ -118,8 +118,8 @@ class Settler:
         failpoints.reached("dead-lettering", work.event.id)
         await self._republished_as_can_be(self._dead(work.delivery, letter, work.conversation_id))
         failpoints.reached("dead-lettered", work.event.id)
-        if not work.answered:
-            await self._say_failed(work.context, work.outbox, letter, work.requeue)
+        if not work.ledger.answered:
+            await self._say_failed(work.context, work.outbox, letter, work.ledger.requeue)
         failpoints.reached("failure-said", work.event.id)
         self.acknowledge(work, letter.reason, error=letter.error)
 
@@ -205,14 +205,14 @@ class Settler:
 
     def _settled(self, work: Work, settlement: str, **fields: object) -> None:
         """The one line that tells a whole delivery."""
-        counts, counters = work.outbox.counts, self._counters
+        counts, sent, counters = work.counts, work.outbox.counts, self._counters
         counters.settled[settlement] += 1
-        counters.lines += work.lines
-        counters.voids += work.voids
-        counters.recovered += work.recovered
-        counters.published += counts.published
-        counters.refused += counts.refused
-        counters.lost += counts.lost
+        counters.lines += counts.lines
+        counters.voids += counts.voids
+        counters.recovered += counts.recovered
+        counters.published += sent.published
+        counters.refused += sent.refused
+        counters.lost += sent.lost
         self._log.info(
             "delivery.settled",
             settlement=settlement,
@@ -224,12 +224,12 @@ class Settler:
             conversation_id=work.conversation_id,
             stream=work.stream,
             attempt=work.number,
-            lines=work.lines,
-            published=counts.published,
-            refused=counts.refused,
-            repeated=counts.lost,
-            voids=work.voids,
-            recovered=work.recovered,
+            lines=counts.lines,
+            published=sent.published,
+            refused=sent.refused,
+            repeated=sent.lost,
+            voids=counts.voids,
+            recovered=counts.recovered,
             redelivered=work.incoming.redelivered,
             queue=work.incoming.queue,
             ms=round((asyncio.get_running_loop().time() - work.started_s) * 1000),

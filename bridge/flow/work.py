@@ -1,11 +1,13 @@
-"""One external event in hand: its deliveries, what is known of its requests, and what has gone out for it."""
+"""One external event in hand: its deliveries, how far it has come, and what has gone out for it."""
 
 import hashlib
 from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import EventContext
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
+from bridge.core.delivery.ledger_knowledge import UNASKED, LedgerKnowledge
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, Step, load
 from bridge.core.event.inbound_message import PROGRESS, InboundMessage
@@ -14,43 +16,60 @@ from bridge.flow.outbox import Outbox
 from bridge.flow.ports.broker import Delivery
 
 
+class Deliveries:
+    """All deliveries of one event. `first` is the one that is worked on; the others wait for its ack."""
+
+    __slots__ = ("first", "repeats")
+
+    def __init__(self, first: Delivery) -> None:
+        self.first = first
+        self.repeats: tuple[Delivery, ...] = ()
+
+    def take_over(self, delivery: Delivery) -> None:
+        """A further delivery of the same event: it gets the right to ack where the first has lost it."""
+        if self.first.alive or self.first.incoming.body != delivery.incoming.body:
+            self.repeats += (delivery,)
+        else:
+            self.first = delivery
+
+    def acknowledge(self) -> bool:
+        """Ack every delivery of the event. False where the broker will deliver one of them again."""
+        acked = [delivery.ack() for delivery in (self.first, *self.repeats)]
+        return all(acked)
+
+
+@dataclass(slots=True)
+class WorkCounts:
+    """Counts of one event's answers, all attempts together. `recovered`: an answer came from the history."""
+
+    lines: int = 0
+    voids: int = 0
+    recovered: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Work:
     """One event, from its delivery to its settlement. `attempt` counts those used up, `pauses` the waits since.
 
-    `started_s` is the time of the delivery on the event loop's clock. `entry` is what the ledger has of it, None where
-    it could not be claimed; `planned` says that it was claimed, or that this was tried. `requeue` is the number of the
-    replay that started it over, 0 without one. `foreseen` is the first request, where that is plain before the claim.
-    `unparkable`: no copy of it can be made, so that it can only wait in hand.
-    `held` says that it goes on only once the ledger is there, `letter` that it is to be dead-lettered. `streaming`: a
-    request is out, or its stream is read. `recorded`: the ledger has its ending, or that it failed.
-    `own_conversation`: the bridge has started the conversation, so it sees to its end; `due` is when that is.
+    `started_s` is the time of the delivery on the event loop's clock. `handling` changes by `follow`, `progress` by
+    `apply`, and `ledger` is the journal's. `foreseen` is the first request, where that is plain before the claim.
+    `stream` is the one whose lines went out last, `due` the finish of the event's conversation that its answer leaves.
     """
 
     event: RoutedEvent
-    delivery: Delivery
+    deliveries: Deliveries
     outbox: Outbox
     started_s: float
     traceparent: str | None = None
     attempt: int = 0
     pauses: int = 0
     progress: Progress = NOTHING
-    stream: str | None = None
-    lines: int = 0
-    voids: int = 0
-    recovered: bool = False
-    entry: Entry | None = None
-    planned: bool = False
-    requeue: int = 0
+    handling: Handling = UNTOUCHED
+    ledger: LedgerKnowledge = UNASKED
     foreseen: Progress | None = None
-    unparkable: bool = False
-    letter: DeadLetter | None = None
-    held: bool = False
-    streaming: bool = False
-    recorded: bool = False
-    own_conversation: bool = False
+    stream: str | None = None
     due: DueFinish | None = None
-    repeats: list[Delivery] = field(default_factory=list)
+    counts: WorkCounts = field(default_factory=WorkCounts)
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
 
@@ -63,7 +82,7 @@ class Work:
         incoming = delivery.incoming
         return cls(
             event=event,
-            delivery=delivery,
+            deliveries=Deliveries(delivery),
             outbox=outbox,
             started_s=started_s,
             traceparent=traceparent(incoming),
@@ -73,8 +92,12 @@ class Work:
         )
 
     @property
+    def delivery(self) -> Delivery:
+        return self.deliveries.first
+
+    @property
     def incoming(self) -> InboundMessage:
-        return self.delivery.incoming
+        return self.deliveries.first.incoming
 
     @property
     def redelivered(self) -> bool:
@@ -92,9 +115,14 @@ class Work:
         return self.progress.conversation_id or self.event.conversation_id
 
     @property
-    def answered(self) -> bool:
-        """True where the ledger has the ending."""
-        return self.entry is not None and self.entry.ending is not None
+    def entry(self) -> Entry | None:
+        """The ledger's entry of the event; None where it could not be claimed."""
+        return self.ledger.entry
+
+    @property
+    def first_request(self) -> Progress | None:
+        """The request that may reach the API, or may have, without a further word; None where none may."""
+        return self.foreseen or (self.progress if self.progress.needs_proof else None)
 
     @property
     def number(self) -> int:
@@ -114,10 +142,14 @@ class Work:
         """This has happened to the event's requests. Raises ImpossibleStep."""
         self.progress = self.progress.after(step)
 
+    def follow(self, step: HandlingStep, letter: DeadLetter | None = None) -> None:
+        """This has happened in the handling of the event; FAILED comes with its letter. Raises ImpossibleStep."""
+        self.handling = self.handling.after(step, letter)
+
     def due_finish(self, now_s: float) -> DueFinish | None:
-        """When the conversation is to be finished after this sign of life; None where the bridge leaves it alone."""
+        """The finish of the conversation after this sign of life; None where the conversation is not known."""
         event, conversation_id = self.event, self.conversation_id
-        if conversation_id is None or not self.own_conversation:
+        if conversation_id is None:
             return None
         return DueFinish(
             conversation_id=conversation_id,
@@ -134,19 +166,7 @@ class Work:
 
     def plan_anew(self) -> None:
         """The ledger is to be asked again what is known of the event: what it said may have changed since."""
-        self.planned, self.entry, self.foreseen = False, None, None
-
-    def take_over(self, delivery: Delivery) -> None:
-        """A further delivery of the same event: it gets the right to ack where the first has lost it."""
-        if self.delivery.alive or self.incoming.body != delivery.incoming.body:
-            self.repeats.append(delivery)
-        else:
-            self.delivery = delivery
-
-    def acknowledge(self) -> bool:
-        """Ack every delivery of the event. False where the broker will deliver one of them again."""
-        acked = [delivery.ack() for delivery in (self.delivery, *self.repeats)]
-        return all(acked)
+        self.ledger, self.foreseen = self.ledger.having(None), None
 
 
 def digest(body: bytes) -> bytes:

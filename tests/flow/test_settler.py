@@ -93,7 +93,7 @@ async def test_a_dead_letter_that_the_broker_never_takes_whole_is_reduced_step_b
     body = b"x" * 200_000
     incoming = InboundMessage(body, QUEUE, "bridge.events", "some.key", headers={"foreign": 1})
     event = work(bench)
-    event.delivery = FakeDelivery(incoming, trace=bench.trace)
+    event.deliveries.first = FakeDelivery(incoming, trace=bench.trace)
     await bench.settler.bury(event, DeadLetter("rejected", "No.", 1))
     whole, bare = bench.republisher.refused
     (cut,) = bench.republisher.copies

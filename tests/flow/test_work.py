@@ -83,22 +83,22 @@ def test_only_a_plausible_traceparent_is_carried_on(value: object, taken: str | 
 def test_a_repeat_waits_for_the_ack_where_the_first_delivery_lives_and_replaces_it_where_it_died() -> None:
     found = work()
     repeat, later = FakeDelivery(InboundMessage(b"{}")), FakeDelivery(InboundMessage(b"{}"))
-    found.take_over(repeat)
-    assert found.repeats == [repeat]
+    found.deliveries.take_over(repeat)
+    assert found.deliveries.repeats == (repeat,)
     assert isinstance(found.delivery, FakeDelivery)
     found.delivery.die()
-    found.take_over(later)
+    found.deliveries.take_over(later)
     assert found.delivery is later
-    assert found.acknowledge()
+    assert found.deliveries.acknowledge()
     assert (repeat.acked, later.acked) == (1, 1)
 
 
 def test_an_ack_that_did_not_get_through_for_one_of_them_is_said() -> None:
     found = work()
     repeat = FakeDelivery(InboundMessage(b"{}"))
-    found.take_over(repeat)
+    found.deliveries.take_over(repeat)
     repeat.die()
-    assert not found.acknowledge()
+    assert not found.deliveries.acknowledge()
     assert isinstance(found.delivery, FakeDelivery)
     assert found.delivery.acked == 1
 

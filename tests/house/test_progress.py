@@ -1,19 +1,31 @@
-"""The progress of an event changes by steps of one table: `work.apply(step)`. Nothing else assigns or rebuilds it."""
+"""The progress of an event changes by steps of one table: `work.apply(step)`, its handling by `work.follow(step)`.
+
+Nothing else assigns or rebuilds them.
+"""
 
 import ast
 from collections.abc import Iterator
 
+import pytest
+
 from .source import name, python, tree
 
 PROGRESS = "bridge/core/delivery/progress.py"
+HANDLING = "bridge/core/delivery/handling.py"
 WORK = "bridge/flow/work.py"
 
 
-def assigned(parsed: ast.Module) -> Iterator[int]:
-    """Lines that assign an attribute `progress`."""
+def assigned(parsed: ast.Module, attribute: str) -> Iterator[int]:
+    """Lines that assign an attribute of this name."""
     for node in ast.walk(parsed):
-        if isinstance(node, ast.Attribute) and node.attr == "progress" and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Store):
             yield node.lineno
+
+
+def calls_of(parsed: ast.Module, class_: str) -> list[int]:
+    """Lines that call this class by its name."""
+    calls = [node for node in ast.walk(parsed) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == class_]
 
 
 def built(parsed: ast.Module) -> Iterator[int]:
@@ -25,9 +37,15 @@ def built(parsed: ast.Module) -> Iterator[int]:
                 yield node.lineno
 
 
-def test_one_place_assigns_the_progress() -> None:
-    found = {name(path): len(list(assigned(tree(path)))) for path in python("bridge")}
+@pytest.mark.parametrize("attribute", ["progress", "handling"])
+def test_one_place_assigns_it(attribute: str) -> None:
+    found = {name(path): len(list(assigned(tree(path), attribute))) for path in python("bridge")}
     assert {path: count for path, count in found.items() if count} == {WORK: 1}
+
+
+def test_nothing_but_its_table_builds_a_handling() -> None:
+    calls = {name(path) for path in python("bridge") if calls_of(tree(path), "Handling")}
+    assert calls == {HANDLING}
 
 
 def test_nothing_but_its_table_builds_a_progress() -> None:

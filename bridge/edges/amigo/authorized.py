@@ -93,20 +93,18 @@ class SignedClient:
 
     async def _signed(self, call: Call, ask: SignedCall[Answer]) -> Answer:
         """A 401 precedes any processing, so the same request may be sent once more with a fresh token."""
-        token = await self.tokens.of(call.user_id)
-        try:
-            return await ask(call, self._headers(call, token))
-        except Refused as error:
-            if error.status != 401:
-                raise
-        self.tokens.drop(call.user_id, token)
-        token = await self.tokens.of(call.user_id)
-        try:
-            return await ask(call, self._headers(call, token))
-        except Refused as error:
-            if error.status != 401:
-                raise
-            raise SignInRefused(f"a fresh token was refused: {error}") from None
+        is_fresh = False
+        while True:
+            token = await self.tokens.of(call.user_id)
+            try:
+                return await ask(call, self._headers(call, token))
+            except Refused as error:
+                if error.status != 401:
+                    raise
+                if is_fresh:
+                    raise SignInRefused(f"a fresh token was refused: {error}") from None
+            self.tokens.drop(call.user_id, token)
+            is_fresh = True
 
     def _headers(self, call: Call, token: str) -> Mapping[str, str]:
         headers = {**(call.headers or {}), "Authorization": f"Bearer {token}"}

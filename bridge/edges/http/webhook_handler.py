@@ -1,8 +1,7 @@
 """`POST /webhooks/{name}`: reads what comes within limits of size and time, and answers as the receiver says."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from aiohttp import HttpVersion11, web
 
@@ -65,9 +64,12 @@ class WebhookHandler:
             raise problem.too_large(source.max_bytes)
         if "expect" in headers:
             await _encourage(request, headers["expect"])
-        with self._held.share() as held:
+        held = HeldShare(self._held)
+        try:
             hook.body = await _body(request, source.max_bytes, self._body_s, held)
             return await self._receiver.take(source, hook)
+        finally:
+            held.give_back()
 
     def _client(self, request: web.BaseRequest) -> str:
         return client_address(request.remote or "", request.headers.getall("X-Forwarded-For", ()), self._trusted)
@@ -76,18 +78,11 @@ class WebhookHandler:
 class HeldBytes:
     """Bytes that requests hold together, at most `most`."""
 
+    __slots__ = ("_most", "size")
+
     def __init__(self, most: int) -> None:
         self.size = 0
         self._most = most
-
-    @contextmanager
-    def share(self) -> Iterator["HeldShare"]:
-        """One request's share, given back at the end of the context."""
-        share = HeldShare(self.add)
-        try:
-            yield share
-        finally:
-            self.size -= share.size
 
     def add(self, size: int) -> None:
         """So many more are held. Raises Problem (503) where that is too much."""
@@ -95,20 +90,28 @@ class HeldBytes:
         if self.size > self._most:
             raise problem.too_busy()
 
+    def give_back(self, size: int) -> None:
+        """So many are held no longer."""
+        self.size -= size
+
 
 class HeldShare:
-    """One request's share of the bytes that all hold together; `add` counts them for all."""
+    """One request's share of the bytes that all hold together. Give it back, whatever becomes of the request."""
 
-    __slots__ = ("_add", "size")
+    __slots__ = ("_all", "size")
 
-    def __init__(self, add: Callable[[int], None]) -> None:
+    def __init__(self, all_held: HeldBytes) -> None:
         self.size = 0
-        self._add = add
+        self._all = all_held
 
     def more(self, size: int) -> None:
         """The request holds so many more. Raises Problem (503) where all together hold too much."""
         self.size += size
-        self._add(size)
+        self._all.add(size)
+
+    def give_back(self) -> None:
+        """The request is over."""
+        self._all.give_back(self.size)
 
 
 async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:

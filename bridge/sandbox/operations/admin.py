@@ -1,6 +1,6 @@
 """The sandbox's own endpoints under ``/_sandbox``: what tests read and pull. They need no token."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -121,9 +121,7 @@ async def _change_user(state: State, request: web.Request) -> web.Response:
     user = state.directory.user(body["organization"], body["user_id"])
     if user is None:
         return json_response({"detail": "no such user"}, 404)
-    user.denied = list(body.get("denied", user.denied))
-    user.own_only = bool(body.get("own_only", user.own_only))
-    user.verified = bool(body.get("verified", user.verified))
+    _change(user, body, denied=list, own_only=bool, verified=bool)
     state.store.save_user(user)
     return web.Response(status=204)
 
@@ -134,10 +132,15 @@ async def _change_service(state: State, request: web.Request) -> web.Response:
     service = state.directory.service(body["organization"], body["service_id"])
     if service is None:
         return json_response({"detail": "no such service"}, 404)
-    service.is_active = bool(body.get("is_active", service.is_active))
-    service.tags = dict(body.get("tags", service.tags))
-    service.name = str(body.get("name", service.name))
+    _change(service, body, is_active=bool, tags=dict, name=str)
     return web.Response(status=204)
+
+
+def _change(row: object, body: Mapping[str, object], **types: Callable[[Any], object]) -> None:
+    """Set the fields of a row that the body names; all are of their types, or none is set."""
+    changes = {name: type_(body[name]) for name, type_ in types.items() if name in body}
+    for name, value in changes.items():
+        setattr(row, name, value)
 
 
 async def _revoke(state: State, request: web.Request) -> web.Response:

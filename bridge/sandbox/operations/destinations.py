@@ -17,6 +17,7 @@ from bridge.sandbox.http.refusal import (
     json_response,
 )
 from bridge.sandbox.operations.requests import DestinationChanges, NewDestination
+from bridge.sandbox.operations.rows_of_path import delete, named
 from bridge.sandbox.state.clock import iso
 from bridge.sandbox.state.rows import Delivery, Destination
 
@@ -65,11 +66,7 @@ async def update_destination(call: Call) -> web.StreamResponse:
 
 async def delete_destination(call: Call) -> web.StreamResponse:
     """DELETE /webhook_destination/{id} - 204."""
-    Query(call.request).settle()
-    row = _find(call)
-    call.require("Webhook:DeleteWebhookDestination")
-    call.state.store.drop_destination(row)
-    return web.Response(status=204)
+    return delete(call, _find, "Webhook:DeleteWebhookDestination", call.state.store.drop_destination)
 
 
 async def rotate_secret(call: Call) -> web.StreamResponse:
@@ -139,11 +136,7 @@ def _destinations(call: Call) -> list[Destination]:
 
 
 def _find(call: Call) -> Destination:
-    wanted = call.request.match_info["webhook_destination_id"]
-    for row in _destinations(call):
-        if row.id == wanted:
-            return row
-    raise Refusal(404, NO_DESTINATION)
+    return named(call, "webhook_destination_id", _destinations(call), NO_DESTINATION)
 
 
 def _destination(row: Destination) -> dict[str, object]:

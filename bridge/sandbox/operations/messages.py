@@ -7,6 +7,7 @@ from aiohttp import web
 from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.query import Query, page
 from bridge.sandbox.http.refusal import NO_MESSAGE, TEXT_HAS_NO_SOURCE, Refusal, json_response
+from bridge.sandbox.operations.rows_of_path import named
 from bridge.sandbox.script.actions import wav
 from bridge.sandbox.state.clock import iso
 from bridge.sandbox.state.rows import Message
@@ -62,11 +63,7 @@ def audio_of(text: str) -> bytes:
 
 
 def _find(call: Call) -> Message:
-    message_id = call.request.match_info["message_id"]
-    for row in call.conversation(NO_MESSAGE).messages:
-        if row.id == message_id:
-            return row
-    raise Refusal(404, NO_MESSAGE)
+    return named(call, "message_id", call.conversation(NO_MESSAGE).messages, NO_MESSAGE)
 
 
 def _message(row: Message) -> dict[str, object]:

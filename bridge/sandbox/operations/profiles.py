@@ -12,6 +12,7 @@ from bridge.sandbox.http.call import Call
 from bridge.sandbox.http.query import Query
 from bridge.sandbox.http.refusal import NO_USER, Refusal, json_response
 from bridge.sandbox.operations.requests import Unchanged, UserChanges
+from bridge.sandbox.operations.rows_of_path import delete
 from bridge.sandbox.script import reply
 from bridge.sandbox.state.rows import User
 
@@ -37,11 +38,7 @@ async def update_user(call: Call) -> web.StreamResponse:
 
 async def delete_user(call: Call) -> web.StreamResponse:
     """DELETE /user/{id} - 204."""
-    Query(call.request).settle()
-    user = _found(call)
-    call.require("User:DeleteUser")
-    call.state.store.drop_user(user)
-    return web.Response(status=204)
+    return delete(call, _found, "User:DeleteUser", call.state.store.drop_user)
 
 
 async def user_model(call: Call) -> web.StreamResponse:
