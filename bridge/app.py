@@ -16,6 +16,7 @@ from bridge.core.delivery.retry import Backoff
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import Credentials, HttpClient
+from bridge.edges.amigo.users import AmigoUsers
 from bridge.edges.http.server import Component
 from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
@@ -46,9 +47,18 @@ from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
+from bridge.flow.user_lookup import UserLookup
 from bridge.flow.webhook_ingest import IngestConfig, WebhookIngest
 from bridge.settings.model import Settings
-from bridge.settings.values import broker_of, defaults_of, inbounds_of, keyring_of, outbounds_of, retry_of
+from bridge.settings.values import (
+    broker_of,
+    defaults_of,
+    inbounds_of,
+    keyring_of,
+    outbounds_of,
+    retry_of,
+    user_rules_of,
+)
 
 CONFIRMS_S = 5.0
 """How long the stop waits for confirms and acks that are still open."""
@@ -75,9 +85,10 @@ class Bridge:
         republisher = BrokerRepublisher()
         confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked)
         self.webhook_ingest = self._webhook_ingest(confirmed_publisher, inbounds[0], factory)
-        dead, delay = settings.amqp.dead_letter, settings.amqp.delay.exchange
 
-        agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, random.random, log=log))
+        signed = SignedClient(client, credentials, ONE_ATTEMPT, random.random, log=log)
+        agent, accounts = AmigoAgent(signed), AmigoUsers(signed, settings.amigo.user_id)
+        users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
         self.journal = LedgerJournal(ledger, log, holds=settings.ledger.when_lost == "hold")
         lives = QuickDeaths(ledger, self.inbox, log)
@@ -85,13 +96,11 @@ class Bridge:
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
         limits = Limits(settings.amigo.max_line, settings.amigo.longest)
         relay = Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
-        settler = Settler(
-            republisher, self.journal, factory, CopyExchanges(dead.exchange, delay), backoff, self.counters, log
-        )
+        settler = self._settler(republisher, factory, backoff)
         conversations = OpenConversations(shared=ledger.shared)
         new_outbox = partial(Outbox, self.publisher, backoff, log)
         attempts = Attempts(
-            self._interaction(agent, relay, factory, conversations),
+            self._interaction(agent, relay, factory, conversations, users),
             self.journal,
             PoisonGuard(self.journal, settings.lanes.park_after, log),
             self.api_breaker,
@@ -102,18 +111,28 @@ class Bridge:
         finisher = DueFinisher(agent, ledger, conversations, factory, new_outbox, self.counters, log)
         lanes = Lanes(attempts, settler, self.api_breaker, self.journal, finisher, settings.lanes.park_after, log)
         self.due_watch = DueWatch(ledger, finisher, lanes, factory)
-        self.event_intake = EventIntake(router_of(settings), lanes, settler, new_outbox, self.counters, log)
+        self.event_intake = EventIntake(router_of(settings), lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
         publishers = Publishers(self.publisher, republisher, confirmed_publisher)
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
 
     def _interaction(
-        self, agent: AmigoAgent, relay: Relay, factory: MessageFactory, conversations: OpenConversations
+        self,
+        agent: AmigoAgent,
+        relay: Relay,
+        factory: MessageFactory,
+        conversations: OpenConversations,
+        users: UserLookup,
     ) -> Interaction:
         busy_for_s = self._settings.conversations.busy_for
         steering = Steering(agent, self.reconciler, self.journal, factory, conversations, busy_for_s)
-        return Interaction(agent, relay, steering, self.reconciler, conversations, self._log)
+        return Interaction(agent, relay, steering, self.reconciler, conversations, users, self._log)
+
+    def _settler(self, republisher: BrokerRepublisher, factory: MessageFactory, backoff: Backoff) -> Settler:
+        amqp = self._settings.amqp
+        exchanges = CopyExchanges(amqp.dead_letter.exchange, amqp.delay.exchange)
+        return Settler(republisher, self.journal, factory, exchanges, backoff, self.counters, self._log)
 
     def _webhook_ingest(
         self, confirmed_publisher: BrokerConfirmedPublisher, inbound: Inbound, factory: MessageFactory

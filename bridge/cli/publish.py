@@ -29,6 +29,14 @@ from bridge.settings.values import defaults_of, inbounds_of
 
 SHORT_STRING = 255
 """Bytes of an AMQP short string: routing keys, exchanges, content types."""
+CREATE_FLAGS = {
+    "create_first_name": "first_name",
+    "create_last_name": "last_name",
+    "create_role": "role_name",
+    "create_timezone": "timezone",
+    "create_language": "preferred_language",
+}
+USER_FLAGS = frozenset({"user_email", *CREATE_FLAGS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,12 @@ class PublishTarget:
 @click.option("--kind", type=click.Choice([kind.value for kind in EventKind]))
 @click.option("--message", help="What the agent is told.")
 @click.option("--user-id")
+@click.option("--user-email", metavar="EMAIL", help="The user by e-mail, where the id is not known.")
+@click.option("--create-first-name", help="Creates a user who is missing; needs --create-last-name.")
+@click.option("--create-last-name")
+@click.option("--create-role", metavar="ROLE", help="One of the configuration's users.roles.")
+@click.option("--create-timezone", metavar="ZONE", help="Such as Europe/London.")
+@click.option("--create-language", metavar="CODE", help="Such as eng.")
 @click.option("--service-id")
 @click.option("--channel", type=click.Choice(list(CHANNELS)))
 @click.option("--version-set")
@@ -151,11 +165,26 @@ def _audio(file: BinaryIO) -> dict[str, str]:
     return {"content_type": content_type, "data": base64.b64encode(sound).decode()}
 
 
+def _user(fields: Mapping[str, object]) -> dict[str, object] | None:
+    """The field `user` that the flags make, None without any of them."""
+    create = {key: fields[name] for name, key in CREATE_FLAGS.items() if fields.get(name) is not None}
+    if fields.get("user_email") is None:
+        if create:
+            raise click.UsageError("--create-… says who is created where nobody has --user-email, which is missing")
+        return None
+    return {"email": fields["user_email"], **({"create": create} if create else {})}
+
+
 def _named(fields: Mapping[str, object], tags: Sequence[str], data: str | None) -> dict[str, object]:
     """The event that the flags make."""
     named: dict[str, object] = {
-        ("id" if name == "id_" else name): value for name, value in fields.items() if value is not None
+        ("id" if name == "id_" else name): value
+        for name, value in fields.items()
+        if value is not None and name not in USER_FLAGS
     }
+    user = _user(fields)
+    if user is not None:
+        named["user"] = user
     if any("=" not in pair for pair in tags):
         raise click.UsageError("--tag is of the form KEY=VALUE")
     if tags:

@@ -27,13 +27,14 @@ from bridge.settings.values import credentials_of
 @json_option
 @click.argument("event_id")
 @click.option("--ask", is_flag=True, help="Look at the API too, as the configured user or as --user-id.")
-@click.option("--user-id", help="In whose name the event was; for --ask.")
+@click.option("--user-id", help="In whose name the event was; for --ask. By default a user found by e-mail.")
 def trace(config: Path | None, as_json: bool, event_id: str, ask: bool, user_id: str | None) -> None:
     """Show the history of an event, out of the ledger; status 1 where nothing is known of it."""
     screen = Screen(as_json=as_json)
     settings = loaded(load, config, screen)
     try:
         entry = run_async(look(settings.ledger.url.get_secret_value(), event_id))
+        user_id = user_id or (entry.progress.user_id if entry else None)
         rows = run_async(_conversations(settings, event_id, user_id)) if ask else None
     except (LedgerUnavailable, ApiError, ValueError) as error:
         screen.problem(str(error))

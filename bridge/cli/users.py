@@ -10,11 +10,10 @@ from bridge.cli.invocation import FAILED, attempt
 from bridge.cli.permissions import lacks
 from bridge.cli.table import GAP, moment, one_line
 from bridge.core.errors import ApiError, Lost, Refused, Unavailable
-from bridge.edges.amigo.calls import NewUser, create_user_call, users_call
+from bridge.core.event.user import DEFAULT_ROLE, NewUser, comparable
+from bridge.edges.amigo.calls import create_user_call, users_call
 from bridge.edges.amigo.pages import pages
 from bridge.edges.amigo.results import CreatedUser, UserResult
-
-DEFAULT_ROLE = "DefaultUserRole"
 
 
 @click.group()
@@ -89,7 +88,7 @@ def create(
 
 
 def _same(one: object, other: str) -> bool:
-    return isinstance(one, str) and one.strip().casefold() == other.strip().casefold()
+    return isinstance(one, str) and comparable(one) == comparable(other)
 
 
 def _is_open(error: ApiError) -> bool:

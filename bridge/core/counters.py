@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 @dataclass(slots=True)
 class Counters:
     """Counts of one process. `settled` is keyed by `ack`, `parked` or a dead-letter reason, `outcomes` by outcome,
-    `webhooks` by source and outcome.
+    `webhooks` by source and outcome, `version_sets` by route and version set.
     """
 
     received: int = 0
@@ -22,6 +22,10 @@ class Counters:
     refused: int = 0
     lost: int = 0
     streaming: int = 0
+    user_lookups: int = 0
+    users_created: int = 0
+    users_missing: int = 0
     settled: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     webhooks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    version_sets: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -20,7 +20,7 @@ from bridge.core.delivery.outcome import (
     decide,
 )
 from bridge.core.delivery.poison import POISON
-from bridge.core.delivery.progress import Doubted
+from bridge.core.delivery.progress import Doubted, RequestKind
 from bridge.core.delivery.retry import Backoff
 from bridge.flow import failpoints
 from bridge.flow.api_breaker import ApiBreaker
@@ -83,7 +83,7 @@ class Attempts:
 
     async def _settlement(self, work: Work) -> Settlement:
         if work.handling.claimed:
-            return await self._ended(work, self._interaction.attempt(work))
+            return await self._attempted(work)
         if work.comes_again and not await self._poison_guard.turn(work):
             return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
         plan_ = await self._plan(work)
@@ -98,10 +98,16 @@ class Attempts:
                 return DeadLetter(POISON, error, work.attempt)
             case Plan.DELAY:
                 return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
-            case Plan.REPUBLISH if work.entry is not None:
-                return await self._ended(work, self._interaction.republish(work, work.entry))
             case _:
-                return await self._ended(work, self._interaction.attempt(work))
+                return await self._attempted(work)
+
+    async def _attempted(self, work: Work) -> Settlement:
+        """One attempt, or what has to come before it; an ending that the ledger has is only published."""
+        if self._interaction.lacks_user(work):
+            return await self._ended(work, self._interaction.find_user(work))
+        if work.ledger.answered and work.entry is not None:
+            return await self._ended(work, self._interaction.republish(work, work.entry))
+        return await self._ended(work, self._interaction.attempt(work))
 
     async def given_up(self, work: Work, letter: DeadLetter) -> bool:
         """The ledger has it that the event failed. False where that has to wait."""
@@ -187,6 +193,8 @@ class Attempts:
         finally:
             self._counters.streaming -= 1
         self._counters.outcomes[outcome.kind] += 1
+        if work.event.version_weights is not None:
+            self._count_version_set(work, outcome)
         self._api_breaker.saw(outcome)
         settlement = self._follows(work, outcome)
         if outcome.kind is not OutcomeKind.COMPLETE:
@@ -201,6 +209,11 @@ class Attempts:
                 after_s=getattr(settlement, "after_s", None),
             )
         return settlement
+
+    def _count_version_set(self, work: Work, outcome: Outcome) -> None:
+        started = work.progress.request is RequestKind.CREATE
+        if started and outcome.kind in (OutcomeKind.COMPLETE, OutcomeKind.SAVED):
+            self._counters.version_sets[work.event.route or "", work.event.version_set] += 1
 
     def _follows(self, work: Work, outcome: Outcome) -> Settlement:
         match outcome.kind:

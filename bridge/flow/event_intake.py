@@ -19,12 +19,14 @@ from bridge.core.event.event import read_event
 from bridge.core.event.event_fields import usable_id
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve
+from bridge.core.event.user import UserByEmail
 from bridge.flow.lanes import Lanes
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.api import Routes
 from bridge.flow.ports.broker import Delivery
 from bridge.flow.ports.runtime import Log
 from bridge.flow.settler import Settler
+from bridge.flow.user_lookup import UserLookup
 from bridge.flow.work import Work
 
 CLOSING_S = 5.0
@@ -56,6 +58,7 @@ class EventIntake:
         router: EventRouter,
         lanes: Lanes,
         settler: Settler,
+        users: UserLookup,
         new_outbox: Callable[[], Outbox],
         counters: Counters,
         log: Log,
@@ -63,6 +66,7 @@ class EventIntake:
         self._router = router
         self._lanes = lanes
         self._settler = settler
+        self._users = users
         self._new_outbox = new_outbox
         self._counters = counters
         self._log = log
@@ -116,8 +120,15 @@ class EventIntake:
             self._counters.conflicts += self._settler.conflicts(event.id, delivery)
             self._log.info("event.repeated", event_id=event.id, redelivered=delivery.incoming.redelivered, settled=True)
         else:
+            if event.user is not None:
+                event = self._of_known_user(event, event.user)
             now_s = asyncio.get_running_loop().time()
             self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s))
+
+    def _of_known_user(self, event: RoutedEvent, user: UserByEmail) -> RoutedEvent:
+        """The event with its user, where that is known, unless an earlier one still stands in the e-mail's line."""
+        user_id = self._users.known(user)
+        return event if user_id is None or self._lanes.has(event.lane) else event.of_user(user_id)
 
     def _repeated(self, running: Work, delivery: Delivery) -> None:
         conflict = running.incoming.body != delivery.incoming.body

@@ -23,7 +23,7 @@ from bridge.core.delivery.progress import (
     StreamVoided,
 )
 from bridge.core.delivery.reconcile import MAX_WAITS, Finding, Finish, Means
-from bridge.core.errors import ApiError, Refused
+from bridge.core.errors import ApiError, Refused, UnknownUser
 from bridge.core.event import tags
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import NO_TAGS
@@ -37,6 +37,7 @@ from bridge.flow.ports.runtime import Log
 from bridge.flow.reconciler import NOT_MADE, Reconciler
 from bridge.flow.relay import Asked, Relay
 from bridge.flow.steering import STEERING, Steering
+from bridge.flow.user_lookup import UserLookup
 from bridge.flow.work import Work
 
 MAX_TURNS = 3
@@ -60,6 +61,7 @@ class Interaction:
         steering: Steering,
         reconciler: Reconciler,
         conversations: OpenConversations,
+        users: UserLookup,
         log: Log,
     ) -> None:
         self._agent = agent
@@ -67,14 +69,37 @@ class Interaction:
         self._steering = steering
         self._reconciler = reconciler
         self._open = conversations
+        self._users = users
         self._log = log
 
     def foresee(self, work: Work) -> None:
         """Say what the first request will be, where that is plain: the ledger then takes it together with the claim."""
-        if work.event.kind in STEERING or work.event.audio is not None:
+        if work.event.kind in STEERING or work.event.audio is not None or not work.event.user_id:
             return
         if not work.comes_again and not work.progress.needs_proof and self._known_target(work) is None:
             self._relay.foresee(work, RequestKind.CREATE)
+
+    def lacks_user(self, work: Work) -> bool:
+        """True where the event's user is still to be found by e-mail, or was another one when the API was asked."""
+        event = work.event
+        return event.user is not None and (not event.user_id or work.progress.user_id not in (None, event.user_id))
+
+    async def find_user(self, work: Work) -> Outcome:
+        """USER_FOUND, and the event names its user; otherwise what stands in the way of that."""
+        user, event = work.event.user, work.event
+        if user is None:
+            raise ValueError("the event names no user to be found")
+        user_id = work.progress.user_id
+        if user_id is None:
+            try:
+                listed = await self._users.of(user)
+            except ApiError as error:
+                return of_error(error)
+            if isinstance(listed, Outcome):
+                return listed
+            user_id = listed
+        work.event = event.of_user(user_id)
+        return Outcome(OutcomeKind.USER_FOUND)
 
     async def attempt(self, work: Work) -> Outcome:
         """Make one attempt, see all that it published confirmed, and say how it ended.
@@ -107,12 +132,32 @@ class Interaction:
             if not work.progress.needs_proof:
                 return await self._ask(work, None)
             return await self._follow(work, await self._reconciler.of(work))
+        except UnknownUser as error:
+            return await self._not_signed_in(work, error)
         except ApiError as error:
             return of_error(error)
         except NotWritten as error:
             return Outcome(OutcomeKind.LEASE_LOST if error.taken else OutcomeKind.LEDGER_AWAY, str(error))
         except LeaseLost as error:
             return Outcome(OutcomeKind.LEASE_LOST, str(error), maybe_sent=True)
+
+    async def _not_signed_in(self, work: Work, error: UnknownUser) -> Outcome:
+        """Look once more whose e-mail it is; a user who was just created may be refused for a while."""
+        event, user = work.event, work.event.user
+        if user is None or (work.progress.needs_proof and not self._users.is_new(user, event.user_id)):
+            return of_error(error)
+        if self._users.is_new(user, event.user_id):
+            return Outcome(OutcomeKind.BUSY, f"the user was created just now: {error}")
+        try:
+            listed = await self._users.again(user, event.user_id)
+        except ApiError as trouble:
+            return of_error(trouble)
+        if isinstance(listed, Outcome):
+            return listed
+        if listed == event.user_id:
+            return of_error(error)
+        work.event = event.of_user(listed)
+        return Outcome(OutcomeKind.USER_FOUND)
 
     async def _anew(self, work: Work, conversation_id: str | None, reason: str) -> Outcome:
         """Ask again after it was proved that nothing was done.
@@ -164,7 +209,8 @@ class Interaction:
 
     async def _create(self, work: Work) -> Outcome | Target:
         try:
-            return await self._stream(work, Asked(RequestKind.CREATE, own=True), self._agent.create(work.event))
+            asked = Asked(RequestKind.CREATE, own=True, version_set=work.event.version_set)
+            return await self._stream(work, asked, self._agent.create(work.event))
         except Refused as error:
             outcome = of_error(error)
             if not outcome.maybe_sent:
@@ -246,7 +292,7 @@ class Interaction:
             return known
         row = await reads.conversation(self._agent, work.event.user_id, conversation_id)
         newest = None if known is None else known.newest
-        return Open(conversation_id, None if row is None else row.tags, newest)
+        return Open(conversation_id) if row is None else replace(Open.of(row), newest=newest)
 
     async def _asked(self, work: Work, known: Open) -> Asked:
         """The interact, with its watermark: whatever this event leaves in the conversation comes after that message.
@@ -256,10 +302,11 @@ class Interaction:
         user_id, conversation_id = work.event.user_id, known.conversation_id
         self._open.remember(work.event.lane, replace(known, newest=None))
         asked_s = await self._agent.time_s(user_id) if known.newest is not None else None
-        if asked_s is not None:
-            return Asked(RequestKind.INTERACT, conversation_id, known.newest, own=known.own, asked_s=asked_s)
-        newest = await self._agent.newest(user_id, conversation_id)
-        return Asked(RequestKind.INTERACT, conversation_id, newest.id if newest else None, own=known.own)
+        watermark = known.newest
+        if asked_s is None:
+            newest = await self._agent.newest(user_id, conversation_id)
+            watermark = None if newest is None else newest.id
+        return Asked(RequestKind.INTERACT, conversation_id, watermark, known.own, asked_s, known.version_set)
 
     async def _tags_of_joined(self, work: Work, progress: Progress) -> None:
         """Look up the tags of a conversation that an earlier process has joined, where a routing key may need them."""
@@ -302,7 +349,7 @@ class Interaction:
         else:
             known, newest = self._known(work, conversation_id), conversation.last_message_id
             if request is RequestKind.CREATE:
-                known = Open(conversation_id, work.event.conversation_tags)
+                known = Open(conversation_id, work.event.conversation_tags, version_set=work.progress.version_set)
             newest = newest if conversation.stage is Stage.COMPLETE else None
             self._open.remember(lane, replace(known or Open(conversation_id), newest=newest))
         if conversation.stage is Stage.SAVED and conversation.conversation_completed and conversation_id is not None:

@@ -57,6 +57,10 @@ class Order:
         if not away:
             self._away.get(work.event.lane, {}).pop(work.event.id, None)
 
+    def has_away(self, lane: Key) -> bool:
+        """True where an event of this lane is in a delay queue."""
+        return bool(self._away.get(lane))
+
     def wait_until(self, work: Work) -> float:
         """Until when (event loop time) one that comes before this event is to be waited for; 0 for none."""
         number, away = self._numbers[work.event.id], self._away.get(work.event.lane, {})

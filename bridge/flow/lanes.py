@@ -13,7 +13,7 @@ from functools import partial
 
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
-from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter
+from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved
 from bridge.core.delivery.retry import delay_level
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
@@ -100,6 +100,10 @@ class Lanes:
     def find(self, event_id: str) -> Work | None:
         """The work on this event, if it is in hand."""
         return self._in_hand.get(event_id)
+
+    def has(self, key: Key) -> bool:
+        """True where events of this lane are in hand, or away in a delay queue."""
+        return key in self._lanes or self._order.has_away(key)
 
     @property
     def in_hand(self) -> list[str]:
@@ -258,6 +262,10 @@ class Lanes:
             case Again() as again:
                 work.attempt, work.pauses = again.attempt, again.pauses
                 await self._again(lane, work, again)
+            case Moved():
+                lane.works.remove(work)
+                self._order.gone(work)
+                self.add(work)
 
     async def _again(self, lane: Lane, work: Work, again: Again) -> None:
         if self._stopping.is_set():

@@ -12,16 +12,17 @@ MAX_ENTRIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An open conversation, its tags, where they are known, and the newest message in it, where that is known."""
+    """An open conversation; its tags, the newest message in it, and its version set, each where it is known."""
 
     conversation_id: str
     tags: Mapping[str, str | None] | None = None
     newest: str | None = None
+    version_set: str | None = None
 
     @classmethod
     def of(cls, row: ConversationRow) -> "Open":
         """The conversation as it is listed."""
-        return cls(row.id, row.tags)
+        return cls(row.id, row.tags, version_set=row.version_set)
 
     @property
     def own(self) -> bool:

@@ -50,8 +50,9 @@ class Limits:
 class Asked:
     """The request that is to be sent; for an interact its conversation, and the newest message there before it.
 
-    `own`: the bridge starts the conversation, or has started it, so that it sees to its end.
-    `asked_s` is the API's time now, where that message was remembered: something may have been said since.
+    `own`: the bridge starts the conversation, or has started it, so that it sees to its end. `version_set` is the
+    conversation's own, where it is known. `asked_s` is the API's time now, where that message was remembered: something
+    may have been said since.
     """
 
     kind: RequestKind
@@ -59,6 +60,7 @@ class Asked:
     watermark: str | None = None
     own: bool = False
     asked_s: float | None = None
+    version_set: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class Relay:
 
     def foresee(self, work: Work, request: RequestKind) -> None:
         """This will be the event's first request: its stream gets its id before the claim, so that one write does."""
-        work.foreseen = work.progress.after(Requested(request, self._new_stream()))
+        asked = Asked(request, version_set=work.event.version_set)
+        work.foreseen = work.progress.after(_requested(work, asked, self._new_stream()))
 
     async def run(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> AnswerStream:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened.
@@ -105,7 +108,7 @@ class Relay:
         """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
-        work.apply(Requested(asked.kind, stream_id, asked.conversation_id, asked.watermark, asked.asked_s))
+        work.apply(_requested(work, asked, stream_id))
         answer_stream = AnswerStream(work.context_of(stream_id), self._factory)
         await self._journal.requested(work)
         failpoints.reached("before-post", work.event.id)
@@ -248,3 +251,16 @@ class Relay:
 def _within(deadline: asyncio.Timeout, seconds: float) -> None:
     soon = asyncio.get_running_loop().time() + seconds
     deadline.reschedule(min(deadline.when() or soon, soon))
+
+
+def _requested(work: Work, asked: Asked, stream_id: str) -> Requested:
+    user_id = work.event.user_id if work.event.user is not None else None
+    return Requested(
+        asked.kind,
+        stream_id,
+        asked.conversation_id,
+        asked.watermark,
+        asked_s=asked.asked_s,
+        version_set=asked.version_set,
+        user_id=user_id,
+    )

@@ -97,7 +97,7 @@ class Steering:
         return CONVERSATION_FINISHED, {"conversation_id": target, "by": "event"}
 
     async def _finished(self, work: Work, target: str) -> Outcome | tuple[str, Facts]:
-        work.apply(Requested(RequestKind.FINISH, None, target))
+        work.apply(self._about(work, RequestKind.FINISH, target))
         try:
             await self._journal.requested(work)
             failpoints.reached("before-post", work.event.id)
@@ -121,7 +121,7 @@ class Steering:
         target = event.conversation_id or await self.only_open(work)
         if target is None:
             return Outcome(OutcomeKind.REJECTED, "no conversation of the user with the service is open to be tagged")
-        work.apply(Requested(RequestKind.TAG, None, target))
+        work.apply(self._about(work, RequestKind.TAG, target))
         try:
             await self._journal.requested(work)
             failpoints.reached("before-post", event.id)
@@ -141,6 +141,12 @@ class Steering:
         cancels = work.event.cancels or ""
         in_time = await self._journal.cancel(cancels, cancelled(cancels, work.event.id))
         return CANCEL_SETTLED, {"cancels": cancels, "outcome": "cancelled" if in_time else "too-late"}
+
+    def _about(self, work: Work, request: RequestKind, target: str) -> Requested:
+        known, event = self._open.get(work.event.lane), work.event
+        version_set = known.version_set if known is not None and known.conversation_id == target else None
+        user_id = event.user_id if event.user is not None else None
+        return Requested(request, None, target, version_set=version_set, user_id=user_id)
 
     def _over(self, work: Work, conversation_id: str) -> None:
         """Nothing is due any more; that is written before the ending is, so that only this event says it."""

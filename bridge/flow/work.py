@@ -139,9 +139,9 @@ class Work:
 
     def context_of(self, stream: str | None) -> EventContext:
         """The context of the messages of a stream, or of none."""
-        return EventContext.of(
-            self.event, self.number, self.traceparent, self.conversation_id, stream, self.joined_tags
-        )
+        event, version_set = self.event, self.progress.version_set
+        conversation_id, joined = self.conversation_id, self.joined_tags
+        return EventContext.of(event, self.number, self.traceparent, conversation_id, stream, joined, version_set)
 
     def apply(self, step: Step) -> None:
         """This has happened to the event's requests. Raises ImpossibleStep."""
@@ -164,7 +164,7 @@ class Work:
             last_s=now_s,
             event_id=event.id,
             channel=event.channel,
-            version_set=event.version_set,
+            version_set=self.progress.version_set or "",
             route=event.route,
             tags=together(self.joined_tags, event.tags),
         )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     Field,
     SecretStr,
@@ -22,9 +21,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bridge.core.broker.republished_copy import delay_queue
 from bridge.core.delivery.retry import DELAY_LEVELS_S
 from bridge.core.errors import BridgeError
-from bridge.core.event.event_fields import OnBusy
-from bridge.core.event.route import DEFAULT_FINISH_S, Route
-from bridge.edges.jinja import check_expression, check_template
+from bridge.core.event.route import DEFAULT_FINISH_S
+from bridge.core.event.user import DEFAULT_ROLE
+from bridge.settings.routes import RouteSettings
 from bridge.settings.sources import PREFIX, read
 from bridge.settings.types import (
     ApiKey,
@@ -35,7 +34,6 @@ from bridge.settings.types import (
     ChannelName,
     Duration,
     FinishWish,
-    Hex24,
     Host,
     LedgerUrl,
     Name,
@@ -45,7 +43,6 @@ from bridge.settings.types import (
     RoutingKeyTemplate,
     Secret,
     Section,
-    TagNames,
     UserId,
     VersionSet,
 )
@@ -60,9 +57,7 @@ READING = ("amqp", "amigo", "channels", "routes", "retry", "lanes", "conversatio
 CREDENTIALS = ("organization_id", "api_key", "api_key_id")
 UNREAD = tuple(f"amigo.{key}:" for key in CREDENTIALS)
 
-Expression = Annotated[str, AfterValidator(check_expression)]
-Template = Annotated[str, AfterValidator(check_template)]
-TagTemplates = Annotated[dict[str, Template], TagNames]
+RoleName = Annotated[str, Field(min_length=1, max_length=200)]
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -154,29 +149,15 @@ class ChannelSettings(Section):
     finish: FinishWish | None = None
 
 
-class RouteSettings(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
-    when: Expression | None = None
-    service_id: Hex24 | None = None
-    version_set: VersionSet | None = None
-    channel: ChannelName | None = None
-    user_id: Template | None = None
-    message: Template | None = None
-    tags: TagTemplates = Field(default_factory=dict)
-    on_busy: OnBusy = OnBusy.INTERACT
-    finish: FinishWish | None = None
-    agent_actions: Regex | None = None
-
-    def route(self) -> Route:
-        """The core's value for this route."""
-        fields = dict(self)
-        finish_s = fields.pop("finish")
-        return Route(**{**fields, "tags": dict(self.tags), "finish_s": finish_s})
-
-
 class ConversationSettings(Section):
     finish: FinishWish = DEFAULT_FINISH_S
     busy_for: Duration = 7200.0
+
+
+class UserSettings(Section):
+    keep: Duration = 86_400.0
+    missing_keep: Duration = 60.0
+    roles: tuple[RoleName, ...] = (DEFAULT_ROLE,)
 
 
 class RetrySettings(Section):
@@ -228,6 +209,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     lanes: LaneSettings = LaneSettings()
     conversations: ConversationSettings = ConversationSettings()
+    users: UserSettings = UserSettings()
     ledger: LedgerSettings = LedgerSettings()
     http: HttpSettings = HttpSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
@@ -260,6 +242,10 @@ class Settings(BaseSettings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             wrong.append(f"routes: two routes have the same name: {', '.join(twice)}")
+        by_email = [route.name for route in self.routes if route.user is not None]
+        if by_email and self.amigo.user_id is None:
+            names_ = ", ".join(by_email)
+            wrong.append(f"routes: user needs amigo.user_id, in whose name a user is looked for: {names_}")
         hooks = [hook.name for hook in self.webhooks]
         twice = sorted({name for name in hooks if hooks.count(name) > 1})
         if twice:

@@ -5,13 +5,14 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, SecretStr, ValidationInfo
 from yarl import URL
 
 from bridge.core.answer.outbound_message import RoutingKey
 from bridge.core.duration import seconds
 from bridge.core.event.event_fields import HEX24, USER_ID, VERSION_SET, finish_s
 from bridge.core.event.tags import faults
+from bridge.core.event.version_weights import read_weights
 from bridge.core.secret import AROUND, header_value, trimmed
 
 AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
@@ -208,6 +209,8 @@ Name = Annotated[
 ]
 Hex24 = Annotated[str, _of_form(HEX24, "24 digits of lower-case hex")]
 VersionSet = Annotated[str, _of_form(VERSION_SET, "of the form [A-Za-z0-9_-]{1,40}")]
+VersionSets = Annotated[str | dict[str, float], PlainValidator(read_weights)]
+"""One, or weights by which the user's id decides."""
 ChannelName = Literal[
     "phone", "web_voice", "mobile_voice", "sms", "whatsapp", "web_chat", "mobile_chat", "email", "api"
 ]

@@ -7,6 +7,7 @@ from bridge.core.answer.outbound_message import Outbound, RoutingKey
 from bridge.core.broker.topology import Inbound, Topology, topology
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.route import ChannelDefaults, Defaults
+from bridge.core.event.user import UserRules
 from bridge.core.webhook.schemes import key_of
 from bridge.edges.amigo.client import Credentials
 from bridge.edges.rabbitmq.supervisor import BrokerConfig
@@ -71,6 +72,11 @@ def defaults_of(settings: Settings) -> Defaults:
         for name, channel in settings.channels.items()
     }
     return Defaults(settings.amigo.user_id, settings.amigo.agent_actions, channels, settings.conversations.finish)
+
+
+def user_rules_of(settings: Settings) -> UserRules:
+    """How users are found by e-mail, and which may be created."""
+    return UserRules(settings.users.keep, settings.users.missing_keep, settings.users.roles)
 
 
 def retry_of(settings: Settings) -> RetryPolicy:

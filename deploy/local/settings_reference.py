@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from bridge.settings import model, types, webhooks
+from bridge.settings import model, routes, types, webhooks
 from bridge.settings.sources import AMIGO_VARIABLES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
@@ -45,10 +45,14 @@ FORMS: tuple[tuple[Any, str], ...] = (
     (types.Network, "address or network"),
     (types.HeaderName, "name of an HTTP header"),
     (types.UserId, "1 to 200 printable ASCII characters"),
-    (model.Expression, "Jinja expression"),
-    (model.Template, "Jinja template"),
+    (types.VersionSets, "version set, or weights of version sets"),
+    (routes.Expression, "Jinja expression"),
+    (routes.Template, "Jinja template"),
 )
 """How a value of one of the settings' own types is written."""
+
+SINGLE = (webhooks.HmacSettings, routes.UserTemplates, routes.NewUserTemplates)
+"""Sections below a list that are no lists themselves."""
 
 WORDS = {
     "amqp.insecure": "permits plain amqp, or the user guest, beyond this machine",
@@ -99,15 +103,28 @@ WORDS = {
     "routes.name": "for headers, logs and routing keys",
     "routes.when": "over `data`, `headers`, `source`, `routing_key`; none: every event",
     "routes.service_id": "the service",
-    "routes.version_set": "the version set, where neither event nor channel names one",
+    "routes.version_set": "the version set, where neither event nor channel names one; or weights such as "
+    "`{release: 90, canary: 10}`: the user's id decides, so that a user stays with one",
     "routes.channel": "the channel",
     "routes.user_id": "the user; text and numbers only",
+    "routes.user": "the user by e-mail, in place of `user_id`: "
+    "[publishing.md](publishing.md#users-by-e-mail). It needs `amigo.user_id`",
+    "routes.user.email": "the e-mail; text and numbers only",
+    "routes.user.create": "a user who is missing is created so",
+    "routes.user.create.first_name": "the first name; text and numbers only, as all of them",
+    "routes.user.create.last_name": "the last name",
+    "routes.user.create.role_name": "one of `users.roles`",
+    "routes.user.create.timezone": "such as `Europe/London`; left out where it comes out blank",
+    "routes.user.create.preferred_language": "such as `eng`; left out where it comes out blank",
     "routes.message": "what the agent is told",
     "routes.tags": "values of tags, by their keys; text and numbers only",
     "routes.on_busy": "while the user has another conversation open with the service: deliver into it, wait, finish it "
     "first, or reject",
     "routes.finish": "when its conversations are finished, as `conversations.finish`; wins over the channel's",
     "routes.agent_actions": "as `amigo.agent_actions`, for this route",
+    "users.keep": "how long it is remembered whose e-mail it is",
+    "users.missing_keep": "how long it is remembered that an e-mail has no user",
+    "users.roles": "the roles that a user may be created with; empty: nobody is created",
     "retry.attempts": "attempts of one event that may have failed for good",
     "retry.first": "the first wait, doubled each time; also of pauses",
     "retry.longest": "the longest wait; of pauses, at most a minute",
@@ -227,7 +244,7 @@ def _inner(hint: Any) -> type[BaseModel] | None:
 
 def _form(hint: Any, inner: type[BaseModel] | None) -> str:
     if inner is not None:
-        return "section" if inner is webhooks.HmacSettings else "section or list"
+        return "section" if inner in SINGLE else "section or list"
     metadata = [*_metadata(hint)]
     for known, words in FORMS:
         if get_origin(known) is Annotated and all(part in metadata for part in get_args(known)[1:]):

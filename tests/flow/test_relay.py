@@ -34,6 +34,7 @@ async def test_every_line_has_its_own_bytes_its_id_and_its_place_in_the_stream()
             "traceparent": "00-a-b-01",
             "stream": "000000000001",
             "sequence": 2,
+            "version_set": "release",
         }
         assert [each.headers["sequence"] for each in bench.out()] == [1, 2, 3]
 

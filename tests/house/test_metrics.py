@@ -25,6 +25,7 @@ def scrape() -> str:
     counters.settled["ack"] += 1
     counters.outcomes["complete"] += 1
     counters.webhooks["github", "taken"] += 1
+    counters.version_sets["alerts", "canary"] += 1
     return Metrics(counters, lambda: GAUGES).text().decode()
 
 

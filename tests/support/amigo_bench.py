@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.event.user import NewUser
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
-from bridge.edges.amigo.calls import NewUser, create_user_call, users_call
+from bridge.edges.amigo.calls import create_user_call, users_call
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi

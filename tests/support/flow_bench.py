@@ -16,6 +16,7 @@ from bridge.core.counters import Counters
 from bridge.core.delivery.retry import Backoff, RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
+from bridge.core.event.user import UserRules
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
@@ -33,8 +34,10 @@ from bridge.flow.reconciler import Reconciler
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
+from bridge.flow.user_lookup import UserLookup
 from tests.support.fakes import (
     DELAY,
+    FakeAccounts,
     FakeAgent,
     FakeDelivery,
     FakeInbox,
@@ -74,6 +77,7 @@ class Bench:
         when_lost: str = "hold",
         patience_s: float = 10.0,
         busy_for_s: float = 7_200.0,
+        user_rules: UserRules | None = None,
     ) -> None:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
@@ -92,6 +96,7 @@ class Bench:
         self.republisher.arrived = self._delayed if copies_return else lambda copy: None
         self.inbox.resumed = self._resumed
         self.ledger = ledger or FakeLedger()
+        self.accounts, self._user_rules = FakeAccounts(), user_rules or UserRules()
         self._when_lost, self._patience_s, self._busy_for_s = when_lost, patience_s, busy_for_s
         self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
         self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
@@ -110,7 +115,10 @@ class Bench:
         self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream)
         conversations = OpenConversations(shared=self.ledger.shared)
         steering = Steering(self.agent, self.reconciler, self.journal, factory, conversations, self._busy_for_s)
-        self.interaction = Interaction(self.agent, self.streaming, steering, self.reconciler, conversations, self.log)
+        users = UserLookup(self.accounts, self.ledger, self._user_rules, self.counters, factory.clock, self.log)
+        self.interaction = Interaction(
+            self.agent, self.streaming, steering, self.reconciler, conversations, users, self.log
+        )
         exchanges = CopyExchanges("bridge.dead", DELAY)
         backoff = Backoff(self.policy, roll)
         self.settler = Settler(self.republisher, self.journal, factory, exchanges, backoff, self.counters, self.log)
@@ -130,6 +138,7 @@ class Bench:
             EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}),
             self.lanes,
             self.settler,
+            users,
             new_outbox,
             self.counters,
             self.log,

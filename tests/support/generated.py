@@ -199,6 +199,9 @@ class Thrower:
                 return self._random.choice(tuple(CHANNELS))
             case "version_set":
                 return self._random.choice(("release", "v" * 40))
+            case "user":
+                create = {"first_name": "A", "last_name": self.text()} if self._random.random() < 0.3 else None
+                return {"email": "a@example.com", "create": create}
             case "delete_tags":
                 return list(self.tags(3))
             case "on_busy":

@@ -113,12 +113,13 @@ def assert_envelope(record: ReceivedMessage, sent: dict[str, Any], talk: Talk, a
     assert (properties.content_type, properties.delivery_mode) == ("application/json", 2)
     assert isinstance(properties.timestamp, int)
     headers = record.headers
+    assert headers.get("version_set") in (None, talk.conversation.version_set)
     assert STREAM_ID.fullmatch(headers["stream"]), headers["stream"]
     assert isinstance(headers["sequence"], int)
     ending = record.type in ENDINGS
     expected_id = f"{event_id}:{record.type}" if ending else f"{event_id}:{headers['stream']}:{headers['sequence']}"
     assert record.message_id == expected_id
-    assert {name: headers[name] for name in headers if name not in ("stream", "sequence")} == {
+    assert {name: headers[name] for name in headers if name not in ("stream", "sequence", "version_set")} == {
         "event_id": event_id,
         "conversation_id": talk.conversation.id,
         "user_id": talk.conversation.user,

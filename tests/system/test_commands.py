@@ -211,6 +211,7 @@ async def test_publish_of_what_the_service_takes_needs_no_credentials_and_keeps_
         ("--id", "x", "--data", "NaN"),
         ("--id", "x", "--tag", "no-equals-sign"),
         ("--id", "x", "--message", "half a pair: \ud800"),
+        ("--id", "x", "--create-first-name", "Ada", "--create-last-name", "Lovelace"),
         ("--id", "x", "--routing-key", "k" * 256),
         ("--id", "x", "--routing-key", "\udcff"),
         ("--id", "x", "--exchange", "é" * 128),

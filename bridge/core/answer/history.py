@@ -20,6 +20,8 @@ class ConversationRow:
     is_finished: bool
     num_messages: int
     tags: Mapping[str, str | None] = field(default_factory=dict)
+    version_set: str | None = None
+    """None where it is not shown."""
 
     def carries(self, fence: str) -> bool:
         """True where the conversation was started for the event with this fence; tag values are compared trimmed."""

@@ -172,6 +172,8 @@ class EventContext:
     traceparent: str | None = None
     stream: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    conversation_version_set: str | None = None
+    """The conversation's own, where it is known; `version_set` is what the event would start one with."""
 
     @classmethod
     def of(
@@ -182,8 +184,12 @@ class EventContext:
         conversation_id: str | None = None,
         stream: str | None = None,
         joined: Mapping[str, str | None] = NO_TAGS,
+        version_set: str | None = None,
     ) -> "EventContext":
-        """`joined` are the tags of the conversation that the event has joined; its own win."""
+        """The context of an event's messages; `version_set` is the conversation's own.
+
+        `joined` are the tags of the conversation that the event has joined; its own win.
+        """
         return cls(
             event_id=event.id,
             user_id=event.user_id or None,
@@ -196,6 +202,7 @@ class EventContext:
             traceparent=traceparent,
             stream=stream,
             tags=together(joined, event.tags),
+            conversation_version_set=version_set,
         )
 
     def within(self, conversation_id: str | None) -> "EventContext":
@@ -221,6 +228,7 @@ class EventContext:
             "attempt": self.attempt,
             "traceparent": self.traceparent,
             "stream": self.stream,
+            "version_set": self.conversation_version_set,
         }
         return {name: value for name, value in known.items() if value is not None}
 
@@ -235,7 +243,7 @@ class EventContext:
             "service_id": self.service_id,
             "user_id": self.user_id,
             "conversation_id": self.conversation_id,
-            "version_set": self.version_set,
+            "version_set": self.conversation_version_set or self.version_set,
         }
         return {**self.tags, "bridge_event": fence(self.event_id), **own}
 

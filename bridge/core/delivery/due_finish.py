@@ -10,7 +10,8 @@ class DueFinish:
 
     `finish_s` is the silence after which it is due: 0 as soon as it is answered, infinite never. `last_s` is its last
     sign of life, `again_s` when a try that came to nothing is repeated. What is said of it names `event_id`, the last
-    event, and goes where `channel`, `route`, `version_set` and `tags` lead. `requested`: the API has been asked.
+    event, and goes where `channel`, `route`, `version_set` and `tags` lead (the conversation's own, empty where it is
+    not known). `requested`: the API has been asked.
     `ending` is what is about to be said of it.
     """
 

@@ -27,6 +27,7 @@ class State(StrEnum):
 
 
 UNDELIVERABLE = ROWS[OutcomeKind.UNDELIVERABLE].reason
+NO_USER = ROWS[OutcomeKind.NO_USER].reason
 FINAL = frozenset({State.COMPLETE, State.FAILED})
 
 
@@ -112,14 +113,19 @@ def plan(claim: Claim, *, redelivered: bool, requeue: int, sure: bool) -> Plan:
         case State.FAILED if entry.ending is not None:
             return Plan.REPUBLISH
         case State.FAILED:
-            unproved = entry.letter is not None and entry.letter.reason in (UNDELIVERABLE, POISON)
-            return Plan.RECONCILE if unproved else Plan.START
+            return Plan.RECONCILE if _unproved(entry) else Plan.START
         case State.CLAIMED | State.WAITING if sure and not entry.progress.needs_proof:
             return Plan.START
         case State.WAITING if not redelivered and not entry.progress.needs_proof:
             return Plan.START
         case _:
             return Plan.RECONCILE
+
+
+def _unproved(entry: Entry) -> bool:
+    """True for a failure that says nothing of what was asked: somebody may have been answered all the same."""
+    reason = None if entry.letter is None else entry.letter.reason
+    return reason in (UNDELIVERABLE, POISON) or (reason == NO_USER and entry.progress.needs_proof)
 
 
 def recall(entry: Entry, plan_: Plan) -> Recalled | StartedOver:

@@ -31,6 +31,8 @@ class OutcomeKind(StrEnum):
     SAVED = "saved"
     INVALID = "invalid"
     NO_ROUTE = "no-route"
+    NO_USER = "no-user"
+    USER_FOUND = "user-found"
     REJECTED = "rejected"
     CONFLICT = "conflict"
     BUSY = "busy"
@@ -47,12 +49,13 @@ class OutcomeKind(StrEnum):
 
 
 class Then(StrEnum):
-    """The next step: done, another try that counts, another try that does not, or the dead-letter queue."""
+    """The next step: done, another try that counts, another try that does not, the dead-letter queue, another lane."""
 
     ACK = "ack"
     RETRY = "retry"
     PAUSE = "pause"
     DEAD = "dead-letter"
+    MOVE = "move"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ ROWS: Mapping[OutcomeKind, Row] = {
     OutcomeKind.SAVED: Row(Then.ACK),
     OutcomeKind.INVALID: Row(Then.DEAD, "invalid-event"),
     OutcomeKind.NO_ROUTE: Row(Then.DEAD, "no-route"),
+    OutcomeKind.NO_USER: Row(Then.DEAD, "no-user"),
+    OutcomeKind.USER_FOUND: Row(Then.MOVE),
     OutcomeKind.REJECTED: Row(Then.DEAD, "rejected"),
     OutcomeKind.CONFLICT: Row(Then.RETRY),
     OutcomeKind.BUSY: Row(Then.PAUSE),
@@ -135,7 +140,12 @@ class DeadLetter:
     attempts: int
 
 
-Settlement = Acknowledge | Again | DeadLetter
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The event's user is known now: it goes on in that user's lane."""
+
+
+Settlement = Acknowledge | Again | DeadLetter | Moved
 
 
 def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:
@@ -146,6 +156,8 @@ def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dic
             return Acknowledge()
         case Then.DEAD:
             return DeadLetter(row.reason, outcome.error, attempt)
+        case Then.MOVE:
+            return Moved()
         case Then.PAUSE:
             least_s = pause(pauses + 1, policy, dice)  # whatever the API asks for: "now" again and again is no wait
             return Again(max(least_s, outcome.wait_s or 0.0), attempt - 1, pauses + 1)

@@ -54,13 +54,18 @@ class ImpossibleStep(BridgeError):
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """A request is about to be sent. `stream` is what would answer it; `watermark` the newest message before it."""
+    """A request is about to be sent. `stream` is what would answer it; `watermark` the newest message before it.
+
+    `version_set` is the conversation's own, where it is known; `user_id` where the user was found by e-mail.
+    """
 
     request: RequestKind
     stream: str | None
     conversation_id: str | None = None
     watermark: str | None = None
     asked_s: float | None = None
+    version_set: str | None = None
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,7 @@ class Progress:
     request was found still running, and `busy_since_s` is the Unix time (s) since when the conversation has been found
     busy. `asked_s` is the API's time (Unix seconds) of the request, where the watermark was remembered, not asked for:
     others may have spoken between the two. `earlier` is what was proved void when the request was made anew.
+    `version_set` is the conversation's own, and `user_id` the user of an e-mail in whose name all this was asked.
     """
 
     phase: Phase = Phase.CLEAR
@@ -193,6 +199,8 @@ class Progress:
     busy_since_s: int | None = None
     asked_s: float | None = None
     earlier: "Progress | None" = None
+    version_set: str | None = None
+    user_id: str | None = None
 
     @property
     def loses_stream(self) -> bool:
@@ -228,6 +236,8 @@ class Progress:
             "busy_since": self.busy_since_s,
             "asked": self.asked_s,
         }
+        more = {"version_set": self.version_set, "user_id": self.user_id}
+        row.update({name: value for name, value in more.items() if value is not None})
         return orjson.dumps(row).decode()
 
 
@@ -242,6 +252,8 @@ def _requested(before: Progress, step: Requested, phase: Phase) -> Progress:
         busy_since_s=before.busy_since_s,
         asked_s=step.asked_s,
         earlier=before if phase is Phase.REQUESTED_ANEW else None,
+        version_set=step.version_set,
+        user_id=step.user_id,
     )
 
 
@@ -258,6 +270,8 @@ def _stream_opened(before: Progress, _: StreamOpened, phase: Phase) -> Progress:
         stream=before.stream,
         watermark=before.watermark,
         asked_s=before.asked_s,
+        version_set=before.version_set,
+        user_id=before.user_id,
     )
 
 
@@ -271,6 +285,8 @@ def _lines_seen(before: Progress, step: LinesSeen, phase: Phase) -> Progress:
         watermark=before.watermark,
         announced=step.announced,
         asked_s=before.asked_s,
+        version_set=before.version_set,
+        user_id=before.user_id,
     )
 
 
@@ -292,7 +308,7 @@ def _waited(before: Progress, step: Waited, _: Phase) -> Progress:
 
 
 def _conversation_listed(before: Progress, _: ConversationListed, phase: Phase) -> Progress:
-    created = Progress(phase, RequestKind.CREATE)
+    created = Progress(phase, RequestKind.CREATE, user_id=before.user_id)
     return replace(created, lost_stream=before.lost_stream, busy_since_s=before.busy_since_s)
 
 
@@ -352,6 +368,8 @@ def load(text: object) -> Progress:
             waits=int(row["waits"]),
             busy_since_s=None if row.get("busy_since") is None else int(row["busy_since"]),
             asked_s=None if row.get("asked") is None else float(row["asked"]),
+            version_set=_id(row.get("version_set")),
+            user_id=_id(row.get("user_id")),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return UNKNOWN

@@ -26,6 +26,8 @@ def facts(entry: Entry) -> dict[str, object]:
         "attempts": entry.attempt,
         "request": progress.request.value,
         "conversation_id": progress.conversation_id,
+        "user_id": progress.user_id,
+        "version_set": progress.version_set,
         "stream": progress.stream,
         "published": progress.published,
         "body_sha256": entry.digest.hex(),
@@ -44,8 +46,12 @@ def entry_lines(entry: Entry) -> Iterator[str]:
         yield f"  failed       {entry.letter.reason} after {entry.letter.attempts} attempts: {entry.letter.error}"
     if progress.request is not RequestKind.NONE:
         yield f"  request      {progress.request.value}, attempts used up before it: {entry.attempt}"
+    if progress.user_id is not None:
+        yield f"  user         {progress.user_id}, found by e-mail"
     if progress.conversation_id is not None:
         yield f"  conversation {progress.conversation_id}"
+    if progress.version_set is not None:
+        yield f"  version set  {progress.version_set}"
     if progress.stream is not None:
         yield f"  stream       {progress.stream}, known to be published up to sequence {progress.published}"
     if entry.ending is not None:

@@ -27,6 +27,7 @@ from bridge.core.event.event_fields import (
     usable_id,
 )
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, InboundMessage
+from bridge.core.event.user import UserByEmail, user_of
 
 SPEAKING = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE)
 FIELDS = frozenset({"id", "data", *CHECKS})
@@ -40,6 +41,7 @@ class Event:
     kind: EventKind = EventKind.EXTERNAL_EVENT
     message: str | None = None
     user_id: str | None = None
+    user: UserByEmail | None = None
     service_id: str | None = None
     channel: str | None = None
     version_set: str | None = None
@@ -130,6 +132,7 @@ def _event(
         kind=EventKind.EXTERNAL_EVENT if kind is None else EventKind(kind),
         message=_message_text(fields.get("message")),
         user_id=fields.get("user_id"),
+        user=user_of(fields.get("user")),
         service_id=fields.get("service_id"),
         channel=fields.get("channel"),
         version_set=fields.get("version_set"),

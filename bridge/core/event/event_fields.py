@@ -11,6 +11,7 @@ from bridge.core import numbers
 from bridge.core.duration import seconds
 from bridge.core.event import tags
 from bridge.core.event.channel import CHANNELS
+from bridge.core.event.user import check_user
 
 HEX24 = re.compile(r"[a-f0-9]{24}")
 VERSION_SET = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -208,6 +209,7 @@ CHECKS: Mapping[str, Check] = {
     "cancels": _check_cancels,
     "is_test": _check_is_test,
     "audio": _check_audio,
+    "user": check_user,
     "user_id": _of_form("user_id", USER_ID, "a string of 1 to 200 printable ASCII characters"),
     "service_id": _of_form("service_id", HEX24, "24 digits of lower-case hex"),
     "conversation_id": _of_form("conversation_id", HEX24, "24 digits of lower-case hex"),

@@ -4,7 +4,7 @@ What the event says wins over the route, the route over the channel's settings, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bridge.core.errors import InvalidEvent, NoRoute
@@ -12,6 +12,8 @@ from bridge.core.event import tags
 from bridge.core.event.channel import DEFAULT_CHANNEL
 from bridge.core.event.event import Event
 from bridge.core.event.event_fields import USER_ID, Audio, EventKind, OnBusy
+from bridge.core.event.user import CREATE, OPTIONAL, UserByEmail, check_user, user_of
+from bridge.core.event.version_weights import Weights, version_set_of
 
 DEFAULT_VERSION_SET = "release"
 DEFAULT_FINISH_S = 3600.0
@@ -20,15 +22,19 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One configured route. `when`, `message`, `user_id` and the tags' values are templates, compiled elsewhere."""
+    """One configured route. `when`, `message`, `user_id` and the values of `user` and tags are templates.
+
+    They are compiled elsewhere. `user` has `email`, and `create.…` for each field of a user that may be created.
+    """
 
     name: str
     when: str | None = None
     message: str | None = None
     user_id: str | None = None
+    user: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
     tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
     service_id: str | None = None
-    version_set: str | None = None
+    version_set: str | Weights | None = None
     channel: str | None = None
     on_busy: OnBusy = OnBusy.INTERACT
     finish_s: float | None = None
@@ -41,6 +47,7 @@ class Rendered:
 
     message: str | None = None
     user_id: str | None = None
+    user: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
     tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
 
 
@@ -65,7 +72,10 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class RoutedEvent:
-    """An event with nothing left to choose. Of the kind `cancel`, user and service are empty."""
+    """An event with nothing left to choose. Of the kind `cancel`, user and service are empty.
+
+    Where `user` names the user, `user_id` is empty until it is known. `version_weights`: the user decides.
+    """
 
     id: str
     kind: EventKind
@@ -85,11 +95,24 @@ class RoutedEvent:
     cancels: str | None = None
     is_test: bool = False
     audio: Audio | None = None
+    user: UserByEmail | None = None
+    version_weights: Weights | None = None
 
     @property
     def lane(self) -> tuple[str, str]:
-        """The API takes one conversation at a time for this pair: (user, service). `cancel` has a lane of its own."""
-        return (self.user_id, self.service_id) if self.kind is not EventKind.CANCEL else ("", self.id)
+        """The API takes one conversation at a time for this pair: (user, service). `cancel` has a lane of its own.
+
+        Until the user is known, the event stands in the line of its e-mail.
+        """
+        if self.kind is EventKind.CANCEL:
+            return ("", self.id)
+        return (self.user.key, "") if self.user is not None and not self.user_id else (self.user_id, self.service_id)
+
+    def of_user(self, user_id: str) -> "RoutedEvent":
+        """The same event, once its user is known."""
+        weights = self.version_weights
+        version_set = self.version_set if weights is None else version_set_of(user_id, weights)
+        return replace(self, user_id=user_id, version_set=version_set)
 
     @property
     def fence(self) -> str:
@@ -122,14 +145,20 @@ def resolve(event: Event, route: Route | None, rendered: Rendered, defaults: Def
 def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: Defaults, channel: str) -> RoutedEvent:
     chosen, settings = route or NO_ROUTE, defaults.channels.get(channel, NO_SETTINGS)
     wishes = (event.finish_s, chosen.finish_s, settings.finish_s, defaults.finish_s)
+    version_set = event.version_set or settings.version_set or chosen.version_set or DEFAULT_VERSION_SET
+    weights = None if isinstance(version_set, str) else version_set
+    user = _user(event, rendered, defaults) if event.needs_service else None
+    user_id = _user_id(event, rendered, defaults) if event.needs_service and user is None else ""
+    if not isinstance(version_set, str):
+        version_set = version_set_of(user_id, version_set) if user_id else DEFAULT_VERSION_SET
     return RoutedEvent(
         id=event.id,
         kind=event.kind,
         message=_message(event, rendered),
-        user_id=_user_id(event, rendered, defaults) if event.needs_service else "",
+        user_id=user_id,
         service_id=_service_id(event, chosen) if event.needs_service else "",
         channel=channel,
-        version_set=event.version_set or settings.version_set or chosen.version_set or DEFAULT_VERSION_SET,
+        version_set=version_set,
         conversation_id=event.conversation_id,
         tags=_tags(event, rendered),
         route=route.name if route else None,
@@ -141,6 +170,8 @@ def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: D
         cancels=event.cancels,
         is_test=event.is_test,
         audio=event.audio,
+        user=user,
+        version_weights=weights,
     )
 
 
@@ -158,6 +189,30 @@ def _message(event: Event, rendered: Rendered) -> str | None:
     if message is None or not message.strip():
         raise InvalidEvent("no message: neither the event nor its route has one that is not blank", event.id)
     return message
+
+
+def _user(event: Event, rendered: Rendered, defaults: Defaults) -> UserByEmail | None:
+    """The user by e-mail, where event or route name one so; an id of the same or of a higher place wins."""
+    if event.user_id is not None:
+        return None
+    user = event.user
+    if user is None and rendered.user_id is None and rendered.user:
+        user = _rendered_user(event, rendered.user)
+    if user is not None and defaults.user_id is None:
+        error = "user: amigo.user_id is not configured, in whose name a user is looked for; name a user_id instead"
+        raise InvalidEvent(error, event.id)
+    return user
+
+
+def _rendered_user(event: Event, rendered: Mapping[str, str]) -> UserByEmail | None:
+    """Read the user of a route's templates; an optional field that comes out blank is left out."""
+    create = {name: rendered[f"create.{name}"] for name in CREATE if f"create.{name}" in rendered}
+    given = {name: text for name, text in create.items() if text.strip() or name not in OPTIONAL}
+    value: dict[str, object] = {"email": rendered["email"], **({"create": given} if given else {})}
+    wrong = check_user(value)
+    if wrong:
+        raise InvalidEvent(wrong, event.id)
+    return user_of(value)
 
 
 def _user_id(event: Event, rendered: Rendered, defaults: Defaults) -> str:

@@ -16,6 +16,7 @@ from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import Call, Chunks
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.multipart import Recording
+from bridge.edges.amigo.results import UNKNOWN_VERSION_SET
 from bridge.flow.ports.api import MESSAGES_A_PAGE
 
 MP3 = ("audio/mpeg", "audio/mp3")
@@ -170,7 +171,11 @@ def recording_of(audio: Audio) -> Recording:
 
 
 def _row(row: results.ConversationResult) -> ConversationRow:
-    return ConversationRow(row.id, row.user_id, row.service_id, row.is_finished, row.num_messages, row.tags)
+    info = row.version_set_info
+    version_set = None if info is None or info.name == UNKNOWN_VERSION_SET else info.name
+    return ConversationRow(
+        row.id, row.user_id, row.service_id, row.is_finished, row.num_messages, row.tags, version_set
+    )
 
 
 def _message(message: results.MessageResult) -> Message:

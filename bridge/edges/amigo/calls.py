@@ -6,6 +6,7 @@ Parameters stand in the order of the API's specification, and only those that ar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bridge.core.event.user import NewUser
 from bridge.edges.amigo.client import JSON, Call
 from bridge.edges.amigo.outgoing import json_body, part
 from bridge.edges.amigo.query import flag, given
@@ -130,17 +131,6 @@ def users_call(user_id: str, *, ids: Sequence[str] = (), emails: Sequence[str] =
     return Call("users", "GET", "/user/", user_id, given(user_id=ids, email=emails))
 
 
-@dataclass(frozen=True, slots=True)
-class NewUser:
-    """A user to be invited; the e-mail is one in an organization, the role one of its roles."""
-
-    first_name: str
-    last_name: str
-    email: str
-    role_name: str
-    timezone: str | None = None
-
-
 def create_user_call(user_id: str, new: NewUser) -> Call:
     """POST to invite a user."""
     operation = "create-user"
@@ -150,6 +140,8 @@ def create_user_call(user_id: str, new: NewUser) -> Call:
         "email": new.email,
         "role_name": new.role_name,
     }
-    if new.timezone is not None:
-        content["user_preferences"] = {"timezone": new.timezone}
+    preferences = {"timezone": new.timezone, "preferred_language": new.preferred_language}
+    given_preferences = {name: value for name, value in preferences.items() if value is not None}
+    if given_preferences:
+        content["user_preferences"] = given_preferences
     return Call(operation, "POST", "/user/", user_id, headers=JSON, body=json_body(operation, content))

@@ -49,8 +49,12 @@ class Result(BaseModel):
             raise Unreadable(f"{operation}: the answer cannot be read: {wrong}") from None
 
 
+UNKNOWN_VERSION_SET = "unknown"
+"""The API's name for that of a very old conversation."""
+
+
 class VersionSetInfo(Result):
-    name: str = "unknown"
+    name: str = UNKNOWN_VERSION_SET
     agent_version_info: VersionInfo | None = None
     service_hierarchical_state_machine_version_info: VersionInfo | None = None
     llm_model_preferences: Mapping[str, Any] = {}

@@ -1,7 +1,7 @@
 """Routes with their templates: compiled once, an undefined name is an error, and so is what goes beyond the budget.
 
 In `when` an error means that the route does not take the event; in `message`, `user_id` and the tags it makes the
-event invalid. `user_id` and tags are made of text and numbers alone.
+event invalid. `user_id`, `user` and tags are made of text and numbers alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ class Compiled:
     when: TemplateExpression | None
     message: Template | None
     user_id: Template | None
+    user: Mapping[str, Template]
     tags: Mapping[str, Template]
 
 
@@ -56,6 +57,7 @@ def _compiled(route: Route, jinja: Environment) -> Compiled:
         jinja.expression(route.when) if route.when is not None else None,
         jinja.template(route.message) if route.message is not None else None,
         jinja.template(route.user_id) if route.user_id is not None else None,
+        {name: jinja.template(text) for name, text in route.user.items()},
         {name: jinja.template(text) for name, text in route.tags.items()},
     )
 
@@ -102,9 +104,12 @@ class JinjaRoutes:
                 reason = str(error)[:MAX_ERROR_CHARS] or type(error).__name__
                 raise InvalidEvent(f"route {route.name}: template {name}: {reason}", event.id, channel) from None
 
+        by_email = compiled.user if event.needs_service and event.user_id is None and event.user is None else {}
+        by_id = compiled.user_id if event.needs_service and event.user_id is None and event.user is None else None
         return Rendered(
             message=fill("message", compiled.message if event.speaks and event.message is None else None, strict=False),
-            user_id=fill("user_id", compiled.user_id if event.needs_service and event.user_id is None else None),
+            user_id=fill("user_id", by_id),
+            user={name: fill(f"user.{name}", template) or "" for name, template in by_email.items()},
             tags={name: fill(f"tags.{name}", template) or "" for name, template in compiled.tags.items()},
         )
 

@@ -13,8 +13,10 @@ from typing import Any, Self
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
+from bridge.core.event.user import KnownUser
 from bridge.edges.ledger.due_rows import due_of, due_row
 from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, entry_of, key_of, row_of
+from bridge.edges.ledger.user_rows import user_of_row, user_row
 from bridge.flow.ports.ledger import EntryUnreadable, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
@@ -43,6 +45,9 @@ class CallKind(Enum):
     DUE = auto()
     TAKE_DUE = auto()
     SET_DUE = auto()
+    FIND_USER = auto()
+    KEEP_USER = auto()
+    DROP_USER = auto()
     BEGUN = auto()
     LIVES_ON = auto()
 
@@ -327,6 +332,19 @@ class QueuedLedger(ABC):
     async def set_due(self, due: DueFinish) -> None:
         """Remember how far its finish has come; see the port."""
         await self._calls.put(CallKind.SET_DUE, due.conversation_id, due_row(due))
+
+    async def find_user(self, digest: str, now_s: float) -> KnownUser | None:
+        """Whose e-mail it is; see the port."""
+        row = await self._calls.put(CallKind.FIND_USER, digest, (now_s,))
+        return None if row is None else user_of_row(row)
+
+    def keep_user(self, known: KnownUser) -> None:
+        """Remember it; see the port."""
+        self._calls.put_soon(CallKind.KEEP_USER, known.digest, user_row(known))
+
+    def drop_user(self, known: KnownUser) -> None:
+        """Forget it; see the port."""
+        self._calls.put_soon(CallKind.DROP_USER, known.digest, (known.user_id,))
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""

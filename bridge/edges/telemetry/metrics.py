@@ -18,6 +18,9 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "recovered": ("bridge_recovered", "Endings that were read from the history."),
     "finished": ("bridge_conversations_finished", "Conversations that the bridge finished as they were due."),
     "unfinished": ("bridge_finishes_refused", "Due finishes that the API refused: given up."),
+    "user_lookups": ("bridge_user_lookups", "Times that the API was asked for the user of an e-mail."),
+    "users_created": ("bridge_users_created", "Users that the bridge created."),
+    "users_missing": ("bridge_users_missing", "Events whose e-mail has no user, or more than one."),
     "published": ("bridge_published", "Outbound messages handed to the publisher."),
     "refused": ("bridge_publish_refused", "Outbound messages that the broker refused or returned."),
     "lost": ("bridge_publish_repeated", "Outbound messages published again after a lost connection."),
@@ -66,6 +69,12 @@ class BridgeCollector(Collector):
         for (source, outcome), count in self._counters.webhooks.items():
             webhooks.add_metric([source, outcome], count)
         yield webhooks
+        started = CounterMetricFamily(
+            "bridge_version_sets", "Conversations started by routes with weights.", labels=["route", "version_set"]
+        )
+        for (route, version_set), count in self._counters.version_sets.items():
+            started.add_metric([route, version_set], count)
+        yield started
 
     @staticmethod
     def _now(gauges: Gauges) -> Iterator[Metric]:

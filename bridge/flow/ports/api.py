@@ -9,6 +9,7 @@ from bridge.core.delivery.reconcile import Finish
 from bridge.core.event.event import Event
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, Route, RoutedEvent
+from bridge.core.event.user import NewUser, UserByEmail
 
 MESSAGES_A_PAGE, MAX_MESSAGES_A_PAGE = 50, 500
 
@@ -85,3 +86,13 @@ class Agent(Protocol):
 
     async def probe(self, *, credentials: bool) -> None:
         """Return where the API is reachable and, if asked, takes the bridge's credentials; else raise as any call."""
+
+
+class UserAccounts(Protocol):
+    """The users of the organization, in the name of the bridge's own. Errors are those of `core.errors`."""
+
+    async def ids_of(self, user: UserByEmail) -> Sequence[str]:
+        """The ids of all users with the e-mail, upper and lower case alike."""
+
+    async def create(self, new: NewUser) -> str:
+        """Create a user; gives the id. Refused with 409 where there is one, or where something is under way."""

@@ -7,6 +7,7 @@ from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry
 from bridge.core.delivery.progress import Progress
 from bridge.core.errors import BridgeError
+from bridge.core.event.user import KnownUser
 
 
 class Ledger(Protocol):
@@ -69,6 +70,15 @@ class Ledger(Protocol):
 
     async def set_due(self, due: DueFinish) -> None:
         """Remember how far its finish has come."""
+
+    async def find_user(self, digest: str, now_s: float) -> KnownUser | None:
+        """The user of an e-mail, by its digest, unless what is known of it has run out at that Unix time."""
+
+    def keep_user(self, known: KnownUser) -> None:
+        """Remember whose e-mail it is. Carried out as `keep_due`; of two, the later one holds."""
+
+    def drop_user(self, known: KnownUser) -> None:
+        """Forget it, if it is still this user's. Carried out as `keep_due`."""
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once."""

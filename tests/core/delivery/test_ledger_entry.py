@@ -107,6 +107,9 @@ def test_a_new_replay_opens_a_failure_again(seen: int, requeue: int) -> None:
     assert not begun(entry(State.FAILED, PROGRESSES[1]), Plan.START).needs_proof
     answered = entry(State.FAILED, ending=b"{}", requeue=seen)
     assert planned(answered, requeue=requeue) is Plan.REPUBLISH
+    for progress, then in ((PROGRESSES[0], Plan.START), (PROGRESSES[1], Plan.RECONCILE)):
+        nobody = Entry("e1", State.FAILED, b"", progress, letter=DeadLetter("no-user", "why", 1), requeue=seen)
+        assert planned(nobody, requeue=requeue) is then
     lost = entry(State.FAILED, letter=DeadLetter("undeliverable", "why", 1), requeue=seen)
     assert planned(lost, requeue=requeue) is Plan.RECONCILE
 

@@ -43,6 +43,8 @@ FOLLOWS = {
     OutcomeKind.SAVED: (Then.ACK, ""),
     OutcomeKind.INVALID: (Then.DEAD, "invalid-event"),
     OutcomeKind.NO_ROUTE: (Then.DEAD, "no-route"),
+    OutcomeKind.NO_USER: (Then.DEAD, "no-user"),
+    OutcomeKind.USER_FOUND: (Then.MOVE, ""),
     OutcomeKind.REJECTED: (Then.DEAD, "rejected"),
     OutcomeKind.CONFLICT: (Then.RETRY, ""),
     OutcomeKind.BUSY: (Then.PAUSE, ""),

@@ -168,6 +168,9 @@ def _leaves_nothing_open(routed: RoutedEvent, event: Event) -> None:
         assert (routed.user_id, routed.service_id, routed.lane) == ("", "", ("", routed.id))
         assert routed.cancels
     else:
+        if routed.user is not None:
+            assert (routed.user_id, routed.lane) == ("", (routed.user.key, ""))
+            routed = routed.of_user("user-1")
         assert USER_ID.fullmatch(routed.user_id)
         assert HEX24.fullmatch(routed.service_id)
         assert routed.lane == (routed.user_id, routed.service_id)

@@ -1,5 +1,6 @@
 """Plain fakes of the flow's ports. They keep the promises of `bridge/flow/ports/`, and the tests hold them to it."""
 
+from tests.support.fakes.accounts import FakeAccounts
 from tests.support.fakes.agent import Call, FakeAgent, HotLoop
 from tests.support.fakes.broker import DELAY, FakeDelivery, FakeInbox, FakeRepublisher, Trace
 from tests.support.fakes.clock import Stuck, VirtualTimeLoop
@@ -26,6 +27,7 @@ from tests.support.fakes.routes import FakeRoutes
 __all__ = [
     "DELAY",
     "Call",
+    "FakeAccounts",
     "FakeAgent",
     "FakeDelivery",
     "FakeInbox",

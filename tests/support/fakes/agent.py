@@ -233,7 +233,7 @@ class FakeAgent:
     def _rows(self, wanted: Callable[[Talk], bool]) -> list[ConversationRow]:
         now_s = asyncio.get_running_loop().time()
         return [
-            ConversationRow(talk.id, talk.user_id, talk.service_id, talk.finished, len(talk.messages), dict(talk.tags))
+            _row(talk)
             for talk in reversed(self.talks)
             if self.lists
             and not talk.gone
@@ -255,6 +255,7 @@ class FakeAgent:
         if any(not talk.finished for talk in same):
             raise Refused("create-conversation", 400, "The user has other unfinished conversations.", unfinished=True)
         talk = self.open(*event.lane, tags=dict(event.conversation_tags))
+        talk.version_set = event.version_set
         talk.listed_from_s = asyncio.get_running_loop().time() + self.listing_lag_s
         async with self._answering(Turn(talk, True, event.message, event.kind, next(self._numbers))) as stream:
             yield stream
@@ -316,3 +317,8 @@ class FakeAgent:
             turn.hear()
         elif play.fate is Fate.ROLLED_BACK and turn.creates:
             turn.talk.gone = True
+
+
+def _row(talk: Talk) -> ConversationRow:
+    count, tags = len(talk.messages), dict(talk.tags)
+    return ConversationRow(talk.id, talk.user_id, talk.service_id, talk.finished, count, tags, talk.version_set)

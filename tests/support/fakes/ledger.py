@@ -8,6 +8,7 @@ from bridge.core.answer.ending import CANCELLED, type_of
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
+from bridge.core.event.user import KnownUser
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 LEASE_S = 30.0
@@ -32,6 +33,7 @@ class FakeLedger:
         self.written: list[Entry] = []
         """Every entry that this process has written, in order."""
         self.dues: dict[str, DueFinish] = {} if beside is None else beside.dues
+        self.users: dict[str, KnownUser] = {} if beside is None else beside.users
         self._due_holders: dict[str, object] = {} if beside is None else beside._due_holders
         self._holders: dict[str, object] = {} if beside is None else beside._holders
         self._life: list[int] = [0, 0] if beside is None else beside._life
@@ -173,6 +175,19 @@ class FakeLedger:
     async def set_due(self, due: DueFinish) -> None:
         await self._available()
         self.dues[due.conversation_id] = due
+
+    async def find_user(self, digest: str, now_s: float) -> KnownUser | None:
+        await self._available()
+        known = self.users.get(digest)
+        return known if known is not None and known.until_s > now_s else None
+
+    def keep_user(self, known: KnownUser) -> None:
+        if self.trouble is None:
+            self.users[known.digest] = known
+
+    def drop_user(self, known: KnownUser) -> None:
+        if self.trouble is None and self.users.get(known.digest, known).user_id == known.user_id:
+            self.users.pop(known.digest, None)
 
     def _free(self, conversation_id: str) -> bool:
         holder = self._due_holders.get(conversation_id, self)

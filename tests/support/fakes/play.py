@@ -55,6 +55,7 @@ class Talk:
     finished: bool = False
     running: bool = False
     gone: bool = False
+    version_set: str | None = None
 
 
 @dataclass(eq=False)

@@ -20,7 +20,7 @@ import asyncpg
 from bridge.core.delivery.ledger_entry import Claim
 from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.call_queue import CallKind, LedgerCall, QueuedLedger
-from bridge.edges.ledger.postgresql import due, statements
+from bridge.edges.ledger.postgresql import due, statements, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.rows import entry_of
 from bridge.flow.ports.ledger import LedgerUnavailable
@@ -47,6 +47,9 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.SET_DUE, due.keep_as_it_is),
     (CallKind.DUE, due.listed),
     (CallKind.TAKE_DUE, due.taken),
+    (CallKind.KEEP_USER, users.keep),
+    (CallKind.DROP_USER, users.drop),
+    (CallKind.FIND_USER, users.find),
     (CallKind.RELEASE, statements.release),
     (CallKind.FIND, statements.find),
     (CallKind.CANCEL, statements.cancel),

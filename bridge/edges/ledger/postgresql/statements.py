@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from bridge.core.delivery.ledger_entry import Holder
 from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
-from bridge.edges.ledger.postgresql import due
+from bridge.edges.ledger.postgresql import due, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.rows import (
     COLUMNS,
@@ -66,6 +66,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE amigo_bridge.events RENAME COLUMN replay TO requeue;
     """,
     due.TABLE,
+    users.TABLE,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
@@ -255,6 +256,7 @@ async def purge(connection: DatabaseConnection, keep_s: float) -> int:
     """One step of removing what is too old; how many entries went. See `sqlite/file.py` for what goes when."""
     await connection.execute(PURGE_OWNERS)
     await connection.execute(due.PURGE, keep_s)
+    await connection.execute(users.PURGE)
     done = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
     return int(done.removeprefix("DELETE "))
 

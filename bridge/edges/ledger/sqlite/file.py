@@ -50,6 +50,7 @@ from bridge.edges.ledger.sqlite.schema import (
     select,
     upsert,
 )
+from bridge.edges.ledger.sqlite.users import DROP_USER, FIND_USER, KEEP_USER, PURGE_USERS
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 T = TypeVar("T")
@@ -143,7 +144,7 @@ class LedgerFile:
             known = dict(self._read({call.key for call in calls if call.kind in READING}))
             changed: dict[str, Row] = {}
             released: list[str] = []
-            dues: list[tuple[str, Row]] = []
+            others: list[tuple[str, Row]] = []
             answers: list[Row | int | LeaseLost | None] = []
             for call in calls:
                 answers.append(known.get(call.key))
@@ -163,20 +164,26 @@ class LedgerFile:
                     case CallKind.CLAIM:
                         known[call.key] = changed[call.key] = call.row
                     case CallKind.KEEP_DUE:
-                        dues.append((KEEP_DUE, call.row))
+                        others.append((KEEP_DUE, call.row))
                     case CallKind.SET_DUE:
-                        dues.append((SET_DUE, call.row))
+                        others.append((SET_DUE, call.row))
                     case CallKind.DROP_DUE:
-                        dues.append((DROP_DUE, (call.key,)))
+                        others.append((DROP_DUE, (call.key,)))
                     case CallKind.DUE:
                         answers[-1] = self._opened.execute(DUE, call.row).fetchall()
                     case CallKind.TAKE_DUE:
                         answers[-1] = self._opened.execute(TAKE_DUE, (call.key, *call.row)).fetchone()
+                    case CallKind.KEEP_USER:
+                        others.append((KEEP_USER, call.row))
+                    case CallKind.DROP_USER:
+                        others.append((DROP_USER, (call.key, *call.row)))
+                    case CallKind.FIND_USER:
+                        answers[-1] = self._opened.execute(FIND_USER, (call.key, *call.row)).fetchone()
                     case CallKind.BEGUN:
                         (answers[-1],) = self._opened.execute(BEGUN).fetchone()
                     case CallKind.LIVES_ON:
                         self._opened.execute(LIVES_ON)
-            self._change(changed, released, int(now_s * 1000), dues)
+            self._change(changed, released, int(now_s * 1000), others)
             return answers
 
     def _cancel(self, call: LedgerCall, known: dict[str, Row], changed: dict[str, Row]) -> bool:
@@ -202,6 +209,7 @@ class LedgerFile:
             if not old:
                 self._purged_to = 0
                 self._opened.execute(PURGE_DUE, (limit_ms / 1000,))
+                self._opened.execute(PURGE_USERS, (now_s,))
                 return 0, False
             removed = self._opened.execute(
                 "DELETE FROM events WHERE number > ? AND number <= ? AND changed_ms < CASE WHEN state IN (?, ?)"
@@ -234,17 +242,17 @@ class LedgerFile:
                 yield key, row if owner in (None, self._owner) else died_with(row)
 
     def _change(
-        self, changed: dict[str, Row], released: list[str], now_ms: int, dues: Sequence[tuple[str, Row]] = ()
+        self, changed: dict[str, Row], released: list[str], now_ms: int, others: Sequence[tuple[str, Row]] = ()
     ) -> None:
-        """Write rows and due finishes, and let go of events: in one commit."""
-        if not changed and not released and not dues:
+        """Write rows and what other tables have, and let go of events: in one commit."""
+        if not changed and not released and not others:
             return
         rows = list(_chunks(changed.items()))
         keys = list(_chunks(released))
-        alone = len(rows) + len(keys) + len(dues) == 1
+        alone = len(rows) + len(keys) + len(others) == 1
         if not alone:
             self._opened.execute("BEGIN IMMEDIATE")
-        for statement, row in dues:
+        for statement, row in others:
             self._opened.execute(statement, row)
         for chunk in rows:
             values = [value for key, row in chunk for value in (key, now_ms, now_ms, self._owner, *row)]

@@ -6,6 +6,7 @@ from functools import cache
 from bridge.core.errors import BridgeError
 from bridge.edges.ledger.due_rows import DUE_COLUMNS
 from bridge.edges.ledger.rows import COLUMNS
+from bridge.edges.ledger.sqlite import users
 
 # user_version is how many of these a file has been through.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -57,6 +58,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX due_at ON due_finishes (max(last_s + finish_s, again_s))",
     ),
+    users.TABLE,
 )
 ROOM_BYTES = 64 * 1024
 

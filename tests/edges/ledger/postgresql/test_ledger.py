@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
+from bridge.core.event.user import KnownUser
 from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits
 from bridge.edges.ledger.postgresql.statements import MIGRATIONS
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
@@ -200,7 +201,7 @@ async def test_an_older_schema_is_brought_up_to_date_and_a_later_one_refused(
     url = postgres.url(database)
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
         await ledger.claim("e1", DIGEST)
-    await postgres.execute("DROP TABLE amigo_bridge.due_finishes", database)
+    await postgres.execute("DROP TABLE amigo_bridge.users, amigo_bridge.due_finishes", database)
     await postgres.execute("ALTER TABLE amigo_bridge.events DROP COLUMN deaths", database)
     for old, new in (("record", "progress"), ("replay", "requeue")):
         await postgres.execute(f"ALTER TABLE amigo_bridge.events RENAME COLUMN {new} TO {old}", database)
@@ -281,3 +282,16 @@ async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
             return [row[0] for row in rows] == ["changed", "unfinished"]
 
         await until(left, "what is too old is gone")
+
+
+async def test_a_user_of_whom_nothing_is_known_any_more_is_cleared_away(url: str, log: Logbook) -> None:
+    old = KnownUser("ad" * 32, "user-1", 1.0)
+    async with PostgresqlLedger(url, KEEP_S, log) as ledger:
+        ledger.keep_user(old)
+        await ledger.write(entry("e1"))
+    async with PostgresqlLedger(url, KEEP_S, log) as ledger:
+
+        async def gone() -> bool:
+            return await ledger.find_user(old.digest, 0.0) is None
+
+        await until(gone, "it is cleared away")

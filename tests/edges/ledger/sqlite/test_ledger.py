@@ -16,6 +16,7 @@ import pytest
 
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
+from bridge.core.event.user import KnownUser
 from bridge.edges.ledger.call_queue import CallQueue
 from bridge.edges.ledger.factory import open_ledger
 from bridge.edges.ledger.sqlite.ledger import SqliteLedger
@@ -232,7 +233,7 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date_and_of_a_later_o
     async with opened(path, log) as ledger:
         await ledger.write(entry("e1"))
     with database(path) as old:
-        for statement in ("DROP TABLE due_finishes", *names, *first, "PRAGMA user_version = 1"):
+        for statement in ("DROP TABLE users", "DROP TABLE due_finishes", *names, *first, "PRAGMA user_version = 1"):
             old.execute(statement)
     old.close()
     async with opened(path, log) as ledger:
@@ -376,3 +377,16 @@ async def test_a_due_finish_that_cannot_be_read_is_said_and_holds_nothing_up(pat
         await ledger.write(entry("e1"))
         assert [one.conversation_id for one in await ledger.due(2.0, 10)] == ["c2"]
         assert len(log.of("entry.unreadable")) == 1
+
+
+async def test_a_user_of_whom_nothing_is_known_any_more_is_cleared_away(path: Path, log: Logbook) -> None:
+    old = KnownUser("ad" * 32, "user-1", 1.0)
+    async with opened(path, log) as ledger:
+        ledger.keep_user(old)
+        await ledger.write(entry("e1"))
+    async with opened(path, log) as ledger:
+
+        async def gone() -> bool:
+            return await ledger.find_user(old.digest, 0.0) is None
+
+        await until(gone, "it is cleared away")

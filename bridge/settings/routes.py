@@ -1,0 +1,64 @@
+"""The configuration of routes: values, and templates that are checked when they are read."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bridge.core.event.event_fields import OnBusy
+from bridge.core.event.route import Route
+from bridge.core.event.user import DEFAULT_ROLE
+from bridge.edges.jinja import check_expression, check_template
+from bridge.settings.types import ChannelName, FinishWish, Hex24, Regex, Section, TagNames, VersionSets
+
+Expression = Annotated[str, AfterValidator(check_expression)]
+Template = Annotated[str, AfterValidator(check_template)]
+TagTemplates = Annotated[dict[str, Template], TagNames]
+
+
+class NewUserTemplates(Section):
+    first_name: Template
+    last_name: Template
+    role_name: Template = DEFAULT_ROLE
+    timezone: Template | None = None
+    preferred_language: Template | None = None
+
+
+class UserTemplates(Section):
+    email: Template
+    create: NewUserTemplates | None = None
+
+    def templates(self) -> dict[str, str]:
+        """The templates by their names."""
+        create = {} if self.create is None else dict(self.create)
+        return {
+            "email": self.email,
+            **{f"create.{name}": text for name, text in create.items() if text is not None},
+        }
+
+
+class RouteSettings(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
+    when: Expression | None = None
+    service_id: Hex24 | None = None
+    version_set: VersionSets | None = None
+    channel: ChannelName | None = None
+    user_id: Template | None = None
+    user: UserTemplates | None = None
+    message: Template | None = None
+    tags: TagTemplates = Field(default_factory=dict)
+    on_busy: OnBusy = OnBusy.INTERACT
+    finish: FinishWish | None = None
+    agent_actions: Regex | None = None
+
+    def route(self) -> Route:
+        """The core's value for this route."""
+        fields = dict(self)
+        finish_s, user = fields.pop("finish"), self.user
+        by_email = {} if user is None else user.templates()
+        return Route(**{**fields, "tags": dict(self.tags), "user": by_email, "finish_s": finish_s})
+
+    @model_validator(mode="after")
+    def _one_user(self) -> "RouteSettings":
+        if self.user is not None and self.user_id is not None:
+            raise ValueError("user_id and user exclude each other")
+        return self
