@@ -1,4 +1,4 @@
-"""What the demonstration's backend says: five events of four systems, one of them rubbish, and the routes for them."""
+"""What the demonstration's backends say: seven events, one of them rubbish, and the routes for them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SERVICE_ID = "5f0000000000000000000001"
+EMAIL = "amina.diallo@example.com"
+RECIPIENT = {
+    "email": "{{ data.recipient.email }}",
+    "create": {"first_name": "{{ data.recipient.first_name }}", "last_name": "{{ data.recipient.last_name }}"},
+}
+"""The parcel service knows its customers by e-mail; one whom the agent has never met is created."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,12 @@ class Sample:
     dead: bool = False
 
 
-def routes(service_id: str) -> list[dict[str, Any]]:
-    """How the backends' own JSON becomes events, so that they need not know the agent."""
+def routes(service_id: str, user_id: str | None) -> list[dict[str, Any]]:
+    """How the backends' own JSON becomes events, so that they need not know the agent.
+
+    Nobody is created where all samples are in the name of one user: that API is a real one.
+    """
+    recipient: dict[str, Any] = {"user_id": user_id} if user_id else {"user": RECIPIENT}
     return [
         {
             "name": "payments",
@@ -49,7 +59,7 @@ def routes(service_id: str) -> list[dict[str, Any]]:
             "when": "data.parcel is defined",
             "service_id": service_id,
             "channel": "whatsapp",
-            "user_id": "{{ data.recipient }}",
+            **recipient,
             "message": "Parcel {{ data.parcel }} is late by {{ data.days_late }} days: {{ data.cause }}.",
             "tags": {"source": "parcels"},
         },
@@ -59,7 +69,8 @@ def routes(service_id: str) -> list[dict[str, Any]]:
 def samples(user_id: str | None, service_id: str) -> list[Sample]:
     """Events of several users, or all in the name of one."""
     run = secrets.token_hex(2)
-    maria, jonas, amina, chen = (user_id or name for name in ("maria-lopez", "jonas-weber", "amina-diallo", "chen-wei"))
+    maria, jonas, chen = (user_id or name for name in ("maria-lopez", "jonas-weber", "chen-wei"))
+    amina: dict[str, object] = {"user_id": user_id} if user_id else {"user": {"email": EMAIL}}
     return [
         _json(
             f"payment-{run}",
@@ -78,7 +89,7 @@ def samples(user_id: str | None, service_id: str) -> list[Sample]:
             f"parcel-{run}",
             "logistics.parcel.late",
             parcel="JD0146003",
-            recipient=amina,
+            recipient={"email": EMAIL, "first_name": "Amina", "last_name": "Diallo"},
             days_late=2,
             cause="snow on the pass",
         ),
@@ -101,6 +112,8 @@ def samples(user_id: str | None, service_id: str) -> list[Sample]:
             service_id=service_id,
             channel="web_chat",
         ),
+        # By now the user is found by the e-mail. There is nothing left to say, so her conversation is finished.
+        _json(f"received-{run}", "logistics.parcel.received", kind="finish", service_id=service_id, **amina),
         Sample(f"rubbish-{run}", "legacy.export", b"<order no='17'>not JSON</order>", dead=True),
     ]
 

@@ -101,7 +101,7 @@ def configuration(amqp: str, http: int, api: Api, ledger: Path) -> dict[str, obj
     config: dict[str, object] = {
         "amqp": {"url": amqp},
         "amigo": dict(api.section),
-        "routes": routes(api.service_id),
+        "routes": routes(api.service_id, api.user_id),
         "ledger": {"url": f"sqlite:///{ledger}"},
         "http": {"host": HOST, "port": http},
         "shutdown": {"grace": "5s"},

@@ -89,14 +89,15 @@ def test_once_shows_every_event_and_its_answer_and_leaves_nothing(demos: list[De
         assert re.search(rf"→ \S+ +{event}-", demo.said)
         assert re.search(rf"← \S+\.new-message +{event}-", demo.said)
         assert re.search(rf"← \S+\.interaction-complete +{event}-\w+ +✓ \w", demo.said)
+    assert re.search(r"← \S+\.conversation-finished +received-", demo.said)
     assert re.search(r"✗ bridge\.dead invalid-event +rubbish-", demo.said)
-    assert "All 6 sample events have had their ending" in demo.said
+    assert "All 7 sample events have had their ending" in demo.said
     assert ESCAPE not in demo.said
 
 
 def test_it_stays_until_ctrl_c_and_shows_what_others_publish(demos: list[Demo], tmp_path: Path) -> None:
     demo = start(demos, tmp_path)
-    assert demo.says("All 6 sample events have had their ending"), demo.said
+    assert demo.says("All 7 sample events have had their ending"), demo.said
     with urllib.request.urlopen(demo.place("health"), timeout=5) as ready:
         assert ready.status == 200
     assert eventually(lambda: "bridge.events\t0\t1" in _shell(demo.place("its queues")))
