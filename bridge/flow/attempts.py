@@ -148,7 +148,7 @@ class Attempts:
 
     def _known(self, work: Work, entry: Entry, plan_: Plan) -> None:
         """Go on from what the ledger knows of the event."""
-        conflict = entry.digest not in (work.digest, b"")  # empty: cancelled before it came
+        conflict = not entry.is_of(work.digest)
         started_over = entry.state is State.FAILED and plan_ is not Plan.RESUME_FAILURE
         work.apply(recall(entry, plan_))
         work.recorded = plan_ in (Plan.REPUBLISH, Plan.RESUME_FAILURE)
