@@ -35,10 +35,10 @@ FINAL = frozenset({State.COMPLETE, State.FAILED})
 class Entry:
     """The ledger's knowledge of one event.
 
-    `digest` is the SHA-256 of the inbound body, or its beginning, `attempt` counts the attempts used up. `ending` is the
-    ending's bytes, from ANSWERED on, and `sent` the way that they take; its sequence is then `progress.published`. Of an
-    event that is COMPLETE for some time both are gone. `letter` says why the event failed. `requeue` is the greatest
-    `x-bridge-requeue` acted upon. `deaths` counts the processes that died with the event in hand.
+    `digest` is the SHA-256 of the inbound body, or its beginning, `attempt` counts the attempts used up. `ending` is
+    the ending's bytes, from ANSWERED on, and `sent` the way that they take; its sequence is then `progress.published`.
+    Of an event that is COMPLETE for some time both are gone. `letter` says why the event failed. `requeue` is the
+    greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with the event in hand.
     """
 
     event_id: str

@@ -26,13 +26,13 @@ async def open_ledger(
     """The ledger at `sqlite:////absolute/path.db`, `sqlite:///relative.db` or `postgresql://…`, until the block ends.
 
     A ledger that cannot be opened is no error: its `trouble` says why, its methods raise LedgerUnavailable, and it is
-    opened as soon as that is possible. `keep_s`: how long a final entry is kept;
-    `keep_endings_s`: how long with an ending that the API's history has too. `limits` are those of a ledger in PostgreSQL.
+    opened as soon as that is possible. `keep_s`: how long a final entry is kept; `keep_endings_s`: how long with an
+    ending that the API's history has too. `limits` are those of a ledger in PostgreSQL.
     """
     ledger: OpenLedger
     if url.startswith(SQLITE):
         ledger = SqliteLedger(Path(url.removeprefix(SQLITE)), keep_s, log, keep_endings_s=keep_endings_s)
     else:
-        ledger = PostgresqlLedger(url, keep_s, log, limits)
+        ledger = PostgresqlLedger(url, keep_s, log, limits, keep_endings_s)
     async with ledger:
         yield ledger

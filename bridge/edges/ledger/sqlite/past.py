@@ -2,16 +2,17 @@
 
     known ──collect──▸ in memory, by key ──file──▸ a run of `past` ──clear──▸ gone from `known` ──`keep`──▸ gone
 
-**Known** has a row for each event in hand or lately ended, and stays small, so that a commit touches few pages. Now and
-then the final ones are moved, at most MAX_ENTRIES together: a *run*. A run is written in the order of its keys and never
-changed, so a page is written once for dozens of entries, and it is removed from one end to the other. Between filing and
-clearing an entry is in both: what `known` has counts. After a crash in between it is filed once more in a later run; the
-latest run counts.
+**Known** has a row for each event in hand or lately ended, and stays small, so that a commit touches few pages. Now
+and then the final ones are moved, at most MAX_ENTRIES together: a *run*. A run is written in the order of its keys and
+never changed, so a page is written once for dozens of entries, and it is removed from one end to the other. Between
+filing and clearing an entry is in both: what `known` has counts. After a crash in between it is filed once more in a
+later run; the latest run counts.
 
 **Small steps.** Each step is a commit of its own and takes about a millisecond. It is not synced: what a loss of power
 undoes is done again. The next commit of calls syncs it along.
 
-**Clocks.** A time in the future was written by a clock that was ahead: it is taken for now, so that it holds nothing up.
+**Clocks.** A time in the future was written by a clock that was ahead: it is taken for now, so that it holds nothing
+up.
 """
 
 import sqlite3
