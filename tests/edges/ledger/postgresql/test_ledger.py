@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -307,4 +308,4 @@ async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
             return set(known) == {hash_of("ahead"), hash_of("unfinished")} and past == [hash_of("changed")]
 
         await until(purged, "what is too old is gone, and what has ended is laid aside")
-        assert await ledger.find("changed") == entry("changed", State.FAILED)
+        assert await ledger.find("changed") == replace(entry("changed", State.FAILED), digest=DIGEST[:8])

@@ -243,11 +243,8 @@ async def test_what_an_older_version_has_left_is_known_and_goes_in_its_time(
 ) -> None:
     now = [10_000.0]
     states = [("e1", "open"), ("e2", "complete"), ("e3", "requested"), ("ahead", "complete"), ("last", "failed")]
-    older(
-        path,
-        version,
-        *[(event_id, state, 90_000_000 if event_id == "ahead" else 9_999_000) for event_id, state in states],
-    )
+    times_ms = {"ahead": 90_000_000}
+    older(path, version, *[(event_id, state, times_ms.get(event_id, 9_999_000)) for event_id, state in states])
     async with SqliteLedger(path, KEEP_S, log, clock=lambda: now[0], purge_every_s=0.02) as ledger:
         assert await ledger.find("e1") == entry("e1")
         assert await ledger.claim("e2", DIGEST) == Claim(Holder.EARLIER, entry("e2", State.COMPLETE))
