@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bridge.core.answer.sent_ending import Place, SentEnding
+from bridge.core.answer.sent_ending import SentEnding, SentTo
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.progress import Progress, Requested, RequestKind
 from tests.bench import machine
@@ -124,7 +124,7 @@ async def _event(large: LargeLedger, event_id: str) -> None:
 def answered(event_id: str, progress: Progress) -> Entry:
     """The entry of an event whose ending is about to be published."""
     headers = {"event_id": event_id, "user_id": "user-1", "service_id": "5f" * 12, "channel": "sms", "attempt": 1}
-    sent = SentEnding("interaction-complete", 1_700_000_000, headers, (Place("agent.events", "text.sms.x"),))
+    sent = SentEnding("interaction-complete", 1_700_000_000, headers, (SentTo("agent.events", "text.sms.x"),))
     return Entry(event_id, State.ANSWERED, DIGEST, progress, 0, ENDING, sent=sent)
 
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -215,11 +216,10 @@ async def test_what_was_answered_is_published_again_with_its_bytes_and_nothing_i
 NEW_KEY = RoutingKey("moved.{type}")
 
 
-async def said_again(kind: dict[str, str], *outbounds: Outbound) -> OutboundMessage:
+async def said_again(kind: dict[str, Any], *outbounds: Outbound) -> OutboundMessage:
     """The ending of an event, said by a process with these outbounds; one with another configuration knew it."""
-    async with Bench(
-        outbounds=(Outbound("agent.events", RoutingKey("{channel}.{route}.{type}"), cloudevents=True),)
-    ) as bench:
+    first = Outbound("agent.events", RoutingKey("{channel}.{route}.{type}"), cloudevents=True)
+    async with Bench(outbounds=(first,)) as bench:
         death = Death("ending-recorded") if outbounds else None
         bench.deliver(**kind)
         if death is not None:
@@ -235,9 +235,9 @@ async def said_again(kind: dict[str, str], *outbounds: Outbound) -> OutboundMess
 @pytest.mark.parametrize(
     ("exchanges", "key"), [(["agent.events"], "sms._."), (["other", "agent.events"], "sms._."), (["other"], "moved.")]
 )
-@pytest.mark.parametrize("kind", [{}, {"kind": "finish"}], ids=["answer", "finish"])
+@pytest.mark.parametrize("kind", [{}, {"kind": "finish", "message": None}], ids=["answer", "finish"])
 async def test_what_was_answered_is_the_same_message_whatever_the_configuration_says_by_then(
-    kind: dict[str, str], exchanges: list[str], key: str
+    kind: dict[str, Any], exchanges: list[str], key: str
 ) -> None:
     event = {"channel": "sms", **kind}
     first = await said_again(event)

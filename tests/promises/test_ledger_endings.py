@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.core.answer.ending import CONVERSATION_FINISHED, cancelled
-from bridge.core.answer.sent_ending import Place, SentEnding
+from bridge.core.answer.sent_ending import SentEnding, SentTo
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Progress, RequestKind
@@ -19,7 +19,7 @@ from .ledgers import Tellable, World
 DIGEST = bytes(range(32))
 ENDING = b'{"type": "interaction-complete"}'
 HEADERS = {"event_id": "\ud800\0e", "attempt": 1, "stream": "0a" * 6}
-SENT = SentEnding("interaction-complete", 1_700_000_000, HEADERS, (Place("agent.events", "a.b"), Place("other", "c")))
+SENT = SentEnding("interaction-complete", 1_700_000_000, HEADERS, (SentTo("agent.events", "a.b"), SentTo("other", "c")))
 PROGRESS = unproved(RequestKind.CREATE, "5f" * 12, "0a" * 6, 7)
 
 

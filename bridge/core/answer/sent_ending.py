@@ -15,7 +15,7 @@ CLOUDEVENTS = "cloudEvents:"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SentTo:
     """One exchange that an ending goes to, and under which routing key."""
 
     exchange: str
@@ -32,7 +32,7 @@ class SentEnding:
     type: str
     timestamp_s: int
     headers: Headers = field(default_factory=dict)
-    places: tuple[Place, ...] = ()
+    places: tuple[SentTo, ...] = ()
 
     @classmethod
     def of(cls, type_: str, messages: Sequence[OutboundMessage]) -> "SentEnding":
@@ -41,7 +41,7 @@ class SentEnding:
         if not sent:
             return cls(type_, 0)
         headers = {name: value for name, value in sent[0].headers.items() if not name.startswith(CLOUDEVENTS)}
-        places = tuple([Place(message.exchange, message.routing_key) for message in sent])
+        places = tuple([SentTo(message.exchange, message.routing_key) for message in sent])
         return cls(type_, sent[0].timestamp_s, headers, places)
 
     def again(self, factory: MessageFactory, message_id: str, body: bytes) -> list[OutboundMessage] | None:
@@ -53,11 +53,11 @@ class SentEnding:
         common = CommonHeaders(str(self.headers.get("event_id", "")), self.headers)
         made: list[OutboundMessage] = []
         for place in self.places:
-            found = next((one for one in free if one[1].exchange == place.exchange), None)
-            if found is None:
+            outbound = next((one for one in free if one[1].exchange == place.exchange), None)
+            if outbound is None:
                 continue
-            free.remove(found)
-            to = factory.address(*found, place.routing_key, self.type)
+            free.remove(outbound)
+            to = factory.address(*outbound, place.routing_key, self.type)
             conversation_id = self.headers.get("conversation_id")
             known = None if conversation_id is None else str(conversation_id)
             own = cloudevents_of(self.type, message_id, known, self.timestamp_s) if to.cloudevents else {}

@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 
 from bridge.core.answer.ending import CANCELLED, type_of
-from bridge.core.answer.sent_ending import Place, SentEnding
+from bridge.core.answer.sent_ending import SentEnding, SentTo
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import NOTHING, UNKNOWN, Phase, Progress, RequestKind, load
+from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, RequestKind, load
 from bridge.flow.ports.ledger import EntryUnreadable
 
 COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "sent", "ending")
@@ -43,10 +43,23 @@ LAID_ASIDE = {name: name for name in COLUMNS} | {
     "sent": f"CASE WHEN {_OF_HISTORY} THEN NULL ELSE sent END",
     "ending": f"CASE WHEN {_OF_HISTORY} THEN NULL ELSE ending END",
 }
-"""What stays of each column, as an expression of SQL, once `keep_endings` is over."""
+"""The rest of each column, as an expression of SQL, once `keep_endings` is over."""
 
 Row = Sequence[Any]
 """The values of COLUMNS."""
+
+SAYS_NOTHING: dict[str, object] = {
+    "request": RequestKind.NONE.value,
+    "conversation_id": None,
+    "stream": None,
+    "published": 0,
+    "announced": None,
+    "watermark": None,
+    "waits": 0,
+    "busy_since": None,
+    "lost_stream": False,
+}
+"""The fields of a progress, in the order of the array, those first that are seldom as here."""
 
 LETTER = frozenset(field.name for field in fields(DeadLetter))
 
@@ -61,7 +74,7 @@ def key_of(event_id: str) -> str:
 
 @lru_cache(8192)
 def hash_of(key: str) -> bytes:
-    """What an event with this key is found by."""
+    """The bytes by which an event with this key is found."""
     return hashlib.sha256(key.encode()).digest()[:KEY_BYTES]
 
 
@@ -135,8 +148,8 @@ def entry_of(event_id: str, row: Row) -> Entry:
             sent=None if sent is None else _sent(sent),
         )
     except (TypeError, ValueError, KeyError) as error:
-        said = f"no state has the number {state!r}" if state not in STATES else str(error)
-        raise EntryUnreadable(f"the ledger's entry of {event_id!r} cannot be read: {said}") from None
+        cause = f"no state has the number {state!r}" if state not in STATES else str(error)
+        raise EntryUnreadable(f"the ledger's entry of {event_id!r} cannot be read: {cause}") from None
 
 
 def _code(state: object) -> object:
@@ -162,7 +175,7 @@ def _short(progress: Progress) -> str | None:
         progress.lost_stream,
     ]
     while len(values) > 1 and not values[-1]:
-        values.pop()
+        values.pop()  # the last ones are 0, None and False where they say nothing
     return orjson.dumps(values).decode()
 
 
@@ -171,37 +184,10 @@ def _progress(text: object) -> Progress:
     if text is None or not str(text).startswith("["):
         return load(text)
     try:
-        return _unfolded(*orjson.loads(str(text)))
-    except (orjson.JSONDecodeError, TypeError, ValueError):
+        values = orjson.loads(str(text))
+    except orjson.JSONDecodeError:
         return UNKNOWN
-
-
-def _unfolded(
-    kind: str,
-    conversation_id: str | None = None,
-    stream: str | None = None,
-    published: int | None = 0,
-    announced: str | None = None,
-    watermark: str | None = None,
-    waits: int | None = 0,
-    busy_since_s: int | None = None,
-    lost_stream: bool | None = False,
-) -> Progress:
-    request = RequestKind(kind)
-    if any(not isinstance(text, str | None) for text in (conversation_id, stream, announced, watermark)):
-        raise TypeError("an id is text")
-    return Progress(
-        phase=Phase.CLEAR if request is RequestKind.NONE else Phase.UNPROVED,
-        request=request,
-        conversation_id=conversation_id,
-        stream=stream,
-        published=int(published or 0),
-        announced=announced,
-        watermark=watermark,
-        waits=int(waits or 0),
-        busy_since_s=None if busy_since_s is None else int(busy_since_s),
-        lost_stream=bool(lost_stream),
-    )
+    return load(orjson.dumps(SAYS_NOTHING | dict(zip(SAYS_NOTHING, values, strict=False))).decode())
 
 
 def _json(letter: DeadLetter) -> str:
@@ -231,4 +217,4 @@ def _sent(text: str) -> SentEnding:
         type_, timestamp_s, headers, places = orjson.loads(text)
     except orjson.JSONDecodeError:
         type_, timestamp_s, headers, places = json.loads(text)
-    return SentEnding(str(type_), int(timestamp_s), dict(headers), tuple([Place(*place) for place in places]))
+    return SentEnding(str(type_), int(timestamp_s), dict(headers), tuple([SentTo(*place) for place in places]))

@@ -66,7 +66,7 @@ FORGET_OWNERS = f"DELETE FROM amigo_bridge.owners WHERE until < now() - interval
 
 
 class Purging:
-    """What one process has purged so far. `keep_s` and `keep_endings_s` are ages after an entry's end."""
+    """The steps of one process. `keep_s` and `keep_endings_s` are ages after an entry's end."""
 
     def __init__(
         self, keep_s: float, keep_endings_s: float, settle_s: float, clock: Callable[[], float] = time.monotonic
@@ -76,11 +76,11 @@ class Purging:
         self._settle_s = settle_s
         self._clock = clock
         self._limit: datetime | None = None
-        """What ended before is being copied, in the order of claims."""
+        """The time of which what ended before it is being copied, in the order of claims."""
         self._copied_to: tuple[object, ...] = BEGINNING
         self._all_copied = False
         self._copied: list[tuple[float, datetime]] = []
-        """When all that ended before some time was copied, the latest last."""
+        """The moments at which all that ended before some time was copied, the latest last."""
 
     async def step(self, connection: DatabaseConnection) -> tuple[int, bool]:
         """Do a little: how many entries are forgotten, and whether there may be more to do."""

@@ -53,16 +53,16 @@ class Shelf:
 
     def groups(self, number: int) -> int:
         """The groups that may have the key of this number, as bits."""
-        bits, mask, found = self._bits, self._mask, 255
+        bits, mask, groups = self._bits, self._mask, 255
         for shift in SHIFTS:
-            found &= bits[number >> shift & mask]
-            if not found:
+            groups &= bits[number >> shift & mask]
+            if not groups:
                 break
-        return found
+        return groups
 
 
 SHIFTS = tuple(range(0, HASHES * 25, 25))
-"""Where in a key of 128 random bits each place is read."""
+"""The bits of a key (of 128 random ones) from which each place is read on."""
 
 
 class KeyFilter:
@@ -93,11 +93,11 @@ class KeyFilter:
     def runs(self, key: bytes) -> list[int]:
         """The runs that may have the key, mostly none."""
         number = int.from_bytes(key, "little")
-        found: list[int] = []
+        candidates: list[int] = []
         for shelf in self._shelves:
             groups = shelf.groups(number)
             if groups:
                 for index, runs in enumerate(shelf.runs):
                     if groups >> index & 1:
-                        found += runs
-        return found
+                        candidates += runs
+        return candidates

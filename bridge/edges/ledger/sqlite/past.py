@@ -1,4 +1,4 @@
-"""What the ledger's file has laid aside: events whose end is `keep_endings` ago, short, in runs.
+"""The part of the ledger's file that is laid aside: events whose end is `keep_endings` ago, short, in runs.
 
     known ──collect──▸ in memory, by key ──file──▸ a run of `past` ──clear──▸ gone from `known` ──`keep`──▸ gone
 
@@ -79,7 +79,7 @@ class Past:
         """The entries of those events, by the hashes of their keys, that were laid aside or left by older versions."""
         left = dict(keys)
         for key, name in keys.items():
-            row = self._found(key)
+            row = self._row(key)
             if row is not None:
                 del left[key]
                 yield name, row
@@ -93,7 +93,7 @@ class Past:
         if self._has_old and names:
             self._connection.execute(sql.drop_old(len(names)), list(names))
 
-    def _found(self, key: bytes) -> Row | None:
+    def _row(self, key: bytes) -> Row | None:
         runs = self._filter.runs(key)
         row: Row | None = None
         if self._unread:
@@ -192,10 +192,10 @@ class Past:
         """Remove some of a run that is too old; None where there is none."""
         if self._connection.execute(sql.RUNS_AHEAD, (now_ms,)).fetchone() is not None:
             self._connection.execute(sql.RESTAMP_RUNS, (now_ms, now_ms))
-        found = self._connection.execute(sql.OLD_RUN, (now_ms - self._ages.keep_ms,)).fetchone()
-        if found is None:
+        old = self._connection.execute(sql.OLD_RUN, (now_ms - self._ages.keep_ms,)).fetchone()
+        if old is None:
             return None
-        (run,) = found
+        (run,) = old
         upto = self._connection.execute(sql.KEY_AFTER, (run, BIG_STEP)).fetchone()
         if upto is not None:
             return self._connection.execute(sql.FORGET, (run, *upto)).rowcount
