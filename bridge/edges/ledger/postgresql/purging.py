@@ -42,12 +42,12 @@ WITH step AS MATERIALIZED (
 SELECT claimed_at, key FROM step ORDER BY claimed_at DESC, key DESC LIMIT 1
 """
 CLEAR = f"""
-DELETE FROM amigo_bridge.known e WHERE (e.key, e.changed_at) IN (
-    SELECT k.key, k.changed_at FROM amigo_bridge.known k
-    JOIN amigo_bridge.past p ON p.key = k.key AND p.ended_at = k.changed_at
-    WHERE k.claimed_at < $1 AND k.changed_at < $1 AND k.{FINAL} ORDER BY k.claimed_at, k.key
-    LIMIT {STEP} FOR UPDATE OF k SKIP LOCKED
+WITH step AS MATERIALIZED (
+    SELECT key, changed_at FROM amigo_bridge.known WHERE claimed_at < $1 AND changed_at < $1 AND {FINAL}
+    ORDER BY claimed_at, key LIMIT {STEP} FOR UPDATE SKIP LOCKED
 )
+DELETE FROM amigo_bridge.known e USING step WHERE e.key = step.key AND e.changed_at = step.changed_at
+AND EXISTS (SELECT FROM amigo_bridge.past p WHERE p.key = step.key AND p.ended_at = step.changed_at)
 """
 FORGET_UNFINISHED = f"""
 DELETE FROM amigo_bridge.known WHERE key IN (

@@ -61,6 +61,8 @@ READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
 """Calls that ask what is known."""
 CHUNK = 50
 """Events in one statement."""
+CHECKPOINT_ROWS, CHECKPOINT_PAGES = 1_000, 8_000
+"""Rows after which the log goes into the file between two commits, and pages after which it does so within one."""
 TIDY_S = 0.002
 """So long steps of purging follow on one another."""
 WAL_BYTES = 64 * 1024 * 1024
@@ -94,6 +96,9 @@ class LedgerFile:
         """Events that were cancelled and not claimed since: who had one in hand may not write it any more."""
         self._made_anew = False
         self._gone = False
+        self._checkpointed = 0
+        self.log_is_long = False
+        """True where `checkpoint` had better be called before the next commit."""
 
     def open(self) -> None:
         """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
@@ -179,7 +184,14 @@ class LedgerFile:
                     case CallKind.LIVES_ON:
                         self._opened.execute(LIVES_ON)
             self._change(changed, released, int(now_s * 1000), dues)
+            self.log_is_long = self._opened.total_changes - self._checkpointed >= CHECKPOINT_ROWS
             return answers
+
+    def checkpoint(self) -> None:
+        """Bring what is in the log into the file, while nobody waits for a commit."""
+        with self._translated():
+            self._opened.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._checkpointed, self.log_is_long = self._opened.total_changes, False
 
     def _cancel(self, call: LedgerCall, known: dict[str, Row], changed: dict[str, Row]) -> bool:
         row = known.get(call.key)
@@ -274,6 +286,8 @@ class LedgerFile:
         if mode != "wal":
             raise NotALedger("its file system cannot do without a rollback journal")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        self._checkpointed, self.log_is_long = connection.total_changes, False
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         migrate(connection)
         prove_room(connection)

@@ -97,6 +97,8 @@ class SqliteLedger(QueuedLedger):
                 answers = await loop.run_in_executor(self._thread, self._file.carry_out, queue.in_hand, self._clock())
                 self._tell_replaced()
                 queue.settle(queue.in_hand, answers)
+                if self._file.log_is_long:
+                    await loop.run_in_executor(self._thread, self._file.checkpoint)
             elif queue.closing:
                 return
             if began_s >= purge_s:

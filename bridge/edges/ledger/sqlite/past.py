@@ -71,8 +71,8 @@ class Past:
         (self._vacuums,) = connection.execute("PRAGMA auto_vacuum").fetchone()
         (last,) = connection.execute(sql.LAST_RUN).fetchone()
         self._last_run: int = last or 0
-        self._unread = [run for (run,) in connection.execute(sql.RUNS)][::-1]
-        """Runs that the filter does not have yet, the oldest last."""
+        self._unread: list[tuple[int, int]] = connection.execute(sql.RUNS).fetchall()[::-1]
+        """Runs that the filter does not have yet, with their entries, the oldest last."""
         self._read_to: bytes | None = None
 
     def find(self, keys: Mapping[bytes, str]) -> Iterator[tuple[str, Row]]:
@@ -97,7 +97,7 @@ class Past:
         runs = self._filter.runs(key)
         row: Row | None = None
         if self._unread:
-            row = self._connection.execute(sql.FIND_UNREAD, (key, self._unread[-1])).fetchone()
+            row = self._connection.execute(sql.FIND_UNREAD, (key, self._unread[-1][0])).fetchone()
         if runs and row is None:
             row = self._connection.execute(sql.find(len(runs)), (key, *runs)).fetchone()
         return row
@@ -122,9 +122,9 @@ class Past:
 
     def _read_run(self) -> None:
         """Let the filter learn some keys of a run that an earlier process has written."""
-        run = self._unread[-1]
+        run, entries = self._unread[-1]
         if self._read_to is None:
-            self._filter.begin(run)
+            self._filter.begin(run, entries)
         keys = [key for (key,) in self._connection.execute(sql.KEYS, (run, self._read_to or b"", BIG_STEP))]
         self._filter.add(keys)
         self._read_to = keys[-1] if keys else None
@@ -178,12 +178,12 @@ class Past:
             move.filed = None
             return
         if not above:
-            self._filter.begin(move.run)
+            self._filter.begin(move.run, move.entries)
             self._last_run = move.run
         self._filter.add(keys)
         self._connection.execute("BEGIN IMMEDIATE")
         if not above:
-            self._connection.execute(sql.BEGIN_RUN, (move.run, move.ended_ms))
+            self._connection.execute(sql.BEGIN_RUN, (move.run, move.ended_ms, move.entries))
         self._connection.execute(sql.FILE, (move.run, above, keys[-1]))
         self._connection.execute("COMMIT")
         move.filed = keys[-1]

@@ -23,11 +23,11 @@ FROM known WHERE {RANGE} AND {FINAL} AND changed_ms < ?
 FORGET_UNFINISHED = f"DELETE FROM known WHERE {RANGE} AND NOT ({FINAL}) AND changed_ms < ?"
 CLEAR = f"DELETE FROM known WHERE {RANGE} AND {FINAL} AND changed_ms < ?"
 
-BEGIN_RUN = "INSERT INTO runs (run, ended_ms) VALUES (?, ?)"
+BEGIN_RUN = "INSERT INTO runs (run, ended_ms, entries) VALUES (?, ?, ?)"
 FILE = f"INSERT INTO past (run, key, {STORED}) SELECT ?, key, {STORED} FROM temp.aside WHERE key > ? AND key <= ?" + (
     " ORDER BY key"
 )
-RUNS = "SELECT run FROM runs ORDER BY run"
+RUNS = "SELECT run, entries FROM runs ORDER BY run"
 LAST_RUN = "SELECT max(run) FROM runs"
 KEYS = "SELECT key FROM past WHERE run = ? AND key > ? ORDER BY key LIMIT ?"
 FIND_UNREAD = f"""

@@ -93,7 +93,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (run, key)
         ) WITHOUT ROWID
         """,
-        "CREATE TABLE runs (run INTEGER PRIMARY KEY, ended_ms INTEGER NOT NULL)",
+        "CREATE TABLE runs (run INTEGER PRIMARY KEY, ended_ms INTEGER NOT NULL, entries INTEGER NOT NULL)",
     ),
 )
 ROOM_BYTES = 64 * 1024

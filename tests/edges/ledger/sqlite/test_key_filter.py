@@ -14,13 +14,13 @@ def keys(run: int, number: int) -> list[bytes]:
 
 
 def test_what_was_taken_in_is_in_its_run_and_few_others_are_taken_for_known() -> None:
-    known, runs = KeyFilter(), {run: keys(run, GROUP_KEYS // 2) for run in range(1, 4 * GROUPS)}
+    known, runs = KeyFilter(), {run: keys(run, GROUP_KEYS // 2) for run in range(1, 2 * GROUPS)}
     for run, ours in runs.items():
-        known.begin(run)
+        known.begin(run, len(ours))
         known.add(ours[:100])
         known.add(ours[100:])
     for run, ours in runs.items():
-        assert all(run in known.runs(key) for key in ours[::50])
+        assert all(run in known.runs(key) for key in ours[::500])
     strangers = keys(0, 10_000)
     assert sum(bool(known.runs(key)) for key in strangers) < FEW * len(strangers)
 
@@ -28,7 +28,7 @@ def test_what_was_taken_in_is_in_its_run_and_few_others_are_taken_for_known() ->
 def test_of_many_small_runs_few_are_named() -> None:
     known = KeyFilter()
     for run in range(10 * MAX_RUNS):
-        known.begin(run)
+        known.begin(run, 3)
         known.add(keys(run, 3))
     for run in range(10 * MAX_RUNS):
         assert all(run in known.runs(key) and len(known.runs(key)) <= 2 * MAX_RUNS for key in keys(run, 3))
@@ -37,13 +37,13 @@ def test_of_many_small_runs_few_are_named() -> None:
 def test_a_run_that_is_gone_is_named_no_more_and_all_that_is_left_is() -> None:
     known, runs = KeyFilter(), [*range(2 * GROUPS)]
     for run in runs:
-        known.begin(run)
-        known.add(keys(run, GROUP_KEYS))
+        known.begin(run, GROUP_KEYS)
+        known.add(keys(run, 50))
     for gone in runs:
         known.forget(gone)
         assert not any(gone in known.runs(key) for key in keys(gone, 20))
         assert all(left in known.runs(key) for left in runs[gone + 1 :] for key in keys(left, 20))
-    known.begin(99)
+    known.begin(99, 1)
     known.add(keys(99, 1))
     assert known.runs(keys(99, 1)[0]) == [99]
 
