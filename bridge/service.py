@@ -35,7 +35,12 @@ async def serve(settings: Settings, log: Log) -> int:
     credentials = credentials_of(settings)
     async with AsyncExitStack() as stack:
         client = HttpClient(credentials, settings.amigo.idle)
-        keeping = open_ledger(settings.ledger.url.get_secret_value(), settings.ledger.keep, log)
+        keeping = open_ledger(
+            settings.ledger.url.get_secret_value(),
+            settings.ledger.keep,
+            log,
+            keep_endings_s=settings.ledger.keep_endings,
+        )
         ledger = await stack.enter_async_context(keeping)
         bridge = Bridge(settings, client, credentials, ledger, log)
         metrics = Metrics(bridge.counters, bridge.gauges)

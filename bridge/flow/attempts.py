@@ -160,7 +160,7 @@ class Attempts:
 
     def _known(self, work: Work, entry: Entry, plan_: Plan) -> None:
         """Go on from what the ledger knows of the event."""
-        conflict = entry.digest not in (work.digest, b"")  # empty: cancelled before it came
+        conflict = not entry.is_of(work.digest)
         work.apply(recall(entry, plan_))
         work.ledger = work.ledger.recalled(entry, plan_, work.incoming.requeue)
         if plan_ is not Plan.START or not starts_over(entry, plan_):

@@ -16,7 +16,6 @@ from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error, of_stre
 from bridge.core.delivery.progress import (
     ConversationListed,
     NotMade,
-    Progress,
     ProvedVoid,
     RequestKind,
     StillRunning,
@@ -110,10 +109,6 @@ class Interaction:
 
     async def republish(self, work: Work, entry: Entry) -> Outcome:
         """Publish the ending that the ledger has, and see it confirmed; it does not wait for the API."""
-        try:
-            await self._tags_of_joined(work, entry.progress)
-        except ApiError as error:
-            self._log.warning("tags.unread", event_id=work.event.id, error=str(error))
         self._relay.again(work, entry)
         return await self._confirmed(work, Outcome(OutcomeKind.COMPLETE))
 
@@ -171,7 +166,7 @@ class Interaction:
     async def _follow(self, work: Work, finding: Finding) -> Outcome:
         match finding.means:
             case Means.ANSWERED:
-                await self._tags_of_joined(work, work.progress)
+                await self._tags_of_joined(work)
                 self._relay.recovered(work, finding)
                 return Outcome(OutcomeKind.COMPLETE)
             case Means.NOT_DONE:
@@ -308,8 +303,9 @@ class Interaction:
             watermark = None if newest is None else newest.id
         return Asked(RequestKind.INTERACT, conversation_id, watermark, known.own, asked_s, known.version_set)
 
-    async def _tags_of_joined(self, work: Work, progress: Progress) -> None:
+    async def _tags_of_joined(self, work: Work) -> None:
         """Look up the tags of a conversation that an earlier process has joined, where a routing key may need them."""
+        progress = work.progress
         joined = progress.request is RequestKind.INTERACT and not work.joined_tags
         if not joined or not self._relay.needs_tags or progress.conversation_id is None:
             return

@@ -9,6 +9,7 @@ What could not be written of an event that is settled or parked is written once 
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
+from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.ledger_knowledge import first_entry
@@ -124,14 +125,14 @@ class LedgerJournal:
         elif conversation_id is not None:
             self._ledger.drop_due(conversation_id)
 
-    async def answered(self, work: Work, ending: bytes, progress: Progress) -> None:
-        """The ending is known, and about to be published; `progress` is what is known of the request then.
+    async def answered(self, work: Work, ending: bytes, progress: Progress, sent: SentEnding) -> None:
+        """The ending is known, and about to be published as `sent`; `progress` is what is known of the request then.
 
         Raises LeaseLost where another process has taken the event over: that one says how it ended.
         """
         if work.entry is None:
             return
-        entry = _entry(work, work.entry, State.ANSWERED, progress, ending)
+        entry = _entry(work, work.entry, State.ANSWERED, progress, ending, sent=sent)
         work.ledger = work.ledger.having(entry)
         recorded = False
         try:
@@ -260,6 +261,7 @@ def _entry(
     progress: Progress | None = None,
     ending: bytes | None = None,
     letter: DeadLetter | None = None,
+    sent: SentEnding | None = None,
 ) -> Entry:
     """The entry of the event now. An answer stays in it, even where it cannot be published or waits."""
     ending = ending or known.ending
@@ -273,4 +275,5 @@ def _entry(
         letter=letter,
         requeue=work.ledger.requeue,
         deaths=known.deaths,
+        sent=sent or known.sent,
     )

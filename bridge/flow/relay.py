@@ -4,15 +4,16 @@ chunk ▸ lines ▸ conversation ▸ outbox ▸ publisher      pushed back when 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
-from bridge.core.answer.ending import type_of
+from bridge.core.answer.ending import COMPLETE, type_of
 from bridge.core.answer.history import recovered_ending
 from bridge.core.answer.ndjson import LineSplitter
-from bridge.core.answer.outbound_message import MessageFactory, ending_id
+from bridge.core.answer.outbound_message import MessageFactory, OutboundMessage, ending_id
+from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.adaptive import AdaptiveInterval
 from bridge.core.delivery.handling import HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
@@ -145,13 +146,20 @@ class Relay:
         work.outbox.put(self._factory.messages(work.context, "interaction-complete", message_id, body, extra))
 
     def again(self, work: Work, entry: Entry) -> None:
-        """Publish an ending that the ledger has, with the ids that it had."""
+        """Publish an ending that the ledger has, as the message that it was, whatever the configuration says now."""
         if entry.ending is None:
             raise ValueError("an entry without an ending cannot be published again")
         work.stream, type_ = entry.progress.stream, type_of(entry.ending)
-        extra = {} if work.stream is None else {"stream": work.stream, "sequence": entry.progress.published}
         message_id = ending_id(work.event.id, type_)
-        work.outbox.put(self._factory.messages(work.context, type_, message_id, entry.ending, extra))
+        messages = None if entry.sent is None else entry.sent.again(self._factory, message_id, entry.ending)
+        if messages is None:
+            messages = self._as_now(work, entry, type_, entry.ending)
+        work.outbox.put(messages)
+
+    def _as_now(self, work: Work, entry: Entry, type_: str, ending: bytes) -> list[OutboundMessage]:
+        """The messages of an ending whose way is not known, or leads nowhere any more."""
+        extra = {} if work.stream is None else {"stream": work.stream, "sequence": entry.progress.published}
+        return self._factory.messages(work.context, type_, ending_id(work.event.id, type_), ending, extra)
 
     def void(self, work: Work, reason: str, step: StreamVoided | ProvedVoid) -> None:
         """Subscribers drop what they saw of the request."""
@@ -218,11 +226,11 @@ class Relay:
         if answer_stream.sequence == before:
             return
         if before == 0 or answer_stream.complete:
-            await self._recorded(answering, first=before == 0)
+            await self._recorded(answering, messages, first=before == 0)
         work.outbox.put(messages)
         failpoints.reached("line", work.event.id)
 
-    async def _recorded(self, answering: Answering, *, first: bool) -> None:
+    async def _recorded(self, answering: Answering, messages: Sequence[OutboundMessage], *, first: bool) -> None:
         """The ledger first: what may be seen of a stream, and its ending, must be known to the next process."""
         work, answer_stream = answering.work, answering.stream
         self._note(answering)
@@ -233,7 +241,8 @@ class Relay:
             failpoints.reached("complete-read", work.event.id)
             known = work.progress
             ended = LinesSeen(answer_stream.ending_sequence, known.conversation_id, known.announced)
-            await self._journal.answered(work, answer_stream.ending, known.after(ended))
+            sent = SentEnding.of(COMPLETE, messages)
+            await self._journal.answered(work, answer_stream.ending, known.after(ended), sent)
             failpoints.reached("ending-recorded", work.event.id)
         elif first:
             await self._journal.opened(work)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.core.answer.ending import CANCEL_SETTLED, CONVERSATION_FINISHED, CONVERSATION_TAGGED, cancelled
 from bridge.core.answer.outbound_message import MessageFactory, ending_id
+from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error
 from bridge.core.delivery.progress import NotMade, ProvedVoid, Recovered, Requested, RequestKind, Waited
 from bridge.core.delivery.reconcile import NO_LISTING, Finish
@@ -55,10 +56,11 @@ class Steering:
             return done
         type_, facts = done
         body = self._factory.own_body(work.context, type_, facts)
+        messages = self._factory.messages(work.context, type_, ending_id(work.event.id, type_), body)
         failpoints.reached("complete-read", work.event.id)
-        await self._journal.answered(work, body, work.progress)
+        await self._journal.answered(work, body, work.progress, SentEnding.of(type_, messages))
         failpoints.reached("ending-recorded", work.event.id)
-        work.outbox.put(self._factory.messages(work.context, type_, ending_id(work.event.id, type_), body))
+        work.outbox.put(messages)
         return Outcome(OutcomeKind.COMPLETE)
 
     def waits(self, work: Work, outcome: Outcome) -> Outcome:

@@ -174,6 +174,7 @@ class LaneSettings(Section):
 class LedgerSettings(Section):
     url: LedgerUrl = SecretStr(LEDGER)
     keep: Duration = 7 * 86400.0
+    keep_endings: Annotated[Duration, Field(ge=60.0)] = 3600.0
     when_lost: Literal["hold", "ask"] = "hold"
     patience: Duration = 10.0
 

@@ -134,6 +134,8 @@ WORDS = {
     "ledger.url": "the memory of events: a file for one process, a database for several. A relative path counts from "
     "the folder of the configuration file",
     "ledger.keep": "how long a finished event is remembered: a repeat within that time does nothing",
+    "ledger.keep_endings": "how long an ending that the API's history has is kept too (at least 1 min); the bridge's "
+    "own endings, and those of failed events, are kept as long as the event",
     "ledger.when_lost": "without the ledger: `hold` consumes nothing until it is there; `ask` goes on by asking the "
     "API, and then the same id published twice may be told twice",
     "ledger.patience": "how long it may be away before consuming is held back",

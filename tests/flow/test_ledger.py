@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
 from bridge.core.answer.ending import ENDINGS
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.publish_refusal import UNROUTED
 from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.retry import RetryPolicy
@@ -209,6 +211,47 @@ async def test_what_was_answered_is_published_again_with_its_bytes_and_nothing_i
         assert ending.body == bench.ledger.entries["e1"].ending
         assert "recovered" not in ending.headers
         assert [call.operation for call in bench.agent.journal if call.operation != "probe"] == ["create"]
+
+
+NEW_KEY = RoutingKey("moved.{type}")
+
+
+async def said_again(kind: dict[str, Any], *outbounds: Outbound) -> OutboundMessage:
+    """The ending of an event, said by a process with these outbounds; one with another configuration knew it."""
+    first = Outbound("agent.events", RoutingKey("{channel}.{route}.{type}"), cloudevents=True)
+    async with Bench(outbounds=(first,)) as bench:
+        death = Death("ending-recorded") if outbounds else None
+        bench.deliver(**kind)
+        if death is not None:
+            await bench.until(lambda: death.happened, "it dies")
+            bench.reconfigure(*outbounds)
+            await bench.wait(5)
+            await bench.restart()
+        await bench.quiet()
+        (ending,) = [each for each in bench.out() if each.type in ENDINGS]
+        return ending
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "key"), [(["agent.events"], "sms._."), (["other", "agent.events"], "sms._."), (["other"], "moved.")]
+)
+@pytest.mark.parametrize("kind", [{}, {"kind": "finish", "message": None}], ids=["answer", "finish"])
+async def test_what_was_answered_is_the_same_message_whatever_the_configuration_says_by_then(
+    kind: dict[str, Any], exchanges: list[str], key: str
+) -> None:
+    event = {"channel": "sms", **kind}
+    first = await said_again(event)
+    later = [Outbound(exchange, NEW_KEY, cloudevents=True) for exchange in exchanges]
+    again = await said_again(event, *later)
+    assert again.routing_key == key + again.type
+    assert (again.message_id, again.body) == (first.message_id, first.body)
+    if key != "moved.":
+        assert again.exchange == first.exchange
+        assert (again.routing_key, again.headers, again.timestamp_s) == (
+            first.routing_key,
+            first.headers,
+            first.timestamp_s,
+        )
 
 
 async def test_a_finished_event_that_comes_again_in_a_later_process_is_acked_and_nothing_is_asked() -> None:

@@ -1,18 +1,21 @@
 """A fake ledger and the two real ones, with what can happen to each."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from bridge.edges.ledger.factory import OpenLedger, open_ledger
+from bridge.edges.ledger.factory import OpenLedger
+from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits
+from bridge.edges.ledger.sqlite.ledger import SqliteLedger
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
 from tests.support.fakes import FakeLedger
 from tests.support.postgres import PostgresServer
 
-KEEP_S = 3600.0
+KEEP_S, KEEP_ENDINGS_S, OFTEN_S = 36_000.0, 600.0, 0.1
 
 
 class Tellable(Ledger, Protocol):
@@ -40,6 +43,9 @@ class World(Protocol):
     async def mend(self) -> None:
         """It can be used again, with what it knew."""
 
+    async def pass_endings(self) -> None:
+        """So much time passes that endings are kept no more; not so much that events are forgotten."""
+
 
 class FakeWorld:
     def __init__(self) -> None:
@@ -63,18 +69,24 @@ class FakeWorld:
         for ledger in self._all:
             ledger.mend()
 
+    async def pass_endings(self) -> None:
+        self._all[0].pass_endings()
+
 
 class RealWorld:
     """What both real ledgers have in common: processes are opened by URL, and closed."""
 
-    def __init__(self, url: str, log: Log) -> None:
-        self._url = url
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._stacks: dict[OpenLedger, AsyncExitStack] = {}
 
+    def _made(self) -> OpenLedger:
+        raise NotImplementedError
+
     async def process(self) -> OpenLedger:
         stack = AsyncExitStack()
-        ledger = await stack.enter_async_context(open_ledger(self._url, KEEP_S, self._log))
+        ledger = self._made()
+        await stack.enter_async_context(ledger)
         self._stacks[ledger] = stack
         return ledger
 
@@ -92,9 +104,21 @@ class RealWorld:
 
 class SqliteWorld(RealWorld):
     def __init__(self, path: Path, log: Log) -> None:
-        super().__init__(f"sqlite:///{path}", log)
+        super().__init__(log)
         self._path = path
+        self._ahead_s = 0.0
         self._aside = path.with_name("aside")
+
+    def _made(self) -> SqliteLedger:
+        return SqliteLedger(
+            self._path, KEEP_S, self._log, self._now_s, purge_every_s=OFTEN_S, keep_endings_s=KEEP_ENDINGS_S
+        )
+
+    def _now_s(self) -> float:
+        return time.time() + self._ahead_s
+
+    async def pass_endings(self) -> None:
+        self._ahead_s += 2 * KEEP_ENDINGS_S
 
     async def break_down(self) -> None:
         self._path.rename(self._aside)
@@ -107,9 +131,21 @@ class SqliteWorld(RealWorld):
 
 class PostgresqlWorld(RealWorld):
     def __init__(self, server: PostgresServer, database: str, log: Log) -> None:
-        super().__init__(server.url(database), log)
+        super().__init__(log)
+        self._url = server.url(database)
         self._server = server
         self._database = database
+
+    def _made(self) -> PostgresqlLedger:
+        limits = PostgresqlLimits(purge_every_s=OFTEN_S, settle_s=OFTEN_S)
+        return PostgresqlLedger(self._url, KEEP_S, self._log, limits, KEEP_ENDINGS_S)
+
+    async def pass_endings(self) -> None:
+        passed = f"{2 * KEEP_ENDINGS_S} * interval '1 second'"
+        await self._server.execute(
+            f"UPDATE amigo_bridge.known SET claimed_at = claimed_at - {passed}, changed_at = changed_at - {passed}",
+            self._database,
+        )
 
     async def kill(self, ledger: OpenLedger) -> None:
         ledger._task.cancel()  # or it would say that it goes

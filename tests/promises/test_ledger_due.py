@@ -9,6 +9,8 @@ from bridge.core.delivery.ledger_entry import Entry, State
 from tests.promises.ledgers import Tellable, World
 
 INF = float("inf")
+LATE_S = 4_000_000_000.0
+"""So late that nothing is purged."""
 DIGEST = b"0" * 32
 DUE = DueFinish("c1", "user-1", "5f" * 12, 60.0, 1_000.0, "e1", "sms", "release", "alerts", {"k": "v ü"})
 
@@ -36,12 +38,12 @@ async def test_what_is_kept_is_due_after_its_silence_and_as_it_was(ledger: Tella
 async def test_of_several_wishes_the_latest_end_holds(
     ledger: Tellable, first: float, then: float, holds: float
 ) -> None:
-    await kept(ledger, replace(DUE, finish_s=first))
-    later = replace(DUE, finish_s=then, last_s=2_000.0, event_id="e2", channel="email", tags={"n": "1"})
+    await kept(ledger, replace(DUE, finish_s=first, last_s=LATE_S - 1_000.0))
+    later = replace(DUE, finish_s=then, last_s=LATE_S, event_id="e2", channel="email", tags={"n": "1"})
     await kept(ledger, later)
-    assert list(await ledger.due(2_000.0 + holds - 1 if holds < INF else 1e12, 10)) == []
+    assert list(await ledger.due(LATE_S + holds - 1 if holds < INF else 1e12, 10)) == []
     if holds < INF:
-        assert list(await ledger.due(2_000.0 + holds, 10)) == [replace(later, finish_s=holds)]
+        assert list(await ledger.due(LATE_S + holds, 10)) == [replace(later, finish_s=holds)]
 
 
 async def test_a_sign_of_life_ends_what_was_begun_of_a_finish(ledger: Tellable) -> None:

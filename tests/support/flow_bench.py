@@ -166,6 +166,10 @@ class Bench:
         parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
+    def reconfigure(self, *outbounds: Outbound) -> None:
+        """Give the next process these outbounds."""
+        self._outbounds = outbounds
+
     async def restart(self) -> None:
         """The process dies where it stands; the next one gets what was not acknowledged."""
         self.bugs_expected = True  # a lane that was cut down says so

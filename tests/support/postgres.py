@@ -12,8 +12,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 
@@ -36,9 +37,11 @@ class PostgresError(Exception):
 class PostgresServer:
     """One server. `start` after `stop` or `kill` takes up the same port and data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`settings` beside those of every server here, or in place of them."""
         self.folder = folder.absolute()
         self.port = free_port()
+        self._settings = {**SETTINGS, **settings}
         self._data = self.folder / "data"
         self._child: Child | None = None
         self._numbers = itertools.count(1)
@@ -50,7 +53,7 @@ class PostgresServer:
         """Return when it takes connections."""
         if not self._data.exists():
             self._create()
-        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         command = [str(_program("postgres")), "-D", str(self._data), "-p", str(self.port), *options]
         self._child = Child([*_as_user(), *command], log=self.folder / "postgres.log", cwd=self.folder)
         ready = [str(_program("pg_isready")), "--quiet", "--host", HOST, "--port", str(self.port)]
@@ -74,6 +77,11 @@ class PostgresServer:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def processes(self) -> list[int]:
+        """The ids of the server and its children."""
+        assert self._child is not None
+        return [self._child.pid, *_children(self._child.pid)]
+
     async def database(self) -> str:
         """The name of a database that nobody has used."""
         name = f"t{next(self._numbers)}"
@@ -94,8 +102,7 @@ class PostgresServer:
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._child is not None
-        postmaster = self._child.pid
-        for process in (postmaster, *_children(postmaster)):
+        for process in self.processes():
             os.kill(process, number)
 
     def _create(self) -> None:

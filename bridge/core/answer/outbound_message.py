@@ -290,12 +290,13 @@ class MessageFactory:
         """The addresses for messages of a type: one for each outbound that takes it."""
         names = {**context.names, "type": type_}
         return [
-            self._address(index, outbound, outbound.key.render(names), type_)
+            self.address(index, outbound, outbound.key.render(names), type_)
             for index, outbound in enumerate(self.outbounds)
             if outbound.takes(type_)
         ]
 
-    def _address(self, index: int, outbound: Outbound, routing_key: str, type_: str) -> Address:
+    def address(self, index: int, outbound: Outbound, routing_key: str, type_: str) -> Address:
+        """The one object for this place."""
         known = self._known.get((index, routing_key, type_))
         if known is None:
             if len(self._known) >= MAX_KEYS:
@@ -317,6 +318,11 @@ def ending_id(event_id: str, type_: str) -> str:
 
 def with_cloudevents(headers: Headers, type_: str, message_id: str, context: EventContext, now_s: int) -> Headers:
     """The headers, and what CloudEvents' AMQP binding says beside them (binary mode)."""
+    return {**headers, **cloudevents_of(type_, message_id, context.conversation_id, now_s)}
+
+
+def cloudevents_of(type_: str, message_id: str, conversation_id: str | None, now_s: int) -> dict[str, str]:
+    """The headers of CloudEvents' AMQP binding."""
     attributes = {
         "cloudEvents:specversion": "1.0",
         "cloudEvents:id": message_id,
@@ -324,9 +330,9 @@ def with_cloudevents(headers: Headers, type_: str, message_id: str, context: Eve
         "cloudEvents:type": type_,
         "cloudEvents:time": _rfc3339(now_s),
     }
-    if context.conversation_id is not None:
-        attributes["cloudEvents:subject"] = context.conversation_id
-    return {**headers, **attributes}
+    if conversation_id is not None:
+        attributes["cloudEvents:subject"] = conversation_id
+    return attributes
 
 
 def _rfc3339(now_s: int) -> str:

@@ -9,6 +9,7 @@ claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a del
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
 from bridge.core.delivery.poison import MAX_DEATHS, POISON
 from bridge.core.delivery.progress import Doubted, Progress, Recalled, StartedOver
@@ -35,10 +36,10 @@ FINAL = frozenset({State.COMPLETE, State.FAILED})
 class Entry:
     """The ledger's knowledge of one event.
 
-    `digest` is the SHA-256 of the inbound body, `attempt` counts the attempts used up. `ending` is the line
-    `interaction-complete` as it came, from ANSWERED on; its sequence is then `progress.published`. `letter` says why
-    the event failed. `requeue` is the greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died
-    with the event in hand.
+    `digest` is the SHA-256 of the inbound body, or its beginning, `attempt` counts the attempts used up. `ending` is
+    the ending's bytes, from ANSWERED on, and `sent` the way that they take; its sequence is then `progress.published`.
+    Of an event that is COMPLETE for some time both are gone. `letter` says why the event failed. `requeue` is the
+    greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with the event in hand.
     """
 
     event_id: str
@@ -50,6 +51,11 @@ class Entry:
     letter: DeadLetter | None = None
     requeue: int = 0
     deaths: int = 0
+    sent: SentEnding | None = None
+
+    def is_of(self, digest: bytes) -> bool:
+        """True where the event had a body of this digest, as far as is known: one cancelled before it came had none."""
+        return digest.startswith(self.digest)
 
 
 class Holder(StrEnum):

@@ -38,7 +38,7 @@ class LedgerKnowledge:
             return LedgerKnowledge(self.entry, claimed.requeue, recorded)
         entry = replace(claimed, deaths=0)
         if plan_ is Plan.START:
-            entry = replace(entry, ending=None, letter=None)
+            entry = replace(entry, ending=None, letter=None, sent=None)
         return LedgerKnowledge(entry, requeue, recorded)
 
 

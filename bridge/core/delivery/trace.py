@@ -56,6 +56,8 @@ def entry_lines(entry: Entry) -> Iterator[str]:
         yield f"  stream       {progress.stream}, known to be published up to sequence {progress.published}"
     if entry.ending is not None:
         yield f"  ending       {len(entry.ending)} bytes"
+    elif entry.state is State.COMPLETE:
+        yield "  ending       kept no more; the API's history has what the agent said"
     if entry.deaths:
         yield f"  deaths       {entry.deaths} processes died with it in hand"
     if entry.requeue:

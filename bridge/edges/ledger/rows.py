@@ -1,30 +1,68 @@
-"""An entry as a row, the same in every database: two keys to find it by, and what is stored of it.
+"""An entry as a row, the same in every database: a key to find it by, and what is stored of it.
 
-Records and letters are JSON text, of which only the known fields are read: a later version may add some.
+**Short.** An event is found by the first 16 bytes of the SHA-256 of its id, states are numbers, and a progress is a
+JSON array of which the end is left out where it says nothing. An entry that is complete, and whose ending the API's
+history has, is laid aside without the ending and with the beginning of its digest: see LAID_ASIDE.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from bridge.core.answer.ending import CANCELLED, type_of
+from bridge.core.answer.sent_ending import SentEnding, SentTo
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.progress import Progress, load
+from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, RequestKind, load
 from bridge.flow.ports.ledger import EntryUnreadable
 
-COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "ending")
+COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "sent", "ending")
 DEATHS = COLUMNS.index("deaths")
 PROGRESS, ENDING = COLUMNS.index("progress"), COLUMNS.index("ending")
-FINAL_STATES = (State.COMPLETE.value, State.FAILED.value)
-UNSTARTED_STATES = (State.CLAIMED.value, State.WAITING.value)
+CODES = {state: number for number, state in enumerate(State, 1)}
+STATES = {number: state for state, number in CODES.items()}
+COMPLETE, FAILED = CODES[State.COMPLETE], CODES[State.FAILED]
+FINAL_STATES = (COMPLETE, FAILED)
+UNSTARTED_STATES = (CODES[State.CLAIMED], CODES[State.WAITING])
 UNFINISHED_KEEPS = 4
 """After how many times `keep` without a change an entry is removed that never came to its end."""
+KEY_BYTES, DIGEST_BYTES = 16, 8
+KEEP_ENDINGS_S = 3600.0
+"""How long an ending that the API's history has is kept, unless it is said."""
+OLD_COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "ending")
+"""Of the table of versions before 0.2: the state is text."""
+
+_OF_HISTORY = f"state = {COMPLETE} AND substr(sent, 1, 23) = '[\"interaction-complete\"'"
+LAID_ASIDE = {name: name for name in COLUMNS} | {
+    "digest": f"substr(digest, 1, {DIGEST_BYTES})",
+    "sent": f"CASE WHEN {_OF_HISTORY} THEN NULL ELSE sent END",
+    "ending": f"CASE WHEN {_OF_HISTORY} THEN NULL ELSE ending END",
+}
+"""The rest of each column, as an expression of SQL, once `keep_endings` is over."""
 
 Row = Sequence[Any]
 """The values of COLUMNS."""
+
+SAYS_NOTHING: dict[str, object] = {
+    "request": RequestKind.NONE.value,
+    "conversation_id": None,
+    "stream": None,
+    "published": 0,
+    "version_set": None,
+    "announced": None,
+    "watermark": None,
+    "asked": None,
+    "user_id": None,
+    "waits": 0,
+    "busy_since": None,
+    "lost_stream": False,
+}
+"""The fields of a progress, in the order of the array, those first that are seldom as here."""
 
 LETTER = frozenset(field.name for field in fields(DeadLetter))
 
@@ -37,16 +75,23 @@ def key_of(event_id: str) -> str:
     return escaped.encode("utf-8", "backslashreplace").decode()
 
 
+@lru_cache(8192)
+def hash_of(key: str) -> bytes:
+    """The bytes by which an event with this key is found."""
+    return hashlib.sha256(key.encode()).digest()[:KEY_BYTES]
+
+
 def row_of(entry: Entry) -> Row:
     """The entry's row."""
     return (
-        entry.state._value_,
+        CODES[entry.state],
         entry.digest,
         entry.attempt,
         entry.requeue,
         entry.deaths,
-        entry.progress.dump(),
+        _short(entry.progress),
         None if entry.letter is None else _json(entry.letter),
+        None if entry.sent is None else _sent_text(entry.sent),
         entry.ending,
     )
 
@@ -54,19 +99,19 @@ def row_of(entry: Entry) -> Row:
 def claimed_row(digest: bytes, progress: Progress | None = None) -> Row:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
     state = State.CLAIMED if progress is None else State.REQUESTED
-    return (state._value_, digest, 0, 0, 0, None if progress is None else progress.dump(), None, None)
+    return (CODES[state], digest, 0, 0, 0, None if progress is None else _short(progress), None, None, None)
 
 
 def cancelled_row(ending: bytes) -> Row:
     """The row of an event that was cancelled before anybody knew it."""
-    return (State.ANSWERED.value, b"", 0, 0, 0, None, None, ending)
+    return (CODES[State.ANSWERED], b"", 0, 0, 0, None, None, None, ending)
 
 
 def cancel(row: Row | None, cancelled: Row) -> Row | None:
     """The row of an event once it is cancelled; None where it is too late for that. `row` is what was known of it."""
     if row is None:
         return cancelled
-    if row[0] not in UNSTARTED_STATES or load(row[PROGRESS]).needs_proof or row[ENDING] is not None:
+    if row[0] not in UNSTARTED_STATES or _progress(row[PROGRESS]).needs_proof or row[ENDING] is not None:
         return None
     return (cancelled[0], *row[1:ENDING], cancelled[ENDING])
 
@@ -83,23 +128,72 @@ def died_with(row: Row) -> Row:
     return (*row[:DEATHS], row[DEATHS] + 1, *row[DEATHS + 1 :])
 
 
+def row_of_old(row: Row) -> Row:
+    """The row of OLD_COLUMNS as one of today's; a state that nobody knows stays as it is, and cannot be read."""
+    state, *rest, ending = row
+    return (_code(state), *rest, None, ending)
+
+
 def entry_of(event_id: str, row: Row) -> Entry:
     """The entry in a row. Raises EntryUnreadable where a later version, or somebody else, has written it."""
-    state, digest, attempt, requeue, deaths, progress, letter, ending = row
+    state, digest, attempt, requeue, deaths, progress, letter, sent, ending = row
     try:
         return Entry(
             event_id=event_id,
-            state=State(state),
+            state=STATES[state],
             digest=bytes(digest),
-            progress=load(progress),
+            progress=_progress(progress),
             attempt=int(attempt),
             ending=None if ending is None else bytes(ending),
             letter=None if letter is None else _letter(letter),
             requeue=int(requeue),
             deaths=int(deaths),
+            sent=None if sent is None else _sent(sent),
         )
     except (TypeError, ValueError, KeyError) as error:
-        raise EntryUnreadable(f"the ledger's entry of {event_id!r} cannot be read: {error}") from None
+        cause = f"no state has the number {state!r}" if state not in STATES else str(error)
+        raise EntryUnreadable(f"the ledger's entry of {event_id!r} cannot be read: {cause}") from None
+
+
+def _code(state: object) -> object:
+    try:
+        return CODES[State(str(state))]
+    except ValueError:
+        return state
+
+
+def _short(progress: Progress) -> str | None:
+    """The progress as an array without its phase; what is as in NOTHING at the end is left out."""
+    if progress.request is RequestKind.NONE and progress == NOTHING:
+        return None
+    values = [
+        progress.request._value_,
+        progress.conversation_id,
+        progress.stream,
+        progress.published,
+        progress.version_set,
+        progress.announced,
+        progress.watermark,
+        progress.asked_s,
+        progress.user_id,
+        progress.waits,
+        progress.busy_since_s,
+        progress.lost_stream,
+    ]
+    while len(values) > 1 and not values[-1]:
+        values.pop()  # the last ones are 0, None and False where they say nothing
+    return orjson.dumps(values).decode()
+
+
+def _progress(text: object) -> Progress:
+    """The progress in a row. What cannot be read is taken as an unknown request: it will be asked about."""
+    if text is None or not str(text).startswith("["):
+        return load(text)
+    try:
+        values = orjson.loads(str(text))
+    except orjson.JSONDecodeError:
+        return UNKNOWN
+    return load(orjson.dumps(SAYS_NOTHING | dict(zip(SAYS_NOTHING, values, strict=False))).decode())
 
 
 def _json(letter: DeadLetter) -> str:
@@ -113,3 +207,20 @@ def _json(letter: DeadLetter) -> str:
 def _letter(text: str) -> DeadLetter:
     fields = orjson.loads(text)
     return DeadLetter(**{name: fields[name] for name in LETTER})
+
+
+def _sent_text(sent: SentEnding) -> str:
+    places = [(place.exchange, place.routing_key) for place in sent.places]
+    values = [sent.type, sent.timestamp_s, dict(sent.headers), places]
+    try:
+        return orjson.dumps(values).decode()
+    except TypeError:  # half a surrogate pair in an id
+        return json.dumps(values, separators=(",", ":"))
+
+
+def _sent(text: str) -> SentEnding:
+    try:
+        type_, timestamp_s, headers, places = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        type_, timestamp_s, headers, places = json.loads(text)
+    return SentEnding(str(type_), int(timestamp_s), dict(headers), tuple([SentTo(*place) for place in places]))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 
-from bridge.core.answer.ending import CANCELLED, type_of
+from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
@@ -75,6 +75,13 @@ class FakeLedger:
     def mend(self) -> None:
         """Be available again."""
         self.trouble = None
+
+    def pass_endings(self) -> None:
+        """What ended up to now keeps its ending only where the API's history has none."""
+        for event_id, entry in self.entries.items():
+            of_history = entry.sent is not None and entry.sent.type == COMPLETE
+            if entry.state is State.COMPLETE and of_history:
+                self.entries[event_id] = replace(entry, ending=None, sent=None)
 
     def gathering(self) -> Awaitable[None] | None:
         if not self.gathers:

@@ -20,9 +20,10 @@ import asyncpg
 from bridge.core.delivery.ledger_entry import Claim
 from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.call_queue import CallKind, LedgerCall, QueuedLedger
-from bridge.edges.ledger.postgresql import due, statements, users
+from bridge.edges.ledger.postgresql import due, short_tables, statements, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
-from bridge.edges.ledger.rows import entry_of
+from bridge.edges.ledger.postgresql.purging import Purging
+from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
@@ -56,13 +57,15 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.BEGUN, statements.begun),
     (CallKind.LIVES_ON, statements.lives_on),
 )
+OF_EVENTS = (CallKind.CLAIM, CallKind.WRITE, CallKind.FIND, CallKind.RELEASE, CallKind.CANCEL)
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresqlLimits:
     """Seconds that a lease runs for, from one renewal to the next, and that connecting and a statement may take.
 
-    `purge_every_s` is from one look for entries that are too old to the next.
+    `purge_every_s` is from one look for entries that are too old to the next, `settle_s` how long what is laid aside
+    stays in its old place too: longer than a statement can run.
     """
 
     lease_s: float = 30.0
@@ -70,6 +73,7 @@ class PostgresqlLimits:
     connect_s: float = 5.0
     command_s: float = 10.0
     purge_every_s: float = 60.0
+    settle_s: float = 60.0
 
 
 USUAL_LIMITS = PostgresqlLimits()
@@ -80,14 +84,22 @@ class PostgresqlLedger(QueuedLedger):
 
     shared = True
 
-    def __init__(self, url: str, keep_s: float, log: Log, limits: PostgresqlLimits = USUAL_LIMITS) -> None:
+    def __init__(
+        self,
+        url: str,
+        keep_s: float,
+        log: Log,
+        limits: PostgresqlLimits = USUAL_LIMITS,
+        keep_endings_s: float = KEEP_ENDINGS_S,
+    ) -> None:
         super().__init__(log)
         self._limits = limits
         self._url = url
         parts = urlsplit(url)
         self._place = parts.netloc.rpartition("@")[2] + parts.path
         self._owner = secrets.token_hex(8)
-        self._keep_s = keep_s
+        self._purging = Purging(keep_s, keep_endings_s, limits.settle_s)
+        self._has_old = True
         self._repeated = False
 
     async def __aexit__(self, *_: object) -> None:
@@ -129,6 +141,7 @@ class PostgresqlLedger(QueuedLedger):
             connection.add_termination_listener(lambda _: self._calls.wake())
             await statements.migrate(connection)
             await statements.renew(connection, self._owner, limits.lease_s)
+            self._has_old = await short_tables.has_old(connection)
             self._calls.well(place=self._place)
             yield connection
             await connection.close(timeout=limits.command_s)
@@ -157,6 +170,9 @@ class PostgresqlLedger(QueuedLedger):
             await queue.woken(min(renew_s, purge_s))
 
     async def _carry_out(self, connection: DatabaseConnection) -> None:
+        if self._has_old:
+            of_events = [call for call in self._calls.in_hand if call.kind in OF_EVENTS]
+            await short_tables.move_over(connection, of_events)
         for kind, carry_out in STAGES:
             calls = [call for call in self._calls.in_hand if call.kind is kind]
             if calls:
@@ -164,10 +180,12 @@ class PostgresqlLedger(QueuedLedger):
         self._repeated = False
 
     async def _purge(self, connection: DatabaseConnection) -> bool:
-        removed = await statements.purge(connection, self._keep_s)
+        removed, more = await self._purging.step(connection)
         if removed:
             self._log.debug("ledger.purged", entries=removed)
-        return removed > 0
+        if not more and self._has_old:
+            self._has_old = await short_tables.has_old(connection)
+        return more
 
 
 def _cause(error: Exception) -> str:

@@ -5,8 +5,12 @@ owner's row: one update renews all that a process has. A claim takes an event th
 owner's lease is over by the database's clock; the row's lock lets one claimer through at a time. A write needs the row
 still to be its process's, so who has lost an event cannot overwrite what its successor knows.
 
-**No deadlocks**: every statement takes its row locks in the order of the events' ids ("C" order, as Python sorts).
-`claimed_at` never changes and nothing else that changes is indexed, so that updates stay in the page (HOT).
+**No deadlocks**: every statement takes its row locks in the order of the keys. `claimed_at` never changes and nothing
+else that changes is indexed, so that updates stay in the page (HOT).
+
+**Known and past**: final entries are laid aside in a table of their own, see purging.py. In between an entry is in
+both. A claim looks at the past first, with one snapshot for all: an entry is in the past for a minute at least before
+it goes from what is known, so no snapshot sees it in neither.
 """
 
 import socket
@@ -17,21 +21,13 @@ from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.postgresql import due, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
-from bridge.edges.ledger.rows import (
-    COLUMNS,
-    FINAL_STATES,
-    UNFINISHED_KEEPS,
-    UNSTARTED_STATES,
-    Row,
-    is_cancelled,
-)
+from bridge.edges.ledger.postgresql.short_tables import ASKED_FOR, SHORT_TABLES
+from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
 SHORTEST_WAIT_S = 1.0
 """Told where another process's lease has just ended."""
-PURGE_STEP = 500
-LAPSED_OWNERS = "1 day"
 
 # amigo_bridge.version is how many of these a database has been through.
 MIGRATIONS: tuple[str, ...] = (
@@ -67,18 +63,21 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     due.TABLE,
     users.TABLE,
+    SHORT_TABLES,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
 ASKED_COLUMNS = ", ".join(f"asked.{name}" for name in COLUMNS)
-ASKED = f"""unnest($2::text[], $3::text[], $4::bytea[], $5::integer[], $6::integer[], $7::integer[], $8::text[],
-$9::text[], $10::bytea[]) AS asked (event_id, {", ".join(COLUMNS)})"""
+ASKED = f"""unnest($2::bytea[], $3::text[], $4::smallint[], $5::bytea[], $6::integer[], $7::integer[], $8::integer[],
+$9::text[], $10::text[], $11::text[], $12::bytea[]) AS asked (key, event_id, {", ".join(COLUMNS)})"""
 """Entries to write, as one array for each column."""
-FINAL = ", ".join(f"'{state}'" for state in FINAL_STATES)
-UNSTARTED = ", ".join(f"'{state}'" for state in UNSTARTED_STATES)
+FINAL = ", ".join(map(str, FINAL_STATES))
+UNSTARTED = ", ".join(map(str, UNSTARTED_STATES))
 LAPSED = "NOT EXISTS (SELECT FROM amigo_bridge.owners o WHERE o.owner = e.owner AND o.until > now())"
 DIED = f"CASE WHEN e.owner <> $1 AND e.state NOT IN ({FINAL}) AND {LAPSED} THEN 1 ELSE 0 END"
 """1 where a process that is gone had the event in hand; $1 is who asks."""
+LAID_ASIDE = "NOT EXISTS (SELECT FROM amigo_bridge.known k WHERE k.key = e.key AND k.changed_at <> e.ended_at)"
+"""True of an entry `e` of the past unless its event has been changed since."""
 
 # Read from the catalogue's tables: what `to_regclass` has not found it goes on not finding while waiting for the lock.
 HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'amigo_bridge')"
@@ -87,47 +86,58 @@ HAS_VERSION = (
 )
 
 CLAIM = f"""
-INSERT INTO amigo_bridge.events AS e (event_id, owner, {", ".join(COLUMNS)})
-SELECT asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
-ON CONFLICT (event_id) DO UPDATE SET owner = excluded.owner, claims = e.claims + 1, deaths = e.deaths + {DIED}
-WHERE e.owner IS NULL OR e.owner = excluded.owner OR e.state IN ({FINAL})
-OR {LAPSED}
-RETURNING e.event_id, e.claims, {STORED}
+WITH asked AS MATERIALIZED (SELECT * FROM {ASKED}),
+past AS MATERIALIZED (SELECT e.* FROM amigo_bridge.past e JOIN asked ON asked.key = e.key WHERE {LAID_ASIDE}),
+claimed AS (
+    INSERT INTO amigo_bridge.known AS e (key, event_id, owner, {", ".join(COLUMNS)})
+    SELECT asked.key, asked.event_id, $1, {ASKED_COLUMNS} FROM asked
+    WHERE NOT EXISTS (SELECT FROM past WHERE past.key = asked.key) ORDER BY asked.key
+    ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, claims = e.claims + 1, deaths = e.deaths + {DIED}
+    WHERE e.owner IS NULL OR e.owner = excluded.owner OR e.state IN ({FINAL})
+    OR {LAPSED}
+    RETURNING e.event_id, e.claims, {STORED}
+)
+SELECT * FROM claimed
+UNION ALL SELECT asked.event_id, 0, {STORED} FROM past e JOIN asked ON asked.key = e.key
 """  # noqa: S608 - of constants
 
 LEFT = """
 SELECT e.event_id, extract(epoch FROM o.until - now())::float8 AS wait_s
-FROM amigo_bridge.events e JOIN amigo_bridge.owners o ON o.owner = e.owner
-WHERE e.event_id = ANY ($1::text[])
+FROM amigo_bridge.known e JOIN amigo_bridge.owners o ON o.owner = e.owner
+WHERE e.key = ANY ($1::bytea[])
 """
 
 WRITE = f"""
-INSERT INTO amigo_bridge.events AS e (event_id, owner, {", ".join(COLUMNS)})
-SELECT asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
-ON CONFLICT (event_id) DO UPDATE SET changed_at = now(), {", ".join(f"{name} = excluded.{name}" for name in COLUMNS)}
+INSERT INTO amigo_bridge.known AS e (key, event_id, owner, {", ".join(COLUMNS)})
+SELECT asked.key, asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
+ON CONFLICT (key) DO UPDATE SET changed_at = now(), {", ".join(f"{name} = excluded.{name}" for name in COLUMNS)}
 WHERE e.owner = excluded.owner
 RETURNING e.event_id
 """  # noqa: S608 - of constants
 
 CANCEL = f"""
-INSERT INTO amigo_bridge.events AS e (event_id, {", ".join(COLUMNS)})
-SELECT asked.event_id, {ASKED_COLUMNS} FROM {ASKED}
-ON CONFLICT (event_id) DO UPDATE SET changed_at = now(), owner = NULL, state = excluded.state, ending = excluded.ending
+INSERT INTO amigo_bridge.known AS e (key, event_id, {", ".join(COLUMNS)})
+SELECT asked.key, asked.event_id, {ASKED_COLUMNS} FROM {ASKED}
+WHERE NOT EXISTS (SELECT FROM amigo_bridge.past e WHERE e.key = asked.key AND {LAID_ASIDE})
+ON CONFLICT (key) DO UPDATE SET changed_at = now(), owner = NULL, state = excluded.state, ending = excluded.ending
 WHERE e.state IN ({UNSTARTED}) AND e.ending IS NULL
-AND (e.progress IS NULL OR e.progress::json ->> 'request' = '{RequestKind.NONE}') AND $1::text IS NOT NULL
+AND (e.progress IS NULL OR {ASKED_FOR} = '{RequestKind.NONE}') AND $1::text IS NOT NULL
 RETURNING e.event_id
 """  # noqa: S608 - of constants
 
 RELEASE = """
 WITH held AS (
-    SELECT event_id FROM amigo_bridge.events
-    WHERE event_id = ANY ($2::text[]) AND owner = $1 ORDER BY event_id FOR UPDATE
+    SELECT key FROM amigo_bridge.known WHERE key = ANY ($2::bytea[]) AND owner = $1 ORDER BY key FOR UPDATE
 )
-UPDATE amigo_bridge.events e SET owner = NULL FROM held WHERE e.event_id = held.event_id
+UPDATE amigo_bridge.known e SET owner = NULL FROM held WHERE e.key = held.key
 """
 
 FOUND = STORED.replace("e.deaths", f"e.deaths + {DIED}")
-FIND = f"SELECT e.event_id, {FOUND} FROM amigo_bridge.events e WHERE e.event_id = ANY ($2::text[])"  # noqa: S608
+FIND = f"""
+SELECT e.key, {FOUND} FROM amigo_bridge.known e WHERE e.key = ANY ($2::bytea[])
+UNION ALL SELECT e.key, {STORED} FROM amigo_bridge.past e WHERE e.key = ANY ($2::bytea[])
+AND NOT EXISTS (SELECT FROM amigo_bridge.known k WHERE k.key = e.key)
+"""  # noqa: S608 - of constants
 
 # Whose host is the same is the next one there: it begins when the one before it has ended, however that was.
 BEGUN = """
@@ -146,17 +156,6 @@ ON CONFLICT (owner) DO UPDATE SET until = excluded.until
 """
 
 GO = "DELETE FROM amigo_bridge.owners WHERE owner = $1"
-
-PURGE = f"""
-DELETE FROM amigo_bridge.events WHERE event_id IN (
-    SELECT event_id FROM amigo_bridge.events
-    WHERE claimed_at < now() - $1::float8 * interval '1 second'
-    AND changed_at < now() - $1::float8 * CASE WHEN state IN ({FINAL}) THEN 1 ELSE $2::integer END * interval '1 second'
-    ORDER BY claimed_at LIMIT $3 FOR UPDATE SKIP LOCKED
-)
-"""  # noqa: S608 - of constants
-
-PURGE_OWNERS = f"DELETE FROM amigo_bridge.owners WHERE until < now() - interval '{LAPSED_OWNERS}'"  # noqa: S608
 
 
 Answer = tuple[Holder, Row | None, float]
@@ -186,7 +185,7 @@ async def claim(connection: DatabaseConnection, owner: str, calls: Sequence[Ledg
     """Claim events, each once in `calls` or more often; answers in their order."""
     rows = {call.key: call.row for call in reversed(calls)}
     taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, *_columns(rows))}
-    denied = [key for key in rows if key not in taken]
+    denied = [hash_of(key) for key in rows if key not in taken]
     waits = {row[0]: row[1] for row in await connection.fetch(LEFT, denied)} if denied else {}
     answers: list[Answer] = []
     seen: set[str] = set()
@@ -213,21 +212,23 @@ async def cancel(connection: DatabaseConnection, owner: str, calls: Sequence[Led
     """Give events that have not started their endings. Answers in their order: False where it was too late."""
     rows = {call.key: call.row for call in reversed(calls)}
     done = {row[0] for row in await connection.fetch(CANCEL, owner, *_columns(rows))}
-    left = await connection.fetch(FIND, owner, [key for key in rows if key not in done])
-    done |= {row[0] for row in left if is_cancelled(tuple(row)[1:])}
+    names = {hash_of(key): key for key in rows if key not in done}
+    left = await connection.fetch(FIND, owner, list(names))
+    done |= {names[row[0]] for row in left if is_cancelled(tuple(row)[1:])}
     return [call.key in done for call in calls]
 
 
 async def release(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:
     """Let go of events."""
-    await connection.execute(RELEASE, owner, [call.key for call in calls])
+    await connection.execute(RELEASE, owner, [hash_of(call.key) for call in calls])
     return [None] * len(calls)
 
 
 async def find(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[Row | None]:
     """The rows of events, None where there is none. Answers in their order."""
-    rows = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, [call.key for call in calls])}
-    return [rows.get(call.key) for call in calls]
+    keys = [hash_of(call.key) for call in calls]
+    rows = {row[0]: tuple(row)[1:] for row in await connection.fetch(FIND, owner, keys)}
+    return [rows.get(key) for key in keys]
 
 
 async def begun(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[int]:
@@ -252,18 +253,10 @@ async def go(connection: DatabaseConnection, owner: str) -> None:
     await connection.execute(GO, owner)
 
 
-async def purge(connection: DatabaseConnection, keep_s: float) -> int:
-    """One step of removing what is too old; how many entries went. See `sqlite/file.py` for what goes when."""
-    await connection.execute(PURGE_OWNERS)
-    await connection.execute(due.PURGE, keep_s)
-    await connection.execute(users.PURGE)
-    done = await connection.execute(PURGE, keep_s, UNFINISHED_KEEPS, PURGE_STEP)
-    return int(done.removeprefix("DELETE "))
-
-
 def _columns(rows: Mapping[str, Row]) -> list[list[object]]:
-    """The parameters of ASKED, in the order of the events' ids."""
-    return [list(column) for column in zip(*((key, *row) for key, row in sorted(rows.items())), strict=True)]
+    """The parameters of ASKED, in the order of the hashes."""
+    entries = sorted((hash_of(key), key, row) for key, row in rows.items())
+    return [list(column) for column in zip(*((hash_, key, *row) for hash_, key, row in entries), strict=True)]
 
 
 async def _version(connection: DatabaseConnection) -> int:

@@ -7,9 +7,8 @@ of the API. What a sync costs is shared by all calls of its commit.
 **One process** has the file: it holds an flock on `<file>-lock`, which ends with the process however that ends. So
 whatever an entry says, whoever wrote it is gone, and nothing needs a lease.
 
-**Purging** goes through the entries in the order in which they were first claimed, in small steps, until it meets one
-that is too young. Final ones go when they have not changed for `keep`, unfinished ones after UNFINISHED_KEEPS times
-that.
+**Purging**: final entries are laid aside after `keep_endings` and go after `keep`, unfinished ones when they have not
+changed for UNFINISHED_KEEPS times that, all in small steps: see past.py.
 
 A damaged file is never written over: someone has to move it away.
 """
@@ -17,6 +16,7 @@ A damaged file is never written over: someone has to move it away.
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -26,13 +26,14 @@ from typing import TypeVar
 from bridge.edges.ledger.call_queue import CallKind, LedgerCall
 from bridge.edges.ledger.rows import (
     FINAL_STATES,
-    UNFINISHED_KEEPS,
     Row,
     cancel,
     died_with,
+    hash_of,
     is_cancelled,
 )
 from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
+from bridge.edges.ledger.sqlite.past import Ages, Past
 from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
     DROP_DUE,
@@ -61,8 +62,10 @@ READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
 """Calls that ask what is known."""
 CHUNK = 50
 """Events in one statement."""
-PURGE_STEP = 500
-"""Entries looked at in one step of purging."""
+CHECKPOINT_ROWS, CHECKPOINT_PAGES = 1_000, 8_000
+"""Rows after which the log goes into the file between two commits, and pages after which it does so within one."""
+TIDY_S = 0.002
+"""So long steps of purging follow on one another."""
 WAL_BYTES = 64 * 1024 * 1024
 
 SAID = {
@@ -78,22 +81,25 @@ DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 class LedgerFile:
     """One file. Every method but `close` raises LedgerUnavailable, with a sentence that names file and cause."""
 
-    def __init__(self, path: Path, keep_s: float, busy_s: float = BUSY_S) -> None:
+    def __init__(self, path: Path, keep_s: float, keep_endings_s: float, busy_s: float = BUSY_S) -> None:
         self.path = path.absolute()
         self._real = self.path
-        self._keep_ms = int(keep_s * 1000)
+        self._ages = Ages(int(keep_s * 1000), int(min(keep_endings_s, keep_s) * 1000))
         self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
+        self._past: Past | None = None
         self._lock = FileLock(self._beside("-lock"))
         self._identity: Identity | None = None
         self._wal_identity: Identity | None = None
         self._damaged = False
-        self._purged_to = 0
         self._owner = secrets.token_hex(8)
         self._cancelled: set[str] = set()
         """Events that were cancelled and not claimed since: who had one in hand may not write it any more."""
         self._made_anew = False
         self._gone = False
+        self._checkpointed = 0
+        self.log_is_long = False
+        """True where `checkpoint` had better be called before the next commit."""
 
     def open(self) -> None:
         """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
@@ -111,6 +117,7 @@ class LedgerFile:
             self._connection = connection
             self._check(connection)
             self._prepare(connection)
+            self._past = Past(connection, self._ages)
             self._identity, self._wal_identity = identity(self.path), identity(self._beside("-wal"))
             self._made_anew, self._gone = self._gone, False
 
@@ -122,7 +129,7 @@ class LedgerFile:
     def close(self) -> None:
         """Close the file, but keep the lock."""
         replaced, connection = self._identity is not None and self._replaced, self._connection
-        self._connection = self._identity = None
+        self._connection = self._identity = self._past = None
         if connection is not None:
             with suppress(sqlite3.Error):  # what could not be written has been reported by the commit that failed
                 if replaced:
@@ -184,7 +191,14 @@ class LedgerFile:
                     case CallKind.LIVES_ON:
                         self._opened.execute(LIVES_ON)
             self._change(changed, released, int(now_s * 1000), others)
+            self.log_is_long = self._opened.total_changes - self._checkpointed >= CHECKPOINT_ROWS
             return answers
+
+    def checkpoint(self) -> None:
+        """Bring what is in the log into the file, while nobody waits for a commit."""
+        with self._translated():
+            self._opened.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._checkpointed, self.log_is_long = self._opened.total_changes, False
 
     def _cancel(self, call: LedgerCall, known: dict[str, Row], changed: dict[str, Row]) -> bool:
         row = known.get(call.key)
@@ -198,26 +212,21 @@ class LedgerFile:
         return True
 
     def purge(self, now_s: float) -> tuple[int, bool]:
-        """One step of removing what is too old: how many entries went, and whether there may be more to do."""
-        limit_ms = int(now_s * 1000) - self._keep_ms
+        """Some steps of removing what is too old: how many entries went, and whether there may be more to do."""
+        removed, more, until_s = 0, True, time.monotonic() + TIDY_S
         with self._translated():
-            step = self._opened.execute(
-                "SELECT number, claimed_ms FROM events WHERE number > ? ORDER BY number LIMIT ?",
-                (self._purged_to, PURGE_STEP),
-            ).fetchall()
-            old = [number for number, claimed_ms in step if claimed_ms < limit_ms]
-            if not old:
-                self._purged_to = 0
-                self._opened.execute(PURGE_DUE, (limit_ms / 1000,))
+            now_ms, past = int(now_s * 1000), self._opened_past
+            self._opened.execute("PRAGMA synchronous = NORMAL")
+            try:
+                while more and time.monotonic() < until_s:
+                    gone, more = past.step(now_ms)
+                    removed += gone
+            finally:
+                self._opened.execute("PRAGMA synchronous = FULL")
+            if not more:
+                self._opened.execute(PURGE_DUE, ((now_ms - self._ages.keep_ms) / 1000,))
                 self._opened.execute(PURGE_USERS, (now_s,))
-                return 0, False
-            removed = self._opened.execute(
-                "DELETE FROM events WHERE number > ? AND number <= ? AND changed_ms < CASE WHEN state IN (?, ?)"
-                " THEN ? ELSE ? END",
-                (self._purged_to, old[-1], *FINAL_STATES, limit_ms, limit_ms - (UNFINISHED_KEEPS - 1) * self._keep_ms),
-            ).rowcount
-            self._purged_to = old[-1]
-            return removed, True
+        return removed, more
 
     def _reopen_if_replaced(self) -> None:
         if self._replaced or not self._lock.held:
@@ -235,11 +244,19 @@ class LedgerFile:
             raise LedgerUnavailable(f"the ledger {self.path} is closed")
         return self._connection
 
+    @property
+    def _opened_past(self) -> Past:
+        if self._past is None:
+            raise LedgerUnavailable(f"the ledger {self.path} is closed")
+        return self._past
+
     def _read(self, keys: Iterable[str]) -> Iterator[tuple[str, Row]]:
         """The entries of events. What another owner had in hand died with it: nobody else can have the file."""
         for chunk in _chunks(keys):
-            for key, owner, *row in self._opened.execute(select(len(chunk)), chunk):
-                yield key, row if owner in (None, self._owner) else died_with(row)
+            names = {hash_of(key): key for key in chunk}
+            for key, owner, *row in self._opened.execute(select(len(names)), list(names)):
+                yield names.pop(key), row if owner in (None, self._owner) else died_with(row)
+            yield from self._opened_past.find(names)
 
     def _change(
         self, changed: dict[str, Row], released: list[str], now_ms: int, others: Sequence[tuple[str, Row]] = ()
@@ -255,10 +272,11 @@ class LedgerFile:
         for statement, row in others:
             self._opened.execute(statement, row)
         for chunk in rows:
-            values = [value for key, row in chunk for value in (key, now_ms, now_ms, self._owner, *row)]
+            values = [v for key, row in chunk for v in (hash_of(key), key, now_ms, now_ms, self._owner, *row)]
             self._opened.execute(upsert(len(chunk)), values)
+            self._opened_past.replaced([key for key, _ in chunk])
         for names in keys:
-            self._opened.execute(release(len(names)), (self._owner, *names))
+            self._opened.execute(release(len(names)), (self._owner, *map(hash_of, names)))
         if not alone:
             self._opened.execute("COMMIT")
 
@@ -271,10 +289,13 @@ class LedgerFile:
         check(connection)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise NotALedger("its file system cannot do without a rollback journal")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        self._checkpointed, self.log_is_long = connection.total_changes, False
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         migrate(connection)
         prove_room(connection)

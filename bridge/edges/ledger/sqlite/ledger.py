@@ -17,7 +17,7 @@ from pathlib import Path
 from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.call_queue import QueuedLedger
-from bridge.edges.ledger.rows import entry_of
+from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of
 from bridge.edges.ledger.sqlite.file import BUSY_S, LedgerFile
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -45,10 +45,11 @@ class SqliteLedger(QueuedLedger):
         *,
         busy_s: float = BUSY_S,
         purge_every_s: float = PURGE_EVERY_S,
+        keep_endings_s: float = KEEP_ENDINGS_S,
     ) -> None:
         """`busy_s`: how long a commit waits for another program. `purge_every_s`: from one purge to the next."""
         super().__init__(log)
-        self._file = LedgerFile(path, keep_s, busy_s)
+        self._file = LedgerFile(path, keep_s, keep_endings_s, busy_s)
         self._purge_every_s = purge_every_s
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "ledger")
@@ -96,6 +97,8 @@ class SqliteLedger(QueuedLedger):
                 answers = await loop.run_in_executor(self._thread, self._file.carry_out, queue.in_hand, self._clock())
                 self._tell_replaced()
                 queue.settle(queue.in_hand, answers)
+                if self._file.log_is_long:
+                    await loop.run_in_executor(self._thread, self._file.checkpoint)
             elif queue.closing:
                 return
             if began_s >= purge_s:
@@ -109,7 +112,7 @@ class SqliteLedger(QueuedLedger):
             self._log.error("ledger.replaced", file=str(self._file.path), error=REPLACED)
 
     async def _purge(self) -> bool:
-        """One step; whether there may be more to do."""
+        """A few steps; whether there may be more to do."""
         in_thread = asyncio.get_running_loop().run_in_executor
         removed, more = await in_thread(self._thread, self._file.purge, self._clock())
         if removed:

@@ -59,6 +59,44 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX due_at ON due_finishes (max(last_s + finish_s, again_s))",
     ),
     users.TABLE,
+    (  # `events` stays as it is: what older versions have left in it is found there until it is too old
+        """
+        CREATE TABLE known (
+            number INTEGER PRIMARY KEY,
+            key BLOB NOT NULL UNIQUE,
+            event_id TEXT NOT NULL,
+            claimed_ms INTEGER NOT NULL,
+            changed_ms INTEGER NOT NULL,
+            owner TEXT,
+            state INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            attempt INTEGER NOT NULL,
+            requeue INTEGER NOT NULL,
+            deaths INTEGER NOT NULL,
+            progress TEXT,
+            letter TEXT,
+            sent TEXT,
+            ending BLOB
+        )
+        """,
+        """
+        CREATE TABLE past (
+            run INTEGER NOT NULL,
+            key BLOB NOT NULL,
+            state INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            attempt INTEGER NOT NULL,
+            requeue INTEGER NOT NULL,
+            deaths INTEGER NOT NULL,
+            progress TEXT,
+            letter TEXT,
+            sent TEXT,
+            ending BLOB,
+            PRIMARY KEY (run, key)
+        ) WITHOUT ROWID
+        """,
+        "CREATE TABLE runs (run INTEGER PRIMARY KEY, ended_ms INTEGER NOT NULL, entries INTEGER NOT NULL)",
+    ),
 )
 ROOM_BYTES = 64 * 1024
 
@@ -97,20 +135,20 @@ def prove_room(connection: sqlite3.Connection) -> None:
 
 @cache
 def select(count: int) -> str:
-    """Finds so many events; parameters are their keys."""
+    """Finds so many events; parameters are the hashes of their keys."""
     marks = ", ".join("?" * count)
-    return f"SELECT event_id, owner, {', '.join(COLUMNS)} FROM events WHERE event_id IN ({marks})"  # noqa: S608 - only marks
+    return f"SELECT key, owner, {', '.join(COLUMNS)} FROM known WHERE key IN ({marks})"  # noqa: S608 - only marks
 
 
 @cache
 def upsert(count: int) -> str:
-    """Writes so many events; parameters are, for each, its key, twice the time in ms, its owner, and its row."""
-    columns = ("event_id", "claimed_ms", "changed_ms", "owner", *COLUMNS)
+    """Writes so many events; parameters are, for each, hash and key, twice the time in ms, its owner, and its row."""
+    columns = ("key", "event_id", "claimed_ms", "changed_ms", "owner", *COLUMNS)
     row = f"({', '.join('?' * len(columns))})"
     updates = ", ".join(f"{name} = excluded.{name}" for name in ("changed_ms", "owner", *COLUMNS))
     return (
-        f"INSERT INTO events ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - only marks
-        f" ON CONFLICT (event_id) DO UPDATE SET {updates}"
+        f"INSERT INTO known ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - only marks
+        f" ON CONFLICT (key) DO UPDATE SET {updates}"
     )
 
 
@@ -132,6 +170,6 @@ LIVES_ON = "UPDATE life SET deaths = 0, begun = 0"
 
 @cache
 def release(count: int) -> str:
-    """Takes so many events out of an owner's hands; parameters are the owner and their keys."""
+    """Takes so many events out of an owner's hands; parameters are the owner and the hashes of their keys."""
     marks = ", ".join("?" * count)
-    return f"UPDATE events SET owner = NULL WHERE owner = ? AND event_id IN ({marks})"  # noqa: S608 - only marks
+    return f"UPDATE known SET owner = NULL WHERE owner = ? AND key IN ({marks})"  # noqa: S608 - only marks

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.event.user import KnownUser
+from bridge.edges.ledger.inspect import look
 from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits
 from bridge.edges.ledger.postgresql.statements import MIGRATIONS
+from bridge.edges.ledger.rows import CODES, hash_of
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.logbook import Logbook
 from tests.support.postgres import PostgresServer
@@ -195,21 +198,40 @@ async def test_of_many_that_start_at_once_one_makes_the_schema(url: str, log: Lo
         await asyncio.gather(*(ledger.__aexit__() for ledger in ledgers))
 
 
-async def test_an_older_schema_is_brought_up_to_date_and_a_later_one_refused(
-    postgres: PostgresServer, database: str, log: Logbook
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+async def test_what_an_older_version_has_left_is_known_with_its_owner(
+    postgres: PostgresServer, database: str, log: Logbook, version: int
 ) -> None:
+    await postgres.execute("CREATE SCHEMA amigo_bridge", database)
+    await postgres.execute("CREATE TABLE amigo_bridge.version (version integer NOT NULL)", database)
+    await postgres.execute(f"INSERT INTO amigo_bridge.version VALUES ({version})", database)
+    for migration in MIGRATIONS[:version]:
+        for statement in filter(str.strip, migration.split(";")):
+            await postgres.execute(statement, database)
+    requeue = "replay" if version < 3 else "requeue"
+    for event_id, state, owner in (("e1", "open", "NULL"), ("e2", "complete", "NULL"), ("e3", "claimed", "'other'")):
+        await postgres.execute(
+            f"INSERT INTO amigo_bridge.events (event_id, owner, state, digest, attempt, {requeue}, ending) VALUES"
+            f" ('{event_id}', {owner}, '{state}', decode(repeat('00', 32), 'hex'), 0, 0, 'ending')",
+            database,
+        )
+    await postgres.execute(
+        "INSERT INTO amigo_bridge.owners (owner, until) VALUES ('other', now() + interval '1 hour')", database
+    )
+    async with PostgresqlLedger(postgres.url(database), KEEP_S, log) as ledger:
+        assert await look(postgres.url(database), "e1") == entry("e1")
+        assert (await ledger.claim("e3", DIGEST)).holder is Holder.ANOTHER
+        assert await ledger.claim("e2", DIGEST) == Claim(Holder.EARLIER, entry("e2", State.COMPLETE))
+        assert await ledger.claim("e1", DIGEST) == Claim(Holder.EARLIER, entry("e1"))
+        await ledger.write(entry("e1", State.ANSWERED))
+        assert await ledger.find("e1") == entry("e1", State.ANSWERED)
+    assert await postgres.fetch("SELECT FROM amigo_bridge.old_events", database) == []
+
+
+async def test_a_later_schema_is_refused(postgres: PostgresServer, database: str, log: Logbook) -> None:
     url = postgres.url(database)
-    async with PostgresqlLedger(url, KEEP_S, log) as ledger:
-        await ledger.claim("e1", DIGEST)
-    await postgres.execute("DROP TABLE amigo_bridge.users, amigo_bridge.due_finishes", database)
-    await postgres.execute("ALTER TABLE amigo_bridge.events DROP COLUMN deaths", database)
-    for old, new in (("record", "progress"), ("replay", "requeue")):
-        await postgres.execute(f"ALTER TABLE amigo_bridge.events RENAME COLUMN {new} TO {old}", database)
-    for name in ("host", "begun", "deaths"):
-        await postgres.execute(f"ALTER TABLE amigo_bridge.owners DROP COLUMN {name}", database)
-    await postgres.execute("UPDATE amigo_bridge.version SET version = 1", database)
-    async with PostgresqlLedger(url, KEEP_S, log) as ledger:
-        assert (await ledger.claim("e1", DIGEST)).holder is Holder.EARLIER
+    async with PostgresqlLedger(url, KEEP_S, log):
+        pass
     assert await postgres.fetch("SELECT version FROM amigo_bridge.version", database) == [(len(MIGRATIONS),)]
     await postgres.execute("UPDATE amigo_bridge.version SET version = version + 1", database)
     async with PostgresqlLedger(url, KEEP_S, log) as ledger:
@@ -247,8 +269,8 @@ async def test_what_is_complete_is_written_after_a_while_unless_another_has_it(
         await ledger.claim(event_id, DIGEST)
         await ledger.write(entry(event_id, State.ANSWERED))
         ledger.write_soon(entry(event_id, State.COMPLETE))
-    await postgres.execute("UPDATE amigo_bridge.events SET owner = 'another' WHERE event_id = 'e2'", database)
-    complete = "SELECT event_id FROM amigo_bridge.events WHERE state = 'complete'"
+    await postgres.execute("UPDATE amigo_bridge.known SET owner = 'another' WHERE event_id = 'e2'", database)
+    complete = f"SELECT event_id FROM amigo_bridge.known WHERE state = {CODES[State.COMPLETE]}"
     found: list[str] = []
     deadline_s = asyncio.get_running_loop().time() + 10
     while not found and asyncio.get_running_loop().time() < deadline_s:
@@ -259,12 +281,12 @@ async def test_what_is_complete_is_written_after_a_while_unless_another_has_it(
 async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
     postgres: PostgresServer, database: str, log: Logbook
 ) -> None:
-    often = PostgresqlLimits(purge_every_s=0.05)
-    async with PostgresqlLedger(postgres.url(database), KEEP_S, log, often) as ledger:
+    often = PostgresqlLimits(purge_every_s=0.05, settle_s=0.2)
+    async with PostgresqlLedger(postgres.url(database), KEEP_S, log, often, KEEP_S / 4) as ledger:
 
         async def age(event_id: str, claimed_s: float, changed_s: float) -> None:
             await postgres.execute(
-                f"UPDATE amigo_bridge.events SET claimed_at = now() - interval '{claimed_s} seconds',"
+                f"UPDATE amigo_bridge.known SET claimed_at = now() - interval '{claimed_s} seconds',"
                 f" changed_at = now() - interval '{changed_s} seconds' WHERE event_id LIKE '{event_id}'",
                 database,
             )
@@ -272,16 +294,22 @@ async def test_what_is_too_old_is_removed_and_what_is_unfinished_much_later(
         await asyncio.gather(*(ledger.write(entry(f"old{number}", State.COMPLETE)) for number in range(1200)))
         for event_id, state in (("unfinished", State.OPEN), ("changed", State.FAILED), ("ancient", State.OPEN)):
             await ledger.write(entry(event_id, state))
+        await ledger.write(entry("ahead", State.COMPLETE))
+        await age("ahead", -9 * KEEP_S, -9 * KEEP_S)
         await age("unfinished", 3.9 * KEEP_S, 3.9 * KEEP_S)
         await age("changed", 9 * KEEP_S, KEEP_S / 2)
         await age("ancient", 4.1 * KEEP_S, 4.1 * KEEP_S)
         await age("old%", KEEP_S + 1, KEEP_S + 1)
 
-        async def left() -> bool:
-            rows = await postgres.fetch("SELECT event_id FROM amigo_bridge.events ORDER BY 1", database)
-            return [row[0] for row in rows] == ["changed", "unfinished"]
+        async def left(table: str) -> list[object]:
+            return [row[0] for row in await postgres.fetch(f"SELECT key FROM amigo_bridge.{table}", database)]
 
-        await until(left, "what is too old is gone")
+        async def purged() -> bool:
+            known, past = await left("known"), await left("past")
+            return set(known) == {hash_of("ahead"), hash_of("unfinished")} and past == [hash_of("changed")]
+
+        await until(purged, "what is too old is gone, and what has ended is laid aside")
+        assert await ledger.find("changed") == replace(entry("changed", State.FAILED), digest=DIGEST[:8])
 
 
 async def test_a_user_of_whom_nothing_is_known_any_more_is_cleared_away(url: str, log: Logbook) -> None:
