@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 @dataclass(slots=True)
 class Counters:
     """Counts of one process. `settled` is keyed by `ack`, `parked` or a dead-letter reason, `outcomes` by outcome,
-    `webhooks` by source and outcome, `version_sets` by route and version set.
+    `webhooks` by source and outcome, `version_sets` by route and version set,
+    `enrichments` by type and outcome.
     """
 
     received: int = 0
@@ -28,4 +29,5 @@ class Counters:
     settled: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     webhooks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    enrichments: Counter[tuple[str, str]] = field(default_factory=Counter)
     version_sets: Counter[tuple[str, str]] = field(default_factory=Counter)

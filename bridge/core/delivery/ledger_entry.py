@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
+from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.poison import MAX_DEATHS, POISON
 from bridge.core.delivery.progress import Doubted, Progress, Recalled, StartedOver
 
@@ -39,7 +40,8 @@ class Entry:
     `digest` is the SHA-256 of the inbound body, or its beginning, `attempt` counts the attempts used up. `ending` is
     the ending's bytes, from ANSWERED on, and `sent` the way that they take; its sequence is then `progress.published`.
     Of an event that is COMPLETE for some time both are gone. `letter` says why the event failed. `requeue` is the
-    greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with the event in hand.
+    greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with the event in hand. `owed` are
+    the enrichments that an event owes which is COMPLETE otherwise.
     """
 
     event_id: str
@@ -52,6 +54,12 @@ class Entry:
     requeue: int = 0
     deaths: int = 0
     sent: SentEnding | None = None
+    owed: OwedEnrichments | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """True where nothing is left to be done for the event."""
+        return self.state in FINAL and self.owed is None
 
     def is_of(self, digest: bytes) -> bool:
         """True where the event had a body of this digest, as far as is known: one cancelled before it came had none."""
@@ -89,6 +97,8 @@ class Plan(StrEnum):
     """Answered: publish the ending's bytes."""
     REPEAT = "repeat"
     """Ended: acknowledge."""
+    ENRICH = "enrich"
+    """Ended, and enrichments are due: see them out, then acknowledge."""
     RESUME_FAILURE = "resume-failure"
     """Failed: see its failure's steps through."""
     POISON = "condemn"
@@ -109,7 +119,7 @@ def plan(claim: Claim, *, redelivered: bool, requeue: int, sure: bool) -> Plan:
         return Plan.RECONCILE if redelivered else Plan.START
     match entry.state:
         case State.COMPLETE:
-            return Plan.REPEAT
+            return Plan.REPEAT if entry.owed is None else Plan.ENRICH
         case State() as state if state is not State.FAILED and entry.deaths >= MAX_DEATHS:
             return Plan.POISON
         case State.ANSWERED:

@@ -33,7 +33,7 @@ class LedgerKnowledge:
 
     def recalled(self, claimed: Entry, plan_: Plan, requeue: int) -> "LedgerKnowledge":
         """The knowledge to go on from where an entry was claimed. `requeue` is the number that the delivery has."""
-        recorded = plan_ in (Plan.REPUBLISH, Plan.RESUME_FAILURE)
+        recorded = plan_ in (Plan.REPUBLISH, Plan.RESUME_FAILURE, Plan.ENRICH)
         if not starts_over(claimed, plan_):
             return LedgerKnowledge(self.entry, claimed.requeue, recorded)
         entry = replace(claimed, deaths=0)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from bridge.core.answer.history import ConversationRow
 from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.progress import RequestKind
 
 SAYS = {
@@ -19,7 +20,7 @@ SAYS = {
 
 def facts(entry: Entry) -> dict[str, object]:
     """The entry as plain values."""
-    progress, letter = entry.progress, entry.letter
+    progress, letter, owed = entry.progress, entry.letter, entry.owed
     return {
         "event_id": entry.event_id,
         "state": entry.state.value,
@@ -35,6 +36,8 @@ def facts(entry: Entry) -> dict[str, object]:
         "deaths": entry.deaths,
         "ending": entry.ending.decode("utf-8", "replace") if entry.ending is not None else None,
         "failure": {"reason": letter.reason, "error": letter.error, "attempts": letter.attempts} if letter else None,
+        "owed": [one.kind.value for one in owed.wanted] if owed else [],
+        "recorded": [message.message_id for message in owed.recorded] if owed else [],
     }
 
 
@@ -58,10 +61,19 @@ def entry_lines(entry: Entry) -> Iterator[str]:
         yield f"  ending       {len(entry.ending)} bytes"
     elif entry.state is State.COMPLETE:
         yield "  ending       kept no more; the API's history has what the agent said"
+    if entry.owed is not None:
+        yield from _owed_lines(entry.owed)
     if entry.deaths:
         yield f"  deaths       {entry.deaths} processes died with it in hand"
     if entry.requeue:
         yield f"  replay       {entry.requeue}"
+
+
+def _owed_lines(owed: OwedEnrichments) -> Iterator[str]:
+    for wanted in owed.wanted:
+        yield f"  owed         {wanted.kind}, which has not been read yet"
+    for message in owed.recorded:
+        yield f"  owed         {message.message_id}, {len(message.body)} bytes, to be published"
 
 
 def conversation_lines(rows: Sequence[ConversationRow]) -> Iterator[str]:

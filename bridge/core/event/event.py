@@ -30,6 +30,7 @@ from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, InboundMe
 from bridge.core.event.user import UserByEmail, user_of
 
 SPEAKING = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE)
+ANSWERED = (*SPEAKING, EventKind.AGENT_FIRST)
 FIELDS = frozenset({"id", "data", *CHECKS})
 
 
@@ -60,6 +61,11 @@ class Event:
     def needs_service(self) -> bool:
         """False for what concerns another event instead of an agent."""
         return self.kind is not EventKind.CANCEL
+
+    @property
+    def asks_agent(self) -> bool:
+        """True where the agent answers."""
+        return self.kind in ANSWERED
 
     @property
     def speaks(self) -> bool:

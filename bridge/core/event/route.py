@@ -11,6 +11,7 @@ from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event import tags
 from bridge.core.event.channel import DEFAULT_CHANNEL
 from bridge.core.event.event import Event
+from bridge.core.event.enrichment import Enrichment, WantedEnrichment
 from bridge.core.event.event_fields import USER_ID, Audio, EventKind, OnBusy
 from bridge.core.event.user import CREATE, OPTIONAL, UserByEmail, check_user, user_of
 from bridge.core.event.version_weights import Weights, version_set_of
@@ -39,6 +40,7 @@ class Route:
     on_busy: OnBusy = OnBusy.INTERACT
     finish_s: float | None = None
     agent_actions: str | None = None
+    enrich: tuple[Enrichment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Rendered:
     user_id: str | None = None
     user: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
     tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
+    enrich: tuple[WantedEnrichment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class RoutedEvent:
     audio: Audio | None = None
     user: UserByEmail | None = None
     version_weights: Weights | None = None
+    enrich: tuple[WantedEnrichment, ...] = ()
 
     @property
     def lane(self) -> tuple[str, str]:
@@ -172,6 +176,7 @@ def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: D
         audio=event.audio,
         user=user,
         version_weights=weights,
+        enrich=rendered.enrich if event.asks_agent else (),
     )
 
 

@@ -6,7 +6,6 @@ history has, is laid aside without the ending and with the beginning of its dige
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
@@ -15,10 +14,10 @@ from typing import Any
 import orjson
 
 from bridge.core.answer.ending import CANCELLED, type_of
-from bridge.core.answer.sent_ending import SentEnding, SentTo
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, RequestKind, load
+from bridge.edges.ledger.sent_text import owed_of_text, owed_text, sent_of, sent_text
 from bridge.flow.ports.ledger import EntryUnreadable
 
 COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "sent", "ending")
@@ -27,6 +26,8 @@ PROGRESS, ENDING = COLUMNS.index("progress"), COLUMNS.index("ending")
 CODES = {state: number for number, state in enumerate(State, 1)}
 STATES = {number: state for state, number in CODES.items()}
 COMPLETE, FAILED = CODES[State.COMPLETE], CODES[State.FAILED]
+OWING = len(CODES) + 1
+"""Complete but for enrichments: `letter` has what is owed. Not final: whoever sees to them holds a lease."""
 FINAL_STATES = (COMPLETE, FAILED)
 UNSTARTED_STATES = (CODES[State.CLAIMED], CODES[State.WAITING])
 UNFINISHED_KEEPS = 4
@@ -84,14 +85,14 @@ def hash_of(key: str) -> bytes:
 def row_of(entry: Entry) -> Row:
     """The entry's row."""
     return (
-        CODES[entry.state],
+        CODES[entry.state] if entry.owed is None else OWING,
         entry.digest,
         entry.attempt,
         entry.requeue,
         entry.deaths,
         _short(entry.progress),
-        None if entry.letter is None else _json(entry.letter),
-        None if entry.sent is None else _sent_text(entry.sent),
+        _letter_text(entry),
+        None if entry.sent is None else sent_text(entry.sent),
         entry.ending,
     )
 
@@ -140,18 +141,19 @@ def entry_of(event_id: str, row: Row) -> Entry:
     try:
         return Entry(
             event_id=event_id,
-            state=STATES[state],
+            state=State.COMPLETE if state == OWING else STATES[state],
             digest=bytes(digest),
             progress=_progress(progress),
             attempt=int(attempt),
             ending=None if ending is None else bytes(ending),
-            letter=None if letter is None else _letter(letter),
+            letter=None if letter is None or state == OWING else _letter(letter),
             requeue=int(requeue),
             deaths=int(deaths),
-            sent=None if sent is None else _sent(sent),
+            sent=None if sent is None else sent_of(sent),
+            owed=owed_of_text(letter) if state == OWING else None,
         )
     except (TypeError, ValueError, KeyError) as error:
-        cause = f"no state has the number {state!r}" if state not in STATES else str(error)
+        cause = f"no state has the number {state!r}" if state not in (*STATES, OWING) else str(error)
         raise EntryUnreadable(f"the ledger's entry of {event_id!r} cannot be read: {cause}") from None
 
 
@@ -196,6 +198,13 @@ def _progress(text: object) -> Progress:
     return load(orjson.dumps(SAYS_NOTHING | dict(zip(SAYS_NOTHING, values, strict=False))).decode())
 
 
+def _letter_text(entry: Entry) -> str | None:
+    """The text of the column that says why an event failed, or what is owed of one that is complete."""
+    if entry.owed is not None:
+        return owed_text(entry.owed)
+    return None if entry.letter is None else _json(entry.letter)
+
+
 def _json(letter: DeadLetter) -> str:
     try:
         return orjson.dumps(letter).decode()
@@ -207,20 +216,3 @@ def _json(letter: DeadLetter) -> str:
 def _letter(text: str) -> DeadLetter:
     fields = orjson.loads(text)
     return DeadLetter(**{name: fields[name] for name in LETTER})
-
-
-def _sent_text(sent: SentEnding) -> str:
-    places = [(place.exchange, place.routing_key) for place in sent.places]
-    values = [sent.type, sent.timestamp_s, dict(sent.headers), places]
-    try:
-        return orjson.dumps(values).decode()
-    except TypeError:  # half a surrogate pair in an id
-        return json.dumps(values, separators=(",", ":"))
-
-
-def _sent(text: str) -> SentEnding:
-    try:
-        type_, timestamp_s, headers, places = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        type_, timestamp_s, headers, places = json.loads(text)
-    return SentEnding(str(type_), int(timestamp_s), dict(headers), tuple([SentTo(*place) for place in places]))

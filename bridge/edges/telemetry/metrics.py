@@ -69,6 +69,12 @@ class BridgeCollector(Collector):
         for (source, outcome), count in self._counters.webhooks.items():
             webhooks.add_metric([source, outcome], count)
         yield webhooks
+        enrichments = CounterMetricFamily(
+            "bridge_enrichments", "Enrichments, by type and outcome.", labels=["type", "outcome"]
+        )
+        for (type_, outcome), count in self._counters.enrichments.items():
+            enrichments.add_metric([type_, outcome], count)
+        yield enrichments
         started = CounterMetricFamily(
             "bridge_version_sets", "Conversations started by routes with weights.", labels=["route", "version_set"]
         )

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from bridge.core.answer.history import ConversationRow, Message
+from bridge.core.delivery.owed_enrichments import JsonObject
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.event.event import Event
 from bridge.core.event.inbound_message import InboundMessage
@@ -86,6 +87,26 @@ class Agent(Protocol):
 
     async def probe(self, *, credentials: bool) -> None:
         """Return where the API is reachable and, if asked, takes the bridge's credentials; else raise as any call."""
+
+
+class EnrichmentSource(Protocol):
+    """The API's objects beside an answer, as it gives them. Errors are those of `core.errors`."""
+
+    async def insights(self, user_id: str, conversation_id: str, interaction_id: str) -> JsonObject:
+        """The agent's reasoning in an interaction."""
+
+    async def recommended_responses(
+        self, user_id: str, conversation_id: str, interaction_id: str, context: str | None
+    ) -> JsonObject:
+        """Answers that the user might give to the latest interaction of an unfinished conversation."""
+
+    async def interaction_messages(
+        self, user_id: str, conversation_id: str, interaction_id: str
+    ) -> Sequence[JsonObject]:
+        """The messages of an interaction, oldest first; none where none is shown."""
+
+    async def message_source(self, user_id: str, conversation_id: str, message_id: str) -> JsonObject:
+        """Where the sound of a voice message is."""
 
 
 class UserAccounts(Protocol):
