@@ -16,6 +16,7 @@ from bridge.core.delivery.retry import Backoff
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import Credentials, HttpClient
+from bridge.edges.amigo.enrichments import AmigoEnrichments
 from bridge.edges.amigo.users import AmigoUsers
 from bridge.edges.http.server import Component
 from bridge.edges.jinja import JinjaRoutes
@@ -27,11 +28,14 @@ from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import Supervisor
 from bridge.edges.telemetry.metrics import Gauges
+from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.due_finisher import DueFinisher
 from bridge.flow.due_watch import DueWatch
+from bridge.flow.enricher import Enricher
+from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
@@ -94,7 +98,7 @@ class Bridge:
         lives = QuickDeaths(ledger, self.inbox, log)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
-        limits = Limits(settings.amigo.max_line, settings.amigo.longest)
+        limits = Limits(settings.amigo.max_line, settings.amigo.longest, settings.conversations.enrich_for)
         relay = Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
         settler = self._settler(republisher, factory, backoff)
         conversations = OpenConversations(shared=ledger.shared)
@@ -109,7 +113,10 @@ class Bridge:
             log,
         )
         finisher = DueFinisher(agent, ledger, conversations, factory, new_outbox, self.counters, log)
-        lanes = Lanes(attempts, settler, self.api_breaker, self.journal, finisher, settings.lanes.park_after, log)
+        reader = EnrichmentReader(AmigoEnrichments(signed), backoff, settings.conversations.enrich_for, time.time)
+        enricher = Enricher(reader, self.journal, factory, new_outbox, self.counters, log)
+        after = AfterAnswer(enricher, finisher, self.journal)
+        lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
         self.due_watch = DueWatch(ledger, finisher, lanes, factory)
         self.event_intake = EventIntake(router_of(settings), lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)

@@ -65,7 +65,7 @@ class Attempts:
         try:
             return await self._recorded(work)
         except LeaseLost:
-            return self._taken(work)
+            return self.taken(work)
         except LedgerUnavailable as error:
             return self._held(work, str(error))
 
@@ -82,13 +82,15 @@ class Attempts:
         return letter
 
     async def _settlement(self, work: Work) -> Settlement:
+        if work.owed is not None:
+            return Acknowledge(repeat=True)
         if work.handling.claimed:
             return await self._attempted(work)
         if work.comes_again and not await self._poison_guard.turn(work):
             return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
         plan_ = await self._plan(work)
         match plan_:
-            case Plan.REPEAT:
+            case Plan.REPEAT | Plan.ENRICH:
                 return Acknowledge(repeat=True)
             case Plan.RESUME_FAILURE if work.entry is not None and work.entry.letter is not None:
                 return work.entry.letter
@@ -135,7 +137,7 @@ class Attempts:
         wait_s = 0.0 if self._journal.trouble is not None else self._backoff.pause(pauses)
         return Again(wait_s, work.attempt, pauses)
 
-    def _taken(self, work: Work) -> Again:
+    def taken(self, work: Work) -> Again:
         """Another process has the event, and sees to it; this delivery finds out later what became of it."""
         work.follow(HandlingStep.TAKEN)
         work.plan_anew()
@@ -165,7 +167,8 @@ class Attempts:
         work.ledger = work.ledger.recalled(entry, plan_, work.incoming.requeue)
         if plan_ is not Plan.START or not starts_over(entry, plan_):
             work.attempt = max(work.attempt, entry.attempt)
-        self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE)
+        work.owed = entry.owed
+        self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE, Plan.ENRICH)
         self._counters.conflicts += conflict
         say = self._log.warning if conflict else self._log.info
         say(
@@ -220,6 +223,6 @@ class Attempts:
             case OutcomeKind.LEDGER_AWAY:
                 return self._held(work, outcome.error)
             case OutcomeKind.LEASE_LOST:
-                return self._taken(work)
+                return self.taken(work)
             case _:
                 return decide(outcome, work.number, work.pauses, self._backoff.policy, self._backoff.dice())

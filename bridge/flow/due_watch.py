@@ -4,7 +4,8 @@ import asyncio
 
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.flow.due_finisher import DueFinisher
-from bridge.flow.lanes import Lanes, finish_job
+from bridge.flow.lane import finish_job
+from bridge.flow.lanes import Lanes
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 
 EVERY_S = 1.0

@@ -3,7 +3,8 @@
 claimed ▸ before-post ▸ post-answered ▸ conversation-recorded ▸ line ▸ … ▸ complete-read ▸ ending-recorded ▸ confirmed
 ▸ before-complete ▸ before-ack;   parking ▸ parked;   dead-lettering ▸ dead-lettered ▸ failure-said;
 of a conversation that is due to be finished:   finish-taken ▸ finish-requested ▸ finish-answered ▸ finish-recorded
-▸ finish-said
+▸ finish-said;
+of an enrichment of an event that is complete otherwise:   enrichment-read ▸ enrichment-recorded ▸ enrichment-said
 """
 
 from collections.abc import Callable
@@ -33,7 +34,13 @@ FINISH_LABELS = (
     "finish-said",
 )
 
-LABELS = (*EVENT_LABELS, *FINISH_LABELS)
+ENRICH_LABELS = (
+    "enrichment-read",
+    "enrichment-recorded",
+    "enrichment-said",
+)
+
+LABELS = (*EVENT_LABELS, *FINISH_LABELS, *ENRICH_LABELS)
 
 Listener = Callable[[str, str], None]
 """Told of a step's label and the event's id."""

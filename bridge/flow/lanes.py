@@ -8,18 +8,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
 
-from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
 from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved
 from bridge.core.delivery.retry import delay_level
+from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
-from bridge.flow.due_finisher import DueFinisher
+from bridge.flow.lane import Lane, LaneJob, first_done
 from bridge.flow.lane_order import RETURN_GRACE_S, Key, Order
 from bridge.flow.ledger_journal import LedgerJournal
+from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
 from bridge.flow.settler import Settler
 from bridge.flow.work import Work
@@ -34,41 +33,6 @@ BEHIND_WAIT_S = 10.0
 SWEEP_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class LaneJob:
-    """Something that takes a lane's turn like an event; `first`: before the events that wait, otherwise not at all.
-
-    `about` tells it from others: the same waits once.
-    """
-
-    about: str
-    run: Callable[[], Coroutine[None, None, None]]
-    first: bool
-
-
-@dataclass(slots=True)
-class Lane:
-    """The events of one (user, service) that are in hand. `running`: the first of them is being handled.
-
-    `handled` is that one, also while it is on its way to a delay queue. `parking` are all that are, `parkers` the tasks
-    that park some beside the lane's own.
-    """
-
-    key: Key
-    works: deque[Work] = field(default_factory=deque)
-    jobs: list[LaneJob] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
-    running: bool = False
-    handled: Work | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    parking: list[Work] = field(default_factory=list)
-    parkers: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def waiting(self) -> list[Work]:
-        return list(self.works)[self.running :]
-
-
 class Lanes:
     """Owns every event that is in hand, and the tasks that work on them."""
 
@@ -78,12 +42,12 @@ class Lanes:
         settler: Settler,
         api_breaker: ApiBreaker,
         journal: LedgerJournal,
-        finisher: DueFinisher,
+        after: AfterAnswer,
         park_after_s: float,
         log: Log,
     ) -> None:
         self._attempts = attempts
-        self._finisher = finisher
+        self._after = after
         self._settler = settler
         self._api_breaker = api_breaker
         self._journal = journal
@@ -94,6 +58,8 @@ class Lanes:
         self._in_hand: dict[str, Work] = {}
         self._unparkable: set[Work] = set()
         """Those of which no copy can be made, so that they can only wait in hand."""
+        self._beside: dict[Work, asyncio.Task[None]] = {}
+        """Those that are in no lane any more, and still owe something to subscribers."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
@@ -170,9 +136,10 @@ class Lanes:
             free = [work for work in (*lane.works, *lane.parking) if self._may_go(work, lane)]
             if free:
                 gone += await self._let_go_of(lane, free)
+        gone += await self._let_go_beside()
         for work in gone:
             self._log.info("event.let_go", event_id=work.event.id, answered=work.ledger.answered)
-            work.outbox.forget()
+            work.forget()
             await self._journal.released(work)
 
     def _may_go(self, work: Work, lane: Lane) -> bool:
@@ -180,8 +147,7 @@ class Lanes:
         if work.delivery.alive or work.handling.asking:
             return False
         # with nobody to take it, its lines wait here for the broker
-        written = work.ledger.recorded and self._journal.shared
-        return written or work in lane.parking or not work.progress.needs_proof
+        return self._written(work) or work in lane.parking or not work.progress.needs_proof
 
     async def _let_go_of(self, lane: Lane, free: list[Work]) -> list[Work]:
         """End what works on these events; what is left of the lane, or has been delivered anew meanwhile, goes on."""
@@ -199,6 +165,25 @@ class Lanes:
         if rest:
             self._go_on(rest)
         return gone
+
+    async def _let_go_beside(self) -> list[Work]:
+        """The same of those that are in no lane: their endings are out, and the ledger has what they owe."""
+        tasks = {work: task for work, task in self._beside.items() if not work.delivery.alive and self._written(work)}
+        for task in tasks.values():
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks.values())
+        left = [work for work in tasks if self._in_hand.get(work.event.id) is work]
+        for work in left:
+            if work.delivery.alive:  # delivered anew meanwhile
+                self.add(work)
+            else:
+                self._gone(work)
+        return [work for work in left if not work.delivery.alive]
+
+    def _written(self, work: Work) -> bool:
+        """True where another process could take the event from where it is."""
+        return work.ledger.recorded and self._journal.shared
 
     def _go_on(self, works: list[Work]) -> None:
         """These take their places in their lane, which may be another one by now."""
@@ -252,10 +237,7 @@ class Lanes:
     async def _turn(self, lane: Lane, work: Work) -> None:
         match await self._attempts.handle(work):
             case Acknowledge(repeat):
-                await self._settler.complete(work, repeat=repeat)
-                self._drop(lane, work)
-                if work.due is not None and not work.due.finish_s:  # before the next event can join
-                    lane.jobs.append(finish_job(self._finisher, work.due))
+                await self._acknowledged(lane, work, repeat=repeat)
             case DeadLetter() as letter:
                 await self._settler.bury(work, letter)
                 self._drop(lane, work)
@@ -266,6 +248,39 @@ class Lanes:
                 lane.works.remove(work)
                 self._order.gone(work)
                 self.add(work)
+
+    async def _acknowledged(self, lane: Lane, work: Work, *, repeat: bool) -> None:
+        """Ack; where enrichments are due, those first, beside the lane but for what it has to wait for."""
+        if self._after.enricher.owes(work):
+            try:
+                await self._after.enricher.before_the_next(work)
+            except LeaseLost:
+                await self._again(lane, work, self._attempts.taken(work))
+                return
+            lane.works.remove(work)
+            self._order.gone(work)
+            self._beside[work] = self._start(self._rest(work), f"enrichments of {work.event.id}")
+        else:
+            await self._settler.complete(work, repeat=repeat)
+            self._drop(lane, work)
+        if (job := self._after.finish(work)) is not None:
+            lane.jobs.append(job)
+
+    async def _rest(self, work: Work) -> None:
+        """See to what an event still owes, then ack. It counts as in hand until then."""
+        try:
+            await self._after.enricher.rest(work)
+            await self._settler.complete(work, repeat=False)
+            self._release((work,))
+        except LeaseLost:
+            await self._stopped_within(self._attempts.taken(work).after_s)
+            if not self._stopping.is_set():
+                self.add(work)
+        except Exception:
+            self._release((work,))
+            raise
+        finally:
+            del self._beside[work]
 
     async def _again(self, lane: Lane, work: Work, again: Again) -> None:
         if self._stopping.is_set():
@@ -351,13 +366,7 @@ class Lanes:
 
     async def _wait_or_park(self, lane: Lane, wait: Coroutine[None, None, object], is_over: Callable[[], bool]) -> None:
         """Wait as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
-        waits = asyncio.ensure_future(wait)
-        stops = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait((waits, stops), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waits.cancel()
-            stops.cancel()
+        await first_done(wait, self._stopping.wait())
         if not is_over() and not self._stopping.is_set():
             await self._park(list(lane.works), lane, CLOSED_WAIT_S)
             for work in [work for work in lane.works if work in self._unparkable]:
@@ -366,14 +375,8 @@ class Lanes:
     async def _changed_before(self, lane: Lane, until_s: float) -> None:
         """Wait for the events that come before the first of the lane, or until they are overdue."""
         lane.changed.clear()
-        changed = asyncio.ensure_future(lane.changed.wait())
-        stops = asyncio.ensure_future(self._stopping.wait())
-        try:
-            timeout_s = min(until_s - _now(), max(self._park_after_s, SWEEP_S))
-            await asyncio.wait((changed, stops), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            stops.cancel()
+        timeout_s = min(until_s - _now(), max(self._park_after_s, SWEEP_S))
+        await first_done(lane.changed.wait(), self._stopping.wait(), timeout_s=timeout_s)
 
     async def _stopped_within(self, seconds: float) -> None:
         """Wait so long, or until the lanes are stopped."""
@@ -382,11 +385,6 @@ class Lanes:
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-
-def finish_job(finisher: DueFinisher, due: DueFinish) -> LaneJob:
-    """The finish of a conversation as a job of its lane."""
-    return LaneJob(due.conversation_id, partial(finisher.finish, due), first=not due.finish_s)
 
 
 def _now() -> float:

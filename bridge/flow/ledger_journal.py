@@ -14,6 +14,7 @@ from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.ledger_knowledge import first_entry
 from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.progress import UNKNOWN, Progress
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -161,6 +162,18 @@ class LedgerJournal:
         else:
             self._ledger.write_soon(complete)
 
+    async def owing(self, work: Work) -> None:
+        """The event is complete but for what it owes, of which something may be about to be published.
+
+        Raises LeaseLost where another process has it, and LedgerUnavailable where this has to wait for the ledger.
+        """
+        known = work.entry
+        if known is None or (known.state is State.COMPLETE and known.owed == work.owed):
+            return
+        entry = _entry(work, known, State.COMPLETE, owed=work.owed)
+        recorded = await self._needed(entry)
+        work.ledger = work.ledger.having(entry).recording(recorded=recorded)
+
     async def cancel(self, event_id: str, ending: bytes) -> bool:
         """See the port. Raises NotWritten where that has to wait for the ledger."""
         try:
@@ -262,8 +275,11 @@ def _entry(
     ending: bytes | None = None,
     letter: DeadLetter | None = None,
     sent: SentEnding | None = None,
+    owed: OwedEnrichments | None = None,
 ) -> Entry:
     """The entry of the event now. An answer stays in it, even where it cannot be published or waits."""
+    if state is State.WAITING and known.owed is not None:
+        return known  # it is complete, and waits with what it owes
     ending = ending or known.ending
     return Entry(
         event_id=known.event_id,
@@ -276,4 +292,5 @@ def _entry(
         requeue=work.ledger.requeue,
         deaths=known.deaths,
         sent=sent or known.sent,
+        owed=owed,
     )

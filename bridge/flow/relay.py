@@ -6,7 +6,7 @@ chunk ▸ lines ▸ conversation ▸ outbox ▸ publisher      pushed back when 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
 from bridge.core.answer.ending import COMPLETE, type_of
@@ -15,6 +15,7 @@ from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.answer.outbound_message import MessageFactory, OutboundMessage, ending_id
 from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.adaptive import AdaptiveInterval
+from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import (
@@ -28,6 +29,7 @@ from bridge.core.delivery.progress import (
 )
 from bridge.core.delivery.reconcile import Finding
 from bridge.core.errors import LineTooLong, Lost
+from bridge.core.event.enrichment import DEFAULT_ENRICH_FOR_S, any_holds_lane
 from bridge.flow import failpoints
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.api import Stream
@@ -41,10 +43,11 @@ LINGER_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A line's most bytes, and how long one stream may take in all (seconds)."""
+    """A line's most bytes, how long one stream may take in all, and enrichments after it (seconds)."""
 
     max_line_bytes: int
     longest_s: float
+    enrich_for_s: float = DEFAULT_ENRICH_FOR_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +141,10 @@ class Relay:
         work.apply(Recovered(finding.conversation_id))
         work.stream, work.counts.recovered = self._new_stream(), True
         if not finding.conversation_completed:
-            work.due = work.due_finish(self._factory.clock()) if own else None
+            work.due = self._due(work) if own else None
             self._journal.due(work.due)
         body = recovered_ending(finding.answer, conversation_completed=finding.conversation_completed)
+        work.answer = body
         extra = {"stream": work.stream, "sequence": 1, "recovered": True}
         message_id = ending_id(work.event.id, "interaction-complete")
         work.outbox.put(self._factory.messages(work.context, "interaction-complete", message_id, body, extra))
@@ -154,6 +158,7 @@ class Relay:
         messages = None if entry.sent is None else entry.sent.again(self._factory, message_id, entry.ending)
         if messages is None:
             messages = self._as_now(work, entry, type_, entry.ending)
+        work.answer = entry.ending
         work.outbox.put(messages)
 
     def _as_now(self, work: Work, entry: Entry, type_: str, ending: bytes) -> list[OutboundMessage]:
@@ -235,18 +240,25 @@ class Relay:
         work, answer_stream = answering.work, answering.stream
         self._note(answering)
         if answering.asked.own:
-            work.due = None if answer_stream.conversation_completed else work.due_finish(self._factory.clock())
+            work.due = None if answer_stream.conversation_completed else self._due(work)
             self._journal.due(work.due, work.conversation_id)
         if answer_stream.ending is not None and not work.ledger.answered:
             failpoints.reached("complete-read", work.event.id)
             known = work.progress
             ended = LinesSeen(answer_stream.ending_sequence, known.conversation_id, known.announced)
-            sent = SentEnding.of(COMPLETE, messages)
+            sent, work.answer = SentEnding.of(COMPLETE, messages), answer_stream.ending
             await self._journal.answered(work, answer_stream.ending, known.after(ended), sent)
             failpoints.reached("ending-recorded", work.event.id)
         elif first:
             await self._journal.opened(work)
             failpoints.reached("conversation-recorded", work.event.id)
+
+    def _due(self, work: Work) -> DueFinish | None:
+        """The finish of the event's conversation; it waits for what has to be read before it, as long as that may."""
+        due = work.due_finish(self._factory.clock())
+        if due is None or not any_holds_lane(work.event.enrich):
+            return due
+        return replace(due, again_s=due.last_s + self._limits.enrich_for_s)
 
     @staticmethod
     def _note(answering: Answering) -> None:

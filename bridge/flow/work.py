@@ -10,6 +10,7 @@ from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.ledger_knowledge import UNASKED, LedgerKnowledge
 from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, Step, load
 from bridge.core.event.inbound_message import PROGRESS, InboundMessage
 from bridge.core.event.route import NO_TAGS, RoutedEvent
@@ -56,7 +57,9 @@ class Work:
     `started_s` is the time of the delivery on the event loop's clock. `handling` changes by `follow`, `progress` by
     `apply`, and `ledger` is the journal's. `foreseen` is the first request, where that is plain before the claim.
     `stream` is the one whose lines went out last, `due` the finish of the event's conversation that its answer leaves.
-    `joined_tags` are those of the conversation that it has joined.
+    `joined_tags` are those of the conversation that it has joined. `answer` is the ending that an answer has been found
+    or given in this handling, and `owed` what is still due to subscribers once that is out; `enrichments` are
+    those of it that are on their way out.
     """
 
     event: RoutedEvent
@@ -72,6 +75,9 @@ class Work:
     foreseen: Progress | None = None
     stream: str | None = None
     due: DueFinish | None = None
+    answer: bytes | None = None
+    owed: OwedEnrichments | None = None
+    enrichments: Outbox | None = None
     joined_tags: Mapping[str, str | None] = field(default_factory=lambda: NO_TAGS)
     counts: WorkCounts = field(default_factory=WorkCounts)
     digest: bytes = field(init=False)
@@ -172,6 +178,15 @@ class Work:
     def plan_anew(self) -> None:
         """The ledger is to be asked again what is known of the event: what it said may have changed since."""
         self.ledger, self.foreseen = self.ledger.having(None), None
+        if self.enrichments is not None:
+            self.enrichments.forget()
+        self.answer = self.owed = self.enrichments = None
+
+    def forget(self) -> None:
+        """Publish no more of it here: somebody else sees to it."""
+        self.outbox.forget()
+        if self.enrichments is not None:
+            self.enrichments.forget()
 
 
 def digest(body: bytes) -> bytes:

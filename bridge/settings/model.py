@@ -6,6 +6,7 @@ Precedence: `BRIDGE_…` over `AMIGO_…` over the file. `config/bridge.yaml` is
 import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bridge.core.broker.republished_copy import delay_queue
 from bridge.core.delivery.retry import DELAY_LEVELS_S
 from bridge.core.errors import BridgeError
+from bridge.core.event.enrichment import DEFAULT_ENRICH_FOR_S, TYPES
 from bridge.core.event.route import DEFAULT_FINISH_S
 from bridge.core.event.user import DEFAULT_ROLE
 from bridge.settings.routes import RouteSettings
@@ -152,6 +154,7 @@ class ChannelSettings(Section):
 class ConversationSettings(Section):
     finish: FinishWish = DEFAULT_FINISH_S
     busy_for: Duration = 7200.0
+    enrich_for: Annotated[Duration, Field(ge=1.0)] = DEFAULT_ENRICH_FOR_S
 
 
 class UserSettings(Section):
@@ -232,9 +235,13 @@ class Settings(BaseSettings):
 
     @property
     def longest_hold_s(self) -> float:
-        """The longest that a delivery may be held unacked: waiting, one stream, retries in memory, and a margin."""
+        """The longest that a delivery may be held unacked.
+
+        Waiting, one stream, enrichments, retries in memory, and a margin.
+        """
         in_memory_s = min(self.retry.attempts * DELAY_LEVELS_S[0], self.retry.longest)
-        return self.lanes.park_after + self.amigo.longest + in_memory_s + MARGIN_S
+        waits_s = self.lanes.park_after + self.amigo.longest + self.conversations.enrich_for
+        return waits_s + in_memory_s + MARGIN_S
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -257,14 +264,26 @@ class Settings(BaseSettings):
             for number, hook in enumerate(self.webhooks)
             if hook.max_bytes > most and "max_bytes" in hook.model_fields_set
         ]
+        wrong += self._unheard()
         if self.longest_hold_s > self.amqp.consumer_timeout:
             wrong.append(
                 f"amqp.consumer_timeout: {self.amqp.consumer_timeout:g} s is shorter than a delivery may be held: "
-                f"lanes.park_after + amigo.longest + retries in memory + 2 min = {self.longest_hold_s:g} s"
+                f"lanes.park_after + amigo.longest + conversations.enrich_for + retries in memory + 2 min = "
+                f"{self.longest_hold_s:g} s"
             )
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _unheard(self) -> list[str]:
+        """Enrichments that no outbound takes: each would cost calls for nothing."""
+        patterns = [pattern for outbound in self.amqp.outbound for pattern in outbound.types]
+        return [
+            f"routes.{number}.enrich: {one.kind} is published as {TYPES[one.kind]}, which no outbound takes"
+            for number, route in enumerate(self.routes)
+            for one in route.enrich
+            if not any(fnmatchcase(TYPES[one.kind], pattern) for pattern in patterns)
+        ]
 
 
 def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:

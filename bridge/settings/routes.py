@@ -1,9 +1,10 @@
 """The configuration of routes: values, and templates that are checked when they are read."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from bridge.core.event.enrichment import Enrichment, EnrichmentKind
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import Route
 from bridge.core.event.user import DEFAULT_ROLE
@@ -36,6 +37,30 @@ class UserTemplates(Section):
         }
 
 
+class EnrichSettings(Section):
+    kind: EnrichmentKind
+    when: Expression | None = None
+    context: Template | None = None
+
+    @model_validator(mode="after")
+    def _context_is_used(self) -> "EnrichSettings":
+        if self.context is not None and self.kind is not EnrichmentKind.RECOMMENDED_RESPONSES:
+            raise ValueError(f"context is for {EnrichmentKind.RECOMMENDED_RESPONSES} alone")
+        return self
+
+    def enrichment(self) -> Enrichment:
+        """The core's value."""
+        return Enrichment(self.kind, self.when, self.context)
+
+
+def _named(value: Any) -> Any:
+    """A bare name stands for an enrichment of that kind."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Enrichments = tuple[Annotated[EnrichSettings, BeforeValidator(_named)], ...]
+
+
 class RouteSettings(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
     when: Expression | None = None
@@ -49,16 +74,27 @@ class RouteSettings(Section):
     on_busy: OnBusy = OnBusy.INTERACT
     finish: FinishWish | None = None
     agent_actions: Regex | None = None
+    enrich: Enrichments = ()
 
     def route(self) -> Route:
         """The core's value for this route."""
         fields = dict(self)
         finish_s, user = fields.pop("finish"), self.user
         by_email = {} if user is None else user.templates()
-        return Route(**{**fields, "tags": dict(self.tags), "user": by_email, "finish_s": finish_s})
+        enrich = tuple([one.enrichment() for one in self.enrich])
+        more = {"tags": dict(self.tags), "user": by_email, "finish_s": finish_s, "enrich": enrich}
+        return Route(**{**fields, **more})
 
     @model_validator(mode="after")
     def _one_user(self) -> "RouteSettings":
         if self.user is not None and self.user_id is not None:
             raise ValueError("user_id and user exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _one_of_a_kind(self) -> "RouteSettings":
+        kinds = [one.kind for one in self.enrich]
+        twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
+        if twice:
+            raise ValueError(f"enrich has this more than once: {', '.join(twice)}")
         return self

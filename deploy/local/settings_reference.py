@@ -78,7 +78,7 @@ WORDS = {
     "amqp.dead_letter.queue": "where they wait for a person",
     "amqp.delay.exchange": "leads to the delay queues and back from them",
     "amqp.consumer_timeout": "the broker's own limit for holding a delivery. The bridge refuses to start where "
-    "`lanes.park_after` + `amigo.longest` + retries in memory + 2 min do not fit into it",
+    "`lanes.park_after` + `amigo.longest` + `conversations.enrich_for` + retries in memory + 2 min do not fit into it",
     "amigo.insecure": "permits plain http beyond this machine",
     "amigo.base_url": "the region decides: [api-contract.md, 4](api-contract.md#4-authentication-and-regions)",
     "amigo.organization_id": "the organization",
@@ -99,6 +99,8 @@ WORDS = {
     "channels.finish": "when the channel's conversations are finished, where neither event nor route says",
     "conversations.finish": "when a conversation is finished: after so much silence, `after` (answered), or `never`",
     "conversations.busy_for": "how long a busy conversation is waited for; then the event is rejected",
+    "conversations.enrich_for": "how long after the ending enrichments are tried; then `bridge-enrichment-failed` is "
+    "published",
     "routes": "the first route whose `when` holds takes the event; what the event says itself wins",
     "routes.name": "for headers, logs and routing keys",
     "routes.when": "over `data`, `headers`, `source`, `routing_key`; none: every event",
@@ -122,6 +124,11 @@ WORDS = {
     "first, or reject",
     "routes.finish": "when its conversations are finished, as `conversations.finish`; wins over the channel's",
     "routes.agent_actions": "as `amigo.agent_actions`, for this route",
+    "routes.enrich": "what is published of an answer after its ending, each kind once: "
+    "[subscribing.md](subscribing.md#enrichments). A bare name is short for `{kind: name}`",
+    "routes.enrich.kind": "what it is",
+    "routes.enrich.when": "over the same as the route's `when`; where it fails, the enrichment is not wanted",
+    "routes.enrich.context": "of `recommended-responses`: the persona or situation for which answers are recommended",
     "users.keep": "how long it is remembered whose e-mail it is",
     "users.missing_keep": "how long it is remembered that an e-mail has no user",
     "users.roles": "the roles that a user may be created with; empty: nobody is created",

@@ -17,11 +17,14 @@ from bridge.core.delivery.retry import Backoff, RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
 from bridge.core.event.user import UserRules
+from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.broker_absence import BrokerAbsence
 from bridge.flow.due_finisher import DueFinisher
 from bridge.flow.due_watch import DueWatch
+from bridge.flow.enricher import Enricher
+from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
@@ -130,9 +133,10 @@ class Bench:
         )
         new_outbox = partial(Outbox, self.publisher, backoff, self.log)
         finisher = DueFinisher(self.agent, self.ledger, conversations, factory, new_outbox, self.counters, self.log)
-        self.lanes = Lanes(
-            attempts, self.settler, self.api_breaker, self.journal, finisher, self._park_after_s, self.log
-        )
+        reader = EnrichmentReader(self.source, backoff, self._limits.enrich_for_s, factory.clock)
+        enricher = Enricher(reader, self.journal, factory, new_outbox, self.counters, self.log)
+        after = AfterAnswer(enricher, finisher, self.journal)
+        self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, after, self._park_after_s, self.log)
         self.due_watch = DueWatch(self.ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(
             EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 ENRICHMENT_FAILED = "bridge-enrichment-failed"
+DEFAULT_ENRICH_FOR_S = 60.0
 
 
 class EnrichmentKind(StrEnum):

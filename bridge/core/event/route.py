@@ -10,8 +10,8 @@ from types import MappingProxyType
 from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event import tags
 from bridge.core.event.channel import DEFAULT_CHANNEL
-from bridge.core.event.event import Event
 from bridge.core.event.enrichment import Enrichment, WantedEnrichment
+from bridge.core.event.event import Event
 from bridge.core.event.event_fields import USER_ID, Audio, EventKind, OnBusy
 from bridge.core.event.user import CREATE, OPTIONAL, UserByEmail, check_user, user_of
 from bridge.core.event.version_weights import Weights, version_set_of

@@ -1,7 +1,8 @@
 """Routes with their templates: compiled once, an undefined name is an error, and so is what goes beyond the budget.
 
 In `when` an error means that the route does not take the event; in `message`, `user_id` and the tags it makes the
-event invalid. `user_id`, `user` and tags are made of text and numbers alone.
+event invalid. `user_id`, `user` and tags are made of text and numbers alone. An enrichment whose `when` fails is not
+wanted, and one whose `context` fails is told of as one that cannot be had.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from jinja2 import TemplateError
 from jinja2.environment import Template, TemplateExpression
 
 from bridge.core.errors import InvalidEvent, NoRoute
+from bridge.core.event.enrichment import Enrichment, WantedEnrichment
 from bridge.core.event.event import Event
 from bridge.core.event.inbound_message import NO_HEADERS, InboundMessage
 from bridge.core.event.route import Rendered, Route
@@ -19,6 +21,15 @@ from bridge.core.template.budget import MIB
 from bridge.edges.jinja.environment import Environment
 
 MAX_ERROR_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledEnrichment:
+    """An enrichment of a route and its templates."""
+
+    enrichment: Enrichment
+    when: TemplateExpression | None
+    context: Template | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class Compiled:
     user_id: Template | None
     user: Mapping[str, Template]
     tags: Mapping[str, Template]
+    enrich: Sequence[CompiledEnrichment]
 
 
 def check_expression(text: str) -> str:
@@ -59,6 +71,14 @@ def _compiled(route: Route, jinja: Environment) -> Compiled:
         jinja.template(route.user_id) if route.user_id is not None else None,
         {name: jinja.template(text) for name, text in route.user.items()},
         {name: jinja.template(text) for name, text in route.tags.items()},
+        [
+            CompiledEnrichment(
+                enrichment,
+                jinja.expression(enrichment.when) if enrichment.when is not None else None,
+                jinja.template(enrichment.context) if enrichment.context is not None else None,
+            )
+            for enrichment in route.enrich
+        ],
     )
 
 
@@ -111,7 +131,35 @@ class JinjaRoutes:
             user_id=fill("user_id", by_id),
             user={name: fill(f"user.{name}", template) or "" for name, template in by_email.items()},
             tags={name: fill(f"tags.{name}", template) or "" for name, template in compiled.tags.items()},
+            enrich=self._enrich(compiled, seen, longest) if compiled.enrich and event.asks_agent else (),
         )
+
+    def _enrich(self, compiled: Compiled, seen: dict[str, Any], longest: int) -> tuple[WantedEnrichment, ...]:
+        """The enrichments that the event wants. Nothing that is wrong with one is wrong with the event."""
+        return tuple(
+            [
+                self._wanted(one, seen, longest)
+                for one in compiled.enrich
+                if one.when is None or self._holds(one.when, seen, longest)
+            ]
+        )
+
+    def _holds(self, when: TemplateExpression, seen: dict[str, Any], longest: int) -> bool:
+        self._jinja.budget.begin(longest)
+        try:
+            return bool(when(**seen))
+        except Exception:  # as in a route's own `when`
+            return False
+
+    def _wanted(self, one: CompiledEnrichment, seen: dict[str, Any], longest: int) -> WantedEnrichment:
+        kind = one.enrichment.kind
+        if one.context is None:
+            return WantedEnrichment(kind)
+        try:
+            return WantedEnrichment(kind, self._filled(one.context, seen, longest, strict=False))
+        except Exception as error:  # as above
+            reason = str(error)[:MAX_ERROR_CHARS] or type(error).__name__
+            return WantedEnrichment(kind, error=f"template context: {reason}")
 
     def _filled(self, template: Template, seen: dict[str, Any], longest: int, *, strict: bool) -> str:
         budget = self._jinja.budget

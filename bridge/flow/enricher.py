@@ -1,0 +1,173 @@
+"""What a route wants to be published of an answer after its ending: docs/semantics.md, Enrichments.
+
+complete, with what is owed ▸ one after the other: read, or given up ▸ written with its bytes ▸ published, confirmed
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from bridge.core.answer.outbound_message import MessageFactory
+from bridge.core.answer.sent_ending import SentEnding
+from bridge.core.counters import Counters
+from bridge.core.delivery.owed_enrichments import (
+    JsonObject,
+    OwedEnrichments,
+    RecordedMessage,
+    enrichment_id,
+    failed_enrichment_id,
+    owed_of,
+)
+from bridge.core.event.enrichment import ENRICHMENT_FAILED, WantedEnrichment
+from bridge.flow import failpoints
+from bridge.flow.enrichment_reader import EnrichmentReader, NotToBeHad
+from bridge.flow.ledger_journal import LedgerJournal
+from bridge.flow.outbox import Outbox, Undeliverable
+from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+from bridge.flow.ports.runtime import Log
+from bridge.flow.work import Work
+
+LEDGER_AGAIN_S = 1.0
+"""The wait before something is written again that could not be, beside that for the ledger."""
+MAX_ERROR_CHARS = 500
+READ, NONE, FAILED, REFUSED = "read", "none", "failed", "refused"
+"""Outcomes of an enrichment. NONE: there was nothing of the kind. REFUSED: the broker does not take it."""
+
+
+class Enricher:
+    """Sees to the enrichments of one event after the other. Whatever goes wrong, the event's ending stands."""
+
+    def __init__(
+        self,
+        reader: EnrichmentReader,
+        journal: LedgerJournal,
+        factory: MessageFactory,
+        new_outbox: Callable[[], Outbox],
+        counters: Counters,
+        log: Log,
+    ) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._factory = factory
+        self._new_outbox = new_outbox
+        self._counters = counters
+        self._log = log
+
+    def owes(self, work: Work) -> bool:
+        """True where something is due for an event whose ending is out. First asked then: its time begins to run."""
+        event, by_s = work.event, self._reader.by_s
+        if work.owed is None and work.answer is not None and event.enrich:
+            work.owed = owed_of(work.answer, event.user_id, work.conversation_id, event.enrich, by_s())
+        return work.owed is not None
+
+    async def before_the_next(self, work: Work) -> None:
+        """See to what has to be read before anything else happens in the lane, as long as there is time for that.
+
+        What is left then goes on with `rest`. Raises LeaseLost where another process has the event.
+        """
+        if work.owed is not None and work.owed.holds_lane:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._reader.left_s(work.owed)):
+                    await self._go_on(work, lane=True)
+
+    async def rest(self, work: Work) -> None:
+        """See to everything that is due, to its confirm. Raises LeaseLost where another process has the event."""
+        await self._go_on(work, lane=False)
+        await self._confirmed(work)
+        work.owed = work.answer = None
+
+    async def _go_on(self, work: Work, *, lane: bool) -> None:
+        await self._written(work)
+        self._put(work)
+        while (wanted := _next(work, lane=lane)) is not None:
+            await self._confirmed(work)
+            await self._record(work, wanted)
+            self._put(work)
+
+    async def _record(self, work: Work, wanted: WantedEnrichment) -> None:
+        """Read it, and have its bytes in the ledger, before they are published."""
+        owed = work.owed
+        if owed is None:
+            return
+        messages = await self._messages(work, owed, wanted)
+        failpoints.reached("enrichment-read", work.event.id)
+        work.owed = owed.having(wanted, messages)
+        await self._written(work)
+        failpoints.reached("enrichment-recorded", work.event.id)
+
+    async def _written(self, work: Work) -> None:
+        """Return once the ledger has what is owed, or is done without."""
+        while True:
+            try:
+                return await self._journal.owing(work)
+            except LeaseLost:
+                raise
+            except LedgerUnavailable:
+                await asyncio.sleep(LEDGER_AGAIN_S)
+                await self._journal.available()
+
+    async def _messages(self, work: Work, owed: OwedEnrichments, wanted: WantedEnrichment) -> list[RecordedMessage]:
+        """The messages of an enrichment that has been read, or the one that says why it cannot be."""
+        try:
+            pieces = await self._reader.pieces(owed, wanted)
+            made = [
+                self._made(work, owed, wanted.type, enrichment_id(work.event.id, wanted, piece.message_id), piece.facts)
+                for piece in pieces
+            ]
+        except NotToBeHad as error:
+            return [self._failure(work, owed, wanted, str(error))]
+        except Exception as error:
+            self._log.critical("enrichment.unhandled", exc_info=True, event_id=work.event.id, enrichment=wanted.kind)
+            return [self._failure(work, owed, wanted, f"{type(error).__name__}: {error}")]
+        self._counters.enrichments[wanted.type, READ if made else NONE] += 1
+        return made
+
+    def _failure(self, work: Work, owed: OwedEnrichments, wanted: WantedEnrichment, error: str) -> RecordedMessage:
+        self._counters.enrichments[wanted.type, FAILED] += 1
+        self._log.warning("enrichment.failed", event_id=work.event.id, enrichment=wanted.kind, error=error)
+        readable = error.encode("utf-8", "replace").decode()[:MAX_ERROR_CHARS]
+        facts = {"enrichment": wanted.kind, "error": readable}
+        return self._made(work, owed, ENRICHMENT_FAILED, failed_enrichment_id(work.event.id, wanted.kind), facts)
+
+    def _made(
+        self, work: Work, owed: OwedEnrichments, type_: str, message_id: str, facts: JsonObject
+    ) -> RecordedMessage:
+        context = work.context.within(owed.conversation_id)
+        body = self._factory.own_body(context, type_, facts)
+        sent = SentEnding.of(type_, self._factory.messages(context, type_, message_id, body))
+        return RecordedMessage(message_id, body, sent)
+
+    def _put(self, work: Work) -> None:
+        """Hand over what has been written down; in order with all that follows in the lane."""
+        if work.owed is None or not work.owed.recorded or work.enrichments is not None:
+            return
+        work.enrichments = self._new_outbox()
+        for message in work.owed.recorded:
+            again = message.sent.again(self._factory, message.message_id, message.body)
+            if again is None:  # its exchanges are configured no more
+                again = self._factory.messages(work.context, message.sent.type, message.message_id, message.body)
+            work.enrichments.put(again)
+
+    async def _confirmed(self, work: Work) -> None:
+        """Return once what was handed over is confirmed, or given up."""
+        outbox, owed = work.enrichments, work.owed
+        if outbox is None or owed is None:
+            return
+        try:
+            await outbox.all_confirmed()
+        except Undeliverable as error:
+            self._counters.enrichments[owed.recorded[0].sent.type, REFUSED] += 1
+            self._log.error("enrichment.refused", event_id=work.event.id, error=str(error))
+        failpoints.reached("enrichment-said", work.event.id)
+        counters, counts = self._counters, outbox.counts
+        counters.published += counts.published
+        counters.refused += counts.refused
+        counters.lost += counts.lost
+        work.enrichments, work.owed = None, owed.said()
+
+
+def _next(work: Work, *, lane: bool) -> WantedEnrichment | None:
+    """The next one that is to be read; with `lane` only those that the lane waits for, which come first."""
+    wanted = () if work.owed is None else work.owed.wanted
+    held = next((one for one in wanted if one.holds_lane), None)
+    return held if held is not None or lane else next(iter(wanted), None)
