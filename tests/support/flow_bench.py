@@ -43,6 +43,7 @@ from tests.support.fakes import (
     FakeAccounts,
     FakeAgent,
     FakeDelivery,
+    FakeEnrichments,
     FakeInbox,
     FakeLedger,
     FakeLog,
@@ -85,6 +86,7 @@ class Bench:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
         self.agent, self.inbox, self.log, self.counters = FakeAgent(), FakeInbox(), FakeLog(), Counters()
+        self.source = FakeEnrichments(self.agent)
         self.publisher, self.republisher = FakePublisher(self.trace), FakeRepublisher(self.trace)
         self.routes = routes or FakeRoutes()
         self.policy = policy or RetryPolicy()

@@ -4,6 +4,7 @@ from tests.support.fakes.accounts import FakeAccounts
 from tests.support.fakes.agent import Call, FakeAgent, HotLoop
 from tests.support.fakes.broker import DELAY, FakeDelivery, FakeInbox, FakeRepublisher, Trace
 from tests.support.fakes.clock import Stuck, VirtualTimeLoop
+from tests.support.fakes.enrichments import FakeEnrichments
 from tests.support.fakes.ledger import FakeLedger
 from tests.support.fakes.log import FakeLog
 from tests.support.fakes.play import (
@@ -30,6 +31,7 @@ __all__ = [
     "FakeAccounts",
     "FakeAgent",
     "FakeDelivery",
+    "FakeEnrichments",
     "FakeInbox",
     "FakeLedger",
     "FakeLog",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
 from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
+from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
 from bridge.core.event.user import KnownUser
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
@@ -66,7 +66,7 @@ class FakeLedger:
     @property
     def in_hand(self) -> list[str]:
         """The ids of the events that this process has in hand."""
-        return [key for key, holder in self._holders.items() if holder is self and self.entries[key].state not in FINAL]
+        return [key for key, holder in self._holders.items() if holder is self and not self.entries[key].is_final]
 
     def break_down(self, reason: str = "the disk is full") -> None:
         """Be unavailable."""
@@ -80,7 +80,7 @@ class FakeLedger:
         """What ended up to now keeps its ending only where the API's history has none."""
         for event_id, entry in self.entries.items():
             of_history = entry.sent is not None and entry.sent.type == COMPLETE
-            if entry.state is State.COMPLETE and of_history:
+            if entry.state is State.COMPLETE and entry.is_final and of_history:
                 self.entries[event_id] = replace(entry, ending=None, sent=None)
 
     def gathering(self) -> Awaitable[None] | None:
@@ -117,7 +117,7 @@ class FakeLedger:
         holder = self._holders.get(event_id, self)
         if (
             entry is not None
-            and entry.state not in FINAL
+            and not entry.is_final
             and holder not in (self, NOBODY)
             and not getattr(holder, "_dead", False)
         ):
@@ -226,7 +226,7 @@ class FakeLedger:
 
     def _seen(self, event_id: str) -> Entry | None:
         entry = self.entries.get(event_id)
-        in_hand = entry is not None and entry.state not in FINAL
+        in_hand = entry is not None and not entry.is_final
         died = in_hand and getattr(self._holders.get(event_id), "_dead", False)
         return replace(entry, deaths=entry.deaths + 1) if entry is not None and died else entry
 
