@@ -6,6 +6,7 @@ health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from functools import partial
 
 from bridge.core.answer.outbound_message import MessageFactory
@@ -113,8 +114,7 @@ class Bridge:
             log,
         )
         finisher = DueFinisher(agent, ledger, conversations, factory, new_outbox, self.counters, log)
-        reader = EnrichmentReader(AmigoEnrichments(signed), backoff, settings.conversations.enrich_for, time.time)
-        enricher = Enricher(reader, self.journal, factory, new_outbox, self.counters, log)
+        enricher = self._enricher(signed, factory, backoff, new_outbox)
         after = AfterAnswer(enricher, finisher, self.journal)
         lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
         self.due_watch = DueWatch(ledger, finisher, lanes, factory)
@@ -135,6 +135,13 @@ class Bridge:
         busy_for_s = self._settings.conversations.busy_for
         steering = Steering(agent, self.reconciler, self.journal, factory, conversations, busy_for_s)
         return Interaction(agent, relay, steering, self.reconciler, conversations, users, self._log)
+
+    def _enricher(
+        self, signed: SignedClient, factory: MessageFactory, backoff: Backoff, new_outbox: Callable[[], Outbox]
+    ) -> Enricher:
+        for_s = self._settings.conversations.enrich_for
+        reader = EnrichmentReader(AmigoEnrichments(signed), backoff, for_s, time.time)
+        return Enricher(reader, self.journal, factory, new_outbox, self.counters, self._log)
 
     def _settler(self, republisher: BrokerRepublisher, factory: MessageFactory, backoff: Backoff) -> Settler:
         amqp = self._settings.amqp

@@ -1,4 +1,4 @@
-"""What follows an answer that is out: enrichments, and the finish of its conversation."""
+"""Enrichments, and the finish of the conversation: the rest of an event whose answer is out."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a route wants to be published of an answer after its ending: docs/semantics.md, Enrichments.
+"""Publishing what a route wants of an answer after its ending: docs/semantics.md, Enrichments.
 
 complete, with what is owed ▸ one after the other: read, or given up ▸ written with its bytes ▸ published, confirmed
 """
@@ -163,7 +163,7 @@ class Enricher:
         counters.published += counts.published
         counters.refused += counts.refused
         counters.lost += counts.lost
-        work.enrichments, work.owed = None, owed.said()
+        work.enrichments, work.owed = None, owed.published()
 
 
 def _next(work: Work, *, lane: bool) -> WantedEnrichment | None:

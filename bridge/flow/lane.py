@@ -1,4 +1,4 @@
-"""A lane, and what may take its turn beside events."""
+"""The events of one lane, and the jobs that may take its turn beside them."""
 
 import asyncio
 from collections import deque

@@ -23,14 +23,15 @@ def refused(**variables: str) -> str:
 # --- the broker's consumer time-out
 
 
-def test_a_delivery_may_be_held_for_lane_stream_retries_and_two_minutes() -> None:
+def test_a_delivery_may_be_held_for_lane_stream_enrichments_retries_and_two_minutes() -> None:
     variables = {
         "BRIDGE_LANES__PARK_AFTER": "1m",
         "BRIDGE_AMIGO__LONGEST": "15m",
+        "BRIDGE_CONVERSATIONS__ENRICH_FOR": "3m",
         "BRIDGE_RETRY__ATTEMPTS": "6",
     }
     hold_s = made(**variables).longest_hold_s
-    assert 60 + 900 + 120 <= hold_s <= 60 + 900 + 120 + 60
+    assert 60 + 900 + 180 + 120 <= hold_s <= 60 + 900 + 180 + 120 + 60
     assert made(**variables, BRIDGE_AMQP__CONSUMER_TIMEOUT=f"{hold_s:g}s")
     said = refused(**variables, BRIDGE_AMQP__CONSUMER_TIMEOUT=f"{hold_s - 1:g}s")
     assert "amqp.consumer_timeout" in said
@@ -42,6 +43,7 @@ def test_a_delivery_may_be_held_for_lane_stream_retries_and_two_minutes() -> Non
     [
         {"BRIDGE_AMIGO__LONGEST": "28m"},
         {"BRIDGE_LANES__PARK_AFTER": "14m"},
+        {"BRIDGE_CONVERSATIONS__ENRICH_FOR": "13m"},
         {"BRIDGE_AMQP__CONSUMER_TIMEOUT": "10m"},
     ],
 )

@@ -5,7 +5,6 @@ wanted ──read, or given up──▸ recorded ──published, confirmed─�
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import orjson
 
@@ -13,7 +12,7 @@ from bridge.core.answer.ending import COMPLETE
 from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.event.enrichment import ENRICHMENT_FAILED, EnrichmentKind, WantedEnrichment, any_holds_lane
 
-JsonObject = Mapping[str, Any]
+JsonObject = Mapping[str, object]
 """A decoded JSON object of the API."""
 NOT_NAMED = "the answer names no interaction"
 
@@ -57,7 +56,7 @@ class OwedEnrichments:
         left = tuple([one for one in self.wanted if one is not wanted])
         return replace(self, wanted=left, recorded=tuple(messages))
 
-    def said(self) -> "OwedEnrichments":
+    def published(self) -> "OwedEnrichments":
         """The same once the recorded messages are out."""
         return replace(self, recorded=())
 

@@ -1,7 +1,6 @@
 """The enrichments of an answer as the API has them, object by object (docs/api-contract.md, 1.6 to 1.10)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from bridge.core.delivery.owed_enrichments import JsonObject
 from bridge.core.errors import Unreadable
@@ -43,7 +42,7 @@ class AmigoEnrichments:
         return await self._object(source_call(user_id, conversation_id, message_id, long_lived=True))
 
     async def _object(self, call: Call) -> JsonObject:
-        content: Any = await self._client.send(call)
+        content = await self._client.send(call)
         if not isinstance(content, dict):
             raise Unreadable(f"{call.operation}: the answer is no object")
         return content

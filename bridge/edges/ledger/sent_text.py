@@ -1,13 +1,14 @@
 """The way that messages take, and what an event owes, as JSON in a column of text."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
 
 import orjson
 
 from bridge.core.answer.sent_ending import SentEnding, SentTo
 from bridge.core.delivery.owed_enrichments import OwedEnrichments, RecordedMessage
 from bridge.core.event.enrichment import EnrichmentKind, WantedEnrichment
+from bridge.core.event.inbound_message import Headers
 
 
 def sent_text(sent: SentEnding) -> str:
@@ -17,7 +18,10 @@ def sent_text(sent: SentEnding) -> str:
 
 def sent_of(text: str) -> SentEnding:
     """The reverse. Raises ValueError and TypeError."""
-    return _sent(_loaded(text))
+    try:
+        return _sent(*orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return _sent(*json.loads(text))
 
 
 def owed_text(owed: OwedEnrichments) -> str:
@@ -29,14 +33,14 @@ def owed_text(owed: OwedEnrichments) -> str:
 
 def owed_of_text(text: str) -> OwedEnrichments:
     """The reverse. Raises ValueError and TypeError."""
-    by_s, user_id, conversation_id, interaction_id, wanted, recorded = _loaded(text)
+    by_s, user_id, conversation_id, interaction_id, wanted, recorded = json.loads(text)
     return OwedEnrichments(
         by_s=float(by_s),
         user_id=user_id,
         conversation_id=conversation_id,
         interaction_id=interaction_id,
         wanted=tuple([WantedEnrichment(EnrichmentKind(kind), context, error) for kind, context, error in wanted]),
-        recorded=tuple([RecordedMessage(id_, body.encode(), _sent(sent)) for id_, body, sent in recorded]),
+        recorded=tuple([RecordedMessage(id_, body.encode(), _sent(*sent)) for id_, body, sent in recorded]),
     )
 
 
@@ -45,8 +49,7 @@ def _sent_values(sent: SentEnding) -> list[object]:
     return [sent.type, sent.timestamp_s, dict(sent.headers), places]
 
 
-def _sent(values: Any) -> SentEnding:
-    type_, timestamp_s, headers, places = values
+def _sent(type_: str, timestamp_s: int, headers: Headers, places: Sequence[Sequence[str]]) -> SentEnding:
     return SentEnding(str(type_), int(timestamp_s), dict(headers), tuple([SentTo(*place) for place in places]))
 
 
@@ -55,10 +58,3 @@ def _dumped(values: object) -> str:
         return orjson.dumps(values).decode()
     except TypeError:  # half a surrogate pair in an id
         return json.dumps(values, separators=(",", ":"))
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)

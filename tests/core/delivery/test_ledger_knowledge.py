@@ -37,7 +37,7 @@ def test_what_starts_over_forgets_its_deaths_and_what_is_asked_anew_its_ending_t
 
 @pytest.mark.parametrize("plan", list(Plan))
 def test_the_ledger_has_the_end_of_what_is_published_again_or_has_failed_before(plan: Plan) -> None:
-    assert recalled(FAILED, plan).recorded is (plan in (Plan.REPUBLISH, Plan.RESUME_FAILURE))
+    assert recalled(FAILED, plan).recorded is (plan in (Plan.REPUBLISH, Plan.RESUME_FAILURE, Plan.ENRICH))
 
 
 def test_what_is_recorded_and_the_requeue_outlast_the_entry() -> None:
