@@ -106,7 +106,7 @@ class EnrichmentSource(Protocol):
         """The messages of an interaction, oldest first; none where none is shown."""
 
     async def message_source(self, user_id: str, conversation_id: str, message_id: str) -> JsonObject:
-        """Where the sound of a voice message is."""
+        """The address of the sound of a voice message."""
 
 
 class UserAccounts(Protocol):
