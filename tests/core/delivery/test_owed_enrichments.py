@@ -58,8 +58,7 @@ def test_one_after_the_other_is_recorded_and_published() -> None:
     assert not owed.holds_lane
     owed = owed.having(INSIGHTS, [MESSAGE])
     assert (owed.wanted, owed.recorded) == ((), (MESSAGE,))
-    assert owed.any
-    assert not owed.published().any
+    assert owed.published().recorded == ()
 
 
 def test_ids_are_the_events_and_the_types() -> None:

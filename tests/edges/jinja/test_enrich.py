@@ -1,4 +1,4 @@
-"""Enrichments of routes as Jinja expressions and templates: whatever is wrong with one, the event is as good as before."""
+"""Enrichments of routes as Jinja expressions and templates: nothing that is wrong with one is the event's fault."""
 
 from typing import Any
 
