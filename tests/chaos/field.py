@@ -20,6 +20,7 @@ from deploy.local.node import free_port
 from tests.chaos.arena import Arena
 from tests.chaos.comparing import Letter, Told, Verdict, compare, is_ending
 from tests.chaos.conversations import compare_cancels, compare_ends, compare_tags, is_over
+from tests.chaos.enrichments import compare_enrichments, lacking, wanted
 from tests.chaos.gateway import Gateway
 from tests.chaos.replica import Replica, sandbox
 from tests.chaos.setup import Setup, configuration
@@ -62,6 +63,8 @@ class Field:
         """The event that each event of kind `cancel` is to stop."""
         self.ends_are_due = "conversations" in setup.config
         """Each conversation has to be finished by the bridge. A ledger that is lost forgets what is due."""
+        self.enrichments = wanted(setup.config)
+        """Those that every event that is answered has to have."""
         self.letters: list[Letter] = []
         self.verdict = Verdict()
         self.recoveries_s: list[float] = []
@@ -116,13 +119,14 @@ class Field:
             await asyncio.sleep(0.05)
 
     async def nothing_acked_early(self, bound_s: float = 8.0) -> None:
-        """While no replica runs: each event without an ending or a dead letter is still in a queue of the broker."""
+        """While no replica runs: each event that is not settled as a subscriber sees it is still in a queue."""
         deadline = time.monotonic() + bound_s
         while True:
             await self._drained()
             await self._collect_letters()
             resolved = self.ended.keys() | {letter.event_id for letter in self.letters}
-            open_ = [one for one in self.sent if one not in resolved]
+            poor = lacking(self._told(), self.enrichments)
+            open_ = [one for one in self.sent if one not in resolved or one in poor]
             queued = await self.queued()
             if queued >= len(open_):
                 return
@@ -151,6 +155,7 @@ class Field:
         self.verdict.add(compare_ends(talks, told, due=self.ends_are_due))
         self.verdict.add(compare_tags(self.tag_keys, talks, told))
         self.verdict.add(compare_cancels(self.cancels, told))
+        self.verdict.add(compare_enrichments(told, self.enrichments))
         if calm < 2:
             self.verdict.findings.append(f"no ending for {bound_s:g} s: {await self.queued()} messages are queued")
         for replica in self.replicas:

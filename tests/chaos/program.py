@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from bridge.flow.failpoints import FINISH_LABELS, LABELS
-from tests.chaos import clock, kills, ledgers, steering, troubles
+from bridge.flow.failpoints import ENRICH_LABELS, FINISH_LABELS, LABELS
+from tests.chaos import clock, enrichments, kills, ledgers, steering, troubles
 from tests.chaos.field import Batch
 from tests.chaos.setup import Setup
 
@@ -16,6 +16,8 @@ IDLE = Setup(config={"conversations": {"finish": "500ms"}})
 QUICK_TO_GIVE_UP = Setup(config={"amigo": {"idle": "1s"}})
 SHARED = Setup(replicas=2, postgres=True)
 IDLE_SHARED = Setup(replicas=2, postgres=True, config=IDLE.config)
+ENRICHED = Setup(config=enrichments.ALL)
+ENRICHED_SHARED = Setup(replicas=2, postgres=True, config=enrichments.ALL)
 SHARED_BY_THREE = Setup(replicas=3, postgres=True)
 
 PARKS = ("parking", "parked")
@@ -39,8 +41,15 @@ def leading_to(label: str) -> str:
     return LATE if label in PARKS else REJECTED if label in BURIES else ""
 
 
+def _setup(label: str) -> Setup:
+    """The setup under which events come to this step."""
+    if label in PARKS:
+        return PARKING
+    return IDLE if label in FINISH_LABELS else ENRICHED if label in ENRICH_LABELS else USUAL
+
+
 def _step(label: str) -> Row:
-    said, setup = leading_to(label), PARKING if label in PARKS else IDLE if label in FINISH_LABELS else USUAL
+    said, setup = leading_to(label), _setup(label)
     most = 30 if label == "line" else 4
     title = f"kill -9 at the step `{label}`" + (", at one of its first 30 passings" if label == "line" else "")
     return Row(f"kill-{label}", title, 30, 5, kills.at_step(label, said, most), setup)
@@ -54,6 +63,8 @@ ROWS = (
     Row("kill-one-of-three", "three replicas, one killed at random", 50, 10, kills.at_random, SHARED_BY_THREE),
     Row("idle", "conversations finished when idle, the process killed at random", 30, 10, kills.at_random, IDLE),
     Row("idle-shared", "the same, one of two replicas killed", 30, 10, kills.at_random, IDLE_SHARED),
+    Row("enrich", "events with enrichments, the process killed at random", 30, 10, kills.at_random, ENRICHED),
+    Row("enrich-shared", "the same, one of two replicas killed", 30, 10, kills.at_random, ENRICHED_SHARED),
     Row("finish", "events that finish, the process killed at random", 30, 10, steering.under_kills(steering.finish)),
     Row("tag", "events that tag, the process killed at random", 30, 10, steering.under_kills(steering.tag)),
     Row("cancel", "events that cancel, the process killed at random", 30, 10, steering.under_kills(steering.cancel)),

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from bridge.flow.failpoints import LABELS
-from tests.chaos import kills, ledgers, steering, troubles
+from tests.chaos import enrichments, kills, ledgers, steering, troubles
 from tests.chaos.field import Batch, Field
 from tests.chaos.program import leading_to
 from tests.chaos.setup import Setup
@@ -19,7 +19,8 @@ SEED = 7
 @pytest.fixture(scope="module")
 def setup() -> Setup:
     retry = {"first": "1s", "longest": "1s"}
-    return Setup(config={"amigo": {"idle": "1s"}, "retry": retry, "conversations": {"finish": "1s"}})
+    over = {"amigo": {"idle": "1s"}, "retry": retry, "conversations": {"finish": "1s"}}
+    return Setup(config={**over, **enrichments.ALL})
 
 
 async def survived(place: Field, name: str, run: Batch, times: int) -> None:
