@@ -8,6 +8,7 @@ from tests.chaos.report import Result, quantile
 GROUPS = (
     ("one of two or three replicas killed", ("kill-one-of-",)),
     ("`kill -9` at random moments under load", ("kill-random",)),
+    ("enrichments of events, kills at random and at each labelled step", ("enrich", "kill-enrichment-")),
     ("`kill -9` at each labelled step of an event", ("kill-",)),
     ("the same event published 2 to 10 times, to one process and to two", ("repeats",)),
     ("broker restarted, connections closed, queue deleted", ("broker-restart", "broker-connections", "broker-queue")),
