@@ -26,6 +26,7 @@ def scrape() -> str:
     counters.outcomes["complete"] += 1
     counters.webhooks["github", "taken"] += 1
     counters.version_sets["alerts", "canary"] += 1
+    counters.enrichments["interaction-insights", "read"] += 1
     return Metrics(counters, lambda: GAUGES).text().decode()
 
 

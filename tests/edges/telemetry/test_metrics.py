@@ -44,12 +44,14 @@ def test_what_was_counted_is_shown() -> None:
     counters = Counters(received=5, repeats=1, lines=40, published=39)
     counters.settled.update({"ack": 4, "rejected": 1})
     counters.outcomes.update({"complete": 4})
+    counters.enrichments["interaction-insights", "failed"] += 2
     found = samples(families(counters))
     assert found["bridge_deliveries_total", ""] == 5
     assert found["bridge_stream_lines_total", ""] == 40
     assert found["bridge_settlements_total", "ack"] == 4
     assert found["bridge_settlements_total", "rejected"] == 1
     assert found["bridge_attempts_total", "complete"] == 4
+    assert found["bridge_enrichments_total", "interaction-insights"] == 2
     assert found["bridge_in_hand", ""] == 3
     assert found["bridge_unconfirmed", ""] == 7
     assert found["bridge_publisher_blocked", ""] == 1
