@@ -14,6 +14,7 @@ from bridge.core.delivery.outcome import (
     Acknowledge,
     Again,
     DeadLetter,
+    Moved,
     Outcome,
     OutcomeKind,
     Settlement,
@@ -90,8 +91,10 @@ class Attempts:
             return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
         plan_ = await self._plan(work)
         match plan_:
-            case Plan.REPEAT | Plan.ENRICH:
+            case Plan.REPEAT:
                 return Acknowledge(repeat=True)
+            case Plan.ENRICH:
+                return self._owing(work)
             case Plan.RESUME_FAILURE if work.entry is not None and work.entry.letter is not None:
                 return work.entry.letter
             case Plan.POISON if work.entry is not None:
@@ -102,6 +105,15 @@ class Attempts:
                 return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
             case _:
                 return await self._attempted(work)
+
+    @staticmethod
+    def _owing(work: Work) -> Settlement:
+        """Ended; what it owes is seen to in the lane of its user, whom the ledger knows."""
+        event = work.event
+        if work.owed is None or event.user is None or event.user_id:
+            return Acknowledge(repeat=True)
+        work.event = event.of_user(work.owed.user_id)
+        return Moved()
 
     async def _attempted(self, work: Work) -> Settlement:
         """One attempt, or what has to come before it; an ending that the ledger has is only published."""

@@ -1,10 +1,10 @@
 """Publishing what a route wants of an answer after its ending: docs/semantics.md, Enrichments.
 
-complete, with what is owed ▸ one after the other: read, or given up ▸ written with its bytes ▸ published, confirmed
+complete, with what is owed ▸ each one: read, or given up ▸ written with its bytes ▸ published, confirmed ▸ ack
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from bridge.core.answer.outbound_message import MessageFactory
@@ -68,32 +68,39 @@ class Enricher:
         if work.owed is not None and work.owed.holds_lane:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._reader.left_s(work.owed)):
-                    await self._go_on(work, lane=True)
+                    await self._go_on(work, work.owed, lane=True)
 
     async def rest(self, work: Work) -> None:
         """See to everything that is due, to its confirm. Raises LeaseLost where another process has the event."""
-        await self._go_on(work, lane=False)
-        await self._confirmed(work)
+        if work.owed is not None:
+            await self._go_on(work, work.owed, lane=False)
+            await self._confirmed(work)
         work.owed = work.answer = None
 
-    async def _go_on(self, work: Work, *, lane: bool) -> None:
+    async def _go_on(self, work: Work, owed: OwedEnrichments, *, lane: bool) -> None:
+        """All are read side by side, so that one that has to wait costs the others nothing."""
         await self._written(work)
         self._put(work)
-        while (wanted := _next(work, lane=lane)) is not None:
-            await self._confirmed(work)
-            await self._record(work, wanted)
-            self._put(work)
+        wanted = [one for one in owed.wanted if one.holds_lane or not lane]
+        reading = {asyncio.ensure_future(self._messages(work, owed, one)): one for one in wanted}
+        try:
+            while reading:
+                done, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in reading if task in done]:
+                    await self._record(work, reading.pop(task), task.result())
+        finally:
+            for task in reading:
+                task.cancel()
 
-    async def _record(self, work: Work, wanted: WantedEnrichment) -> None:
-        """Read it, and have its bytes in the ledger, before they are published."""
-        owed = work.owed
-        if owed is None:
-            return
-        messages = await self._messages(work, owed, wanted)
+    async def _record(self, work: Work, wanted: WantedEnrichment, messages: Sequence[RecordedMessage]) -> None:
+        """Have its bytes in the ledger, once those of the one before are out, and only then publish it."""
         failpoints.reached("enrichment-read", work.event.id)
-        work.owed = owed.having(wanted, messages)
+        await self._confirmed(work)
+        if work.owed is not None:
+            work.owed = work.owed.having(wanted, messages)
         await self._written(work)
         failpoints.reached("enrichment-recorded", work.event.id)
+        self._put(work)
 
     async def _written(self, work: Work) -> None:
         """Return once the ledger has what is owed, or is done without."""
@@ -164,10 +171,3 @@ class Enricher:
         counters.refused += counts.refused
         counters.lost += counts.lost
         work.enrichments, work.owed = None, owed.published()
-
-
-def _next(work: Work, *, lane: bool) -> WantedEnrichment | None:
-    """The next one that is to be read; with `lane` only those that the lane waits for, which come first."""
-    wanted = () if work.owed is None else work.owed.wanted
-    held = next((one for one in wanted if one.holds_lane), None)
-    return held if held is not None or lane else next(iter(wanted), None)

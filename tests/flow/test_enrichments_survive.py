@@ -4,6 +4,7 @@ import pytest
 
 from bridge.core.answer.outbound_message import Outbound
 from bridge.core.event.enrichment import EnrichmentKind
+from bridge.core.event.route import Defaults
 from bridge.flow.failpoints import ENRICH_LABELS
 from tests.flow.test_enrichments import ALL, FAILED, INSIGHTS, RECOMMENDED, TYPES, bench_of, extras
 from tests.flow.test_ledger import Death, immortal
@@ -194,3 +195,16 @@ async def test_an_after_finish_waits_for_recommended_responses_through_a_death_t
         await bench.until(lambda: not bench.ledger.dues, "it is finished")
         assert "recommended-responses" in bench.types()
         assert FAILED not in bench.types()
+
+
+@pytest.mark.parametrize("label", STEPS)
+async def test_of_a_user_by_e_mail_they_are_seen_to_in_that_users_name(label: str) -> None:
+    async with bench_of(RECOMMENDED, INSIGHTS, defaults=Defaults(user_id="bridge-bot")) as bench:
+        bench.accounts.users["ada@example.com"] = ["user-7"]
+        death = Death(label)
+        bench.deliver("e1", user_id=None, user={"email": "ada@example.com"})
+        await bench.until(lambda: death.happened, "the process dies")
+        await bench.restart()
+        await bench.quiet()
+        assert extras(bench) == ["recommended-responses", "interaction-insights"]
+        assert {message.headers["user_id"] for message in bench.out()} == {"user-7"}

@@ -51,7 +51,7 @@ def test_what_was_counted_is_shown() -> None:
     assert found["bridge_settlements_total", "ack"] == 4
     assert found["bridge_settlements_total", "rejected"] == 1
     assert found["bridge_attempts_total", "complete"] == 4
-    assert found["bridge_enrichments_total", "interaction-insights"] == 2
+    assert found["bridge_enrichments_total", "failed"] == 2
     assert found["bridge_in_hand", ""] == 3
     assert found["bridge_unconfirmed", ""] == 7
     assert found["bridge_publisher_blocked", ""] == 1
