@@ -15,7 +15,7 @@ from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
 from bridge.core.event.user import KnownUser
 from bridge.edges.ledger.due_rows import due_of, due_row
-from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, entry_of, key_of, row_of
+from bridge.edges.ledger.rows import ENDING, OWED, Row, cancelled_row, claimed_row, entry_of, key_of, row_of
 from bridge.edges.ledger.user_rows import user_of_row, user_row
 from bridge.flow.ports.ledger import EntryUnreadable, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -29,7 +29,7 @@ IN_TIME_S = 0.01
 SOON_S, MAX_SOON = 0.5, 1_000
 """Completed events go together: so long after the first of them, or as many."""
 MAX_BYTES = 8 * 1024 * 1024
-"""Of endings that go together; the last one may go beyond it."""
+"""Of endings and enrichments that go together; the last one may go beyond it."""
 
 
 class CallKind(Enum):
@@ -145,7 +145,7 @@ class CallQueue:
             if kinds.setdefault(call.key, call.kind) is not call.kind:
                 break
             if call.kind is CallKind.WRITE:
-                size += len(call.row[-1] or b"")
+                size += len(call.row[ENDING] or b"") + len(call.row[OWED] or "")
             self.in_hand.append(self._waiting.popleft())
         return self.in_hand
 

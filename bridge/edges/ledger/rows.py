@@ -23,6 +23,7 @@ from bridge.flow.ports.ledger import EntryUnreadable
 COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "sent", "ending")
 DEATHS = COLUMNS.index("deaths")
 PROGRESS, ENDING = COLUMNS.index("progress"), COLUMNS.index("ending")
+OWED = COLUMNS.index("letter")
 CODES = {state: number for number, state in enumerate(State, 1)}
 STATES = {number: state for state, number in CODES.items()}
 COMPLETE, FAILED = CODES[State.COMPLETE], CODES[State.FAILED]
