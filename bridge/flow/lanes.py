@@ -8,10 +8,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from itertools import takewhile
 
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
 from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved
 from bridge.core.delivery.retry import delay_level
+from bridge.core.event.event_fields import EventKind
 from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
@@ -21,6 +23,7 @@ from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
 from bridge.flow.settler import Settler
+from bridge.flow.tagging import group_up
 from bridge.flow.work import Work
 
 IN_MEMORY_S = 1.0
@@ -235,6 +238,9 @@ class Lanes:
             await job.run()
 
     async def _turn(self, lane: Lane, work: Work) -> None:
+        if work.event.kind is EventKind.TAG:
+            now_s = _now()
+            group_up(work, takewhile(lambda each: self._order.wait_until(each) <= now_s, lane.waiting))
         match await self._attempts.handle(work):
             case Acknowledge(repeat):
                 await self._acknowledged(lane, work, repeat=repeat)

@@ -19,6 +19,7 @@ from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.ports.api import Agent
 from bridge.flow.reconciler import NOT_MADE, Reconciler
+from bridge.flow.tagging import Tagging
 from bridge.flow.work import Work
 
 STEERING = (EventKind.FINISH, EventKind.TAG, EventKind.CANCEL)
@@ -42,6 +43,7 @@ class Steering:
         self._journal = journal
         self._factory = factory
         self._open = conversations
+        self._tagging = Tagging(agent, journal, conversations)
         self._busy_for_s = busy_for_s
         self._steps: Mapping[EventKind, Callable[[Work], Any]] = {
             EventKind.FINISH: self._finish,
@@ -117,26 +119,15 @@ class Steering:
         return CONVERSATION_FINISHED, {"conversation_id": target, "already": already, "by": "event"}
 
     async def _tag(self, work: Work) -> Outcome | tuple[str, Facts]:
-        if work.progress.needs_proof:
-            work.apply(ProvedVoid())  # done again it does no harm
-        event = work.event
-        target = event.conversation_id or await self.only_open(work)
+        if self._tagging.is_done(work):
+            return CONVERSATION_TAGGED, {"conversation_id": work.progress.conversation_id}
+        target = work.event.conversation_id or await self.only_open(work)
         if target is None:
             return Outcome(OutcomeKind.REJECTED, "no conversation of the user with the service is open to be tagged")
-        work.apply(self._about(work, RequestKind.TAG, target))
         try:
-            await self._journal.requested(work)
-            failpoints.reached("before-post", event.id)
-            known = self._open.forget_tags(target, event.lane)
-            await self._agent.modify_tags(event.user_id, target, dict(event.tags), event.delete_tags)
-            if known is not None:
-                self._open.retag(event.lane, known, event.tags, event.delete_tags)
-            failpoints.reached("post-answered", event.id)
+            await self._tagging.tag(work, self._about(work, RequestKind.TAG, target))
         except Refused as error:
             return self._refused(work, error)
-        except NOT_MADE:
-            work.apply(NotMade())
-            raise
         return CONVERSATION_TAGGED, {"conversation_id": target}
 
     async def _cancel(self, work: Work) -> tuple[str, Facts]:

@@ -1,7 +1,7 @@
 """One external event in hand: its deliveries, how far it has come, and what has gone out for it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import EventContext
@@ -51,15 +51,31 @@ class WorkCounts:
 
 
 @dataclass(slots=True, eq=False)
+class TagGroup:
+    """Events of a lane in unbroken order that may be carried out in one call, and those of which that is done."""
+
+    works: Sequence["Work"]
+    done: set["Work"] = field(default_factory=set)
+
+    def after(self, work: "Work") -> Sequence["Work"]:
+        """Those behind this one."""
+        return self.works[self.works.index(work) + 1 :] if work in self.works else ()
+
+    def dissolve(self) -> None:
+        """From now on each goes alone."""
+        self.works = ()
+
+
+@dataclass(slots=True, eq=False)
 class Work:
     """One event, from its delivery to its settlement. `attempt` counts those used up, `pauses` the waits since.
 
     `started_s` is the time of the delivery on the event loop's clock. `handling` changes by `follow`, `progress` by
     `apply`, and `ledger` is the journal's. `foreseen` is the first request, where that is plain before the claim.
     `stream` is the one whose lines went out last, `due` the finish of the event's conversation that its answer leaves.
-    `joined_tags` are those of the conversation that it has joined. `answer` is the ending that an answer has been found
-    or given in this handling, and `owed` what is still due to subscribers once that is out; `enrichments` are
-    those of it that are on their way out.
+    `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
+    `answer` is the ending that an answer has been found or given in this handling, and `owed` what is still due to
+    subscribers once that is out; `enrichments` are those of it that are on their way out.
     """
 
     event: RoutedEvent
@@ -80,6 +96,7 @@ class Work:
     enrichments: Outbox | None = None
     joined_tags: Mapping[str, str | None] = field(default_factory=lambda: NO_TAGS)
     counts: WorkCounts = field(default_factory=WorkCounts)
+    tag_group: TagGroup | None = None
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
 

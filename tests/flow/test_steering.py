@@ -20,6 +20,10 @@ def finish(bench: Bench, event_id: str = "f1", **fields: Any) -> None:
     bench.deliver(event_id, kind="finish", message=None, **fields)
 
 
+def tag(bench: Bench, event_id: str, **fields: Any) -> None:
+    bench.deliver(event_id, kind="tag", message=None, **fields)
+
+
 def bodies(bench: Bench, event_id: str) -> list[dict[str, object]]:
     return [orjson.loads(message.body) for message in bench.out(event_id)]
 
@@ -173,58 +177,6 @@ async def test_a_finish_that_comes_again_and_that_the_ledger_does_not_know_was_n
         assert talk.finished
         assert bodies(bench, "f1") == [finished(talk.id, already=False)]
         assert bodies(bench, "f2") == [finished(None, event_id="f2", already=True)]
-
-
-# --- tag
-
-
-async def test_tag_sets_and_deletes_in_one_call() -> None:
-    async with Bench() as bench:
-        talk = bench.agent.open(USER, SERVICE, tags={"old": "1", "kept": "2"})
-        bench.deliver("t1", kind="tag", message=None, tags={"new": "3"}, delete_tags=["old"])
-        await bench.quiet()
-        assert talk.tags == {"kept": "2", "new": "3"}
-        known = {"type": "conversation-tagged", "event_id": "t1", "conversation_id": talk.id}
-        assert bodies(bench, "t1") == [known]
-        assert len(bench.agent.calls("modify_tags")) == 1
-
-
-async def test_a_tag_with_nothing_open_is_rejected() -> None:
-    async with Bench() as bench:
-        bench.deliver("t1", kind="tag", message=None, tags={"new": "3"})
-        await bench.quiet()
-        assert bench.dead() == ["rejected"]
-
-
-async def test_a_tag_goes_to_the_conversation_that_it_names() -> None:
-    async with Bench() as bench:
-        bench.agent.open(USER, SERVICE)
-        named = bench.agent.open(USER, OTHER)
-        bench.deliver("t1", kind="tag", message=None, tags={"new": "3"}, conversation_id=named.id)
-        await bench.quiet()
-        assert named.tags == {"new": "3"}
-
-
-async def test_a_tag_that_the_api_refuses_fails_the_event() -> None:
-    async with Bench() as bench:
-        bench.agent.open(USER, SERVICE, tags={f"k{number}": "v" for number in range(20)})
-        bench.deliver("t1", kind="tag", message=None, tags={"new": "3"})
-        await bench.quiet()
-        assert bench.dead() == ["rejected"]
-        assert "20 tags" in str(bench.said("bridge-failed", "t1")[0]["error"])
-
-
-@pytest.mark.parametrize("label", STEPS)
-async def test_a_process_that_dies_at_any_step_of_a_tag_does_it_again(label: str) -> None:
-    async with Bench() as bench:
-        talk = bench.agent.open(USER, SERVICE, tags={"old": "1"})
-        death = Death(label)
-        bench.deliver("t1", kind="tag", message=None, tags={"new": "3"}, delete_tags=["old"])
-        await bench.until(lambda: death.happened, "the process dies")
-        await bench.restart()
-        await bench.quiet()
-        assert talk.tags == {"new": "3"}
-        assert [body["conversation_id"] for body in bodies(bench, "t1")] == [talk.id]
 
 
 # --- cancel

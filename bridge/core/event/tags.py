@@ -71,5 +71,15 @@ def changes(wanted: Mapping[str, str], present: Mapping[str, str | None]) -> dic
     return {key: value for key, value in wanted.items() if present.get(key) != value}
 
 
+def merged(wishes: Sequence[tuple[Mapping[str, str], Sequence[str]]]) -> tuple[dict[str, str], list[str]]:
+    """The tags to be set, and the keys to be deleted, of several wishes one after the other: the last word wins."""
+    words: dict[str, str | None] = {}
+    for updates, deletes in wishes:
+        words |= {**updates, **dict.fromkeys(deletes)}
+    return {key: value for key, value in words.items() if value is not None}, [
+        key for key, value in words.items() if value is None
+    ]
+
+
 def _acceptable(text: str) -> bool:
     return TEXT.fullmatch(text) is not None and bool(text.strip())
