@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -41,6 +41,12 @@ class Lane:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     parking: list[Work] = field(default_factory=list)
     parkers: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def place(self, works: Iterable[Work], number: Callable[[Work], int], running: Work | None) -> None:
+        """Give these their places among the others, in the order of their numbers, behind the one that is running."""
+        rest = [work for work in dict.fromkeys((*works, *self.works)) if work is not running]
+        first = [running] if running is not None and running in self.works else []
+        self.works = deque([*first, *sorted(rest, key=number)])
 
     @property
     def waiting(self) -> list[Work]:

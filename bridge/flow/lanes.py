@@ -91,8 +91,7 @@ class Lanes:
         was_away = self._order.arrived(work)
         lane.works.append(work)
         if was_away:
-            first = [lane.works[0]] if lane.running else []
-            lane.works = deque([*first, *sorted(lane.waiting, key=self._order.number)])
+            lane.place((), self._order.number, lane.works[0] if lane.running else None)
         lane.changed.set()
         if lane.task is None:
             lane.task = self._start(self._run(lane), f"lane {lane.key}")
@@ -193,9 +192,7 @@ class Lanes:
         lane = self._lanes.setdefault(works[0].event.lane, Lane(works[0].event.lane))
         for work in works:
             self._order.stays(work)
-        first = [lane.works[0]] if lane.running and lane.works else []
-        others = [work for work in dict.fromkeys((*works, *lane.works)) if work not in first]
-        lane.works = deque([*first, *sorted(others, key=self._order.number)])
+        lane.place(works, self._order.number, lane.works[0] if lane.running and lane.works else None)
         if lane.task is None:
             lane.task = self._start(self._run(lane), f"lane {lane.key}")
 
@@ -341,9 +338,7 @@ class Lanes:
         """These could not be parked: they take their old places, behind the one that is running."""
         for work in works:
             self._order.stays(work)
-        rest = [work for work in (*works, *lane.works) if work is not running]
-        first = [running] if running is not None and running in lane.works else []
-        lane.works = deque([*first, *sorted(rest, key=self._order.number)])
+        lane.place(works, self._order.number, running)
 
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)
