@@ -180,7 +180,8 @@ async def test_a_second_conversation_of_a_user_with_a_service_is_refused_as_busy
 
 async def test_while_a_stream_is_open_its_conversation_is_locked(agent: Agent) -> None:
     conversation_id = await started(agent, routed())
-    async with agent.interact(routed(id="event-2"), conversation_id) as stream:
+    slowly = routed(id="event-2", message="[[reply:slow=0.5]]")  # still open when the next calls come
+    async with agent.interact(slowly, conversation_id) as stream:
         await anext(stream)
         assert await agent.finish("user-1", conversation_id) is Finish.RUNNING
         with pytest.raises(Refused) as refused:
