@@ -8,18 +8,18 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
-from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved
-from bridge.core.delivery.retry import delay_level
+from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved, NotYet
+from bridge.core.delivery.retry import delay_level, level_within
 from bridge.core.event.event_fields import EventKind
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.due_finisher import DueFinisher
+from bridge.flow.lane import Lane, LaneJob
 from bridge.flow.lane_order import RETURN_GRACE_S, Key, Order
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.runtime import Log
@@ -35,41 +35,6 @@ HELD_AT_MOST_S = 600.0
 BEHIND_WAIT_S = 10.0
 """The delay of events that are parked because the one before them takes long."""
 SWEEP_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class LaneJob:
-    """Something that takes a lane's turn like an event; `first`: before the events that wait, otherwise not at all.
-
-    `about` tells it from others: the same waits once.
-    """
-
-    about: str
-    run: Callable[[], Coroutine[None, None, None]]
-    first: bool
-
-
-@dataclass(slots=True)
-class Lane:
-    """The events of one (user, service) that are in hand. `running`: the first of them is being handled.
-
-    `handled` is that one, also while it is on its way to a delay queue. `parking` are all that are, `parkers` the tasks
-    that park some beside the lane's own.
-    """
-
-    key: Key
-    works: deque[Work] = field(default_factory=deque)
-    jobs: list[LaneJob] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
-    running: bool = False
-    handled: Work | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    parking: list[Work] = field(default_factory=list)
-    parkers: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def waiting(self) -> list[Work]:
-        return list(self.works)[self.running :]
 
 
 class Lanes:
@@ -268,9 +233,11 @@ class Lanes:
             case Again() as again:
                 work.attempt, work.pauses = again.attempt, again.pauses
                 await self._again(lane, work, again)
+            case NotYet(left_s):
+                await self._not_yet(lane, work, left_s)
             case Moved():
                 lane.works.remove(work)
-                self._order.gone(work)
+                self._order.gone(work, away=True)
                 self.add(work)
 
     async def _again(self, lane: Lane, work: Work, again: Again) -> None:
@@ -284,6 +251,19 @@ class Lanes:
         await self._park(list(lane.works), lane, again.after_s)
         if work in self._unparkable and not await self._buried(lane, work, again.after_s):
             await self._stopped_within(again.after_s)
+
+    async def _not_yet(self, lane: Lane, work: Work, left_s: float) -> None:
+        """Wait for the event's time: in delay queues that are over before it, and in memory for what is then left."""
+        if self._stopping.is_set():
+            return
+        level_s = level_within(left_s)
+        in_memory_s = self._park_after_s - (_now() - work.started_s)
+        if level_s is None or left_s <= in_memory_s or not work.delivery.alive:
+            await self._stopped_within(min(left_s, max(self._park_after_s, SWEEP_S)))
+            return
+        await self._park([work], lane, level_s)
+        if work in self._unparkable and not await self._buried(lane, work, left_s):
+            await self._stopped_within(left_s)
 
     async def _buried(self, lane: Lane, work: Work, after_s: float) -> bool:
         """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
@@ -333,6 +313,8 @@ class Lanes:
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)
         self._release((work,))
+        if work.event.alone and (waiting := self._lanes.get(work.event.line)) is not None:
+            waiting.changed.set()
 
     def _release(self, works: "deque[Work] | tuple[Work, ...]") -> None:
         """Let go of events: settled ones, or, where something broke, left unacked, to be delivered again as new."""

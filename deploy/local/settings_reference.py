@@ -121,6 +121,7 @@ WORDS = {
     "routes.on_busy": "while the user has another conversation open with the service: deliver into it, wait, finish it "
     "first, or reject",
     "routes.finish": "when its conversations are finished, as `conversations.finish`; wins over the channel's",
+    "routes.max_wait": "an event that could not start within that time ends as `bridge-expired`",
     "routes.agent_actions": "as `amigo.agent_actions`, for this route",
     "users.keep": "how long it is remembered whose e-mail it is",
     "users.missing_keep": "how long it is remembered that an e-mail has no user",

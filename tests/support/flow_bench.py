@@ -135,7 +135,7 @@ class Bench:
         )
         self.due_watch = DueWatch(self.ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(
-            EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}),
+            EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}, factory.clock),
             self.lanes,
             self.settler,
             users,
