@@ -221,4 +221,4 @@ def router_of(settings: Settings) -> EventRouter:
     """The reader of events, with the configured routes."""
     max_bytes = {inbound.queue: inbound.max_bytes for inbound in settings.amqp.inbound}
     routes = JinjaRoutes([route.route() for route in settings.routes], max_bytes)
-    return EventRouter(routes, defaults_of(settings), max_bytes)
+    return EventRouter(routes, defaults_of(settings), max_bytes, time.time)

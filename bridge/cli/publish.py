@@ -5,6 +5,7 @@ Exit statuses as in `cli/main.py`. What would be dead-lettered is refused (1), a
 
 import base64
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event import read_event
 from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import Rendered, resolve
+from bridge.core.event.route import Rendered, resolve, timed
 from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq import cli_client
 from bridge.edges.rabbitmq.generation import BrokerTrouble
@@ -70,6 +71,8 @@ class PublishTarget:
 @click.option("--delete-tag", "delete_tags", multiple=True, metavar="KEY", help="For --kind tag.")
 @click.option("--on-busy", type=click.Choice([choice.value for choice in OnBusy]))
 @click.option("--finish", metavar="WHEN", help="after, never, or a duration of silence such as 1h.")
+@click.option("--not-before", metavar="TIME", help="It starts no sooner; such as 2026-03-01T09:00:00Z.")
+@click.option("--expires-at", metavar="TIME", help="It starts no later; such as 2026-03-01T12:00:00+01:00.")
 @click.option("--cancels", metavar="ID", help="For --kind cancel: the event that shall not start.")
 @click.option("--is-test", is_flag=True, help="The conversation is a test.")
 @click.option("--audio", type=click.File("rb"), help="For --kind user-message: MP3 or WAV in place of --message.")
@@ -142,7 +145,7 @@ def _read(screen: Screen, settings: Settings, target: PublishTarget, bodies: Seq
             event = read_event(incoming, inbound.max_bytes)
             route = routes.match(event, incoming)
             rendered = routes.render(route, event, incoming) if route is not None else Rendered()
-            ids.append(resolve(event, route, rendered, defaults_of(settings)).id)
+            ids.append(timed(resolve(event, route, rendered, defaults_of(settings)), incoming, time.time()).id)
         except InvalidEvent as error:
             refused.append((number, error))
     if refused:

@@ -89,6 +89,8 @@ class Attempts:
             return await self._attempted(work)
         if work.comes_again and not await self._poison_guard.turn(work):
             return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
+        if work.event.alone:
+            self._interaction.expiry.nothing_asked(work)
         plan_ = await self._plan(work)
         match plan_:
             case Plan.REPEAT:
@@ -117,6 +119,10 @@ class Attempts:
 
     async def _attempted(self, work: Work) -> Settlement:
         """One attempt, or what has to come before it; an ending that the ledger has is only published."""
+        if work.event.alone and not work.ledger.answered:
+            apart = self._interaction.expiry.apart(work)
+            if apart is not None:
+                return apart
         if self._interaction.lacks_user(work):
             return await self._ended(work, self._interaction.find_user(work))
         if work.ledger.answered and work.entry is not None:

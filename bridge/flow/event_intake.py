@@ -18,13 +18,13 @@ from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event
 from bridge.core.event.event_fields import usable_id
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve
+from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve, timed
 from bridge.core.event.user import UserByEmail
 from bridge.flow.lanes import Lanes
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.api import Routes
 from bridge.flow.ports.broker import Delivery
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Clock, Log
 from bridge.flow.settler import Settler
 from bridge.flow.user_lookup import UserLookup
 from bridge.flow.work import Work
@@ -36,18 +36,20 @@ CLOSING_S = 5.0
 class EventRouter:
     """Reads events of messages, and finds the route of each."""
 
-    def __init__(self, routes: Routes, defaults: Defaults, max_bytes: Mapping[str, int]) -> None:
-        """`max_bytes` is the largest body that each inbound queue takes."""
+    def __init__(self, routes: Routes, defaults: Defaults, max_bytes: Mapping[str, int], clock: Clock) -> None:
+        """`max_bytes` is the largest body that each inbound queue takes; `clock` gives Unix seconds."""
         self._routes = routes
         self._defaults = defaults
         self._max_bytes = max_bytes
+        self._clock = clock
 
     def routed(self, incoming: InboundMessage) -> RoutedEvent:
         """The event of a message, with nothing left to choose. Raises InvalidEvent and NoRoute."""
         event = read_event(incoming, self._max_bytes[incoming.queue])
         route = self._routes.match(event, incoming)
         rendered = self._routes.render(route, event, incoming) if route is not None else Rendered()
-        return resolve(event, route, rendered, self._defaults)
+        resolved = resolve(event, route, rendered, self._defaults)
+        return resolved if resolved.lifetime is None else timed(resolved, incoming, self._clock())
 
 
 class EventIntake:
@@ -120,7 +122,7 @@ class EventIntake:
             self._counters.conflicts += self._settler.conflicts(event.id, delivery)
             self._log.info("event.repeated", event_id=event.id, redelivered=delivery.incoming.redelivered, settled=True)
         else:
-            if event.user is not None:
+            if event.user is not None and not event.alone:
                 event = self._of_known_user(event, event.user)
             now_s = asyncio.get_running_loop().time()
             self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s))

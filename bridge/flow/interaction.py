@@ -70,10 +70,13 @@ class Interaction:
         self._open = conversations
         self._users = users
         self._log = log
+        self.expiry = steering.expiry
 
     def foresee(self, work: Work) -> None:
         """Say what the first request will be, where that is plain: the ledger then takes it together with the claim."""
         if work.event.kind in STEERING or work.event.audio is not None or not work.event.user_id:
+            return
+        if work.event.lifetime is not None and (work.event.alone or self.expiry.expires(work)):
             return
         if not work.comes_again and not work.progress.needs_proof and self._known_target(work) is None:
             self._relay.foresee(work, RequestKind.CREATE)
@@ -81,7 +84,9 @@ class Interaction:
     def lacks_user(self, work: Work) -> bool:
         """True where the event's user is still to be found by e-mail, or was another one when the API was asked."""
         event = work.event
-        return event.user is not None and (not event.user_id or work.progress.user_id not in (None, event.user_id))
+        if event.user is None or (event.lifetime is not None and self.expiry.expires(work)):
+            return False
+        return not event.user_id or work.progress.user_id not in (None, event.user_id)
 
     async def find_user(self, work: Work) -> Outcome:
         """USER_FOUND, and the event names its user; otherwise what stands in the way of that."""
@@ -122,6 +127,8 @@ class Interaction:
 
     async def _made(self, work: Work) -> Outcome:
         try:
+            if not work.progress.needs_proof and (overdue := self.expiry.overdue(work)) is not None:
+                return await self.expiry.expired(work, overdue)
             if work.event.kind in STEERING:
                 return await self._steering.made(work)
             if not work.progress.needs_proof:
@@ -154,13 +161,16 @@ class Interaction:
         work.event = event.of_user(listed)
         return Outcome(OutcomeKind.USER_FOUND)
 
-    async def _anew(self, work: Work, conversation_id: str | None, reason: str) -> Outcome:
+    async def _anew(self, work: Work, conversation_id: str | None, reason: str, *, expires: bool) -> Outcome:
         """Ask again after it was proved that nothing was done.
 
         Where the new request was not even sent (429, say) or was refused as busy, the earlier one may still be running
         and show later: it stays on record until another one is made, and is asked about again.
+        `expires`: not where the event's time is over by now.
         """
         self._relay.void(work, reason, ProvedVoid())
+        if expires and (overdue := self.expiry.overdue(work)) is not None:
+            return await self.expiry.expired(work, overdue)
         return await self._ask(work, conversation_id)
 
     async def _follow(self, work: Work, finding: Finding) -> Outcome:
@@ -171,9 +181,10 @@ class Interaction:
                 return Outcome(OutcomeKind.COMPLETE)
             case Means.NOT_DONE:
                 again = work.progress.conversation_id if work.progress.request is RequestKind.INTERACT else None
-                return await self._anew(work, again, "the attempt left nothing at the API")
+                return await self._anew(work, again, "the attempt left nothing at the API", expires=True)
             case Means.EMPTY:
-                return await self._anew(work, finding.conversation_id, "the attempt left an empty conversation")
+                reason = "the attempt left an empty conversation"
+                return await self._anew(work, finding.conversation_id, reason, expires=False)
             case Means.WAIT if work.progress.waits < MAX_WAITS:
                 work.apply(StillRunning())
                 return Outcome(OutcomeKind.BUSY, finding.error)

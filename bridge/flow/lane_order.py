@@ -52,10 +52,13 @@ class Order:
         self._away.get(work.event.lane, {}).pop(work.event.id, None)
 
     def gone(self, work: Work, *, away: bool = False) -> None:
-        """The event is no longer in hand; unless it is away, it does not come back as the same either."""
+        """The event is no longer in hand; unless it is away, it does not come back as the same either.
+
+        One that stands in no lane any more is not waited for in that which it was away from.
+        """
         self._numbers.pop(work.event.id, None)
         if not away:
-            self._away.get(work.event.lane, {}).pop(work.event.id, None)
+            self._away.get(work.event.line if work.event.alone else work.event.lane, {}).pop(work.event.id, None)
 
     def has_away(self, lane: Key) -> bool:
         """True where an event of this lane is in a delay queue."""

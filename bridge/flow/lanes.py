@@ -7,12 +7,11 @@ longer than `park_after` over it; anything longer, and every counted retry, in a
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from itertools import takewhile
 
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
-from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved
-from bridge.core.delivery.retry import delay_level
+from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved, NotYet
+from bridge.core.delivery.retry import delay_level, level_within
 from bridge.core.event.event_fields import EventKind
 from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
@@ -247,9 +246,11 @@ class Lanes:
             case Again() as again:
                 work.attempt, work.pauses = again.attempt, again.pauses
                 await self._again(lane, work, again)
+            case NotYet(left_s):
+                await self._not_yet(lane, work, left_s)
             case Moved():
                 lane.works.remove(work)
-                self._order.gone(work)
+                self._order.gone(work, away=True)
                 self.add(work)
 
     async def _acknowledged(self, lane: Lane, work: Work, *, repeat: bool) -> None:
@@ -297,6 +298,19 @@ class Lanes:
         if work in self._unparkable and not await self._buried(lane, work, again.after_s):
             await self._stopped_within(again.after_s)
 
+    async def _not_yet(self, lane: Lane, work: Work, left_s: float) -> None:
+        """Wait for the event's time: in delay queues that are over before it, and in memory for what is then left."""
+        if self._stopping.is_set():
+            return
+        level_s = level_within(left_s)
+        in_memory_s = self._park_after_s - (_now() - work.started_s)
+        if level_s is None or left_s <= in_memory_s or not work.delivery.alive:
+            await self._stopped_within(min(left_s, max(self._park_after_s, SWEEP_S)))
+            return
+        await self._park([work], lane, level_s)
+        if work in self._unparkable and not await self._buried(lane, work, left_s):
+            await self._stopped_within(left_s)
+
     async def _buried(self, lane: Lane, work: Work, after_s: float) -> bool:
         """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
         if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
@@ -343,6 +357,8 @@ class Lanes:
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)
         self._release((work,))
+        if work.event.alone and (waiting := self._lanes.get(work.event.line)) is not None:
+            waiting.changed.set()
 
     def _release(self, works: "deque[Work] | tuple[Work, ...]") -> None:
         """Let go of events: settled ones, or, where something broke, left unacked, to be delivered again as new."""
@@ -358,12 +374,7 @@ class Lanes:
     async def _wait_for_ledger(self, lane: Lane) -> None:
         first = lane.works[0]
         left_s = CLOSED_WAIT_S if first in self._unparkable else max(0.0, first.started_s + self._park_after_s - _now())
-        await self._wait_or_park(lane, self._ledger_within(left_s), lambda: self._journal.trouble is None)
-
-    async def _ledger_within(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._journal.available()
+        await self._wait_or_park(lane, self._journal.available_within(left_s), lambda: self._journal.trouble is None)
 
     async def _wait_or_park(self, lane: Lane, wait: Coroutine[None, None, object], is_over: Callable[[], bool]) -> None:
         """Wait as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
@@ -381,11 +392,7 @@ class Lanes:
 
     async def _stopped_within(self, seconds: float) -> None:
         """Wait so long, or until the lanes are stopped."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
+        await first_done(self._stopping.wait(), timeout_s=seconds)
 
 
 def _now() -> float:

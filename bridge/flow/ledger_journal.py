@@ -6,7 +6,9 @@
 What could not be written of an event that is settled or parked is written once the ledger is back.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import TypeVar
 
 from bridge.core.answer.sent_ending import SentEnding
@@ -54,6 +56,12 @@ class LedgerJournal:
     async def available(self) -> None:
         """Return as soon as the ledger can be had."""
         await self._ledger.available()
+
+    async def available_within(self, seconds: float) -> None:
+        """Return then, or when so much time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ledger.available()
 
     def gathering(self, work: Work) -> Awaitable[None] | None:
         """Done in time for what is to be written next; None where that had better be written now."""

@@ -14,6 +14,7 @@ from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.retry import Backoff, delay_level
 from bridge.flow import failpoints
+from bridge.flow.expiry import first_seen_s
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
@@ -100,6 +101,7 @@ class Settler:
             attempt=work.attempt,
             pauses=work.pauses,
             progress=work.progress.dump(),
+            first_seen_s=first_seen_s(work, self._factory.clock()),
         )
         refusal = await self._republished(copy)
         if refusal is not None:

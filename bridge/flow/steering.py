@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.core.answer.ending import CANCEL_SETTLED, CONVERSATION_FINISHED, CONVERSATION_TAGGED, cancelled
-from bridge.core.answer.outbound_message import MessageFactory, ending_id
-from bridge.core.answer.sent_ending import SentEnding
+from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error
 from bridge.core.delivery.progress import NotMade, ProvedVoid, Recovered, Requested, RequestKind, Waited
 from bridge.core.delivery.reconcile import NO_LISTING, Finish
 from bridge.core.errors import Refused
 from bridge.core.event.event_fields import EventKind
 from bridge.flow import failpoints, reads
+from bridge.flow.expiry import Expiry
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.open_conversations import OpenConversations
+from bridge.flow.own_ending import put_ending
 from bridge.flow.ports.api import Agent
 from bridge.flow.reconciler import NOT_MADE, Reconciler
 from bridge.flow.tagging import Tagging
@@ -42,6 +43,7 @@ class Steering:
         self._reconciler = reconciler
         self._journal = journal
         self._factory = factory
+        self.expiry = Expiry(journal, factory)
         self._open = conversations
         self._tagging = Tagging(agent, journal, conversations)
         self._busy_for_s = busy_for_s
@@ -56,13 +58,7 @@ class Steering:
         done: Outcome | tuple[str, Facts] = await self._steps[work.event.kind](work)
         if isinstance(done, Outcome):
             return done
-        type_, facts = done
-        body = self._factory.own_body(work.context, type_, facts)
-        messages = self._factory.messages(work.context, type_, ending_id(work.event.id, type_), body)
-        failpoints.reached("complete-read", work.event.id)
-        await self._journal.answered(work, body, work.progress, SentEnding.of(type_, messages))
-        failpoints.reached("ending-recorded", work.event.id)
-        work.outbox.put(messages)
+        await put_ending(self._journal, self._factory, work, *done)
         return Outcome(OutcomeKind.COMPLETE)
 
     def waits(self, work: Work, outcome: Outcome) -> Outcome:
@@ -80,6 +76,8 @@ class Steering:
             known = await self._found_of_finish(work)
             if known is not None:
                 return known
+            if (overdue := self.expiry.overdue(work)) is not None:
+                return await self.expiry.expired(work, overdue)
         target = work.event.conversation_id or work.progress.conversation_id or await self.only_open(work)
         if target is None:
             if self._reconciler.sight.lists is False:

@@ -27,7 +27,7 @@ def group_up(first: Work, behind: Iterable[Work]) -> None:
     works = [first]
     for work in behind:
         like = work.event.kind is EventKind.TAG and work.event.conversation_id == first.event.conversation_id
-        if not like or work.comes_again or work.tag_group is not None:
+        if not like or work.comes_again or work.tag_group is not None or work.event.lifetime is not None:
             break
         works.append(work)
     if len(works) > 1:

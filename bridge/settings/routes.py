@@ -9,7 +9,7 @@ from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import Route
 from bridge.core.event.user import DEFAULT_ROLE
 from bridge.edges.jinja import check_expression, check_template
-from bridge.settings.types import ChannelName, FinishWish, Hex24, Regex, Section, TagNames, VersionSets
+from bridge.settings.types import ChannelName, Duration, FinishWish, Hex24, Regex, Section, TagNames, VersionSets
 
 Expression = Annotated[str, AfterValidator(check_expression)]
 Template = Annotated[str, AfterValidator(check_template)]
@@ -75,14 +75,16 @@ class RouteSettings(Section):
     finish: FinishWish | None = None
     agent_actions: Regex | None = None
     enrich: Enrichments = ()
+    max_wait: Annotated[Duration, Field(gt=0)] | None = None
 
     def route(self) -> Route:
         """The core's value for this route."""
         fields = dict(self)
-        finish_s, user = fields.pop("finish"), self.user
+        finish_s, max_wait_s, user = fields.pop("finish"), fields.pop("max_wait"), self.user
         by_email = {} if user is None else user.templates()
         enrich = tuple([one.enrichment() for one in self.enrich])
-        more = {"tags": dict(self.tags), "user": by_email, "finish_s": finish_s, "enrich": enrich}
+        more = {"tags": dict(self.tags), "user": by_email, "finish_s": finish_s, "max_wait_s": max_wait_s}
+        more |= {"enrich": enrich}
         return Route(**{**fields, **more})
 
     @model_validator(mode="after")

@@ -123,6 +123,7 @@ WORDS = {
     "routes.on_busy": "while the user has another conversation open with the service: deliver into it, wait, finish it "
     "first, or reject",
     "routes.finish": "when its conversations are finished, as `conversations.finish`; wins over the channel's",
+    "routes.max_wait": "an event that could not start within that time ends as `bridge-expired`",
     "routes.agent_actions": "as `amigo.agent_actions`, for this route",
     "routes.enrich": "what is published of an answer after its ending, each kind once: "
     "[subscribing.md](subscribing.md#enrichments). A bare name is short for `{kind: name}`",

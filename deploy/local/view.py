@@ -18,7 +18,7 @@ KEY_COLUMN, EVENT_COLUMN = 36, 17
 MAX_INTERVAL = 400
 PIPE_WIDTH = 1000
 PALETTE = ("cyan", "magenta", "yellow", "green", "bright_blue", "bright_red")
-ENDINGS = ("interaction-complete", "bridge-failed", "bridge-coalesced", "conversation-finished")
+ENDINGS = ("interaction-complete", "bridge-failed", "bridge-coalesced", "bridge-expired", "conversation-finished")
 
 
 class View:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 COMPLETE, FAILED, VOIDED = "interaction-complete", "bridge-failed", "bridge-voided"
 FINISHED, TAGGED = "conversation-finished", "conversation-tagged"
 CANCELLED, SETTLED = "bridge-cancelled", "cancel-settled"
-ENDINGS = (COMPLETE, FAILED, "bridge-coalesced", FINISHED, TAGGED, CANCELLED, SETTLED)
+ENDINGS = (COMPLETE, FAILED, "bridge-coalesced", FINISHED, TAGGED, CANCELLED, SETTLED, "bridge-expired")
 UNCERTAIN, UNDELIVERABLE = "uncertain", "undeliverable"
 MOST_FINDINGS = 20
 

@@ -58,6 +58,7 @@ async def test_a_parked_event_brings_attempts_pauses_origin_and_record_and_leave
         assert copy.exchange == DELAY
         headers = dict(copy.headers)
         assert headers.pop("x-bridge-progress").startswith('{"request":"create"')
+        assert 1_700_000_000_000 <= headers.pop("x-bridge-first-seen") <= 1_700_000_000_000 + bench.now_s() * 1000
         assert headers == {
             "mine": 1,
             "x-bridge-attempt": 1,

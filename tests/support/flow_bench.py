@@ -141,7 +141,7 @@ class Bench:
         self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, after, self._park_after_s, self.log)
         self.due_watch = DueWatch(self.ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(
-            EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}),
+            EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}, factory.clock),
             self.lanes,
             self.settler,
             users,

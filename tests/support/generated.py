@@ -73,7 +73,7 @@ class Thrower:
         if self._random.random() < 0.1:
             event[self.text()] = self.json()
         kind = event.get("kind", EventKind.EXTERNAL_EVENT)
-        if is_kind(kind) and self._random.random() < 0.8:
+        if is_kind(kind) and self._random.random() < 0.6:
             for lost in LOST_IN[EventKind(kind)]:
                 event.pop(lost, None)
         if "message" in event and self._random.random() < 0.9:
@@ -208,6 +208,10 @@ class Thrower:
                 return self._random.choice(tuple(OnBusy)).value
             case "finish":
                 return self._random.choice(("after", "never", "1h", "250ms"))
+            case "not_before":
+                return self._random.choice((None, "2026-03-01T09:00:00Z"))
+            case "expires_at":
+                return self._random.choice((None, "2026-03-01T12:00:00+01:00", "2026-03-01T09:30:00+01:00"))
             case "cancels":
                 return self._random.choice(("e-0", "x" * 200))
             case "is_test":

@@ -11,7 +11,7 @@ from tests.support.events import CHANNELS
 from tests.support.fake_api import Talk
 from tests.support.rabbit import ReceivedMessage
 
-ENDINGS = ("interaction-complete", "bridge-failed", "bridge-coalesced")
+ENDINGS = ("interaction-complete", "bridge-failed", "bridge-coalesced", "bridge-expired")
 STREAM_ID = re.compile(r"[0-9a-f]{12}")
 
 

@@ -5,10 +5,11 @@ import orjson
 COMPLETE = "interaction-complete"
 FAILED = "bridge-failed"
 CANCELLED = "bridge-cancelled"
+EXPIRED = "bridge-expired"
 CANCEL_SETTLED = "cancel-settled"
 CONVERSATION_FINISHED = "conversation-finished"
 CONVERSATION_TAGGED = "conversation-tagged"
-ENDINGS = (COMPLETE, FAILED, CANCELLED, CANCEL_SETTLED, CONVERSATION_FINISHED, CONVERSATION_TAGGED)
+ENDINGS = (COMPLETE, FAILED, CANCELLED, EXPIRED, CANCEL_SETTLED, CONVERSATION_FINISHED, CONVERSATION_TAGGED)
 
 
 def cancelled(event_id: str, by: str) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from bridge.core.event.inbound_message import (
     ATTEMPT,
     COPIES,
+    FIRST_SEEN,
     ORIGIN_EXCHANGE,
     ORIGIN_PRIORITY,
     ORIGIN_ROUTING_KEY,
@@ -18,7 +19,7 @@ from bridge.core.event.inbound_message import (
 ACTING_HEADERS = frozenset({"x-delivery-count", "x-acquired-count", "x-death", "CC", "BCC"})
 ACTING_PREFIXES = ("x-first-death-", "x-last-death-")
 ACTING_PROPERTIES = frozenset({"expiration", "user_id"})
-OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY})
+OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY, FIRST_SEEN})
 """Headers of delayed copies, which tell a reader of dead letters nothing."""
 MAX_ERROR_BYTES = 1_000
 MAX_ORIGIN_BYTES = 255
@@ -99,13 +100,21 @@ def reduced(letter: RepublishedCopy) -> RepublishedCopy | None:
 
 
 def delayed(
-    incoming: InboundMessage, exchange: str, level_s: int, *, attempt: int, pauses: int, progress: str | None
+    incoming: InboundMessage,
+    exchange: str,
+    level_s: int,
+    *,
+    attempt: int,
+    pauses: int,
+    progress: str | None,
+    first_seen_s: float | None = None,
 ) -> RepublishedCopy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
 
     `exchange` leads to the delay queues by their names. `progress` is what is known of requests already made for the
-    event, for the delivery that will come. The copy has no priority: in a quorum queue of RabbitMQ 4 it would stand in
-    front of the others, whose time to live counts only at the head.
+    event, for the delivery that will come; `first_seen_s` (Unix seconds) is when the event came first. The copy has no
+    priority: in a quorum queue of RabbitMQ 4 it would stand in front of the others, whose time to live counts only at
+    the head.
     """
     from_exchange, from_key = (_cut(name, MAX_ORIGIN_BYTES) for name in incoming.origin)
     headers = {
@@ -120,6 +129,8 @@ def delayed(
         headers[ORIGIN_PRIORITY] = incoming.priority
     if progress is not None:
         headers[PROGRESS] = progress
+    if first_seen_s is not None:
+        headers[FIRST_SEEN] = round(first_seen_s * 1000)
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
     return RepublishedCopy(exchange, delay_queue(incoming.queue, level_s), incoming.body, properties, headers)
 

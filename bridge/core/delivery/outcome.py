@@ -29,6 +29,7 @@ class OutcomeKind(StrEnum):
 
     COMPLETE = "complete"
     SAVED = "saved"
+    EXPIRED = "expired"
     INVALID = "invalid"
     NO_ROUTE = "no-route"
     NO_USER = "no-user"
@@ -69,6 +70,7 @@ class Row:
 ROWS: Mapping[OutcomeKind, Row] = {
     OutcomeKind.COMPLETE: Row(Then.ACK),
     OutcomeKind.SAVED: Row(Then.ACK),
+    OutcomeKind.EXPIRED: Row(Then.ACK),
     OutcomeKind.INVALID: Row(Then.DEAD, "invalid-event"),
     OutcomeKind.NO_ROUTE: Row(Then.DEAD, "no-route"),
     OutcomeKind.NO_USER: Row(Then.DEAD, "no-user"),
@@ -142,10 +144,17 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The event's user is known now: it goes on in that user's lane."""
+    """The event's user is known now, or its time has come: it goes on in another lane."""
 
 
-Settlement = Acknowledge | Again | DeadLetter | Moved
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """The event may start in `left_s` seconds, and holds up nobody until then."""
+
+    left_s: float
+
+
+Settlement = Acknowledge | Again | DeadLetter | Moved | NotYet
 
 
 def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:

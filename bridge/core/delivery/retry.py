@@ -68,6 +68,11 @@ def delay_level(wait_s: float) -> int:
     return next((level for level in DELAY_LEVELS_S if level >= wait_s), DELAY_LEVELS_S[-1])
 
 
+def level_within(wait_s: float) -> int | None:
+    """The longest delay queue (seconds) that is over within a wait; None for a wait that is shorter than all."""
+    return next((level for level in reversed(DELAY_LEVELS_S) if level <= wait_s), None)
+
+
 def _doubled(times: int, first_s: float, longest_s: float, dice: float) -> float:
     doubled: float = first_s * 2 ** (min(times, 32) - 1)
     return min(longest_s, doubled * (1 + dice / 2))

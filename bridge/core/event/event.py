@@ -51,6 +51,8 @@ class Event:
     delete_tags: tuple[str, ...] = ()
     on_busy: OnBusy | None = None
     finish_s: float | None = None
+    not_before: str | None = None
+    expires_at: str | None = None
     cancels: str | None = None
     is_test: bool = False
     audio: Audio | None = None
@@ -147,6 +149,8 @@ def _event(
         delete_tags=tuple(dict.fromkeys(key.strip() for key in fields.get("delete_tags") or ())),
         on_busy=None if fields.get("on_busy") is None else OnBusy(fields["on_busy"]),
         finish_s=None if fields.get("finish") is None else finish_s(fields["finish"]),
+        not_before=fields.get("not_before"),
+        expires_at=fields.get("expires_at"),
         cancels=fields.get("cancels"),
         is_test=fields.get("is_test") is True,
         audio=_audio(fields.get("audio")),

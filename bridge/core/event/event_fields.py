@@ -11,6 +11,7 @@ from bridge.core import numbers
 from bridge.core.duration import seconds
 from bridge.core.event import tags
 from bridge.core.event.channel import CHANNELS
+from bridge.core.event.lifetime import time_s
 from bridge.core.event.user import check_user
 
 HEX24 = re.compile(r"[a-f0-9]{24}")
@@ -114,6 +115,9 @@ def _wrong_together(body: Mapping[str, object]) -> list[str]:
         wrong.append("kind tag has neither tags nor delete_tags")
     if body.get("message") is not None and body.get("audio") is not None:
         wrong.append("message and audio exclude each other")
+    not_before, expires_at = body.get("not_before"), body.get("expires_at")
+    if not_before is not None and expires_at is not None and time_s(str(expires_at)) <= time_s(str(not_before)):
+        wrong.append("expires_at is not after not_before: the event could never start")
     return wrong
 
 
@@ -188,6 +192,17 @@ def _check_audio(value: object) -> str | None:
     return None if sound else "audio.data is not base64 of at least one byte"
 
 
+def _a_time(name: str) -> Check:
+    def check(value: object) -> str | None:
+        try:
+            good = value is None or (isinstance(value, str) and time_s(value) is not None)
+        except ValueError:
+            good = False
+        return None if good else f"{name} {quoted(value)} is no time with its zone such as 2026-03-01T09:00:00Z"
+
+    return check
+
+
 def _of_form(name: str, form: re.Pattern[str], words: str) -> Check:
     def check(value: object) -> str | None:
         good = value is None or (isinstance(value, str) and form.fullmatch(value) is not None)
@@ -206,6 +221,8 @@ CHECKS: Mapping[str, Check] = {
     "delete_tags": _check_delete_tags,
     "on_busy": _check_on_busy,
     "finish": check_finish,
+    "not_before": _a_time("not_before"),
+    "expires_at": _a_time("expires_at"),
     "cancels": _check_cancels,
     "is_test": _check_is_test,
     "audio": _check_audio,
@@ -215,13 +232,14 @@ CHECKS: Mapping[str, Check] = {
     "conversation_id": _of_form("conversation_id", HEX24, "24 digits of lower-case hex"),
     "version_set": _of_form("version_set", VERSION_SET, "of the form [A-Za-z0-9_-]{1,40}"),
 }
-_CONTENT = ("message", "audio", "tags", "delete_tags", "cancels")
+_TIMES = ("not_before", "expires_at")
+_CONTENT = ("message", "audio", "tags", "delete_tags", "cancels", *_TIMES)
 _MEANT: Mapping[EventKind, tuple[str, ...]] = {
-    EventKind.EXTERNAL_EVENT: ("message", "tags"),
-    EventKind.USER_MESSAGE: ("message", "audio", "tags"),
-    EventKind.AGENT_FIRST: ("tags",),
-    EventKind.FINISH: (),
-    EventKind.TAG: ("tags", "delete_tags"),
+    EventKind.EXTERNAL_EVENT: ("message", "tags", *_TIMES),
+    EventKind.USER_MESSAGE: ("message", "audio", "tags", *_TIMES),
+    EventKind.AGENT_FIRST: ("tags", *_TIMES),
+    EventKind.FINISH: _TIMES,
+    EventKind.TAG: ("tags", "delete_tags", *_TIMES),
     EventKind.CANCEL: ("cancels",),
 }
 LOST_IN: Mapping[EventKind, tuple[str, ...]] = {

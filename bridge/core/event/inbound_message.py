@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 Headers = Mapping[str, Any]
 NO_HEADERS: Headers = MappingProxyType({})
 HIGHEST_PRIORITY = 255
+MAX_MS = 2**53
 
 # Headers that the bridge writes on the copies which it makes of an inbound message.
 ATTEMPT = "x-bridge-attempt"
@@ -17,6 +19,7 @@ COPIES = "x-bridge-copies"
 ORIGIN_EXCHANGE = "x-bridge-exchange"
 ORIGIN_ROUTING_KEY = "x-bridge-routing-key"
 ORIGIN_PRIORITY = "x-bridge-priority"
+FIRST_SEEN = "x-bridge-first-seen"
 REPLAY = "x-bridge-requeue"
 # The webhook's name, on what came in by one.
 SOURCE = "x-bridge-source"
@@ -85,6 +88,20 @@ class InboundMessage:
             str(self.headers.get(ORIGIN_EXCHANGE, self.exchange)),
             str(self.headers.get(ORIGIN_ROUTING_KEY, self.routing_key)),
         )
+
+    @property
+    def published_s(self) -> float | None:
+        """The publisher's `timestamp`, in Unix seconds; None without one."""
+        timestamp = self.properties.get("timestamp")
+        return timestamp.timestamp() if isinstance(timestamp, datetime) else None
+
+    @property
+    def first_seen_s(self) -> float | None:
+        """When the event was first seen, in Unix seconds, as a copy that came back from a delay queue has it."""
+        value = self.headers.get(FIRST_SEEN)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_MS:
+            return None
+        return value / 1000
 
     @property
     def priority(self) -> int | None:

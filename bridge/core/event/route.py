@@ -13,6 +13,8 @@ from bridge.core.event.channel import DEFAULT_CHANNEL
 from bridge.core.event.enrichment import Enrichment, WantedEnrichment
 from bridge.core.event.event import Event
 from bridge.core.event.event_fields import USER_ID, Audio, EventKind, OnBusy
+from bridge.core.event.inbound_message import InboundMessage
+from bridge.core.event.lifetime import MAX_AHEAD_S, Lifetime, time_s
 from bridge.core.event.user import CREATE, OPTIONAL, UserByEmail, check_user, user_of
 from bridge.core.event.version_weights import Weights, version_set_of
 
@@ -41,6 +43,7 @@ class Route:
     finish_s: float | None = None
     agent_actions: str | None = None
     enrich: tuple[Enrichment, ...] = ()
+    max_wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ class Defaults:
 class RoutedEvent:
     """An event with nothing left to choose. Of the kind `cancel`, user and service are empty.
 
-    Where `user` names the user, `user_id` is empty until it is known. `version_weights`: the user decides.
+    Where `user` names the user, `user_id` is empty until it is known. `version_weights`: the user decides. `lifetime`
+    is None where nothing limits it. `alone`: it stands in no lane, as it may not start yet, or not any more.
     """
 
     id: str
@@ -101,15 +105,20 @@ class RoutedEvent:
     user: UserByEmail | None = None
     version_weights: Weights | None = None
     enrich: tuple[WantedEnrichment, ...] = ()
+    lifetime: Lifetime | None = None
+    alone: bool = False
 
     @property
     def lane(self) -> tuple[str, str]:
         """The API takes one conversation at a time for this pair: (user, service). `cancel` has a lane of its own.
 
-        Until the user is known, the event stands in the line of its e-mail.
+        So has an event whose time has not come, or is over: it holds up nobody.
         """
-        if self.kind is EventKind.CANCEL:
-            return ("", self.id)
+        return ("", self.id) if self.alone or self.kind is EventKind.CANCEL else self.line
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """The lane of the event once its time has come. Until its user is known, that is the line of its e-mail."""
         return (self.user.key, "") if self.user is not None and not self.user_id else (self.user_id, self.service_id)
 
     def of_user(self, user_id: str) -> "RoutedEvent":
@@ -117,6 +126,10 @@ class RoutedEvent:
         weights = self.version_weights
         version_set = self.version_set if weights is None else version_set_of(user_id, weights)
         return replace(self, user_id=user_id, version_set=version_set)
+
+    def in_line(self) -> "RoutedEvent":
+        """The same event, once it stands in its lane."""
+        return replace(self, alone=False)
 
     @property
     def fence(self) -> str:
@@ -177,7 +190,28 @@ def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: D
         user=user,
         version_weights=weights,
         enrich=rendered.enrich if event.asks_agent else (),
+        lifetime=_lifetime(event, chosen),
     )
+
+
+def timed(event: RoutedEvent, incoming: InboundMessage, now_s: float) -> RoutedEvent:
+    """The event as it is at this time (Unix seconds): alone where it may not start. Raises InvalidEvent."""
+    lifetime = event.lifetime
+    if lifetime is None:
+        return event
+    early_s = lifetime.early_s(now_s)
+    if early_s > MAX_AHEAD_S:
+        raise InvalidEvent("not_before is more than 7 days ahead", event.id, event.channel)
+    over = not early_s and lifetime.overdue(incoming, incoming.first_seen_s or now_s, now_s) is not None
+    return replace(event, alone=True) if early_s or over else event
+
+
+def _lifetime(event: Event, route: Route) -> Lifetime | None:
+    max_wait_s = route.max_wait_s if event.needs_service else None
+    if event.not_before is None and event.expires_at is None and max_wait_s is None:
+        return None
+    not_before_s = None if event.not_before is None else time_s(event.not_before)
+    return Lifetime(not_before_s, event.expires_at, max_wait_s)
 
 
 def _service_id(event: Event, route: Route) -> str:

@@ -228,3 +228,15 @@ def test_a_forged_priority_makes_no_copy_impossible(forged: Any) -> None:
 def test_a_priority_of_its_own_wins_over_a_forged_one() -> None:
     message = InboundMessage(b"", "bridge.events", properties={"priority": 2}, headers={"x-bridge-priority": 9})
     assert buried(message).properties["priority"] == 2
+
+
+# --- first sight
+
+
+def test_a_delayed_copy_says_when_the_event_was_first_seen_and_a_dead_letter_does_not() -> None:
+    once = back(delayed(original(), "bridge.delay", 5, attempt=1, pauses=0, progress=None, first_seen_s=17.25))
+    assert once.headers["x-bridge-first-seen"] == 17_250
+    assert once.first_seen_s == 17.25
+    twice = back(delayed(once, "bridge.delay", 5, attempt=1, pauses=0, progress=None, first_seen_s=once.first_seen_s))
+    assert twice.first_seen_s == 17.25
+    assert "x-bridge-first-seen" not in buried(twice).headers

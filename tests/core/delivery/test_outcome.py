@@ -41,6 +41,7 @@ POLICY = RetryPolicy()
 FOLLOWS = {
     OutcomeKind.COMPLETE: (Then.ACK, ""),
     OutcomeKind.SAVED: (Then.ACK, ""),
+    OutcomeKind.EXPIRED: (Then.ACK, ""),
     OutcomeKind.INVALID: (Then.DEAD, "invalid-event"),
     OutcomeKind.NO_ROUTE: (Then.DEAD, "no-route"),
     OutcomeKind.NO_USER: (Then.DEAD, "no-user"),
