@@ -34,7 +34,7 @@ def trace(config: Path | None, as_json: bool, event_id: str, ask: bool, user_id:
     settings = loaded(load, config, screen)
     try:
         entry = run_async(look(settings.ledger.url.get_secret_value(), event_id))
-        user_id = user_id or (entry.progress.user_id if entry else None)
+        user_id = user_id or (entry.progress.planned.user_id if entry and entry.progress.planned else None)
         rows = run_async(_conversations(settings, event_id, user_id)) if ask else None
     except (LedgerUnavailable, ApiError, ValueError) as error:
         screen.problem(str(error))

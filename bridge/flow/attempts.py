@@ -14,6 +14,7 @@ from bridge.core.delivery.outcome import (
     Acknowledge,
     Again,
     DeadLetter,
+    Moved,
     Outcome,
     OutcomeKind,
     Settlement,
@@ -91,8 +92,10 @@ class Attempts:
             case Plan.REPEAT:
                 return Acknowledge(repeat=True)
             case Plan.RESUME_FAILURE if work.entry is not None and work.entry.letter is not None:
+                work.resumes_plan()
                 return work.entry.letter
             case Plan.POISON if work.entry is not None:
+                work.resumes_plan()
                 error = f"{work.entry.deaths} processes died with it in hand"
                 self._log.error("event.poison", event_id=work.event.id, deaths=work.entry.deaths)
                 return DeadLetter(POISON, error, work.attempt)
@@ -103,6 +106,8 @@ class Attempts:
 
     async def _attempted(self, work: Work) -> Settlement:
         """One attempt, or what has to come before it; an ending that the ledger has is only published."""
+        if work.resumes_plan():
+            return Moved()
         if self._interaction.lacks_user(work):
             return await self._ended(work, self._interaction.find_user(work))
         if work.ledger.answered and work.entry is not None:

@@ -17,6 +17,7 @@ from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.adaptive import AdaptiveInterval
 from bridge.core.delivery.handling import HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import (
     LinesSeen,
     ProvedVoid,
@@ -263,7 +264,6 @@ def _within(deadline: asyncio.Timeout, seconds: float) -> None:
 
 
 def _requested(work: Work, asked: Asked, stream_id: str) -> Requested:
-    user_id = work.event.user_id if work.event.user is not None else None
     return Requested(
         asked.kind,
         stream_id,
@@ -271,5 +271,5 @@ def _requested(work: Work, asked: Asked, stream_id: str) -> Requested:
         asked.watermark,
         asked_s=asked.asked_s,
         version_set=asked.version_set,
-        user_id=user_id,
+        planned=PlannedEvent.of(work.event, with_text=asked.kind is RequestKind.INTERACT),
     )

@@ -186,6 +186,14 @@ class Work:
             tags=together(self.joined_tags, event.tags),
         )
 
+    def resumes_plan(self) -> bool:
+        """Go on with the event as it was planned when something was asked for it. True where its lane is another."""
+        planned = self.progress.planned
+        if planned is None:
+            return False
+        lane, self.event = self.event.lane, planned.applied_to(self.event)
+        return self.event.lane != lane
+
     def plan_anew(self) -> None:
         """The ledger is to be asked again what is known of the event: what it said may have changed since."""
         self.ledger, self.foreseen = self.ledger.having(None), None

@@ -26,7 +26,7 @@ def facts(entry: Entry) -> dict[str, object]:
         "attempts": entry.attempt,
         "request": progress.request.value,
         "conversation_id": progress.conversation_id,
-        "user_id": progress.user_id,
+        "user_id": None if progress.planned is None else progress.planned.user_id,
         "version_set": progress.version_set,
         "stream": progress.stream,
         "published": progress.published,
@@ -46,8 +46,8 @@ def entry_lines(entry: Entry) -> Iterator[str]:
         yield f"  failed       {entry.letter.reason} after {entry.letter.attempts} attempts: {entry.letter.error}"
     if progress.request is not RequestKind.NONE:
         yield f"  request      {progress.request.value}, attempts used up before it: {entry.attempt}"
-    if progress.user_id is not None:
-        yield f"  user         {progress.user_id}, found by e-mail"
+    if progress.planned is not None:
+        yield f"  user         {progress.planned.user_id}, found by e-mail"
     if progress.conversation_id is not None:
         yield f"  conversation {progress.conversation_id}"
     if progress.version_set is not None:

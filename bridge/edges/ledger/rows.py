@@ -57,7 +57,7 @@ SAYS_NOTHING: dict[str, object] = {
     "announced": None,
     "watermark": None,
     "asked": None,
-    "user_id": None,
+    "planned": None,
     "waits": 0,
     "busy_since": None,
     "lost_stream": False,
@@ -89,7 +89,7 @@ def row_of(entry: Entry) -> Row:
         entry.attempt,
         entry.requeue,
         entry.deaths,
-        _short(entry.progress),
+        _short(entry.progress, complete=entry.state is State.COMPLETE),
         None if entry.letter is None else _json(entry.letter),
         None if entry.sent is None else _sent_text(entry.sent),
         entry.ending,
@@ -162,10 +162,13 @@ def _code(state: object) -> object:
         return state
 
 
-def _short(progress: Progress) -> str | None:
+def _short(progress: Progress, *, complete: bool = False) -> str | None:
     """The progress as an array without its phase; what is as in NOTHING at the end is left out."""
     if progress.request is RequestKind.NONE and progress == NOTHING:
         return None
+    planned = progress.planned
+    if complete and planned is not None:
+        planned = planned.once_complete
     values = [
         progress.request._value_,
         progress.conversation_id,
@@ -175,7 +178,7 @@ def _short(progress: Progress) -> str | None:
         progress.announced,
         progress.watermark,
         progress.asked_s,
-        progress.user_id,
+        None if planned is None else planned.dump(),
         progress.waits,
         progress.busy_since_s,
         progress.lost_stream,

@@ -1,10 +1,13 @@
 """The history of an event in words: what is known of it, and nothing else."""
 
 from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import Progress, RequestKind, load
 from bridge.core.delivery.trace import entry_lines, facts
 
-ASKED = Progress(request=RequestKind.CREATE, stream="0" * 12, user_id="user-7", version_set="canary")
+ASKED = Progress(
+    request=RequestKind.CREATE, stream="0" * 12, planned=PlannedEvent("user-7", by_email=True), version_set="canary"
+)
 
 
 def test_user_and_version_set_are_told_where_they_are_known() -> None:
@@ -23,7 +26,7 @@ def test_nothing_is_told_of_what_is_not_known() -> None:
 
 def test_both_survive_the_ledger_and_an_earlier_versions_progress_has_neither() -> None:
     again = load(ASKED.dump())
-    assert (again.user_id, again.version_set) == ("user-7", "canary")
+    assert (again.planned, again.version_set) == (ASKED.planned, "canary")
     plain = Progress(request=RequestKind.CREATE, stream="0" * 12).dump() or ""
     assert "user_id" not in plain
     assert load(plain).version_set is None

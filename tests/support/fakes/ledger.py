@@ -21,6 +21,14 @@ class Nobody:
 NOBODY = Nobody()
 
 
+def kept(entry: Entry) -> Entry:
+    """What is kept of an entry: once it is complete, little of what was planned."""
+    planned = entry.progress.planned
+    if planned is None or entry.state is not State.COMPLETE:
+        return entry
+    return replace(entry, progress=replace(entry.progress, planned=planned.once_complete))
+
+
 class FakeLedger:
     """The ledger port. `beside` makes it another process's view of the same ledger."""
 
@@ -135,12 +143,12 @@ class FakeLedger:
         await self._open.wait()
         if self._holders.setdefault(entry.event_id, self) is not self:
             raise LeaseLost(f"another process has {entry.event_id!r} now")
-        self.entries[entry.event_id] = entry
+        self.entries[entry.event_id] = kept(entry)
         self.written.append(entry)
 
     def write_soon(self, entry: Entry) -> None:
         if self.trouble is None and self._holders.setdefault(entry.event_id, self) is self:
-            self.entries[entry.event_id] = entry
+            self.entries[entry.event_id] = kept(entry)
             self.written.append(entry)
 
     async def cancel(self, event_id: str, ending: bytes) -> bool:
