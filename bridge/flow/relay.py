@@ -110,7 +110,8 @@ class Relay:
         """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
-        work.apply(_requested(work, asked, stream_id))
+        known = None if foreseen is None or asked.kind is not foreseen.request else foreseen.planned
+        work.apply(_requested(work, asked, stream_id, known))
         answer_stream = AnswerStream(work.context_of(stream_id), self._factory)
         await self._journal.requested(work)
         failpoints.reached("before-post", work.event.id)
@@ -263,7 +264,7 @@ def _within(deadline: asyncio.Timeout, seconds: float) -> None:
     deadline.reschedule(min(deadline.when() or soon, soon))
 
 
-def _requested(work: Work, asked: Asked, stream_id: str) -> Requested:
+def _requested(work: Work, asked: Asked, stream_id: str, planned: PlannedEvent | None = None) -> Requested:
     return Requested(
         asked.kind,
         stream_id,
@@ -271,5 +272,5 @@ def _requested(work: Work, asked: Asked, stream_id: str) -> Requested:
         asked.watermark,
         asked_s=asked.asked_s,
         version_set=asked.version_set,
-        planned=PlannedEvent.of(work.event, with_text=asked.kind is RequestKind.INTERACT),
+        planned=planned or PlannedEvent.of(work.event, with_text=asked.kind is RequestKind.INTERACT),
     )

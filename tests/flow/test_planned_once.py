@@ -69,6 +69,7 @@ def keys(it: Bench, event_id: str = "e1") -> set[str]:
 
 async def test_what_was_asked_is_looked_for_and_told_as_it_was_asked() -> None:
     async with bench() as it:
+        it.agent.script(Play((Gate(),), Fate.SAVED))
         deliver(it)
         await it.until(lambda: it.agent.calls("create"), "it is asked")
         assert it.ledger.entries["e1"].progress.planned == PlannedEvent(
@@ -93,6 +94,7 @@ async def test_what_was_asked_is_looked_for_and_told_as_it_was_asked() -> None:
 
 async def test_what_has_not_started_is_planned_anew() -> None:
     async with bench() as it:
+        it.agent.script(Play((Gate(),), Fate.SAVED))
         deliver(it)
         await it.until(lambda: it.agent.calls("create"), "the first is asked")
         deliver(it, "e2")

@@ -69,7 +69,7 @@ def full(event_id: str) -> Entry:
     progress = unproved(
         RequestKind.INTERACT, "5f" * 12, "0a" * 6, 7, "watermark", "announced", lost_stream=True, waits=3
     )
-    progress = replace(progress, planned=PLANNED, version_set="canary")
+    progress = replace(progress, planned=PlannedEvent("user-1", by_email=True), version_set="canary")
     letter = DeadLetter("rejected", "it said “no”\0\n", 4)
     return Entry(event_id, State.FAILED, DIGEST, progress, 5, b'{"type": "interaction-complete"}', letter, 2, 3)
 
