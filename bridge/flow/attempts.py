@@ -167,6 +167,7 @@ class Attempts:
         """Go on from what the ledger knows of the event."""
         conflict = not entry.is_of(work.digest)
         work.apply(recall(entry, plan_))
+        work.log = entry.log.waiting(None)
         work.ledger = work.ledger.recalled(entry, plan_, work.incoming.requeue)
         if plan_ is not Plan.START or not starts_over(entry, plan_):
             work.attempt = max(work.attempt, entry.attempt)
@@ -202,6 +203,7 @@ class Attempts:
             self._count_version_set(work, outcome)
         self._api_breaker.saw(outcome)
         settlement = self._follows(work, outcome)
+        self._journal.attempted(work, outcome)
         if outcome.kind is not OutcomeKind.COMPLETE:
             self._log.info(
                 "attempt.ended",

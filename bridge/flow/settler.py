@@ -88,10 +88,10 @@ class Settler:
         failpoints.reached("before-ack", work.event.id)
         self.acknowledge(work)
 
-    async def park(self, work: Work, after_s: float) -> bool:
+    async def park(self, work: Work, after_s: float, *, api_away: bool = False) -> bool:
         """Hand the event to a delay queue, with what is known of it, and ack. False where it can only wait here."""
         level_s = delay_level(after_s)
-        await self._journal.waiting(work)
+        await self._journal.waiting(work, level_s, api_away=api_away)
         failpoints.reached("parking", work.event.id)
         copy = republished_copy.delayed(
             work.incoming,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import EventContext
+from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
@@ -73,6 +74,7 @@ class Work:
     `apply`, and `ledger` is the journal's. `foreseen` is the first request, where that is plain before the claim.
     `stream` is the one whose lines went out last, `due` the finish of the event's conversation that its answer leaves.
     `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
+    `log` are its last attempts.
     """
 
     event: RoutedEvent
@@ -88,6 +90,7 @@ class Work:
     foreseen: Progress | None = None
     stream: str | None = None
     due: DueFinish | None = None
+    log: AttemptLog = NO_ATTEMPTS
     joined_tags: Mapping[str, str | None] = field(default_factory=lambda: NO_TAGS)
     counts: WorkCounts = field(default_factory=WorkCounts)
     tag_group: TagGroup | None = None

@@ -2,14 +2,13 @@
 
 import asyncio
 from dataclasses import replace
-from math import inf
 
 import pytest
 
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.planned_event import PlannedEvent
-from bridge.core.delivery.progress import Phase, Progress, RequestKind
+from bridge.core.delivery.progress import RequestKind
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.making import unproved
 from tests.support.waiting import until
@@ -46,20 +45,6 @@ ODD_IDS = [
 shared = pytest.mark.parametrize("world", ["fake", "postgresql"], indirect=True)
 
 
-PLANNED = PlannedEvent(
-    user_id="user-1",
-    by_email=True,
-    service_id="5f" * 12,
-    channel="voice",
-    version_set="canary",
-    route="Zahlungen ¶",
-    finish_s=inf,
-    response_format="voice",
-    tags={"source": "crm", "x y": "z"},
-    text="0123456789abcdef",
-)
-
-
 def claimed(event_id: str) -> Entry:
     return Entry(event_id, State.CLAIMED, DIGEST)
 
@@ -85,26 +70,6 @@ async def test_what_this_process_has_is_its_own_when_it_claims_it_again(ledger: 
     assert await ledger.claim("e1", b"another body's") == Claim(Holder.EARLIER, claimed("e1"))
     await ledger.write(full("e1"))
     assert await ledger.claim("e1", DIGEST) == Claim(Holder.EARLIER, full("e1"))
-
-
-@pytest.mark.parametrize("finish_s", [0.0, 60.0, 3_600.5, inf])
-async def test_what_was_planned_stands_from_the_claim_on_and_goes_with_the_end(
-    ledger: Tellable, finish_s: float
-) -> None:
-    """But for a user whom only a look-up has told."""
-    planned = replace(PLANNED, finish_s=finish_s, by_email=False)
-    asked = Progress(Phase.UNPROVED, RequestKind.CREATE, stream="0a" * 6, planned=planned, version_set="canary")
-    await ledger.claim("e1", DIGEST, asked)
-    assert await ledger.find("e1") == Entry("e1", State.REQUESTED, DIGEST, asked)
-    for state in (State.OPEN, State.WAITING, State.ANSWERED, State.FAILED):
-        entry = Entry("e1", state, DIGEST, asked)
-        await ledger.write(entry)
-        assert await ledger.find("e1") == entry
-    for known, kept in ((planned, None), (PLANNED, PlannedEvent("user-1", by_email=True))):
-        await ledger.write(Entry("e1", State.COMPLETE, DIGEST, replace(asked, planned=known)))
-        found = await ledger.find("e1")
-        assert found is not None
-        assert found.progress == replace(asked, planned=kept)
 
 
 async def test_all_of_an_entry_is_kept(ledger: Tellable) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bridge.core.answer.sent_ending import SentEnding
+from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
 from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
 from bridge.core.delivery.poison import MAX_DEATHS, POISON
 from bridge.core.delivery.progress import Doubted, Progress, Recalled, StartedOver
@@ -39,7 +40,8 @@ class Entry:
     `digest` is the SHA-256 of the inbound body, or its beginning, `attempt` counts the attempts used up. `ending` is
     the ending's bytes, from ANSWERED on, and `sent` the way that they take; its sequence is then `progress.published`.
     Of an event that is COMPLETE for some time both are gone. `letter` says why the event failed. `requeue` is the
-    greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with the event in hand.
+    greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with the event in hand. `log` has
+    its last attempts, and what it waits for, until it is COMPLETE.
     """
 
     event_id: str
@@ -52,6 +54,7 @@ class Entry:
     requeue: int = 0
     deaths: int = 0
     sent: SentEnding | None = None
+    log: AttemptLog = NO_ATTEMPTS
 
     def is_of(self, digest: bytes) -> bool:
         """True where the event had a body of this digest, as far as is known: one cancelled before it came had none."""

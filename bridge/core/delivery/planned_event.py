@@ -1,4 +1,4 @@
-"""An event as it was planned when something was asked for it, so that whoever goes on with it does not plan it anew.
+"""An event as it was planned when something was asked for it, so that whoever goes on does not plan it anew.
 
 Configuration changes, and replicas differ. While a request may be outstanding, every look and every repeat uses what
 that request used (docs/semantics.md, Planned once); what has not started is planned anew.
@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
 
 from bridge.core.event.route import NO_TAGS, RoutedEvent
 
@@ -33,7 +32,7 @@ class PlannedEvent:
     version_set: str = ""
     route: str | None = None
     finish_s: float = 0.0
-    response_format: str = ""
+    response_format: str = "text"
     tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
     text: str | None = None
 
@@ -97,28 +96,35 @@ class PlannedEvent:
         return values
 
 
-def load_planned(value: Any) -> PlannedEvent | None:
+def load_planned(value: object) -> PlannedEvent | None:
     """The plan that was dumped; a lone text is the user whom an earlier version kept. Raises TypeError, ValueError."""
     if value is None:
         return None
     if isinstance(value, str):
         return PlannedEvent(value, by_email=True)
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value[:4]):
-        raise TypeError("a plan names its user, service, channel and version set")
-    values: list[Any] = [*value, *[None] * (FIELDS - len(value))]
+    if not isinstance(value, list):
+        raise TypeError("a plan is a list")
+    values: list[object] = [*value, *[None] * (FIELDS - len(value))]
     user_id, service_id, channel, version_set, finish_s, route, tags, text, by_email, response_format = values
+    finish = float(str(finish_s or 0))
     return PlannedEvent(
-        user_id=user_id,
+        user_id=_text(user_id),
         by_email=bool(by_email),
-        service_id=service_id,
-        channel=channel,
-        version_set=version_set,
-        route=None if route is None else str(route),
-        finish_s=inf if finish_s == NEVER else float(finish_s or 0),
-        response_format=str(response_format or "text"),
-        tags={str(key): str(tag) for key, tag in (tags or {}).items()},
-        text=None if text is None else str(text),
+        service_id=_text(service_id),
+        channel=_text(channel),
+        version_set=_text(version_set),
+        route=None if route is None else _text(route),
+        finish_s=inf if finish == NEVER else finish,
+        response_format=_text(response_format or "text"),
+        tags={str(key): str(tag) for key, tag in tags.items()} if isinstance(tags, dict) else NO_TAGS,
+        text=None if text is None else _text(text),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("that is no text")
+    return value
 
 
 def digest_of(text: str) -> str:

@@ -8,7 +8,7 @@ history has, is laid aside without the ending and with the beginning of its dige
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ import orjson
 
 from bridge.core.answer.ending import CANCELLED, type_of
 from bridge.core.answer.sent_ending import SentEnding, SentTo
+from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog, load_log, readable
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, RequestKind, load
@@ -90,7 +91,7 @@ def row_of(entry: Entry) -> Row:
         entry.requeue,
         entry.deaths,
         _short(entry.progress, complete=entry.state is State.COMPLETE),
-        None if entry.letter is None else _json(entry.letter),
+        _letter_text(entry),
         None if entry.sent is None else _sent_text(entry.sent),
         entry.ending,
     )
@@ -146,6 +147,7 @@ def entry_of(event_id: str, row: Row) -> Entry:
             attempt=int(attempt),
             ending=None if ending is None else bytes(ending),
             letter=None if letter is None else _letter(letter),
+            log=NO_ATTEMPTS if letter is None else _log(letter),
             requeue=int(requeue),
             deaths=int(deaths),
             sent=None if sent is None else _sent(sent),
@@ -199,17 +201,23 @@ def _progress(text: object) -> Progress:
     return load(orjson.dumps(SAYS_NOTHING | dict(zip(SAYS_NOTHING, values, strict=False))).decode())
 
 
-def _json(letter: DeadLetter) -> str:
-    try:
-        return orjson.dumps(letter).decode()
-    except TypeError:  # half a surrogate pair, quoted from somewhere
-        readable = replace(letter, error=letter.error.encode("utf-8", "replace").decode())
-        return orjson.dumps(readable).decode()
+def _letter_text(entry: Entry) -> str | None:
+    """Why the event failed, and the last attempts at it unless it is complete: one JSON object."""
+    letter, log = entry.letter, NO_ATTEMPTS if entry.state is State.COMPLETE else entry.log
+    if letter is None and log is NO_ATTEMPTS:
+        return None
+    failure = {} if letter is None else {**asdict(letter), "error": readable(letter.error)}
+    return orjson.dumps({**failure, **log.dump()}).decode()
 
 
-def _letter(text: str) -> DeadLetter:
+def _letter(text: str) -> DeadLetter | None:
     fields = orjson.loads(text)
-    return DeadLetter(**{name: fields[name] for name in LETTER})
+    return DeadLetter(**{name: fields[name] for name in LETTER}) if "reason" in fields else None
+
+
+def _log(text: str) -> AttemptLog:
+    fields = orjson.loads(text)
+    return load_log(fields.get("log", ()), fields.get("wait"))
 
 
 def _sent_text(sent: SentEnding) -> str:

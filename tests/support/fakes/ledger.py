@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 
 from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
+from bridge.core.delivery.attempt_log import NO_ATTEMPTS
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
@@ -22,11 +23,12 @@ NOBODY = Nobody()
 
 
 def kept(entry: Entry) -> Entry:
-    """What is kept of an entry: once it is complete, little of what was planned."""
-    planned = entry.progress.planned
-    if planned is None or entry.state is not State.COMPLETE:
+    """What is kept of an entry: once it is complete, little of what was planned, and none of its attempts."""
+    if entry.state is not State.COMPLETE:
         return entry
-    return replace(entry, progress=replace(entry.progress, planned=planned.once_complete))
+    planned = entry.progress.planned
+    progress = replace(entry.progress, planned=None if planned is None else planned.once_complete)
+    return replace(entry, progress=progress, log=NO_ATTEMPTS)
 
 
 class FakeLedger:
