@@ -11,6 +11,7 @@ from bridge.core.delivery.handling import HandlingStep
 from bridge.core.delivery.ledger_entry import Entry, Plan, plan, recall
 from bridge.core.delivery.ledger_knowledge import starts_over
 from bridge.core.delivery.outcome import (
+    ROWS,
     Acknowledge,
     Again,
     DeadLetter,
@@ -112,6 +113,8 @@ class Attempts:
             return await self._ended(work, self._interaction.find_user(work))
         if work.ledger.answered and work.entry is not None:
             return await self._ended(work, self._interaction.republish(work, work.entry))
+        if work.refusal is not None and not work.event.service_id:  # nothing was asked for it
+            return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
         return await self._ended(work, self._interaction.attempt(work))
 
     async def given_up(self, work: Work, letter: DeadLetter) -> bool:

@@ -178,7 +178,12 @@ class Interaction:
                 return Outcome(OutcomeKind.UNCERTAIN, finding.error)
 
     async def _ask(self, work: Work, conversation_id: str | None) -> Outcome:
-        """Create or interact; where the user turns out to be busy, go on as the route says, a few times at most."""
+        """Create or interact; where the user turns out to be busy, go on as the route says, a few times at most.
+
+        An event that cannot be resolved any more is only looked for, and is refused where nothing is to be seen of it.
+        """
+        if work.refusal is not None:
+            return work.refusal
         target = conversation_id or self._known_target(work)
         if target is None and work.event.audio is not None:
             target = await self._steering.only_open(work)

@@ -10,7 +10,7 @@ from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.ledger_knowledge import UNASKED, LedgerKnowledge
-from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.outcome import DeadLetter, Outcome
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, Step, load
 from bridge.core.event.inbound_message import PROGRESS, InboundMessage
 from bridge.core.event.route import NO_TAGS, RoutedEvent
@@ -74,7 +74,7 @@ class Work:
     `apply`, and `ledger` is the journal's. `foreseen` is the first request, where that is plain before the claim.
     `stream` is the one whose lines went out last, `due` the finish of the event's conversation that its answer leaves.
     `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
-    `log` are its last attempts.
+    `log` are its last attempts. `refusal` is why the event cannot be resolved: nothing is asked for it any more.
     """
 
     event: RoutedEvent
@@ -93,6 +93,7 @@ class Work:
     log: AttemptLog = NO_ATTEMPTS
     joined_tags: Mapping[str, str | None] = field(default_factory=lambda: NO_TAGS)
     counts: WorkCounts = field(default_factory=WorkCounts)
+    refusal: Outcome | None = None
     tag_group: TagGroup | None = None
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
@@ -101,7 +102,9 @@ class Work:
         self.digest = digest(self.incoming.body)
 
     @classmethod
-    def of(cls, event: RoutedEvent, delivery: Delivery, outbox: Outbox, started_s: float) -> "Work":
+    def of(
+        cls, event: RoutedEvent, delivery: Delivery, outbox: Outbox, started_s: float, refusal: Outcome | None = None
+    ) -> "Work":
         """The work of a delivery, with the event's past; where it cannot be told, the past counts as unknown."""
         incoming = delivery.incoming
         return cls(
@@ -113,6 +116,7 @@ class Work:
             attempt=incoming.attempt,
             pauses=incoming.pauses,
             progress=past(incoming),
+            refusal=refusal,
         )
 
     @property

@@ -102,9 +102,9 @@ class RoutedEvent:
     def lane(self) -> tuple[str, str]:
         """The API takes one conversation at a time for this pair: (user, service). `cancel` has a lane of its own.
 
-        Until the user is known, the event stands in the line of its e-mail.
+        Until the user is known, the event stands in the line of its e-mail. What cannot be resolved has a lane too.
         """
-        if self.kind is EventKind.CANCEL:
+        if not self.service_id:
             return ("", self.id)
         return (self.user.key, "") if self.user is not None and not self.user_id else (self.user_id, self.service_id)
 
@@ -127,6 +127,25 @@ class RoutedEvent:
     def joining_tags(self) -> dict[str, str]:
         """The tags that a conversation must have which this event joins."""
         return {**self.tags, **tags.channel_tags(self.channel)}
+
+
+def unresolved(event_id: str, channel: str | None) -> RoutedEvent:
+    """What stands for an event that cannot be resolved: nothing is known but its id, and maybe its channel."""
+    return RoutedEvent(
+        id=event_id,
+        kind=EventKind.EXTERNAL_EVENT,
+        message=None,
+        user_id="",
+        service_id="",
+        channel=channel or "",
+        version_set="",
+        conversation_id=None,
+        tags=NO_TAGS,
+        route=None,
+        on_busy=OnBusy.INTERACT,
+        agent_actions="",
+        response_format="text",
+    )
 
 
 NO_ROUTE, NO_SETTINGS = Route(name=""), ChannelDefaults()
