@@ -130,7 +130,7 @@ class RoutedEvent:
 
 
 def unresolved(event_id: str, channel: str | None) -> RoutedEvent:
-    """What stands for an event that cannot be resolved: nothing is known but its id, and maybe its channel."""
+    """A stand-in for an event that cannot be resolved: nothing is known but its id, and maybe its channel."""
     return RoutedEvent(
         id=event_id,
         kind=EventKind.EXTERNAL_EVENT,
