@@ -93,10 +93,10 @@ class Attempts:
             case Plan.REPEAT:
                 return Acknowledge(repeat=True)
             case Plan.RESUME_FAILURE if work.entry is not None and work.entry.letter is not None:
-                work.resumes_plan()
+                work.fails_as_planned()
                 return work.entry.letter
             case Plan.POISON if work.entry is not None:
-                work.resumes_plan()
+                work.fails_as_planned()
                 error = f"{work.entry.deaths} processes died with it in hand"
                 self._log.error("event.poison", event_id=work.event.id, deaths=work.entry.deaths)
                 return DeadLetter(POISON, error, work.attempt)

@@ -15,6 +15,7 @@ from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.ledger_knowledge import first_entry
 from bridge.core.delivery.outcome import DeadLetter, Outcome, OutcomeKind
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import UNKNOWN, Progress
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
@@ -184,7 +185,9 @@ class LedgerJournal:
     def attempted(self, work: Work, outcome: Outcome) -> None:
         """An attempt has ended so: a person may ask. Written with what is written next."""
         if outcome.kind not in UNREMARKABLE:
-            work.log = work.log.having(self._clock(), outcome.kind.value, outcome.error)
+            doubt = work.progress.planned is not None
+            planned = None if doubt else PlannedEvent.of(work.event, with_text=False)
+            work.log = work.log.having(self._clock(), outcome.kind.value, outcome.error, planned)
 
     def waiting(self, work: Work, for_s: float, *, api_away: bool) -> Awaitable[None]:
         """The event is about to be copied to a delay queue, for so many seconds."""

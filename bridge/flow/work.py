@@ -195,11 +195,16 @@ class Work:
 
     def resumes_plan(self) -> bool:
         """Go on with the event as it was planned when something was asked for it. True where its lane is another."""
-        planned = self.progress.planned
-        if planned is None:
-            return False
-        lane, self.event = self.event.lane, planned.applied_to(self.event)
+        lane = self.event.lane
+        if self.progress.planned is not None:
+            self.event = self.progress.planned.applied_to(self.event)
         return self.event.lane != lane
+
+    def fails_as_planned(self) -> None:
+        """The event is over, and is told of as it was tried last."""
+        planned = self.progress.planned or self.log.planned
+        if planned is not None:
+            self.event = planned.applied_to(self.event)
 
     def plan_anew(self) -> None:
         """The ledger is to be asked again what is known of the event: what it said may have changed since."""

@@ -12,7 +12,7 @@ from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.retry import RetryPolicy
-from bridge.core.errors import Lost
+from bridge.core.errors import Lost, Refused
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.inbound_message import PROGRESS
 from bridge.core.event.route import ChannelDefaults, Defaults, Rendered, Route
@@ -167,11 +167,12 @@ async def test_a_delayed_copy_carries_the_plan_where_the_ledger_has_it_no_more()
         assert headers(it) == AS_A
 
 
+@pytest.mark.parametrize("error", [Lost("the connection broke"), Refused("create-conversation", 422, "No.")])
 @pytest.mark.parametrize("label", ["dead-lettering", "dead-lettered"])
-async def test_a_failure_is_told_as_it_was_planned(label: str) -> None:
+async def test_a_failure_is_told_as_it_was_planned(label: str, error: Exception) -> None:
     death = Death(label)
     async with bench(policy=RetryPolicy(attempts=1)) as it:
-        it.agent.script(refused(Lost("the connection broke"), Fate.HEARD))
+        it.agent.script(refused(error, Fate.HEARD))
         deliver(it)
         await it.until(lambda: death.happened, "the process dies")
         it.routes = routes_b()

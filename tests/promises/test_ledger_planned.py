@@ -26,7 +26,9 @@ PLANNED = PlannedEvent(
     tags={"source": "crm", "x y": "z"},
     text="0123456789abcdef",
 )
-LOG = AttemptLog((PastAttempt(1, "busy", "it said “no”"), PastAttempt(2, "down", "")), Wait(60, WaitReason.RETRY))
+LOG = AttemptLog(
+    (PastAttempt(1, "busy", "it said “no”"), PastAttempt(2, "down", "")), Wait(60, WaitReason.RETRY), PLANNED
+)
 
 
 @pytest.mark.parametrize("finish_s", [0.0, 60.0, 3_600.5, inf])

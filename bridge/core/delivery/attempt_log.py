@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from bridge.core.delivery.planned_event import PlannedEvent, load_planned
+
 MAX_ATTEMPTS, MAX_ERROR_CHARS = 8, 200
 
 
@@ -39,15 +41,19 @@ class PastAttempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLog:
-    """The last attempts, the oldest first, and the wait that follows on them."""
+    """The last attempts, the oldest first, and the wait that follows on them.
+
+    `planned` is what the event was resolved to at the last one, where that left nothing in doubt: it binds nobody.
+    """
 
     attempts: tuple[PastAttempt, ...] = ()
     wait: Wait | None = None
+    planned: PlannedEvent | None = None
 
-    def having(self, at_s: float, outcome: str, error: str) -> "AttemptLog":
+    def having(self, at_s: float, outcome: str, error: str, planned: PlannedEvent | None = None) -> "AttemptLog":
         """The same with one more attempt, which the wait before it led to."""
         attempt = PastAttempt(int(at_s), outcome, readable(error)[:MAX_ERROR_CHARS])
-        return AttemptLog((*self.attempts, attempt)[-MAX_ATTEMPTS:])
+        return AttemptLog((*self.attempts, attempt)[-MAX_ATTEMPTS:], planned=planned)
 
     def waiting(self, wait: Wait | None) -> "AttemptLog":
         """The same with this wait, or none."""
@@ -57,17 +63,19 @@ class AttemptLog:
         """As values for JSON; nothing of what is empty."""
         attempts = [[each.at_s, each.outcome, each.error] for each in self.attempts]
         wait = None if self.wait is None else [self.wait.until_s, self.wait.reason.value]
-        return {name: value for name, value in (("log", attempts), ("wait", wait)) if value}
+        planned = None if self.planned is None else self.planned.dump()
+        return {name: value for name, value in (("log", attempts), ("wait", wait), ("planned", planned)) if value}
 
 
 NO_ATTEMPTS = AttemptLog()
 
 
-def load_log(attempts: Sequence[Sequence[object]], wait: Sequence[object] | None) -> AttemptLog:
+def load_log(attempts: Sequence[Sequence[object]], wait: Sequence[object] | None, planned: object = None) -> AttemptLog:
     """The log that was dumped. Raises ValueError and TypeError."""
     return AttemptLog(
         tuple([PastAttempt(int(str(at_s)), str(outcome), str(error)) for at_s, outcome, error in attempts]),
         None if wait is None else Wait(int(str(wait[0])), WaitReason(str(wait[1]))),
+        load_planned(planned),
     )
 
 

@@ -11,6 +11,7 @@ from math import inf
 from bridge.core.answer.history import ConversationRow
 from bridge.core.delivery.attempt_log import Wait, WaitReason
 from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import RequestKind
 
 SAYS = {
@@ -58,7 +59,7 @@ class AskedConversation:
 
 def subject(entry: Entry) -> dict[str, object]:
     """The event's place in the world, as it was planned or as its ending was sent; None where nobody knows any more."""
-    planned, sent = entry.progress.planned, entry.sent
+    planned, sent = _planned(entry), entry.sent
     headers: Mapping[str, object] = {} if sent is None else sent.headers
     known: dict[str, object] = {name: headers.get(name) for name in ("route", "user_id", "service_id", "channel")}
     known |= {"tags": None, "finish_s": None}
@@ -78,7 +79,7 @@ def subject(entry: Entry) -> dict[str, object]:
 
 def version_set(entry: Entry) -> object:
     """The conversation's own version set, else the one that the event would start one with."""
-    progress, planned = entry.progress, entry.progress.planned
+    progress, planned = entry.progress, _planned(entry)
     return progress.version_set or (planned.version_set or None if planned is not None else None)
 
 
@@ -146,6 +147,10 @@ def conversation_lines(asked: Sequence[AskedConversation]) -> Iterator[str]:
         yield _line("at the API", "no conversation of the event is listed for this user")
 
 
+def _planned(entry: Entry) -> PlannedEvent | None:
+    return entry.progress.planned or entry.log.planned
+
+
 def _wait_lines(entry: Entry) -> Iterator[str]:
     wait, progress = entry.log.wait, entry.progress
     if entry.state is State.WAITING and isinstance(wait, Wait):
@@ -157,7 +162,7 @@ def _wait_lines(entry: Entry) -> Iterator[str]:
 
 
 def _subject_lines(entry: Entry) -> Iterator[str]:
-    known, planned = subject(entry), entry.progress.planned
+    known, planned = subject(entry), _planned(entry)
     by_email = ", found by e-mail" if planned is not None and planned.by_email else ""
     for name, value in (
         ("route", known["route"]),

@@ -217,7 +217,7 @@ def _letter(text: str) -> DeadLetter | None:
 
 def _log(text: str) -> AttemptLog:
     fields = orjson.loads(text)
-    return load_log(fields.get("log", ()), fields.get("wait"))
+    return load_log(fields.get("log", ()), fields.get("wait"), fields.get("planned"))
 
 
 def _sent_text(sent: SentEnding) -> str:

@@ -16,7 +16,7 @@ from bridge.core.delivery.attempt_log import (
 
 def kept(log: AttemptLog) -> AttemptLog:
     fields = orjson.loads(orjson.dumps(log.dump()))
-    return load_log(fields.get("log", ()), fields.get("wait"))
+    return load_log(fields.get("log", ()), fields.get("wait"), fields.get("planned"))
 
 
 def test_the_last_attempts_are_kept_the_oldest_first_and_short() -> None:
