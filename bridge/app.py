@@ -95,7 +95,7 @@ class Bridge:
         agent, accounts = AmigoAgent(signed), AmigoUsers(signed, settings.amigo.user_id)
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
-        self.journal = LedgerJournal(ledger, log, holds=settings.ledger.when_lost == "hold")
+        self.journal = LedgerJournal(ledger, log, time.time, holds=settings.ledger.when_lost == "hold")
         lives = QuickDeaths(ledger, self.inbox, log)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)

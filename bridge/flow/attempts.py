@@ -11,6 +11,7 @@ from bridge.core.delivery.handling import HandlingStep
 from bridge.core.delivery.ledger_entry import Entry, Plan, plan, recall
 from bridge.core.delivery.ledger_knowledge import starts_over
 from bridge.core.delivery.outcome import (
+    ROWS,
     Acknowledge,
     Again,
     DeadLetter,
@@ -98,8 +99,10 @@ class Attempts:
             case Plan.ENRICH:
                 return self._owing(work)
             case Plan.RESUME_FAILURE if work.entry is not None and work.entry.letter is not None:
+                work.fails_as_planned()
                 return work.entry.letter
             case Plan.POISON if work.entry is not None:
+                work.fails_as_planned()
                 error = f"{work.entry.deaths} processes died with it in hand"
                 self._log.error("event.poison", event_id=work.event.id, deaths=work.entry.deaths)
                 return DeadLetter(POISON, error, work.attempt)
@@ -119,6 +122,8 @@ class Attempts:
 
     async def _attempted(self, work: Work) -> Settlement:
         """One attempt, or what has to come before it; an ending that the ledger has is only published."""
+        if work.resumes_plan():
+            return Moved()
         if work.event.alone and not work.ledger.answered:
             apart = self._interaction.expiry.apart(work)
             if apart is not None:
@@ -127,6 +132,8 @@ class Attempts:
             return await self._ended(work, self._interaction.find_user(work))
         if work.ledger.answered and work.entry is not None:
             return await self._ended(work, self._interaction.republish(work, work.entry))
+        if work.refusal is not None and not work.event.service_id:  # nothing was asked for it
+            return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
         return await self._ended(work, self._interaction.attempt(work))
 
     async def given_up(self, work: Work, letter: DeadLetter) -> bool:
@@ -182,6 +189,7 @@ class Attempts:
         """Go on from what the ledger knows of the event."""
         conflict = not entry.is_of(work.digest)
         work.apply(recall(entry, plan_))
+        work.log = entry.log.waiting(None)
         work.ledger = work.ledger.recalled(entry, plan_, work.incoming.requeue)
         if plan_ is not Plan.START or not starts_over(entry, plan_):
             work.attempt = max(work.attempt, entry.attempt)
@@ -218,6 +226,7 @@ class Attempts:
             self._count_version_set(work, outcome)
         self._api_breaker.saw(outcome)
         settlement = self._follows(work, outcome)
+        self._journal.attempted(work, outcome)
         if outcome.kind is not OutcomeKind.COMPLETE:
             self._log.info(
                 "attempt.ended",

@@ -6,7 +6,6 @@ delivery ▸ bytes ▸ event ▸ route ▸ lane        `receive`, without waitin
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 
-from bridge.core.answer.outbound_message import EventContext
 from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import (
     ROWS,
@@ -18,7 +17,7 @@ from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import read_event
 from bridge.core.event.event_fields import usable_id
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve, timed
+from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve, timed, unresolved
 from bridge.core.event.user import UserByEmail
 from bridge.flow.lanes import Lanes
 from bridge.flow.outbox import Outbox
@@ -113,7 +112,7 @@ class EventIntake:
         """The broker has been away for too long: another process may have what is not started, or known to the end."""
         await self._lanes.let_go()
 
-    def _take(self, event: RoutedEvent, delivery: Delivery) -> None:
+    def _take(self, event: RoutedEvent, delivery: Delivery, refusal: Outcome | None = None) -> None:
         running = self._lanes.find(event.id)
         if running is not None:
             self._repeated(running, delivery)
@@ -125,7 +124,7 @@ class EventIntake:
             if event.user is not None and not event.alone:
                 event = self._of_known_user(event, event.user)
             now_s = asyncio.get_running_loop().time()
-            self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s))
+            self._lanes.add(Work.of(event, delivery, self._new_outbox(), now_s, refusal))
 
     def _of_known_user(self, event: RoutedEvent, user: UserByEmail) -> RoutedEvent:
         """The event with its user, where that is known, unless an earlier one still stands in the e-mail's line."""
@@ -147,11 +146,12 @@ class EventIntake:
         running.deliveries.take_over(delivery)
 
     def _refuse(self, delivery: Delivery, outcome: Outcome, event_id: str | None, channel: str | None = None) -> None:
-        if event_id is not None and self._settler.settled_before(event_id, delivery):
+        """Let an event whose id is known fail as any other does; without an id there is nothing to remember."""
+        if event_id is not None:
+            self._take(unresolved(event_id, channel), delivery, outcome)
             return
         letter = DeadLetter(ROWS[outcome.kind].reason, outcome.error, delivery.incoming.attempt)
-        context = EventContext(event_id=event_id, channel=channel) if event_id else None
-        self._spawn(self._settler.refuse(delivery, context, self._new_outbox(), letter))
+        self._spawn(self._settler.refuse(delivery, letter))
 
     def _spawn(self, refusal: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(refusal)

@@ -13,6 +13,7 @@ from bridge.core.answer.answer_stream import AnswerStream, Stage
 from bridge.core.answer.history import ConversationRow
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error, of_stream
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import (
     ConversationListed,
     NotMade,
@@ -82,27 +83,24 @@ class Interaction:
             self._relay.foresee(work, RequestKind.CREATE)
 
     def lacks_user(self, work: Work) -> bool:
-        """True where the event's user is still to be found by e-mail, or was another one when the API was asked."""
+        """True where the event's user is still to be found by e-mail."""
         event = work.event
         if event.user is None or (event.lifetime is not None and self.expiry.expires(work)):
             return False
-        return not event.user_id or work.progress.user_id not in (None, event.user_id)
+        return not event.user_id
 
     async def find_user(self, work: Work) -> Outcome:
         """USER_FOUND, and the event names its user; otherwise what stands in the way of that."""
         user, event = work.event.user, work.event
         if user is None:
             raise ValueError("the event names no user to be found")
-        user_id = work.progress.user_id
-        if user_id is None:
-            try:
-                listed = await self._users.of(user)
-            except ApiError as error:
-                return of_error(error)
-            if isinstance(listed, Outcome):
-                return listed
-            user_id = listed
-        work.event = event.of_user(user_id)
+        try:
+            listed = await self._users.of(user)
+        except ApiError as error:
+            return of_error(error)
+        if isinstance(listed, Outcome):
+            return listed
+        work.event = event.of_user(listed)
         return Outcome(OutcomeKind.USER_FOUND)
 
     async def attempt(self, work: Work) -> Outcome:
@@ -192,7 +190,12 @@ class Interaction:
                 return Outcome(OutcomeKind.UNCERTAIN, finding.error)
 
     async def _ask(self, work: Work, conversation_id: str | None) -> Outcome:
-        """Create or interact; where the user turns out to be busy, go on as the route says, a few times at most."""
+        """Create or interact; where the user turns out to be busy, go on as the route says, a few times at most.
+
+        An event that cannot be resolved any more is only looked for, and is refused where nothing is to be seen of it.
+        """
+        if work.refusal is not None:
+            return work.refusal
         target = conversation_id or self._known_target(work)
         if target is None and work.event.audio is not None:
             target = await self._steering.only_open(work)
@@ -234,7 +237,7 @@ class Interaction:
         """The user has another conversation open, or something is under way: docs/semantics.md, A busy user."""
         open_rows = await self._reconciler.unfinished(*work.event.lane)
         if await self._has_own(work, open_rows):
-            work.apply(ConversationListed())
+            work.apply(ConversationListed(PlannedEvent.of(work.event, with_text=False)))
             return Outcome(OutcomeKind.BUSY, "the event has a conversation already")
         match work.event.on_busy:
             case OnBusy.REJECT:

@@ -334,7 +334,7 @@ class Lanes:
         try:
             while left:
                 work = left[0]
-                if not await self._settler.park(work, after_s):
+                if not await self._settler.park(work, after_s, api_away=not self._api_breaker.passing):
                     self._unparkable.add(work)
                     break
                 away[work.event.id].back_s = _now() + delay_level(after_s) + RETURN_GRACE_S

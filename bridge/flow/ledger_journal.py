@@ -12,16 +12,28 @@ from contextlib import suppress
 from typing import TypeVar
 
 from bridge.core.answer.sent_ending import SentEnding
+from bridge.core.delivery.attempt_log import Wait, WaitReason
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.ledger_knowledge import first_entry
-from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.outcome import DeadLetter, Outcome, OutcomeKind
 from bridge.core.delivery.owed_enrichments import OwedEnrichments
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import UNKNOWN, Progress
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Clock, Log
 from bridge.flow.work import Work
 
+UNREMARKABLE = frozenset(
+    {
+        OutcomeKind.COMPLETE,
+        OutcomeKind.SAVED,
+        OutcomeKind.USER_FOUND,
+        OutcomeKind.LEDGER_AWAY,
+        OutcomeKind.LEASE_LOST,
+    }
+)
+"""Outcomes of which the ledger's log of attempts has nothing."""
 T = TypeVar("T")
 
 
@@ -36,8 +48,10 @@ class NotWritten(LedgerUnavailable):
 class LedgerJournal:
     """The ledger, as far as it can be had. `holds`: it is waited for before anything is asked of the API."""
 
-    def __init__(self, ledger: Ledger, log: Log, *, holds: bool) -> None:
+    def __init__(self, ledger: Ledger, log: Log, clock: Clock, *, holds: bool) -> None:
+        """`clock` gives Unix seconds."""
         self.holds = holds
+        self._clock = clock
         self._ledger = ledger
         self._log = log
         self._owed: dict[str, Entry] = {}
@@ -189,8 +203,22 @@ class LedgerJournal:
         except LedgerUnavailable as error:
             raise NotWritten(str(error)) from None
 
-    def waiting(self, work: Work) -> Awaitable[None]:
-        """The event is about to be copied to a delay queue."""
+    def attempted(self, work: Work, outcome: Outcome) -> None:
+        """An attempt has ended so: a person may ask. Written with what is written next."""
+        if outcome.kind not in UNREMARKABLE:
+            doubt = work.progress.planned is not None
+            planned = None if doubt else PlannedEvent.of(work.event, with_text=False)
+            work.log = work.log.having(self._clock(), outcome.kind.value, outcome.error, planned)
+
+    def waiting(self, work: Work, for_s: float, *, api_away: bool) -> Awaitable[None]:
+        """The event is about to be copied to a delay queue, for so many seconds."""
+        if work.handling.held:
+            reason = WaitReason.LEDGER
+        elif api_away:
+            reason = WaitReason.API
+        else:
+            reason = WaitReason.RETRY if work.handling.claimed else WaitReason.LANE
+        work.log = work.log.waiting(Wait(int(self._clock() + for_s), reason))
         return self._write(work, State.WAITING)
 
     async def released(self, work: Work) -> None:
@@ -301,4 +329,5 @@ def _entry(
         deaths=known.deaths,
         sent=sent or known.sent,
         owed=owed,
+        log=work.log,
     )

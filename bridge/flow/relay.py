@@ -18,6 +18,7 @@ from bridge.core.delivery.adaptive import AdaptiveInterval
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import (
     LinesSeen,
     ProvedVoid,
@@ -112,7 +113,8 @@ class Relay:
         """
         foreseen, work.foreseen = work.foreseen, None
         stream_id = foreseen.stream if foreseen is not None and foreseen.stream else self._new_stream()
-        work.apply(_requested(work, asked, stream_id))
+        known = None if foreseen is None or asked.kind is not foreseen.request else foreseen.planned
+        work.apply(_requested(work, asked, stream_id, known))
         answer_stream = AnswerStream(work.context_of(stream_id), self._factory)
         await self._journal.requested(work)
         failpoints.reached("before-post", work.event.id)
@@ -274,8 +276,7 @@ def _within(deadline: asyncio.Timeout, seconds: float) -> None:
     deadline.reschedule(min(deadline.when() or soon, soon))
 
 
-def _requested(work: Work, asked: Asked, stream_id: str) -> Requested:
-    user_id = work.event.user_id if work.event.user is not None else None
+def _requested(work: Work, asked: Asked, stream_id: str, planned: PlannedEvent | None = None) -> Requested:
     return Requested(
         asked.kind,
         stream_id,
@@ -283,5 +284,5 @@ def _requested(work: Work, asked: Asked, stream_id: str) -> Requested:
         asked.watermark,
         asked_s=asked.asked_s,
         version_set=asked.version_set,
-        user_id=user_id,
+        planned=planned or PlannedEvent.of(work.event, with_text=asked.kind is RequestKind.INTERACT),
     )

@@ -89,10 +89,10 @@ class Settler:
         failpoints.reached("before-ack", work.event.id)
         self.acknowledge(work)
 
-    async def park(self, work: Work, after_s: float) -> bool:
+    async def park(self, work: Work, after_s: float, *, api_away: bool = False) -> bool:
         """Hand the event to a delay queue, with what is known of it, and ack. False where it can only wait here."""
         level_s = delay_level(after_s)
-        await self._journal.waiting(work)
+        await self._journal.waiting(work, level_s, api_away=api_away)
         failpoints.reached("parking", work.event.id)
         copy = republished_copy.delayed(
             work.incoming,
@@ -125,23 +125,17 @@ class Settler:
         failpoints.reached("failure-said", work.event.id)
         self.acknowledge(work, letter.reason, error=letter.error)
 
-    async def refuse(
-        self, delivery: Delivery, context: EventContext | None, outbox: Outbox, letter: DeadLetter
-    ) -> None:
-        """The same for a message that never became work; `context` is None where not even its id is known."""
+    async def refuse(self, delivery: Delivery, letter: DeadLetter) -> None:
+        """Dead-letter and ack a message of which not even the event's id is known."""
         await self._republished_as_can_be(self._dead(delivery, letter, None))
-        if context is not None:
-            await self._say_failed(context, outbox, letter, delivery.incoming.requeue)
         delivery.ack()
-        if context is not None:
-            _remember(self._settled_as, context.event_id, delivery.incoming.edition)
         self._counters.settled[letter.reason] += 1
         self._log.warning(
             "delivery.settled",
             settlement="dead-letter",
             reason=letter.reason,
             error=letter.error,
-            event_id=context.event_id if context else None,
+            event_id=None,
             queue=delivery.incoming.queue,
             routing_key=delivery.incoming.routing_key,
             body_bytes=len(delivery.incoming.body),

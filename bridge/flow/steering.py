@@ -9,6 +9,7 @@ from typing import Any
 from bridge.core.answer.ending import CANCEL_SETTLED, CONVERSATION_FINISHED, CONVERSATION_TAGGED, cancelled
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import NotMade, ProvedVoid, Recovered, Requested, RequestKind, Waited
 from bridge.core.delivery.reconcile import NO_LISTING, Finish
 from bridge.core.errors import Refused
@@ -134,10 +135,10 @@ class Steering:
         return CANCEL_SETTLED, {"cancels": cancels, "outcome": "cancelled" if in_time else "too-late"}
 
     def _about(self, work: Work, request: RequestKind, target: str) -> Requested:
-        known, event = self._open.get(work.event.lane), work.event
+        known = self._open.get(work.event.lane)
         version_set = known.version_set if known is not None and known.conversation_id == target else None
-        user_id = event.user_id if event.user is not None else None
-        return Requested(request, None, target, version_set=version_set, user_id=user_id)
+        planned = PlannedEvent.of(work.event, with_text=False)
+        return Requested(request, None, target, version_set=version_set, planned=planned)
 
     def _over(self, work: Work, conversation_id: str) -> None:
         """Nothing is due any more; that is written before the ending is, so that only this event says it."""

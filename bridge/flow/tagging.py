@@ -4,9 +4,11 @@ each written as requested ▸ one call ▸ each one's ending in its own turn    
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from bridge.core.delivery.handling import HandlingStep
 from bridge.core.delivery.ledger_entry import Holder
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import NotMade, ProvedVoid, Requested
 from bridge.core.errors import Refused
 from bridge.core.event.event_fields import EventKind
@@ -96,7 +98,7 @@ class Tagging:
 
     async def _claimed(self, other: Work, request: Requested) -> bool:
         """Claim an event before its turn. False where it is not a new one: its turn will tell."""
-        other.foreseen = other.progress.after(request)
+        other.foreseen = other.progress.after(_about(other, request))
         try:
             claim = await self._journal.claim(other)
         except LedgerUnavailable:
@@ -125,4 +127,9 @@ def _ask(work: Work, request: Requested) -> None:
     """The request is about to be made; one that was made before does no harm when it is made again."""
     if work.progress.needs_proof:
         work.apply(ProvedVoid())
-    work.apply(request)
+    work.apply(_about(work, request))
+
+
+def _about(work: Work, request: Requested) -> Requested:
+    """The request as this event of a group makes it."""
+    return replace(request, planned=PlannedEvent.of(work.event, with_text=False))

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import EventContext
+from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.ledger_knowledge import UNASKED, LedgerKnowledge
-from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.outcome import DeadLetter, Outcome
 from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, Step, load
 from bridge.core.event.inbound_message import PROGRESS, InboundMessage
@@ -76,6 +77,7 @@ class Work:
     `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
     `answer` is the ending that an answer has been found or given in this handling, and `owed` what is still due to
     subscribers once that is out; `enrichments` are those of it that are on their way out.
+    `log` are its last attempts. `refusal` is why the event cannot be resolved: nothing is asked for it any more.
     """
 
     event: RoutedEvent
@@ -94,8 +96,10 @@ class Work:
     answer: bytes | None = None
     owed: OwedEnrichments | None = None
     enrichments: Outbox | None = None
+    log: AttemptLog = NO_ATTEMPTS
     joined_tags: Mapping[str, str | None] = field(default_factory=lambda: NO_TAGS)
     counts: WorkCounts = field(default_factory=WorkCounts)
+    refusal: Outcome | None = None
     tag_group: TagGroup | None = None
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
@@ -104,7 +108,9 @@ class Work:
         self.digest = digest(self.incoming.body)
 
     @classmethod
-    def of(cls, event: RoutedEvent, delivery: Delivery, outbox: Outbox, started_s: float) -> "Work":
+    def of(
+        cls, event: RoutedEvent, delivery: Delivery, outbox: Outbox, started_s: float, refusal: Outcome | None = None
+    ) -> "Work":
         """The work of a delivery, with the event's past; where it cannot be told, the past counts as unknown."""
         incoming = delivery.incoming
         return cls(
@@ -116,6 +122,7 @@ class Work:
             attempt=incoming.attempt,
             pauses=incoming.pauses,
             progress=past(incoming),
+            refusal=refusal,
         )
 
     @property
@@ -191,6 +198,19 @@ class Work:
             route=event.route,
             tags=together(self.joined_tags, event.tags),
         )
+
+    def resumes_plan(self) -> bool:
+        """Go on with the event as it was planned when something was asked for it. True where its lane is another."""
+        lane = self.event.lane
+        if self.progress.planned is not None:
+            self.event = self.progress.planned.applied_to(self.event)
+        return self.event.lane != lane
+
+    def fails_as_planned(self) -> None:
+        """The event is over, and is told of as it was tried last."""
+        planned = self.progress.planned or self.log.planned
+        if planned is not None:
+            self.event = planned.applied_to(self.event)
 
     def plan_anew(self) -> None:
         """The ledger is to be asked again what is known of the event: what it said may have changed since."""

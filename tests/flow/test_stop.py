@@ -156,7 +156,7 @@ async def test_a_failure_during_the_stop_is_still_settled() -> None:
 async def test_a_refusal_under_way_is_given_a_moment_and_then_left_unacked() -> None:
     async with Bench() as bench:
         bench.republisher.disconnect()
-        delivery = bench.deliver(channel="fax")
+        delivery = bench.deliver(body=b"\xff")
         await bench.wait(1)
         began = bench.now_s()
         await bench.stop(30.0)

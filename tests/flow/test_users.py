@@ -248,7 +248,8 @@ async def test_what_was_asked_in_a_users_name_is_looked_for_in_that_name() -> No
         deliver(it)
         await it.until(lambda: it.agent.calls("create"), "it is asked")
         asked = it.ledger.entries["e1"].progress
-        assert (asked.request, asked.user_id, asked.version_set) == (RequestKind.CREATE, "user-7", "release")
+        assert asked.planned is not None
+        assert (asked.request, asked.planned.user_id, asked.version_set) == (RequestKind.CREATE, "user-7", "release")
         await it.restart()
         it.accounts.users[KEY] = ["user-8"]
         it.ledger.users.clear()

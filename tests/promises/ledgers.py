@@ -132,13 +132,13 @@ class SqliteWorld(RealWorld):
 class PostgresqlWorld(RealWorld):
     def __init__(self, server: PostgresServer, database: str, log: Log) -> None:
         super().__init__(log)
-        self._url = server.url(database)
+        self.url = server.url(database)
         self._server = server
         self._database = database
 
     def _made(self) -> PostgresqlLedger:
         limits = PostgresqlLimits(purge_every_s=OFTEN_S, settle_s=OFTEN_S)
-        return PostgresqlLedger(self._url, KEEP_S, self._log, limits, KEEP_ENDINGS_S)
+        return PostgresqlLedger(self.url, KEEP_S, self._log, limits, KEEP_ENDINGS_S)
 
     async def pass_endings(self) -> None:
         passed = f"{2 * KEEP_ENDINGS_S} * interval '1 second'"

@@ -7,6 +7,7 @@ import pytest
 
 from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import RequestKind
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.making import unproved
@@ -53,6 +54,7 @@ def full(event_id: str) -> Entry:
     progress = unproved(
         RequestKind.INTERACT, "5f" * 12, "0a" * 6, 7, "watermark", "announced", lost_stream=True, waits=3
     )
+    progress = replace(progress, planned=PlannedEvent("user-1", by_email=True), version_set="canary")
     letter = DeadLetter("rejected", "it said “no”\0\n", 4)
     return Entry(event_id, State.FAILED, DIGEST, progress, 5, b'{"type": "interaction-complete"}', letter, 2, 3)
 

@@ -115,7 +115,7 @@ class Bench:
 
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciler = Reconciler(self.agent, self._settle_s, self.log)
-        self.journal = LedgerJournal(self.ledger, self.log, holds=self._when_lost == "hold")
+        self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=self._when_lost == "hold")
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
         self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream)
         conversations = OpenConversations(shared=self.ledger.shared)

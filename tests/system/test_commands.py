@@ -15,8 +15,7 @@ from click.testing import CliRunner
 from pika.exceptions import NackError
 
 from bridge.cli.main import main
-from tests.support.events import SERVICE, event, fields, text_of
-from tests.support.fake_api import Refusal
+from tests.support.events import SERVICE, event, fields
 from tests.support.process import BridgeProcess, Output, command, environment, run_command
 from tests.support.rabbit import EVENTS, QUORUM, Outgoing
 from tests.support.waiting import until
@@ -344,34 +343,3 @@ class Tail:
     def stop(self) -> int:
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(10)
-
-
-async def trace(world: World, *arguments: str) -> Output:
-    return await run_command(world.folder, "trace", "--config", world.bridges[0].file.name, *arguments)
-
-
-async def test_trace_tells_what_happened_to_an_event_while_the_service_runs(world: World) -> None:
-    await world.launch()
-    world.fake.script(text_of("t2"), Refusal(422))
-    await world.publish(event("t1"), event("t2", user_id="u-t2"))
-    await world.endings("t1", "t2")
-    talk = world.fake.truth.talks_of(text_of("t1"))[0]
-    said: dict[str, Any] = {"state": "answered"}
-    while said["state"] == "answered":  # what is complete is written soon, for many at once
-        done = await trace(world, "t1", "--json", "--ask", "--user-id", talk.conversation.user)
-        assert done.status == 0, done.all
-        said = json.loads(done.out)
-    assert (said["state"], said["conversation_id"]) == ("complete", talk.conversation.id)
-    assert [row["id"] for row in said["conversations"]] == [talk.conversation.id]
-    failed = await trace(world, "t2")
-    assert failed.status == 0
-    assert "failed" in failed.out
-    assert "rejected" in failed.out
-    unknown = await trace(world, "nobody")
-    assert (unknown.status, "does not know it" in unknown.out) == (1, True)
-
-
-async def test_trace_without_a_ledger_says_so(world: World) -> None:
-    world.bridge().file.write_text(yaml.safe_dump(world.config(ledger={"url": "sqlite:////nowhere/at/all.db"})))
-    done = await trace(world, "t1")
-    assert (done.status, "no such file" in done.err) == (1, True)

@@ -194,7 +194,7 @@ class EventContext:
             event_id=event.id,
             user_id=event.user_id or None,
             service_id=event.service_id or None,
-            channel=event.channel,
+            channel=event.channel or None,
             version_set=event.version_set,
             route=event.route,
             attempt=attempt,

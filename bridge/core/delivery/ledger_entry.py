@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bridge.core.answer.sent_ending import SentEnding
+from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
 from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
 from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.poison import MAX_DEATHS, POISON
@@ -42,6 +43,7 @@ class Entry:
     Of an event that is COMPLETE for some time both are gone. `letter` says why the event failed. `requeue` is the
     greatest `x-bridge-requeue` acted upon. `deaths` counts the processes that died with the event in hand. `owed` are
     the enrichments that an event owes which is COMPLETE otherwise.
+    `log` has its last attempts, and what it waits for, until it is COMPLETE.
     """
 
     event_id: str
@@ -55,6 +57,7 @@ class Entry:
     deaths: int = 0
     sent: SentEnding | None = None
     owed: OwedEnrichments | None = None
+    log: AttemptLog = NO_ATTEMPTS
 
     @property
     def is_final(self) -> bool:

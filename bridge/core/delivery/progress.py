@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from bridge.core.delivery.planned_event import PlannedEvent, load_planned
 from bridge.core.errors import BridgeError
 
 
@@ -56,7 +57,7 @@ class ImpossibleStep(BridgeError):
 class Requested:
     """A request is about to be sent. `stream` is what would answer it; `watermark` the newest message before it.
 
-    `version_set` is the conversation's own, where it is known; `user_id` where the user was found by e-mail.
+    `version_set` is the conversation's own, where it is known; `planned` what the event resolved to.
     """
 
     request: RequestKind
@@ -65,7 +66,7 @@ class Requested:
     watermark: str | None = None
     asked_s: float | None = None
     version_set: str | None = None
-    user_id: str | None = None
+    planned: PlannedEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class Waited:
 @dataclass(frozen=True, slots=True)
 class ConversationListed:
     """The API lists a conversation of this event, though it did not answer with one."""
+
+    planned: PlannedEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,7 @@ class Progress:
     request was found still running, and `busy_since_s` is the Unix time (s) since when the conversation has been found
     busy. `asked_s` is the API's time (Unix seconds) of the request, where the watermark was remembered, not asked for:
     others may have spoken between the two. `earlier` is what was proved void when the request was made anew.
-    `version_set` is the conversation's own, and `user_id` the user of an e-mail in whose name all this was asked.
+    `version_set` is the conversation's own, and `planned` what the event had been resolved to when all this was asked.
     """
 
     phase: Phase = Phase.CLEAR
@@ -200,7 +203,7 @@ class Progress:
     asked_s: float | None = None
     earlier: "Progress | None" = None
     version_set: str | None = None
-    user_id: str | None = None
+    planned: PlannedEvent | None = None
 
     @property
     def loses_stream(self) -> bool:
@@ -224,7 +227,7 @@ class Progress:
         """As JSON, for the ledger and for the header of a delayed copy; None where there is nothing to remember."""
         if self.request is RequestKind.NONE and self == NOTHING:
             return None
-        row = {
+        row: dict[str, object] = {
             "request": self.request,
             "conversation_id": self.conversation_id,
             "stream": self.stream,
@@ -236,7 +239,8 @@ class Progress:
             "busy_since": self.busy_since_s,
             "asked": self.asked_s,
         }
-        more = {"version_set": self.version_set, "user_id": self.user_id}
+        planned = None if self.planned is None else self.planned.dump()
+        more: dict[str, object] = {"version_set": self.version_set, "planned": planned}
         row.update({name: value for name, value in more.items() if value is not None})
         return orjson.dumps(row).decode()
 
@@ -253,7 +257,7 @@ def _requested(before: Progress, step: Requested, phase: Phase) -> Progress:
         asked_s=step.asked_s,
         earlier=before if phase is Phase.REQUESTED_ANEW else None,
         version_set=step.version_set,
-        user_id=step.user_id,
+        planned=step.planned,
     )
 
 
@@ -271,7 +275,7 @@ def _stream_opened(before: Progress, _: StreamOpened, phase: Phase) -> Progress:
         watermark=before.watermark,
         asked_s=before.asked_s,
         version_set=before.version_set,
-        user_id=before.user_id,
+        planned=before.planned,
     )
 
 
@@ -286,7 +290,7 @@ def _lines_seen(before: Progress, step: LinesSeen, phase: Phase) -> Progress:
         announced=step.announced,
         asked_s=before.asked_s,
         version_set=before.version_set,
-        user_id=before.user_id,
+        planned=before.planned,
     )
 
 
@@ -307,8 +311,8 @@ def _waited(before: Progress, step: Waited, _: Phase) -> Progress:
     return replace(before, busy_since_s=before.busy_since_s or step.now_s)
 
 
-def _conversation_listed(before: Progress, _: ConversationListed, phase: Phase) -> Progress:
-    created = Progress(phase, RequestKind.CREATE, user_id=before.user_id)
+def _conversation_listed(before: Progress, step: ConversationListed, phase: Phase) -> Progress:
+    created = Progress(phase, RequestKind.CREATE, planned=before.planned or step.planned)
     return replace(created, lost_stream=before.lost_stream, busy_since_s=before.busy_since_s)
 
 
@@ -369,7 +373,7 @@ def load(text: object) -> Progress:
             busy_since_s=None if row.get("busy_since") is None else int(row["busy_since"]),
             asked_s=None if row.get("asked") is None else float(row["asked"]),
             version_set=_id(row.get("version_set")),
-            user_id=_id(row.get("user_id")),
+            planned=load_planned(row.get("planned") or row.get("user_id")),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return UNKNOWN

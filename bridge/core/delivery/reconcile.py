@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from bridge.core.answer.history import ConversationRow, Message, after, answer, first_interaction
+from bridge.core.delivery.planned_event import digest_of
 from bridge.core.delivery.progress import Progress
 
 LOOKS = 2
@@ -97,10 +98,15 @@ def of_own(row: ConversationRow, messages: Sequence[Message], finish: Finish) ->
 
 
 def of_interact(progress: Progress, text: str | None, messages: Sequence[Message], looks: int) -> Finding:
-    """An interact of this event with that text on `progress.conversation_id`; `messages` oldest first."""
+    """An interact of this event on `progress.conversation_id`; `messages` oldest first.
+
+    The text is the one that was planned; where nobody knows that, `text`, what the event's is now.
+    """
     mine = _announced(progress, messages)
-    if mine is None and text is not None:
-        alike = [message for message in after(messages, progress.watermark) if _same(message.text, text)]
+    planned = None if progress.planned is None else progress.planned.text
+    digest = planned or (None if text is None else digest_of(text))
+    if mine is None and digest is not None:
+        alike = [message for message in after(messages, progress.watermark) if digest_of(message.text) == digest]
         mine = next((message for message in alike if _since(message, progress.asked_s)), None)
         if mine is None and not all(_long_before(message, progress.asked_s) for message in alike):
             return Finding(Means.UNPROVABLE, progress.conversation_id, error=SAID_BEFORE)

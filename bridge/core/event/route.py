@@ -112,9 +112,10 @@ class RoutedEvent:
     def lane(self) -> tuple[str, str]:
         """The API takes one conversation at a time for this pair: (user, service). `cancel` has a lane of its own.
 
-        So has an event whose time has not come, or is over: it holds up nobody.
+        So has what cannot be resolved, and an event whose time has not come, or is over: it holds up nobody.
         """
-        return ("", self.id) if self.alone or self.kind is EventKind.CANCEL else self.line
+        apart = self.alone or not self.service_id or self.kind is EventKind.CANCEL
+        return ("", self.id) if apart else self.line
 
     @property
     def line(self) -> tuple[str, str]:
@@ -144,6 +145,25 @@ class RoutedEvent:
     def joining_tags(self) -> dict[str, str]:
         """The tags that a conversation must have which this event joins."""
         return {**self.tags, **tags.channel_tags(self.channel)}
+
+
+def unresolved(event_id: str, channel: str | None) -> RoutedEvent:
+    """A stand-in for an event that cannot be resolved: nothing is known but its id, and maybe its channel."""
+    return RoutedEvent(
+        id=event_id,
+        kind=EventKind.EXTERNAL_EVENT,
+        message=None,
+        user_id="",
+        service_id="",
+        channel=channel or "",
+        version_set="",
+        conversation_id=None,
+        tags=NO_TAGS,
+        route=None,
+        on_busy=OnBusy.INTERACT,
+        agent_actions="",
+        response_format="text",
+    )
 
 
 NO_ROUTE, NO_SETTINGS = Route(name=""), ChannelDefaults()

@@ -7,13 +7,14 @@ history has, is laid aside without the ending and with the beginning of its dige
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from bridge.core.answer.ending import CANCELLED, type_of
+from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog, load_log, readable
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, RequestKind, load
@@ -59,7 +60,7 @@ SAYS_NOTHING: dict[str, object] = {
     "announced": None,
     "watermark": None,
     "asked": None,
-    "user_id": None,
+    "planned": None,
     "waits": 0,
     "busy_since": None,
     "lost_stream": False,
@@ -91,7 +92,7 @@ def row_of(entry: Entry) -> Row:
         entry.attempt,
         entry.requeue,
         entry.deaths,
-        _short(entry.progress),
+        _short(entry.progress, complete=entry.state is State.COMPLETE),
         _letter_text(entry),
         None if entry.sent is None else sent_text(entry.sent),
         entry.ending,
@@ -148,6 +149,7 @@ def entry_of(event_id: str, row: Row) -> Entry:
             attempt=int(attempt),
             ending=None if ending is None else bytes(ending),
             letter=None if letter is None or state == OWING else _letter(letter),
+            log=NO_ATTEMPTS if letter is None or state == OWING else _log(letter),
             requeue=int(requeue),
             deaths=int(deaths),
             sent=None if sent is None else sent_of(sent),
@@ -165,10 +167,13 @@ def _code(state: object) -> object:
         return state
 
 
-def _short(progress: Progress) -> str | None:
+def _short(progress: Progress, *, complete: bool = False) -> str | None:
     """The progress as an array without its phase; what is as in NOTHING at the end is left out."""
     if progress.request is RequestKind.NONE and progress == NOTHING:
         return None
+    planned = progress.planned
+    if complete and planned is not None:
+        planned = planned.once_complete
     values = [
         progress.request._value_,
         progress.conversation_id,
@@ -178,7 +183,7 @@ def _short(progress: Progress) -> str | None:
         progress.announced,
         progress.watermark,
         progress.asked_s,
-        progress.user_id,
+        None if planned is None else planned.dump(),
         progress.waits,
         progress.busy_since_s,
         progress.lost_stream,
@@ -200,20 +205,21 @@ def _progress(text: object) -> Progress:
 
 
 def _letter_text(entry: Entry) -> str | None:
-    """The text of the column that says why an event failed, or what is owed of one that is complete."""
+    """Why the event failed, and the last attempts at it unless it is complete; or what it owes. One JSON object."""
     if entry.owed is not None:
         return owed_text(entry.owed)
-    return None if entry.letter is None else _json(entry.letter)
+    letter, log = entry.letter, NO_ATTEMPTS if entry.state is State.COMPLETE else entry.log
+    if letter is None and log is NO_ATTEMPTS:
+        return None
+    failure = {} if letter is None else {**asdict(letter), "error": readable(letter.error)}
+    return orjson.dumps({**failure, **log.dump()}).decode()
 
 
-def _json(letter: DeadLetter) -> str:
-    try:
-        return orjson.dumps(letter).decode()
-    except TypeError:  # half a surrogate pair, quoted from somewhere
-        readable = replace(letter, error=letter.error.encode("utf-8", "replace").decode())
-        return orjson.dumps(readable).decode()
-
-
-def _letter(text: str) -> DeadLetter:
+def _letter(text: str) -> DeadLetter | None:
     fields = orjson.loads(text)
-    return DeadLetter(**{name: fields[name] for name in LETTER})
+    return DeadLetter(**{name: fields[name] for name in LETTER}) if "reason" in fields else None
+
+
+def _log(text: str) -> AttemptLog:
+    fields = orjson.loads(text)
+    return load_log(fields.get("log", ()), fields.get("wait"), fields.get("planned"))

@@ -16,7 +16,7 @@ from bridge.core.delivery.owed_enrichments import (
     owed_of,
 )
 from bridge.core.delivery.poison import MAX_DEATHS
-from bridge.core.delivery.trace import entry_lines, facts
+from bridge.core.delivery.trace import TracedEntry, entry_lines, facts
 from bridge.core.event.enrichment import EnrichmentKind, WantedEnrichment
 
 INSIGHTS, RECOMMENDED = (
@@ -84,8 +84,9 @@ def test_trace_tells_what_is_owed() -> None:
     owed = owed_of(ANSWER, "user-1", "c1", [INSIGHTS, RECOMMENDED], 60.0)
     assert owed is not None
     entry = Entry("e1", State.COMPLETE, b"", owed=owed.having(INSIGHTS, [MESSAGE]))
-    assert facts(entry)["owed"] == ["recommended-responses"]
-    assert facts(entry)["recorded"] == ["e1:interaction-insights"]
-    lines = "\n".join(entry_lines(entry))
+    traced = TracedEntry(entry, 1.0, 2.0)
+    assert facts(traced)["owed"] == ["recommended-responses"]
+    assert facts(traced)["recorded"] == ["e1:interaction-insights"]
+    lines = "\n".join(entry_lines(traced))
     assert "recommended-responses, which has not been read yet" in lines
     assert "e1:interaction-insights, 2 bytes, to be published" in lines

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 
 from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
+from bridge.core.delivery.attempt_log import NO_ATTEMPTS
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
@@ -19,6 +20,15 @@ class Nobody:
 
 
 NOBODY = Nobody()
+
+
+def kept(entry: Entry) -> Entry:
+    """What is kept of an entry: once it is complete, little of what was planned, and none of its attempts."""
+    if entry.state is not State.COMPLETE:
+        return entry
+    planned = entry.progress.planned
+    progress = replace(entry.progress, planned=None if planned is None else planned.once_complete)
+    return replace(entry, progress=progress, log=NO_ATTEMPTS)
 
 
 class FakeLedger:
@@ -135,12 +145,12 @@ class FakeLedger:
         await self._open.wait()
         if self._holders.setdefault(entry.event_id, self) is not self:
             raise LeaseLost(f"another process has {entry.event_id!r} now")
-        self.entries[entry.event_id] = entry
+        self.entries[entry.event_id] = kept(entry)
         self.written.append(entry)
 
     def write_soon(self, entry: Entry) -> None:
         if self.trouble is None and self._holders.setdefault(entry.event_id, self) is self:
-            self.entries[entry.event_id] = entry
+            self.entries[entry.event_id] = kept(entry)
             self.written.append(entry)
 
     async def cancel(self, event_id: str, ending: bytes) -> bool:

@@ -22,7 +22,7 @@ class FakeRoutes:
     """The routes port."""
 
     def __init__(self, *routes: Route) -> None:
-        self._entries: list[Entry] = []
+        self.entries: list[Entry] = []
         for route in routes:
             self.add(route)
 
@@ -33,10 +33,10 @@ class FakeRoutes:
         when: Callable[[Event], bool] = lambda event: True,
     ) -> None:
         """One more route, behind those there are."""
-        self._entries.append(Entry(route, rendered or Rendered(), when))
+        self.entries.append(Entry(route, rendered or Rendered(), when))
 
     def match(self, event: Event, incoming: InboundMessage) -> Route | None:
-        for entry in self._entries:
+        for entry in self.entries:
             if entry.when(event):
                 return entry.route
         if event.service_id is None and event.needs_service:
@@ -44,7 +44,7 @@ class FakeRoutes:
         return None
 
     def render(self, route: Route, event: Event, incoming: InboundMessage) -> Rendered:
-        entry = next(entry for entry in self._entries if entry.route is route)
+        entry = next(entry for entry in self.entries if entry.route is route)
         if isinstance(entry.rendered, Exception):
             raise entry.rendered
         return entry.rendered

@@ -61,7 +61,6 @@ DELETE FROM amigo_bridge.old_events WHERE event_id IN (
     ORDER BY claimed_at LIMIT $3 FOR UPDATE SKIP LOCKED
 )
 """
-FIND_OLD = f"SELECT {', '.join(OLD_COLUMNS)} FROM amigo_bridge.old_events WHERE event_id = $1"
 
 
 async def has_old(connection: DatabaseConnection) -> bool:

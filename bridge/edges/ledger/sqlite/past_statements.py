@@ -33,7 +33,6 @@ KEYS = "SELECT key FROM past WHERE run = ? AND key > ? ORDER BY key LIMIT ?"
 FIND_UNREAD = f"""
 SELECT {STORED} FROM past WHERE key = ? AND run IN (SELECT run FROM runs WHERE run >= ?) ORDER BY run DESC LIMIT 1
 """
-FIND_ANYWHERE = f"SELECT {STORED} FROM past WHERE key = ? AND run IN (SELECT run FROM runs) ORDER BY run DESC LIMIT 1"
 
 RUNS_AHEAD = "SELECT run FROM runs WHERE ended_ms > ? LIMIT 1"
 RESTAMP_RUNS = "UPDATE runs SET ended_ms = ? WHERE ended_ms > ?"
@@ -45,7 +44,6 @@ END_RUN = "DELETE FROM runs WHERE run = ?"
 
 HAS_OLD = "SELECT EXISTS (SELECT 1 FROM events)"
 OLD_STORED = ", ".join(OLD_COLUMNS)
-FIND_OLD = f"SELECT {OLD_STORED} FROM events WHERE event_id = ?"
 OLD_AGES = "SELECT number, claimed_ms, changed_ms FROM events WHERE number > ? ORDER BY number LIMIT ?"
 OLD_RESTAMP = RESTAMP.replace("known", "events")
 OLD_FORGET = (
