@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -73,15 +74,16 @@ class FakeWorld:
         self._all[0].pass_endings()
 
 
-class RealWorld:
+class RealWorld(ABC):
     """What both real ledgers have in common: processes are opened by URL, and closed."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._stacks: dict[OpenLedger, AsyncExitStack] = {}
 
+    @abstractmethod
     def _made(self) -> OpenLedger:
-        raise NotImplementedError
+        """A ledger that is not open yet."""
 
     async def process(self) -> OpenLedger:
         stack = AsyncExitStack()

@@ -10,22 +10,11 @@ from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import Phase, Progress, RequestKind
+from tests.support.planned import PLANNED
 
 from .ledgers import Tellable
 
 DIGEST = bytes(range(32))
-PLANNED = PlannedEvent(
-    user_id="user-1",
-    by_email=True,
-    service_id="5f" * 12,
-    channel="voice",
-    version_set="canary",
-    route="Zahlungen ¶",
-    finish_s=inf,
-    response_format="voice",
-    tags={"source": "crm", "x y": "z"},
-    text="0123456789abcdef",
-)
 LOG = AttemptLog(
     (PastAttempt(1, "busy", "it said “no”"), PastAttempt(2, "down", "")), Wait(60, WaitReason.RETRY), PLANNED
 )

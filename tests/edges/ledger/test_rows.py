@@ -1,27 +1,15 @@
 """An entry's row keeps all that an entry says."""
 
 from dataclasses import fields, replace
-from math import inf
 
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import Phase, Progress, RequestKind
 from bridge.edges.ledger.rows import entry_of, row_of
+from tests.support.planned import PLANNED
 
 WORKED_OUT = {"phase": Phase.UNPROVED, "earlier": None}
 """Fields that no row has: what an earlier process asked is unproved, whatever came before."""
-PLANNED = PlannedEvent(
-    user_id="user-1",
-    by_email=True,
-    service_id="5f" * 12,
-    channel="voice",
-    version_set="canary",
-    route="payments",
-    finish_s=inf,
-    response_format="voice",
-    tags={"source": "crm"},
-    text="0123456789abcdef",
-)
 TELLING: dict[str, object] = {
     "request": RequestKind.INTERACT,
     "conversation_id": "c1",
