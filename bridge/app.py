@@ -176,8 +176,10 @@ class Bridge:
             "process": "stopping" if self.stopping else None,
             **{f"webhook {name}": why for name, why in self.webhook_ingest.troubles().items() if why is not None},
         }
+        partial_troubles = {**self.supervisor.destinations.troubles, **self.consumer.troubles}
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),
+            *(Component(name, ok=False, reason=reason, needed=False) for name, reason in partial_troubles.items()),
             Component("ledger", self.journal.trouble is None, self.journal.trouble, needed=self.ledger_watch.holding),
         ]
 

@@ -59,7 +59,7 @@ class Lanes:
         self._lanes: dict[Key, Lane] = {}
         self._in_hand: dict[str, Work] = {}
         self._unparkable: set[Work] = set()
-        """Those of which no copy can be made, so that they can only wait in hand."""
+        """Those of which a delay queue took no copy the last time, so that they can only wait in hand."""
         self._beside: dict[Work, asyncio.Task[None]] = {}
         """Those that are in no lane any more, and still owe something to subscribers."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -324,7 +324,8 @@ class Lanes:
 
     async def _park(self, works: list[Work], lane: Lane, after_s: float) -> None:
         """Give these events of the lane to a delay queue, in order; those that stay behind wait for them."""
-        works = [work for work in works if work not in self._unparkable]
+        works = [work for work in works if not work.uncopyable]
+        self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
             lane.works.remove(work)

@@ -24,6 +24,8 @@ from bridge.flow.work import Work, digest
 MAX_REMEMBERED = 10_000
 LATER = 32
 """As if it had been refused so often: the longest pause."""
+UNPARKABLE_S = 5.0
+"""How long nothing is given to delay queues once their exchange is missing or refuses the bridge: each closes a channel."""
 COMPLETE = "ack"
 REPEAT = "repeat"
 
@@ -52,6 +54,7 @@ class Settler:
         self._log = log
         self._settled_as: OrderedDict[str, tuple[object, ...]] = OrderedDict()
         self._complete: OrderedDict[str, bytes] = OrderedDict()
+        self._unparkable_until_s: float | None = None
 
     def settled_before(self, event_id: str, delivery: Delivery) -> bool:
         """True where the event had its ending, or this very message was settled and its ack was lost; acks it then.
@@ -90,7 +93,12 @@ class Settler:
         self.acknowledge(work)
 
     async def park(self, work: Work, after_s: float, *, api_away: bool = False) -> bool:
-        """Hand the event to a delay queue, with what is known of it, and ack. False where it can only wait here."""
+        """Hand the event to a delay queue, with what is known of it, and ack. False where it can only wait here.
+
+        The work says whether that is so for good.
+        """
+        if self._unparkable_until_s is not None and _now() < self._unparkable_until_s:
+            return False
         level_s = delay_level(after_s)
         await self._journal.waiting(work, level_s, api_away=api_away)
         failpoints.reached("parking", work.event.id)
@@ -103,14 +111,24 @@ class Settler:
             progress=work.progress.dump(),
             first_seen_s=first_seen_s(work, self._factory.clock()),
         )
-        refusal = await self._republished(copy)
+        refusal = await self._republished(copy, only_once=True)
         if refusal is not None:
-            self._log.warning("delivery.unparkable", event_id=work.event.id, error=refusal.error)
+            self._unparkable(work, refusal)
             return False
+        self._unparkable_until_s = None
         failpoints.reached("parked", work.event.id)
         await self._journal.released(work)
         self.acknowledge(work, "parked", delay_s=level_s)
         return True
+
+    def _unparkable(self, work: Work, refusal: PublishRefusal) -> None:
+        """The event waits in memory; where all others must as well, that is said once, and tried now and then."""
+        known = self._unparkable_until_s is not None
+        work.uncopyable = refusal.kind is RefusalKind.IMPOSSIBLE
+        if refusal.kind in (RefusalKind.FORBIDDEN, RefusalKind.MISSING):
+            self._unparkable_until_s = _now() + UNPARKABLE_S
+        if work.uncopyable or not known:
+            self._log.warning("delivery.unparkable", event_id=work.event.id, error=refusal.error)
 
     async def bury(self, work: Work, letter: DeadLetter) -> None:
         """Dead-letter an event of which the ledger knows that it failed, say `bridge-failed`, and ack, in this order.
@@ -162,17 +180,21 @@ class Settler:
             else:
                 letter = smaller
 
-    async def _republished(self, copy: RepublishedCopy) -> PublishRefusal | None:
-        """See a copy to its confirm, however long that takes; gives why where the broker will never take it so."""
+    async def _republished(self, copy: RepublishedCopy, *, only_once: bool = False) -> PublishRefusal | None:
+        """See a copy to its confirm, however long that takes; gives why where the broker will never take it so.
+
+        `only_once`: also where somebody must mend something first, so that it does not take it now.
+        """
         alone = False
         for tries in count(1):
             try:
                 await self._republisher.copy(copy, alone=alone)
                 break
             except RepublishRefused as error:
-                if error.refusal.kind is RefusalKind.IMPOSSIBLE:
+                kind = error.refusal.kind
+                if kind is RefusalKind.IMPOSSIBLE or (only_once and kind is not RefusalKind.NACKED):
                     return error.refusal
-                alone = error.refusal.kind.closes
+                alone = kind.closes
                 wait_s = self._backoff.pause(tries)
                 self._log.error(
                     "copy.refused",
@@ -231,6 +253,10 @@ class Settler:
             ms=round((asyncio.get_running_loop().time() - work.started_s) * 1000),
             **fields,
         )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _remember(memory: OrderedDict[str, V], event_id: str, value: V) -> None:

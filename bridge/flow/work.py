@@ -78,6 +78,7 @@ class Work:
     `answer` is the ending that an answer has been found or given in this handling, and `owed` what is still due to
     subscribers once that is out; `enrichments` are those of it that are on their way out.
     `log` are its last attempts. `refusal` is why the event cannot be resolved: nothing is asked for it any more.
+    `uncopyable`: no delay queue will ever take a copy of it.
     """
 
     event: RoutedEvent
@@ -101,6 +102,7 @@ class Work:
     counts: WorkCounts = field(default_factory=WorkCounts)
     refusal: Outcome | None = None
     tag_group: TagGroup | None = None
+    uncopyable: bool = False
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
 
