@@ -25,7 +25,7 @@ MAX_REMEMBERED = 10_000
 LATER = 32
 """As if it had been refused so often: the longest pause."""
 UNPARKABLE_S = 5.0
-"""How long nothing is given to delay queues once their exchange is missing or refuses the bridge: each closes a channel."""
+"""How long no copy is tried once the delay exchange is missing or refuses one: each closes a channel."""
 COMPLETE = "ack"
 REPEAT = "repeat"
 

@@ -116,7 +116,7 @@ class Answers(FrameReceiver):
 
 
 class Opening(aiormq.Connection):
-    """aiormq's connection, which tells why the broker does not open it, and heeds `frame_max` in the URL (0: no wish)."""
+    """aiormq's connection, which tells why the broker does not open it, and heeds `frame_max` in the URL."""
 
     async def _rpc(  # type: ignore[override]  # a static method there, called on the connection
         self, request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True

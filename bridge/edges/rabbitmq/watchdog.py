@@ -119,6 +119,7 @@ class Watchdog:
         inquiry = Inquiry(connection, self._limits.answer_s, lambda: self._publisher.blocked)
         while True:
             await self._destinations.look(inquiry)
+            await inquiry.close()
             if self._destinations.nowhere:
                 self._consumer.inbox.pause(NOWHERE)
             else:
