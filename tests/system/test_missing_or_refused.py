@@ -41,12 +41,6 @@ async def narrow(world: World) -> tuple[str, str]:
     return name, await asyncio.to_thread(world.rabbit.broker.add_user, world.rabbit.vhost, name)
 
 
-async def cut(world: World) -> None:
-    """Cut all connections; there is another subscriber then, which declares the outbound exchange."""
-    await asyncio.to_thread(world.rabbit.broker.cut_connections, world.rabbit.vhost)
-    world.resubscribe()
-
-
 async def test_without_the_right_to_delay_what_has_to_wait_waits_and_nobody_else(world: World) -> None:
     """Were the connection to end over it each time, the waiting event would be `poison` after so many deliveries."""
     broker, vhost = world.rabbit.broker, world.rabbit.vhost
@@ -58,7 +52,7 @@ async def test_without_the_right_to_delay_what_has_to_wait_waits_and_nobody_else
     await world.publish(event("open", user_id="busy", finish="never"))
     await world.ending("open")
     await asyncio.to_thread(broker.permit, vhost, name, write=WITHOUT_DELAY)
-    await cut(world)
+    await asyncio.to_thread(broker.cut_connections, vhost)
     await until(lambda: row(bridge, f"exchange {DELAY}"), "/readyz names the exchange")
     await world.publish(event("waiter", user_id="busy", on_busy="wait", finish="never"))
     await until(lambda: logged(bridge, "delivery.unparkable"), "it cannot be parked")
@@ -94,6 +88,7 @@ async def test_an_outbound_exchange_that_is_deleted_is_named_and_found_again(wor
     bridge = await world.launch()
     await world.publish(event("before"))
     await world.ending("before")
+    await asyncio.to_thread(world.subscriber.stop)  # it would declare the exchange as it connects again
     await world.rabbit.delete_exchange(AGENT)
 
     async def named() -> bool:
@@ -110,8 +105,7 @@ async def test_an_outbound_exchange_that_is_deleted_is_named_and_found_again(wor
     assert await named()
     assert await world.rabbit.ready_count(EVENTS) == 1
     assert world.fake.truth.talks_of(text_of("meanwhile")) == []
-    await asyncio.to_thread(world.subscriber.stop)
-    world.resubscribe()  # which declares the exchange
+    world.resubscribe()
     await world.ending("meanwhile", bound_s=30)
     await until(bridge.is_ready, "it is ready again")
     assert await world.rabbit.ready_count(DEAD) == 0

@@ -16,6 +16,7 @@ CONSEQUENCES: Mapping[Use, str] = {
     Use.DEAD: "until then events that fail wait in memory",
     Use.DELAY: "until then events that have to wait do so in memory, for ten minutes at most",
 }
+NOTHING_TAKEN = "until then no event is taken"
 QUEUE_CONSEQUENCE = "until then what is for it waits in memory"
 
 
@@ -24,6 +25,7 @@ class Destinations:
 
     def __init__(self, topology: Topology, log: Log, *, may_declare: bool) -> None:
         self._destinations = topology.destinations
+        self._outbound = {each.exchange for each in topology.destinations if each.use is Use.OUTBOUND}
         self._declare_it = "declare it, or restart the bridge" if may_declare else "declare it"
         self._log = log
         self._troubles: dict[Hashable, tuple[str, str]] = {}
@@ -39,8 +41,7 @@ class Destinations:
     @property
     def nowhere(self) -> bool:
         """True where no outbound exchange exists: no event could have its answer published."""
-        outbound = [each.exchange for each in self._destinations if each.use is Use.OUTBOUND]
-        return bool(outbound) and self._missing.issuperset(outbound)
+        return bool(self._outbound) and self._outbound <= self._missing
 
     def queues_missing(self, names: Sequence[str]) -> None:
         """Note queues that do not exist, in place of those noted before."""
@@ -67,7 +68,8 @@ class Destinations:
         if trouble is None or (trouble.kind is TroubleKind.ACCESS and destination.key is None):
             return None  # who may not even look takes it for present
         if trouble.kind is TroubleKind.NOT_FOUND:
-            return f"missing: {self._declare_it}; {then}"
+            only = destination.use is Use.OUTBOUND and len(self._outbound) == 1
+            return f"missing: {self._declare_it}; {NOTHING_TAKEN if only else then}"
         right = "give the bridge's user the right to write to it" if trouble.kind is TroubleKind.ACCESS else "mend it"
         return f"{trouble}: {right}; {then}"
 
