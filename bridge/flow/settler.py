@@ -192,7 +192,7 @@ class Settler:
                 break
             except RepublishRefused as error:
                 kind = error.refusal.kind
-                if kind is RefusalKind.IMPOSSIBLE or (only_once and kind is not RefusalKind.NACKED):
+                if kind is RefusalKind.IMPOSSIBLE or (only_once and kind.closes):
                     return error.refusal
                 alone = kind.closes
                 wait_s = self._backoff.pause(tries)
