@@ -1,4 +1,4 @@
-"""What the broker says of everything that is published to: said once as it begins and once as it ends.
+"""Troubles with what is published to, as the broker tells them: logged once as they begin and once as they end.
 
 Nothing of it ends a generation. Events that need none of it go on; if no outbound exchange exists, none is taken.
 """

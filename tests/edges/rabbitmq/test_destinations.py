@@ -196,6 +196,20 @@ async def test_a_queue_that_may_not_be_read_does_not_keep_the_others_from_being_
     assert said(rig, "consumer.refused", "consumer.admitted") == ["consumer.refused", "consumer.admitted"]
 
 
+async def test_a_queue_that_is_deleted_does_not_keep_the_others_from_being_consumed(build: Build) -> None:
+    """The broker's cancel ends the connection, once; the next one does without."""
+    rig = await build(inbounds=(inbound(), inbound("other", bindings=("other.#",))), watch=WATCH).start()
+    await rig.rabbit.delete_queue("other")
+    await rig.connected(2)
+    await told(rig, "queue other")
+    await taken(rig, b"meanwhile")
+    await rig.rabbit.make_queue("other", QUORUM)
+    await told(rig)
+    await rig.rabbit.put("other", b"from it")
+    await until(lambda: b"from it" in rig.bodies, "it is consumed")
+    assert rig.generation == 2
+
+
 async def test_a_queue_that_never_confirms_ends_fewer_and_fewer_generations(build: Build, broker: Broker) -> None:
     """Connecting anew does not mend it, and each time the broker counts one more delivery of whatever is held."""
     rig = build(watch=WatchLimits(every_s=0.2, slowest_confirm_s=1.0))
