@@ -128,10 +128,10 @@ class Attempts:
             apart = self._interaction.expiry.apart(work)
             if apart is not None:
                 return apart
-        if self._interaction.lacks_user(work):
-            return await self._ended(work, self._interaction.find_user(work))
         if work.ledger.answered and work.entry is not None:
             return await self._ended(work, self._interaction.republish(work, work.entry))
+        if self._interaction.lacks_user(work):
+            return await self._ended(work, self._interaction.find_user(work))
         if work.refusal is not None and not work.event.service_id:  # nothing was asked for it
             return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
         return await self._ended(work, self._interaction.attempt(work))
