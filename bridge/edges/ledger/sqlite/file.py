@@ -38,6 +38,7 @@ from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
     DROP_DUE,
     DUE,
+    FIND_DUE,
     KEEP_DUE,
     LIVES_ON,
     PURGE_DUE,
@@ -180,6 +181,8 @@ class LedgerFile:
                         answers[-1] = self._opened.execute(DUE, call.row).fetchall()
                     case CallKind.TAKE_DUE:
                         answers[-1] = self._opened.execute(TAKE_DUE, (call.key, *call.row)).fetchone()
+                    case CallKind.FIND_DUE:
+                        answers[-1] = self._opened.execute(FIND_DUE, (call.key,)).fetchone()
                     case CallKind.KEEP_USER:
                         others.append((KEEP_USER, call.row))
                     case CallKind.DROP_USER:
