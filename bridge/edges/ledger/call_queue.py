@@ -331,7 +331,7 @@ class QueuedLedger(ABC):
         return None if row is None else due_of(row)
 
     async def find_due(self, conversation_id: str) -> DueFinish | None:
-        """What is known of a conversation; see the port."""
+        """Look a conversation up; see the port."""
         row = await self._calls.put(CallKind.FIND_DUE, conversation_id)
         return None if row is None else due_of(row)
 

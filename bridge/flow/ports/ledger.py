@@ -69,7 +69,7 @@ class Ledger(Protocol):
         """Take it for a minute, if it is still due and no other process has it."""
 
     async def find_due(self, conversation_id: str) -> DueFinish | None:
-        """What is known of a conversation that is not known to be over, due or not, in whoever's hands."""
+        """Look up a conversation that is not known to be over, due or not, in whoever's hands."""
 
     async def set_due(self, due: DueFinish) -> None:
         """Remember how far its finish has come."""

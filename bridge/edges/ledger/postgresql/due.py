@@ -86,8 +86,8 @@ async def taken(connection: DatabaseConnection, owner: str, calls: Sequence[Ledg
     return answers
 
 
-async def found(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[Row | None]:
-    """What is known of these conversations."""
+async def looked_up(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[Row | None]:
+    """The rows of these conversations."""
     answers: list[Row | None] = []
     for call in calls:
         rows = await connection.fetch(FIND, call.key)
