@@ -56,7 +56,9 @@ class ApiBreaker:
                 self._breaker = self._breaker.failed()
                 if self._breaker.open:
                     self._close("api", outcome.error)
-            case OutcomeKind.COMPLETE | OutcomeKind.SAVED | OutcomeKind.VOID | OutcomeKind.REJECTED:
+            case (
+                OutcomeKind.COMPLETE | OutcomeKind.SAVED | OutcomeKind.UNTAKEN | OutcomeKind.VOID | OutcomeKind.REJECTED
+            ):
                 self._breaker = self._breaker.succeeded()
                 self._relapses = 0
                 self._heard_s = _now()

@@ -77,6 +77,8 @@ class Work:
     `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
     `answer` is the ending that an answer has been found or given in this handling, and `owed` what is still due to
     subscribers once that is out; `enrichments` are those of it that are on their way out.
+    `refused_since_s` is since when the broker refuses what is published for it (Unix seconds), in earlier handlings;
+    `dead_lettered`: the letter of its failure is out, and `bridge-failed` is not.
     `log` are its last attempts. `refusal` is why the event cannot be resolved: nothing is asked for it any more.
     """
 
@@ -101,6 +103,8 @@ class Work:
     counts: WorkCounts = field(default_factory=WorkCounts)
     refusal: Outcome | None = None
     tag_group: TagGroup | None = None
+    refused_since_s: float | None = None
+    dead_lettered: bool = False
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
 
@@ -123,6 +127,8 @@ class Work:
             pauses=incoming.pauses,
             progress=past(incoming),
             refusal=refusal,
+            refused_since_s=incoming.refused_since_s,
+            dead_lettered=incoming.dead_lettered,
         )
 
     @property

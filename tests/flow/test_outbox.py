@@ -8,6 +8,7 @@ from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
 from bridge.core.delivery.retry import Backoff, RetryPolicy
 from bridge.flow.outbox import Outbox, Undeliverable
+from bridge.flow.refusal_log import RefusalLog
 from tests.support.fakes import FakeLog, FakePublisher, Gate, answered, complete, said
 from tests.support.flow_bench import AGENT_EVENTS, KEY, Bench
 
@@ -21,7 +22,7 @@ def message(message_id: str) -> OutboundMessage:
 
 
 def outbox(publisher: FakePublisher, policy: RetryPolicy = POLICY) -> Outbox:
-    return Outbox(publisher, Backoff(policy, lambda: 0.0), FakeLog())
+    return Outbox(publisher, Backoff(policy, lambda: 0.0), RefusalLog(FakeLog()))
 
 
 def told(publisher: FakePublisher) -> list[str]:

@@ -12,6 +12,7 @@ from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.retry import Backoff
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.flow.outbox import Outbox
+from bridge.flow.refusal_log import RefusalLog
 from bridge.flow.work import Work
 from tests.flow.test_work import EVENT
 from tests.support.fakes import FakeDelivery
@@ -24,7 +25,10 @@ def work(bench: Bench, event_id: str = "e1", **headers: Any) -> Work:
     )
     event = replace(EVENT, id=event_id)
     return Work.of(
-        event, delivery, Outbox(bench.publisher, Backoff(bench.policy, lambda: 0.0), bench.log), bench.now_s()
+        event,
+        delivery,
+        Outbox(bench.publisher, Backoff(bench.policy, lambda: 0.0), RefusalLog(bench.log)),
+        bench.now_s(),
     )
 
 
