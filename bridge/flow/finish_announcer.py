@@ -69,10 +69,11 @@ class FinishAnnouncer:
         while True:
             try:
                 await outbox.told()
-                return given_up
             except Undeliverable as error:
                 given_up = str(error)
                 outbox.forgive()
+            else:
+                return given_up
 
     async def _refused_now(self, due: DueFinish, error: str) -> None:
         times = self._refused[due.conversation_id] = self._refused.pop(due.conversation_id, 0) + 1

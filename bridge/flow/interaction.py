@@ -118,7 +118,7 @@ class Interaction:
         return await self._confirmed(work, Outcome(OutcomeKind.COMPLETE))
 
     async def _confirmed(self, work: Work, outcome: Outcome) -> Outcome:
-        """See all confirmed. What is refused for now waits; an attempt that did not end in an answer goes on as it is."""
+        """See all confirmed. What is refused for now waits; an attempt without an answer goes on as it is."""
         try:
             wait_s = await self._relay.confirmed(work)
         except Undeliverable as error:

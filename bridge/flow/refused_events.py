@@ -117,7 +117,7 @@ class RefusedEvents:
         return None
 
     def put_off(self, since_s: float) -> tuple[float, float]:
-        """What is refused since then (event loop time) waits elsewhere: for how long, and since when in Unix seconds."""
+        """How long that waits elsewhere which is refused since then (event loop time), and that in Unix seconds."""
         refused_for_s = _now() - since_s
         return put_off(refused_for_s, self.backoff.policy), self._clock() - refused_for_s
 
