@@ -49,7 +49,7 @@ class FinishAnnouncer:
         given_up = await self._told(outbox)
         left = outbox.leave().messages
         if left or (given_up is not None and not outbox.hopeless):
-            await self._refused_now(due, outbox.refusal)
+            await self._refused_now(replace(due, requested=True, ending=ending), outbox.refusal)
             return
         failpoints.reached("finish-said", due.event_id)
         self._refused.pop(due.conversation_id, None)
