@@ -94,6 +94,10 @@ class RefusedEvents:
         """
         return (Patience if parkable else Endless)(self, queue, self._refused_for_s(since_s))
 
+    def spent(self) -> Patience:
+        """The patience with what is tried once."""
+        return Patience(self, "", inf)
+
     def resume(self, work: Work) -> None:
         """Go on with what an earlier try of the event left, before anything else of it is published."""
         self.go_on(work, work.outbox)

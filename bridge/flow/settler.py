@@ -115,9 +115,7 @@ class Settler:
             refused_since_s=work.refused_since_s,
             dead_lettered=work.dead_lettered,
         )
-        refusal = await self._republished(copy)
-        if refusal is not None:
-            self._log.warning("delivery.unparkable", event_id=work.event.id, error=refusal.error)
+        if not await self._copied(copy, work.event.id, once=work.refused_since_s is not None):
             return False
         failpoints.reached("parked", work.event.id)
         await self._journal.released(work)
@@ -162,14 +160,15 @@ class Settler:
         return None
 
     async def refuse(self, delivery: Delivery, letter: DeadLetter) -> None:
-        """Dead-letter and ack a message of which not even the event's id is known."""
+        """Dead-letter and ack a message without an event's id; it comes back where its letter has to wait."""
         incoming, copy = delivery.incoming, self._dead(delivery, letter, None)
         patience = self._refused_events.patience(incoming.queue, incoming.refused_since_s)
         try:
             await self._republished_as_can_be(copy, patience)
         except NotTaken:
-            await self._comes_back(delivery, patience)
-            return
+            if await self._comes_back(delivery, patience):
+                return
+            await self._republished_as_can_be(copy, None)
         finally:
             patience.close()
         delivery.ack()
@@ -185,8 +184,8 @@ class Settler:
             body_bytes=len(delivery.incoming.body),
         )
 
-    async def _comes_back(self, delivery: Delivery, patience: Patience) -> None:
-        """Give a message without an id to a delay queue, and ack: its dead letter is not taken for now."""
+    async def _comes_back(self, delivery: Delivery, patience: Patience) -> bool:
+        """Give a message without an id to a delay queue, and ack. False where that does not take it either."""
         incoming = delivery.incoming
         wait_s, since_s = self._refused_events.put_off(patience.since_s)
         copy = republished_copy.delayed(
@@ -198,11 +197,26 @@ class Settler:
             progress=None,
             refused_since_s=since_s,
         )
-        if (refusal := await self._republished(copy)) is not None:
-            self._log.warning("delivery.unparkable", event_id=None, error=refusal.error)
-            return  # it stays unacknowledged, and the broker delivers it again once the connection is another
+        if not await self._copied(copy, None, once=True):
+            return False
         delivery.ack()
         self._counters.settled["parked"] += 1
+        self._log.info("delivery.settled", settlement="parked", event_id=None, queue=incoming.queue)
+        return True
+
+    async def _copied(self, copy: RepublishedCopy, event_id: str | None, *, once: bool) -> bool:
+        """See a delayed copy to its confirm. False where the broker never takes it or, tried only `once`, not now."""
+        patience = self._refused_events.spent() if once else None
+        try:
+            refusal = await self._republished(copy, patience)
+        except NotTaken as not_taken:
+            error = str(not_taken)
+        else:
+            if refusal is None:
+                return True
+            error = refusal.error
+        self._log.warning("delivery.unparkable", event_id=event_id, error=error)
+        return False
 
     def _dead(self, delivery: Delivery, letter: DeadLetter, conversation_id: str | None) -> RepublishedCopy:
         return republished_copy.dead(
@@ -215,7 +229,7 @@ class Settler:
             conversation_id=conversation_id,
         )
 
-    async def _republished_as_can_be(self, letter: RepublishedCopy, patience: Patience) -> None:
+    async def _republished_as_can_be(self, letter: RepublishedCopy, patience: Patience | None) -> None:
         """See a dead letter to its confirm: whole, or with as much of it as the broker takes. Raises NotTaken."""
         while (refusal := await self._republished(letter, patience)) is not None:
             smaller = republished_copy.reduced(letter)

@@ -176,6 +176,30 @@ async def test_without_a_ledger_a_refused_answer_is_found_in_the_history() -> No
         bench.ledger.mend()
 
 
+async def test_where_the_delay_queue_refuses_it_too_it_is_tried_again_in_memory() -> None:
+    async with bench_of(share=0) as bench:
+        bench.publisher.refuse(ALWAYS, FORBIDDEN, of_event("e1"))
+        bench.republisher.refuse(ALWAYS)
+        delivery = bench.deliver("e1")
+        await bench.wait(100)
+        assert not delivery.acked
+        allow(bench)
+        await bench.quiet()
+        assert "interaction-complete" in bench.types()
+        assert delivery.acked
+        assert not bench.republisher.copies
+
+
+async def test_without_a_delay_queue_a_message_without_an_id_is_held_until_its_letter_is_taken() -> None:
+    async with bench_of(share=0) as bench:
+        bench.republisher.refuse(7)
+        delivery = bench.deliver(body=b"no JSON")
+        await bench.wait(10)
+        assert not delivery.acked
+        await bench.quiet()
+        assert bench.dead() == ["invalid-event"]
+
+
 async def test_an_ending_of_the_bridges_own_is_parked_too() -> None:
     async with bench_of(share=0) as bench:
         bench.publisher.refuse(ALWAYS, FORBIDDEN, of_event("c1"))
