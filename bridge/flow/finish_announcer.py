@@ -46,7 +46,7 @@ class FinishAnnouncer:
         """Publish it once. The row goes when it is confirmed, or when the broker will never take it."""
         outbox = self._new_outbox()
         outbox.put(self._messages(due, ending))
-        given_up = await self._told(outbox)
+        given_up = await self._resolved(outbox)
         left = outbox.leave().messages
         if left or (given_up is not None and not outbox.hopeless):
             await self._refused_now(replace(due, requested=True, ending=ending), outbox.refusal)
@@ -63,12 +63,12 @@ class FinishAnnouncer:
         self._log.info("conversation.finished", conversation_id=due.conversation_id, event_id=due.event_id)
 
     @staticmethod
-    async def _told(outbox: Outbox) -> str | None:
+    async def _resolved(outbox: Outbox) -> str | None:
         """Return once each message is confirmed or refused, with why where one is refused for good."""
         given_up = None
         while True:
             try:
-                await outbox.told()
+                await outbox.resolved()
             except Undeliverable as error:
                 given_up = str(error)
                 outbox.forgive()

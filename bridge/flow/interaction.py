@@ -119,11 +119,12 @@ class Interaction:
 
     async def _confirmed(self, work: Work, outcome: Outcome) -> Outcome:
         """See all confirmed. What is refused for now waits; an attempt without an answer goes on as it is."""
+        ended = ROWS[outcome.kind].then is Then.ACK
         try:
-            wait_s = await self._relay.confirmed(work)
+            wait_s = await self._relay.confirmed(work, ended=ended)
         except Undeliverable as error:
             return Outcome(OutcomeKind.UNDELIVERABLE, str(error))
-        if wait_s is not None and ROWS[outcome.kind].then is Then.ACK:
+        if wait_s is not None and ended:
             return Outcome(OutcomeKind.UNTAKEN, work.outbox.refusal, wait_s)
         failpoints.reached("confirmed", work.event.id)
         return outcome

@@ -80,14 +80,14 @@ class Outbox:
         self._publisher.publish(messages, self)
 
     def refused_since(self, since_s: float) -> None:
-        """What is refused from now on counts as refused since then (event loop time)."""
+        """Reckon all that is refused from now on as refused since then (event loop time)."""
         self._since_s = since_s
 
     async def all_confirmed(self) -> None:
         """Return when the broker has confirmed everything that was put. Raises Undeliverable where it will not."""
         await self._until(0)
 
-    async def told(self) -> None:
+    async def resolved(self) -> None:
         """Return when everything is confirmed, but for what was refused and waits for another try.
 
         Raises Undeliverable where there is none.
@@ -131,7 +131,7 @@ class Outbox:
         self.counts.refused += 1
         self.refusal = f"{message.exchange} refused {message.routing_key}: {refusal.error}"
         wait_s = self._wait_s(message) if refusal.kind.passes else None
-        self._log.refused(
+        self._log.warning(
             "publish.refused",
             message.exchange,
             message.routing_key,

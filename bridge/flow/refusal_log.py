@@ -29,11 +29,15 @@ class RefusalLog:
         self._log = log
         self._held: dict[Key, HeldBack] = {}
 
-    def refused(
-        self, event: str, exchange: str, routing_key: str, kind: str, *, at_error: bool = False, **fields: object
-    ) -> None:
-        """A message was refused: a warning, or a line at the level of errors."""
-        key = (event, exchange, routing_key, kind)
+    def warning(self, event: str, exchange: str, routing_key: str, kind: str, **fields: object) -> None:
+        """A message was refused, and that may be all right."""
+        self._refused((event, exchange, routing_key, kind), fields, at_error=False)
+
+    def error(self, event: str, exchange: str, routing_key: str, kind: str, **fields: object) -> None:
+        """A message was refused, and somebody must act."""
+        self._refused((event, exchange, routing_key, kind), fields, at_error=True)
+
+    def _refused(self, key: Key, fields: dict[str, object], *, at_error: bool) -> None:
         held = self._held.get(key)
         if held is not None:
             held.lines, held.at_error, held.fields = held.lines + 1, at_error, fields

@@ -6,6 +6,7 @@ refused ▸ again in memory, for a few events and not for long ▸ given to a de
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
 
 from bridge.core.answer.ending import ENDINGS
@@ -17,6 +18,8 @@ from bridge.flow.work import Work
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
 """Of lines that wait for the return of their events, at the most: the endings are in the ledger."""
+MAX_KEPT = 10_000
+"""Events of which something is known, at the most."""
 KEPT_BEYOND_S = 600.0
 """How much longer than an event may wait its lines are kept: by then it has gone another way."""
 
@@ -26,7 +29,7 @@ def shares_of(prefetches: Mapping[str, int]) -> Mapping[str, int]:
     return {queue: prefetch // 4 for queue, prefetch in prefetches.items()}
 
 
-class Patience:
+class RefusalPatience:
     """How long one event may be held in memory over refusals; it begins with the first look at what is left."""
 
     def __init__(self, events: "RefusedEvents", queue: str, refused_for_s: float) -> None:
@@ -55,12 +58,25 @@ class Patience:
             self._events.gives_place_back(self._queue)
 
 
-class Endless(Patience):
+class EndlessPatience(RefusalPatience):
     """The patience with what can wait nowhere else."""
 
     def left_s(self) -> float:
         super().left_s()
         return inf
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMessages:
+    """Refused lines of an event, kept until then (event loop time), of so many bytes, for its return.
+
+    `lacking` are the outbounds that do not have its ending yet; None where it has none.
+    """
+
+    until_s: float
+    size: int
+    messages: Sequence[OutboundMessage]
+    lacking: frozenset[int] | None
 
 
 class RefusedEvents:
@@ -74,7 +90,7 @@ class RefusedEvents:
         self._clock = clock
         self._log = log
         self._held: Counter[str] = Counter()
-        self._kept: OrderedDict[str, tuple[float, Sequence[OutboundMessage]]] = OrderedDict()
+        self._kept: OrderedDict[str, KeptMessages] = OrderedDict()
         self._kept_bytes = 0
 
     def takes_place(self, queue: str) -> bool:
@@ -87,37 +103,38 @@ class RefusedEvents:
     def gives_place_back(self, queue: str) -> None:
         self._held[queue] -= 1
 
-    def patience(self, queue: str, since_s: float | None, *, parkable: bool = True) -> Patience:
+    def patience(self, queue: str, since_s: float | None, *, parkable: bool = True) -> RefusalPatience:
         """The patience with an event of the queue, of which something is refused since then (Unix seconds), if at all.
 
         `parkable`: it can wait in a delay queue.
         """
-        return (Patience if parkable else Endless)(self, queue, self._refused_for_s(since_s))
+        return (RefusalPatience if parkable else EndlessPatience)(self, queue, self._refused_for_s(since_s))
 
-    def spent(self) -> Patience:
+    def spent(self) -> RefusalPatience:
         """The patience with what is tried once."""
-        return Patience(self, "", inf)
+        return RefusalPatience(self, "", inf)
 
     def resume(self, work: Work) -> None:
         """Go on with what an earlier try of the event left, before anything else of it is published."""
         self.go_on(work, work.outbox)
-        if self._kept:
-            work.outbox.put(self._taken_back(work.event.id))
+        if self._kept and (kept := self._taken_back(work.event.id)) is not None:
+            work.lacking = kept.lacking
+            work.outbox.put(kept.messages)
 
     def go_on(self, work: Work, outbox: Outbox) -> None:
         """Reckon with what has been refused of the event so far."""
         if work.refused_since_s is not None:
             outbox.refused_since(_now() - self._refused_for_s(work.refused_since_s))
 
-    async def confirmed(self, work: Work, outbox: Outbox) -> float | None:
+    async def confirmed(self, work: Work, outbox: Outbox, *, ended: bool = False) -> float | None:
         """Return None when everything is confirmed; else for how many seconds the event had better wait elsewhere.
 
-        Raises Undeliverable where patience is out altogether.
+        `ended`: its ending has been put. Raises Undeliverable where patience is out altogether.
         """
-        await outbox.told()
+        await outbox.resolved()
         if outbox.waiting and not await self._confirmed_soon(work, outbox):
-            return self._put_off(work, outbox)
-        work.refused_since_s = None
+            return self._put_off(work, outbox, ended=ended)
+        work.refused_since_s = work.lacking = None
         return None
 
     def put_off(self, since_s: float) -> tuple[float, float]:
@@ -134,38 +151,41 @@ class RefusedEvents:
                 async with asyncio.timeout(left_s):
                     await outbox.all_confirmed()
         except TimeoutError:
-            await outbox.told()
+            await outbox.resolved()
         finally:
             patience.close()
         return not outbox.waiting
 
-    def _put_off(self, work: Work, outbox: Outbox) -> float:
+    def _put_off(self, work: Work, outbox: Outbox, *, ended: bool) -> float:
         left = outbox.leave()
         wait_s, since_s = self.put_off(left.since_s)
         work.refused_since_s = work.refused_since_s or since_s
         if outbox is work.outbox:
-            self._keep(work.event.id, [each for each in left.messages if not _is_ending(work, each)])
+            endings = [each for each in left.messages if _is_ending(work, each)]
+            lacking = frozenset(each.to.outbound for each in endings) if ended else None
+            self._keep(work.event.id, [each for each in left.messages if each not in endings], lacking)
         publish_for_s = self.backoff.policy.publish_for_s
         return max(self.backoff.policy.first_s, min(wait_s, publish_for_s - self._refused_for_s(work.refused_since_s)))
 
-    def _keep(self, event_id: str, messages: Sequence[OutboundMessage]) -> None:
+    def _keep(self, event_id: str, messages: Sequence[OutboundMessage], lacking: frozenset[int] | None) -> None:
         """Keep lines for the event's return. Only in memory: what a process leaves behind, its death would lose too."""
         now_s = _now()
-        while self._kept and next(iter(self._kept.values()))[0] < now_s:
+        while self._kept and next(iter(self._kept.values())).until_s < now_s:
             self._taken_back(next(iter(self._kept)))
         size = sum(len(message.body) for message in messages)
-        if not messages:
-            return
         if self._kept_bytes + size > MAX_KEPT_BYTES:
             self._log.warning("messages.dropped", event_id=event_id, messages=len(messages), bytes=size)
-            return
+            messages, size = (), 0
         self._kept_bytes += size
-        self._kept[event_id] = (now_s + self.backoff.policy.publish_for_s + KEPT_BEYOND_S, messages)
+        until_s = now_s + self.backoff.policy.publish_for_s + KEPT_BEYOND_S
+        self._kept[event_id] = KeptMessages(until_s, size, messages, lacking)
+        if len(self._kept) > MAX_KEPT:
+            self._taken_back(next(iter(self._kept)))
 
-    def _taken_back(self, event_id: str) -> Sequence[OutboundMessage]:
-        _, messages = self._kept.pop(event_id, (0.0, ()))
-        self._kept_bytes -= sum(len(message.body) for message in messages)
-        return messages
+    def _taken_back(self, event_id: str) -> "KeptMessages | None":
+        kept = self._kept.pop(event_id, None)
+        self._kept_bytes -= 0 if kept is None else kept.size
+        return kept
 
     def _refused_for_s(self, since_s: float | None) -> float:
         return 0.0 if since_s is None else max(0.0, self._clock() - since_s)

@@ -113,9 +113,9 @@ class Relay:
         """Go on with what the broker refused at an earlier try of the event."""
         self._refused_events.resume(work)
 
-    async def confirmed(self, work: Work) -> float | None:
+    async def confirmed(self, work: Work, *, ended: bool) -> float | None:
         """Return None when all is confirmed, or seconds after which to try again. Raises Undeliverable."""
-        return await self._refused_events.confirmed(work, work.outbox)
+        return await self._refused_events.confirmed(work, work.outbox, ended=ended)
 
     async def run(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> AnswerStream:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened.
@@ -172,7 +172,7 @@ class Relay:
         if messages is None:
             messages = self._as_now(work, entry, type_, entry.ending)
         work.answer = entry.ending
-        work.outbox.put(messages)
+        work.outbox.put(work.still_lacking(messages))
 
     def _as_now(self, work: Work, entry: Entry, type_: str, ending: bytes) -> list[OutboundMessage]:
         """The messages of an ending whose way is not known, or leads nowhere any more."""

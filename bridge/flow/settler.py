@@ -22,7 +22,7 @@ from bridge.flow.outbox import Undeliverable
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
 from bridge.flow.ports.runtime import Log
 from bridge.flow.refusal_log import RefusalLog
-from bridge.flow.refused_events import Patience, RefusedEvents
+from bridge.flow.refused_events import RefusalPatience, RefusedEvents
 from bridge.flow.work import Work, digest
 
 MAX_REMEMBERED = 10_000
@@ -184,7 +184,7 @@ class Settler:
             body_bytes=len(delivery.incoming.body),
         )
 
-    async def _comes_back(self, delivery: Delivery, patience: Patience) -> bool:
+    async def _comes_back(self, delivery: Delivery, patience: RefusalPatience) -> bool:
         """Give a message without an id to a delay queue, and ack. False where that does not take it either."""
         incoming = delivery.incoming
         wait_s, since_s = self._refused_events.put_off(patience.since_s)
@@ -229,7 +229,7 @@ class Settler:
             conversation_id=conversation_id,
         )
 
-    async def _republished_as_can_be(self, letter: RepublishedCopy, patience: Patience | None) -> None:
+    async def _republished_as_can_be(self, letter: RepublishedCopy, patience: RefusalPatience | None) -> None:
         """See a dead letter to its confirm: whole, or with as much of it as the broker takes. Raises NotTaken."""
         while (refusal := await self._republished(letter, patience)) is not None:
             smaller = republished_copy.reduced(letter)
@@ -239,7 +239,9 @@ class Settler:
             else:
                 letter = smaller
 
-    async def _republished(self, copy: RepublishedCopy, patience: Patience | None = None) -> PublishRefusal | None:
+    async def _republished(
+        self, copy: RepublishedCopy, patience: RefusalPatience | None = None
+    ) -> PublishRefusal | None:
         """See a copy to its confirm; gives why where the broker will never take it so.
 
         Without a patience that takes as long as it takes. Raises NotTaken where patience is out.
@@ -254,12 +256,11 @@ class Settler:
                     return error.refusal
                 alone = error.refusal.kind.closes
                 wait_s = self._backoff.pause(tries)
-                self._refusal_log.refused(
+                self._refusal_log.error(
                     "copy.refused",
                     copy.exchange,
                     copy.routing_key,
                     error.refusal.kind,
-                    at_error=True,
                     error=str(error),
                     again_in_s=wait_s,
                 )
@@ -267,7 +268,7 @@ class Settler:
         return None
 
     @staticmethod
-    async def _sleep(seconds: float, patience: Patience | None) -> None:
+    async def _sleep(seconds: float, patience: RefusalPatience | None) -> None:
         if patience is not None and patience.left_s() < seconds:
             raise NotTaken("the broker refuses it for now")
         await asyncio.sleep(seconds)
@@ -283,11 +284,11 @@ class Settler:
         message_id = ending_id(work.event.id, FAILED) + (f":{requeue}" if requeue else "")
         outbox.forgive()
         self._refused_events.resume(work)
-        messages = self._factory.own(work.context, FAILED, message_id, facts, {})
+        messages = work.still_lacking(self._factory.own(work.context, FAILED, message_id, facts, {}))
         outbox.put([message for message in messages if message.to.outbound not in outbox.ended])
         while True:
             try:
-                return await self._refused_events.confirmed(work, outbox)
+                return await self._refused_events.confirmed(work, outbox, ended=True)
             except Undeliverable as error:
                 if outbox.gave_up(message_id):
                     self._counters.unsaid += 1

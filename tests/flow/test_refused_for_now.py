@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
 from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.enrichment import EnrichmentKind, WantedEnrichment
 from bridge.core.event.route import Rendered, Route
 from tests.support.fakes import FakeLedger, FakeRoutes, answered, complete, said
-from tests.support.flow_bench import Bench
+from tests.support.flow_bench import AGENT_EVENTS, KEY, Bench
 
 FORBIDDEN = PublishRefusal(RefusalKind.FORBIDDEN, "the broker refused it (403)")
 ALWAYS = 10_000
@@ -88,6 +88,20 @@ async def test_patience_counts_from_the_first_refusal_through_copies_and_restart
         allow(bench)
         await bench.quiet()
         assert bench.types() == [], "what was answered is not said to have failed"
+
+
+async def test_an_outbound_that_has_the_ending_does_not_get_it_again_with_every_try_of_the_other() -> None:
+    async with bench_of(share=0, outbounds=(AGENT_EVENTS, Outbound("audit", KEY))) as bench:
+        bench.publisher.refuse(ALWAYS, FORBIDDEN, lambda each: each.to.outbound == 1)
+        bench.deliver("e1")
+        bench.deliver("e2", channel="fax", user_id="someone")
+        await bench.wait(100)
+        allow(bench)
+        await bench.quiet()
+        taken = [(each.to.outbound, each.message_id) for each in bench.publisher.confirmed]
+        assert len(taken) == len(set(taken))
+        assert {outbound for outbound, name in taken if name.endswith(":interaction-complete")} == {0, 1}
+        assert {outbound for outbound, name in taken if name.endswith(":bridge-failed")} == {0, 1}
 
 
 async def test_the_next_event_of_the_lane_comes_after_the_refused_one() -> None:

@@ -137,10 +137,8 @@ def delayed(
         headers[ORIGIN_PRIORITY] = incoming.priority
     if progress is not None:
         headers[PROGRESS] = progress
-    if first_seen_s is not None:
-        headers[FIRST_SEEN] = round(first_seen_s * 1000)
-    if refused_since_s is not None:
-        headers[REFUSED_SINCE] = round(refused_since_s * 1000)
+    times = {FIRST_SEEN: first_seen_s, REFUSED_SINCE: refused_since_s}
+    headers.update({name: round(time_s * 1000) for name, time_s in times.items() if time_s is not None})
     if dead_lettered:
         headers[DEAD_LETTERED] = True
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}

@@ -122,7 +122,7 @@ class BatchingPublisher:
         for publisher_channel in self._all:
             size = publisher_channel.withdraw(message)
             if size is not None:
-                self._suspicion.told(message)
+                self._suspicion.settled(message)
                 self._forget(1, size)
 
     def forget(self, receipt: Receipt) -> None:
@@ -207,7 +207,7 @@ class BatchingPublisher:
         """See what this fate says of the routing keys; others of a key that is refused as such are so with it."""
         suspicion, now_s = self._suspicion, asyncio.get_running_loop().time()
         for message, _, _ in over:
-            suspicion.told(message)
+            suspicion.settled(message)
             if refusal is None:
                 suspicion.taken(message)
             elif suspicion.refused(message, refusal, now_s):
@@ -217,7 +217,7 @@ class BatchingPublisher:
         for publisher_channel in self._all:
             alike = publisher_channel.withdraw_alike(message)
             for other, _, _ in alike:
-                self._suspicion.told(other)
+                self._suspicion.settled(other)
             if alike:
                 self._loop.call_soon(self._tell, alike, refusal, set())
 

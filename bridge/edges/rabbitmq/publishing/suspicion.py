@@ -57,7 +57,7 @@ class Suspicion:
         self._receipts[id(receipt)] += 1
         self.active = True
 
-    def told(self, message: OutboundMessage) -> None:
+    def settled(self, message: OutboundMessage) -> None:
         """The fate of a message is known, or nobody wants to know it."""
         receipt = self._aside.pop(message, None)
         if receipt is None:
