@@ -6,7 +6,7 @@ health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bridge.core.answer.outbound_message import MessageFactory
@@ -73,6 +73,11 @@ CONFIRMS_S = 5.0
 LAG_EVERY_S = 0.5
 
 
+def new_stream() -> str:
+    """The id of a stream that is about to be opened, which no other has."""
+    return f"{random.getrandbits(48):012x}"
+
+
 class Bridge:
     """All parts of one process, wired."""
 
@@ -102,12 +107,8 @@ class Bridge:
         lives = QuickDeaths(ledger, self.inbox, log)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
-        shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
-        refused_events = RefusedEvents(backoff, shares, settings.lanes.park_after, time.time, log)
-        limits = Limits(settings.amigo.max_line, settings.amigo.longest, settings.conversations.enrich_for)
-        relay = Relay(
-            self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}", refused_events
-        )
+        refused_events = self._refused_events(backoff, inbounds)
+        relay = self._relay(factory, refused_events)
         settler = self._settler(republisher, factory, refused_events)
         conversations = OpenConversations(shared=ledger.shared)
         new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(log))
@@ -122,8 +123,7 @@ class Bridge:
         )
         announcer = FinishAnnouncer(ledger, factory, new_outbox, backoff, self.counters, log)
         finisher = DueFinisher(agent, ledger, conversations, factory, announcer, self.counters, log)
-        enricher = self._enricher(signed, factory, refused_events, new_outbox)
-        after = AfterAnswer(enricher, finisher, self.journal)
+        after = AfterAnswer(self._enricher(signed, factory, refused_events, new_outbox), finisher, self.journal)
         lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
         self.due_watch = DueWatch(ledger, finisher, lanes, factory)
         self.event_intake = EventIntake(router_of(settings), lanes, settler, users, new_outbox, self.counters, log)
@@ -131,6 +131,15 @@ class Bridge:
         publishers = Publishers(self.publisher, republisher, confirmed_publisher)
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
+
+    def _refused_events(self, backoff: Backoff, inbounds: Sequence[Inbound]) -> RefusedEvents:
+        shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
+        return RefusedEvents(backoff, shares, self._settings.lanes.park_after, time.time, self._log)
+
+    def _relay(self, factory: MessageFactory, refused_events: RefusedEvents) -> Relay:
+        amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for
+        limits = Limits(amigo.max_line, amigo.longest, enrich_for_s)
+        return Relay(self.publisher, self.journal, factory, limits, new_stream, refused_events)
 
     def _interaction(
         self,
