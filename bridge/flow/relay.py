@@ -31,6 +31,7 @@ from bridge.core.delivery.progress import (
 from bridge.core.delivery.reconcile import Finding
 from bridge.core.errors import LineTooLong, Lost
 from bridge.core.event.enrichment import DEFAULT_ENRICH_FOR_S, any_holds_lane
+from bridge.core.value import value
 from bridge.flow import failpoints
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.api import Stream
@@ -51,7 +52,7 @@ class Limits:
     enrich_for_s: float = DEFAULT_ENRICH_FOR_S
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Asked:
     """The request that is to be sent; for an interact its conversation, and the newest message there before it.
 
@@ -68,7 +69,7 @@ class Asked:
     version_set: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answering:
     """The answer to a request of an event, as it is read."""
 
