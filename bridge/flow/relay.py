@@ -243,18 +243,26 @@ class Relay:
         work, answer_stream = answering.work, answering.stream
         self._note(answering)
         if answering.asked.own:
-            work.due = None if answer_stream.conversation_completed else self._due(work)
-            self._journal.due(work.due, work.conversation_id)
+            self._keep_due(answering)
         if answer_stream.ending is not None and not work.ledger.answered:
             failpoints.reached("complete-read", work.event.id)
             known = work.progress
-            ended = LinesSeen(answer_stream.ending_sequence, known.conversation_id, known.announced)
+            if known.published != answer_stream.ending_sequence:  # an error came after it
+                ended = LinesSeen(answer_stream.ending_sequence, known.conversation_id, known.announced)
+                known = known.after(ended)
             sent, work.answer = SentEnding.of(COMPLETE, messages), answer_stream.ending
-            await self._journal.answered(work, answer_stream.ending, known.after(ended), sent)
+            await self._journal.answered(work, answer_stream.ending, known, sent)
             failpoints.reached("ending-recorded", work.event.id)
         elif first:
             await self._journal.opened(work)
             failpoints.reached("conversation-recorded", work.event.id)
+
+    def _keep_due(self, answering: Answering) -> None:
+        """Keep the finish of the bridge's own conversation up to date; of a new one that is over there was none."""
+        work, before = answering.work, answering.work.due
+        work.due = None if answering.stream.conversation_completed else self._due(work)
+        if work.due is not None or before is not None or answering.asked.kind is not RequestKind.CREATE:
+            self._journal.due(work.due, work.conversation_id)
 
     def _due(self, work: Work) -> DueFinish | None:
         """The finish of the event's conversation; it waits for what has to be read before it, as long as that may."""
