@@ -38,10 +38,12 @@ class SentEnding:
     @classmethod
     def of(cls, type_: str, messages: Sequence[OutboundMessage]) -> "SentEnding":
         """The ending among these messages."""
-        sent = [message for message in messages if message.type == type_]
+        sent = [message for message in messages if message.to.type == type_]
         if not sent:
             return cls(type_, 0)
-        headers = {name: value for name, value in sent[0].headers.items() if not name.startswith(CLOUDEVENTS)}
+        headers = sent[0].headers
+        if sent[0].to.cloudevents:
+            headers = {name: value for name, value in headers.items() if not name.startswith(CLOUDEVENTS)}
         places = tuple([SentTo(message.exchange, message.routing_key) for message in sent])
         return cls(type_, sent[0].timestamp_s, headers, places)
 
