@@ -16,7 +16,7 @@ from bridge.core.event.event_fields import EventKind
 from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
-from bridge.flow.lane import Lane, LaneJob, first_done
+from bridge.flow.lane import Lane, LaneJob, LaneTasks, first_done
 from bridge.flow.lane_order import RETURN_GRACE_S, Key, Order
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
@@ -59,10 +59,10 @@ class Lanes:
         self._lanes: dict[Key, Lane] = {}
         self._in_hand: dict[str, Work] = {}
         self._unparkable: set[Work] = set()
-        """Those of which no copy can be made, so that they can only wait in hand."""
+        """Those of which a delay queue took no copy the last time, so that they can only wait in hand."""
         self._beside: dict[Work, asyncio.Task[None]] = {}
         """Those that are in no lane any more, and still owe something to subscribers."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = LaneTasks(log)
         self._stopping = asyncio.Event()
 
     def find(self, event_id: str) -> Work | None:
@@ -81,7 +81,7 @@ class Lanes:
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks that work on them."""
-        return list(self._tasks)
+        return self._tasks.all
 
     def add(self, work: Work) -> None:
         """Put an event at the end of its lane, or, where it comes back from a delay queue, in its old place."""
@@ -93,7 +93,7 @@ class Lanes:
             lane.place((), self._order.number, lane.works[0] if lane.running else None)
         lane.changed.set()
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     def between(self, key: Key, job: LaneJob) -> None:
         """Do this when the lane has nothing else to do just then. Gone without a trace where that is not to be."""
@@ -102,7 +102,7 @@ class Lanes:
             return
         lane.jobs.append(job)
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     async def sweep(self) -> None:
         """Park, every now and then, what has waited too long behind another. Runs until it is cancelled."""
@@ -112,7 +112,7 @@ class Lanes:
             self._order.forget(now_s)
             for lane in list(self._lanes.values()):
                 if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
-                    parker = self._start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
+                    parker = self._tasks.start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
                     lane.parkers.add(parker)
                     parker.add_done_callback(lane.parkers.discard)
                     await asyncio.wait({parker})
@@ -121,7 +121,7 @@ class Lanes:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
         self._stopping.set()
         self._attempts.stop()
-        tasks = list(self._tasks)
+        tasks = self._tasks.all
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
         for task in tasks:
@@ -193,18 +193,7 @@ class Lanes:
             self._order.stays(work)
         lane.place(works, self._order.number, lane.works[0] if lane.running and lane.works else None)
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
-
-    def _start(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.critical("lane.broken", task=task.get_name(), exc_info=error)
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     async def _run(self, lane: Lane) -> None:
         try:
@@ -241,8 +230,7 @@ class Lanes:
             case Acknowledge(repeat):
                 await self._acknowledged(lane, work, repeat=repeat)
             case DeadLetter() as letter:
-                await self._settler.bury(work, letter)
-                self._drop(lane, work)
+                await self._fail(lane, work, letter)
             case Again() as again:
                 work.attempt, work.pauses = again.attempt, again.pauses
                 await self._again(lane, work, again)
@@ -252,6 +240,12 @@ class Lanes:
                 lane.works.remove(work)
                 self._order.gone(work, away=True)
                 self.add(work)
+
+    async def _fail(self, lane: Lane, work: Work, letter: DeadLetter) -> None:
+        if (again := await self._settler.bury(work, letter)) is None:
+            self._drop(lane, work)
+        else:
+            await self._again(lane, work, again)
 
     async def _acknowledged(self, lane: Lane, work: Work, *, repeat: bool) -> None:
         """Ack; where enrichments are due, those first, beside the lane but for what it has to wait for."""
@@ -263,7 +257,7 @@ class Lanes:
                 return
             lane.works.remove(work)
             self._order.gone(work)
-            self._beside[work] = self._start(self._rest(work), f"enrichments of {work.event.id}")
+            self._beside[work] = self._tasks.start(self._rest(work), f"enrichments of {work.event.id}")
         else:
             await self._settler.complete(work, repeat=repeat)
             self._drop(lane, work)
@@ -273,8 +267,7 @@ class Lanes:
     async def _rest(self, work: Work) -> None:
         """See to what an event still owes, then ack. It counts as in hand until then."""
         try:
-            await self._after.enricher.rest(work)
-            await self._settler.complete(work, repeat=False)
+            await self._after.rest(work, self._settler)
             self._release((work,))
         except LeaseLost:
             await self._stopped_within(self._attempts.taken(work).after_s)
@@ -290,7 +283,7 @@ class Lanes:
         if self._stopping.is_set():
             return
         held_s = _now() - work.started_s
-        in_memory_s = self._park_after_s - held_s if again.pauses else 0.0
+        in_memory_s = self._park_after_s - held_s if again.pauses and not again.away else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
             return
@@ -315,16 +308,18 @@ class Lanes:
         """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
         if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
             return False
-        letter = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
+        unparkable = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
+        letter = work.handling.letter or unparkable
         if not await self._attempts.given_up(work, letter):
             return False
-        await self._settler.bury(work, letter)
+        await self._settler.bury(work, letter, parkable=False)
         self._drop(lane, work)
         return True
 
     async def _park(self, works: list[Work], lane: Lane, after_s: float) -> None:
         """Give these events of the lane to a delay queue, in order; those that stay behind wait for them."""
-        works = [work for work in works if work not in self._unparkable]
+        works = [work for work in works if not work.uncopyable]
+        self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
             lane.works.remove(work)

@@ -37,6 +37,7 @@ from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.api import Stream
 from bridge.flow.ports.broker import Publisher
 from bridge.flow.read_ahead import ReadAhead
+from bridge.flow.refused_events import RefusedEvents
 from bridge.flow.work import Work
 
 LINGER_S = 30.0
@@ -88,12 +89,14 @@ class Relay:
         factory: MessageFactory,
         limits: Limits,
         new_stream: Callable[[], str],
+        refused_events: RefusedEvents,
     ) -> None:
         self._publisher = publisher
         self._journal = journal
         self._factory = factory
         self._limits = limits
         self._new_stream = new_stream
+        self._refused_events = refused_events
         self._whole = AdaptiveInterval()
         """Waiting for whole answers before the ledger writes: where they take their time, that only costs."""
 
@@ -106,6 +109,14 @@ class Relay:
         """This will be the event's first request: its stream gets its id before the claim, so that one write does."""
         asked = Asked(request, version_set=work.event.version_set)
         work.foreseen = work.progress.after(_requested(work, asked, self._new_stream()))
+
+    def resume(self, work: Work) -> None:
+        """Go on with what the broker refused at an earlier try of the event."""
+        self._refused_events.resume(work)
+
+    async def confirmed(self, work: Work, *, ended: bool) -> float | None:
+        """Return None when all is confirmed, or seconds after which to try again. Raises Undeliverable."""
+        return await self._refused_events.confirmed(work, work.outbox, ended=ended)
 
     async def run(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> AnswerStream:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened.
@@ -162,7 +173,7 @@ class Relay:
         if messages is None:
             messages = self._as_now(work, entry, type_, entry.ending)
         work.answer = entry.ending
-        work.outbox.put(messages)
+        work.outbox.put(work.still_lacking(messages))
 
     def _as_now(self, work: Work, entry: Entry, type_: str, ending: bytes) -> list[OutboundMessage]:
         """The messages of an ending whose way is not known, or leads nowhere any more."""

@@ -92,6 +92,18 @@ class Outbound:
         return self.types == EVERY_TYPE or any(fnmatchcase(type_, pattern) for pattern in self.types)
 
 
+USUAL_TYPES = ("interaction-complete", "bridge-failed", "new-message")
+
+
+def key_at(outbound: Outbound) -> str | None:
+    """A routing key that is used there for events without a channel; None where it takes only unusual types."""
+    for type_ in USUAL_TYPES:
+        if outbound.takes(type_):
+            values = {"type": type_, "channel": DEFAULT_CHANNEL, "channel_type": channel_type(DEFAULT_CHANNEL)}
+            return outbound.key.render(values)
+    return None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Address:
     """The way of messages of one type: an outbound, by its index in the configuration, its exchange, the routing key.

@@ -44,6 +44,7 @@ class OutcomeKind(StrEnum):
     UNKNOWN = "unknown"
     VOID = "void"
     UNDELIVERABLE = "undeliverable"
+    UNTAKEN = "untaken"
     UNCERTAIN = "uncertain"
     LEDGER_AWAY = "ledger-away"
     LEASE_LOST = "lease-lost"
@@ -51,11 +52,14 @@ class OutcomeKind(StrEnum):
 
 
 class Then(StrEnum):
-    """The next step: done, another try that counts, another try that does not, the dead-letter queue, another lane."""
+    """The next step: done, another try that counts, another try that does not, the same from a delay queue,
+    the dead-letter queue, another lane.
+    """
 
     ACK = "ack"
     RETRY = "retry"
     PAUSE = "pause"
+    AWAY = "away"
     DEAD = "dead-letter"
     MOVE = "move"
 
@@ -85,6 +89,7 @@ ROWS: Mapping[OutcomeKind, Row] = {
     OutcomeKind.UNKNOWN: Row(Then.RETRY),
     OutcomeKind.VOID: Row(Then.RETRY),
     OutcomeKind.UNDELIVERABLE: Row(Then.DEAD, "undeliverable"),
+    OutcomeKind.UNTAKEN: Row(Then.AWAY),
     OutcomeKind.UNCERTAIN: Row(Then.DEAD, "uncertain"),
     OutcomeKind.LEDGER_AWAY: Row(Then.PAUSE),
     OutcomeKind.LEASE_LOST: Row(Then.PAUSE),
@@ -126,12 +131,14 @@ class Acknowledge:
 class Again:
     """Try again in `after_s` seconds; `attempt` and `pauses` are the counts that the next try starts with.
 
-    Whether it must first ask what became of the last one is not decided here: the progress says so.
+    Whether it must first ask what became of the last one is not decided here: the progress says so. `away`: not in
+    memory, where it would hold what others need.
     """
 
     after_s: float
     attempt: int
     pauses: int
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +178,8 @@ def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dic
         case Then.PAUSE:
             least_s = pause(pauses + 1, policy, dice)  # whatever the API asks for: "now" again and again is no wait
             return Again(max(least_s, outcome.wait_s or 0.0), attempt - 1, pauses + 1)
+        case Then.AWAY:
+            return Again(outcome.wait_s or policy.first_s, attempt - 1, pauses, away=True)
         case Then.RETRY:
             retry_s = backoff(attempt, policy, dice)
             if retry_s is None:

@@ -22,6 +22,8 @@ ORIGIN_EXCHANGE = "x-bridge-exchange"
 ORIGIN_ROUTING_KEY = "x-bridge-routing-key"
 ORIGIN_PRIORITY = "x-bridge-priority"
 FIRST_SEEN = "x-bridge-first-seen"
+REFUSED_SINCE = "x-bridge-refused-since"
+DEAD_LETTERED = "x-bridge-dead-lettered"
 REPLAY = "x-bridge-requeue"
 # The webhook's name, on what came in by one.
 SOURCE = "x-bridge-source"
@@ -100,10 +102,17 @@ class InboundMessage:
     @property
     def first_seen_s(self) -> float | None:
         """When the event was first seen, in Unix seconds, as a copy that came back from a delay queue has it."""
-        value = self.headers.get(FIRST_SEEN)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_MS:
-            return None
-        return value / 1000
+        return self._time_s(FIRST_SEEN)
+
+    @property
+    def refused_since_s(self) -> float | None:
+        """Since when the broker refuses what is published for the event (Unix seconds), as a delayed copy has it."""
+        return self._time_s(REFUSED_SINCE)
+
+    @property
+    def dead_lettered(self) -> bool:
+        """True where the dead letter of the event is out, as a delayed copy has it, and `bridge-failed` is not."""
+        return self.headers.get(DEAD_LETTERED) is True
 
     @property
     def priority(self) -> int | None:
@@ -111,6 +120,12 @@ class InboundMessage:
         value = self.properties.get("priority", self.headers.get(ORIGIN_PRIORITY))
         known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST_PRIORITY
         return value if known else None
+
+    def _time_s(self, header: str) -> float | None:
+        value = self.headers.get(header)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_MS:
+            return None
+        return value / 1000
 
     def _count(self, header: str) -> int:
         value = self.headers.get(header, 0)

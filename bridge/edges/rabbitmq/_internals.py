@@ -162,10 +162,11 @@ aiormq.connection.FrameReceiver = BufferedFrames  # type: ignore[misc]  # by thi
 
 
 class Answers(FrameReceiver):
-    """The broker's answers while a connection is opened."""
+    """The broker's answers while a connection is opened. `frame_max` is the most that the bridge wants in a frame."""
 
-    def __init__(self, frames: FrameReceiver) -> None:
+    def __init__(self, frames: FrameReceiver, frame_max: int) -> None:
         self._frames = frames
+        self._frame_max = frame_max
 
     async def get_frame(self) -> ReceivedFrame:
         """The next frame. Raises AMQPError, with the broker's words, where it closes the connection instead."""
@@ -175,17 +176,19 @@ class Answers(FrameReceiver):
             if answer.reply_code == ACCESS_REFUSED:
                 raise aiormq.exceptions.ProbableAuthenticationError(answer.reply_text)
             raise exception_by_code(answer)
+        if isinstance(answer, commands.Connection.Tune) and self._frame_max:
+            answer.frame_max = min(answer.frame_max or self._frame_max, self._frame_max)
         return received
 
 
 class Opening(aiormq.Connection):
-    """aiormq's connection, which tells why the broker does not open it."""
+    """aiormq's connection, which tells why the broker does not open it, and heeds `frame_max` in the URL."""
 
-    @staticmethod
-    async def _rpc(
-        request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
+    async def _rpc(  # type: ignore[override]  # a static method there, called on the connection
+        self, request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
     ) -> FrameTypes | None:
-        return await aiormq.Connection._rpc(request, writer, Answers(frame_receiver), wait_response)
+        frame_max = int(self.url.query.get("frame_max", "0"))
+        return await aiormq.Connection._rpc(request, writer, Answers(frame_receiver, frame_max), wait_response)
 
 
 class Transport(UnderlayConnection):

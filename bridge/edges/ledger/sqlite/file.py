@@ -38,6 +38,7 @@ from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
     DROP_DUE,
     DUE,
+    FIND_DUE,
     KEEP_DUE,
     LIVES_ON,
     PURGE_DUE,
@@ -60,6 +61,8 @@ BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
 READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
 """Calls that ask what is known."""
+LOOKED_UP = {CallKind.TAKE_DUE: TAKE_DUE, CallKind.FIND_DUE: FIND_DUE, CallKind.FIND_USER: FIND_USER}
+"""Calls that are answered with one row, by the call's key."""
 CHUNK = 50
 """Events in one statement."""
 CHECKPOINT_ROWS, CHECKPOINT_PAGES = 1_000, 8_000
@@ -178,14 +181,12 @@ class LedgerFile:
                         others.append((DROP_DUE, (call.key,)))
                     case CallKind.DUE:
                         answers[-1] = self._opened.execute(DUE, call.row).fetchall()
-                    case CallKind.TAKE_DUE:
-                        answers[-1] = self._opened.execute(TAKE_DUE, (call.key, *call.row)).fetchone()
+                    case kind if kind in LOOKED_UP:
+                        answers[-1] = self._opened.execute(LOOKED_UP[kind], (call.key, *call.row)).fetchone()
                     case CallKind.KEEP_USER:
                         others.append((KEEP_USER, call.row))
                     case CallKind.DROP_USER:
                         others.append((DROP_USER, (call.key, *call.row)))
-                    case CallKind.FIND_USER:
-                        answers[-1] = self._opened.execute(FIND_USER, (call.key, *call.row)).fetchone()
                     case CallKind.BEGUN:
                         (answers[-1],) = self._opened.execute(BEGUN).fetchone()
                     case CallKind.LIVES_ON:

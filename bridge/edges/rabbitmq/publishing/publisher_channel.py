@@ -8,6 +8,7 @@ one by one    a suspect flies alone: confirmed, it is cleared; closing the chann
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from bridge.core.answer.outbound_message import OutboundMessage
@@ -147,6 +148,21 @@ class PublisherChannel:
                     self._cleared(1)
                 return pending[2]
         return None
+
+    def withdraw_alike(self, message: OutboundMessage) -> list[Pending]:
+        """Forget what waits for the same exchange under the same routing key; returns it, in order."""
+        alike = [
+            pending
+            for pending in self.waiting
+            if pending[0].routing_key == message.routing_key and pending[0].exchange == message.exchange
+        ]
+        if alike:
+            taken = {pending[0] for pending in alike}
+            suspects = max(0, self.suspects - len(self.flying))
+            among = sum(pending[0] in taken for pending in islice(self.waiting, suspects))
+            self.waiting = deque(pending for pending in self.waiting if pending[0] not in taken)
+            self._cleared(among)
+        return alike
 
     def take_back(self) -> list[Pending]:
         """Give up the channel; returns what flew on it."""
