@@ -34,7 +34,7 @@ class Order:
 
     def arrived(self, work: Work) -> bool:
         """Number an event. True where it had been away, so that its place may be among others."""
-        back = self._away.get(work.event.lane, {}).pop(work.event.id, None)
+        back = self._away.get(work.event.lane, {}).pop(work.event.id, None) if self._away else None
         self._numbers[work.event.id] = back.number if back is not None else next(self._counter)
         return back is not None
 
@@ -57,7 +57,7 @@ class Order:
         One that stands in no lane any more is not waited for in that which it was away from.
         """
         self._numbers.pop(work.event.id, None)
-        if not away:
+        if not away and self._away:
             self._away.get(work.event.line if work.event.alone else work.event.lane, {}).pop(work.event.id, None)
 
     def has_away(self, lane: Key) -> bool:
@@ -66,6 +66,8 @@ class Order:
 
     def wait_until(self, work: Work) -> float:
         """Until when (event loop time) one that comes before this event is to be waited for; 0 for none."""
+        if not self._away:
+            return 0.0
         number, away = self._numbers[work.event.id], self._away.get(work.event.lane, {})
         return max((each.back_s for each in away.values() if each.number < number), default=0.0)
 

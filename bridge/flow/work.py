@@ -216,9 +216,10 @@ class Work:
 
     def resumes_plan(self) -> bool:
         """Go on with the event as it was planned when something was asked for it. True where its lane is another."""
-        lane = self.event.lane
-        if self.progress.planned is not None:
-            self.event = self.progress.planned.applied_to(self.event)
+        planned = self.progress.planned
+        if planned is None:
+            return False
+        lane, self.event = self.event.lane, planned.applied_to(self.event)
         return self.event.lane != lane
 
     def fails_as_planned(self) -> None:

@@ -14,6 +14,7 @@ from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
 from bridge.core.event.inbound_message import NO_HEADERS, Headers
 from bridge.core.event.route import NO_TAGS, RoutedEvent
 from bridge.core.event.tags import fence, together
+from bridge.core.value import value
 
 APP_ID = "amigo-bridge"
 JSON = "application/json"
@@ -169,7 +170,7 @@ class OutboundMessage:
         return self.common_headers.correlation_id
 
 
-@dataclass(frozen=True)
+@value(frozen=True)
 class EventContext:
     """Whom and what a message is about: the constant part of all messages of one event, worked out once."""
 

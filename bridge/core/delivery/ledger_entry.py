@@ -6,7 +6,7 @@ claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a del
                  └────────┴──── or failed
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from bridge.core.answer.sent_ending import SentEnding
@@ -15,6 +15,7 @@ from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
 from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.poison import MAX_DEATHS, POISON
 from bridge.core.delivery.progress import Doubted, Progress, Recalled, StartedOver
+from bridge.core.value import value
 
 
 class State(StrEnum):
@@ -34,7 +35,7 @@ NO_USER = ROWS[OutcomeKind.NO_USER].reason
 FINAL = frozenset({State.COMPLETE, State.FAILED})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Entry:
     """The ledger's knowledge of one event.
 
@@ -80,7 +81,7 @@ class Holder(StrEnum):
     """Another process has it, and its lease runs."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim:
     """The result of a claim. `entry` is the knowledge before it; `wait_s` is the rest of another process's lease."""
 

@@ -22,6 +22,7 @@ from bridge.core.errors import (
     UnknownUser,
     Unsendable,
 )
+from bridge.core.value import value
 
 
 class OutcomeKind(StrEnum):
@@ -108,7 +109,7 @@ STATUSES: Mapping[int, OutcomeKind] = {
 TRANSIENT_4XX = frozenset({408, 409, 429})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended, in whose words, the wait that the API asked for, and whether the API may have acted."""
 
@@ -119,7 +120,7 @@ class Outcome:
     maybe_sent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Acknowledge:
     """Settled: everything is confirmed; `repeat` where it had been before."""
 

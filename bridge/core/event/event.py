@@ -6,7 +6,7 @@ table of fields. Every other JSON object is a foreign one: it is `data` for the 
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from bridge.core import numbers
@@ -28,13 +28,14 @@ from bridge.core.event.event_fields import (
 )
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, InboundMessage
 from bridge.core.event.user import UserByEmail, user_of
+from bridge.core.value import value
 
 SPEAKING = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE)
 ANSWERED = (*SPEAKING, EventKind.AGENT_FIRST)
 FIELDS = frozenset({"id", "data", *CHECKS})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Event:
     """One external event as published; None where it leaves the choice to the route or the configuration."""
 

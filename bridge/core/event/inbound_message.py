@@ -1,10 +1,12 @@
 """A message as the broker hands it over, whatever it holds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+
+from bridge.core.value import value
 
 Headers = Mapping[str, Any]
 NO_HEADERS: Headers = MappingProxyType({})
@@ -30,7 +32,7 @@ PLAIN_ENCODINGS = frozenset({"", "identity", "utf-8", "utf8"})
 """Content encodings that change nothing. UTF-8 is none, but some senders say it there."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class InboundMessage:
     """One inbound message: raw body, AMQP properties by their AMQP names (unset ones absent), headers apart.
 

@@ -17,6 +17,7 @@ from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.lifetime import MAX_AHEAD_S, Lifetime, time_s
 from bridge.core.event.user import CREATE, OPTIONAL, UserByEmail, check_user, user_of
 from bridge.core.event.version_weights import Weights, version_set_of
+from bridge.core.value import value
 
 DEFAULT_VERSION_SET = "release"
 DEFAULT_FINISH_S = 3600.0
@@ -46,7 +47,7 @@ class Route:
     max_wait_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Rendered:
     """A route's templates filled in for one event; None where the route has no such template."""
 
@@ -76,7 +77,7 @@ class Defaults:
     finish_s: float = DEFAULT_FINISH_S
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RoutedEvent:
     """An event with nothing left to choose. Of the kind `cancel`, user and service are empty.
 
