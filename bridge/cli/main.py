@@ -13,6 +13,7 @@ from bridge.cli.publish import publish
 from bridge.cli.run import run
 from bridge.cli.sandbox import sandbox_command
 from bridge.cli.services import services
+from bridge.cli.steer import pause, resume, status
 from bridge.cli.tail import tail
 from bridge.cli.trace import trace
 from bridge.cli.users import users
@@ -25,7 +26,21 @@ def main() -> None:
     """amigo-bridge: events from RabbitMQ to Amigo agents, and their streamed answers back."""
 
 
-for command in (run, check, publish, tail, trace, history, services, users, sandbox_command, webhooks):
+for command in (
+    run,
+    check,
+    publish,
+    tail,
+    trace,
+    history,
+    services,
+    users,
+    sandbox_command,
+    webhooks,
+    pause,
+    resume,
+    status,
+):
     main.add_command(command)
 for command in (backfill, sign):
     webhooks.add_command(command)

@@ -48,6 +48,12 @@ class Lane:
         first = [running] if running is not None and running in self.works else []
         self.works = deque([*first, *sorted(rest, key=number)])
 
+    async def next_job(self, *, passing: bool) -> None:
+        """Do the next job, where calls are `passing` and no event of the lane comes before it; else it is gone."""
+        job = self.jobs.pop(0)
+        if passing and (job.first or not self.works):
+            await job.run()
+
     @property
     def waiting(self) -> list[Work]:
         return list(self.works)[self.running :]
@@ -66,3 +72,8 @@ async def first_done(*waits: Coroutine[None, None, object], timeout_s: float | N
     finally:
         for task in tasks:
             task.cancel()
+
+
+def loop_time() -> float:
+    """Seconds on the event loop's clock."""
+    return asyncio.get_running_loop().time()

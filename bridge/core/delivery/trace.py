@@ -29,6 +29,7 @@ WAITS = {
     WaitReason.LANE: "for its turn: an earlier event of the same user and service comes first",
     WaitReason.API: "for the API, which is away or does not take the bridge's credentials",
     WaitReason.LEDGER: "for the ledger",
+    WaitReason.PERSON: "in the held queue: a person has paused its route, its user, its inbound or everything",
 }
 
 
@@ -102,7 +103,7 @@ def facts(traced: TracedEntry) -> dict[str, object]:
         "reasons": [
             {"at": _time(each.at_s), "outcome": each.outcome, "error": each.error} for each in entry.log.attempts
         ],
-        "wait": {"until": _time(wait.until_s), "reason": wait.reason.value} if wait is not None else None,
+        "wait": {"until": _time(wait.until_s or None), "reason": wait.reason.value} if wait is not None else None,
         "looks": progress.waits,
         "busy_since": _time(progress.busy_since_s),
         "stream": progress.stream,
@@ -166,7 +167,8 @@ def _planned(entry: Entry) -> PlannedEvent | None:
 def _wait_lines(entry: Entry) -> Iterator[str]:
     wait, progress = entry.log.wait, entry.progress
     if entry.state is State.WAITING and isinstance(wait, Wait):
-        yield _line("waits", f"until {_time(wait.until_s)}, {WAITS[wait.reason]}")
+        until = f"until {_time(wait.until_s)}, " if wait.until_s else ""
+        yield _line("waits", f"{until}{WAITS[wait.reason]}")
     if progress.busy_since_s is not None and entry.state not in (State.COMPLETE, State.FAILED):
         yield _line("busy", f"the conversation is waited for since {_time(progress.busy_since_s)}")
     if progress.waits:

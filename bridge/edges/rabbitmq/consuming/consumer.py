@@ -126,8 +126,11 @@ class Consumer:
 
     @property
     def consuming(self) -> bool:
-        """True where every inbound has its consumer, is just getting another, or has as much in hand as it may."""
-        served = self._queue_consumers.keys() | self._replacing
+        """True where every inbound has its consumer, is just getting another, or has as much in hand as it may.
+
+        One that a person has paused is left alone.
+        """
+        served = self._queue_consumers.keys() | self._replacing | self._inbox.paused_queues
         return not self._inbox.held_back_by and all(
             inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
         )
@@ -145,7 +148,7 @@ class Consumer:
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
     ) -> None:
         queue_consumer, free = self._queue_consumers.get(inbound.queue), self._free(inbound)
-        if reasons := self._inbox.held_back_by:
+        if reasons := self._inbox.reasons_for(inbound.queue):
             if queue_consumer is not None:
                 await self._retire(queue_consumer)
                 self._log.info("consumer.paused", queue=inbound.queue, by=reasons)
