@@ -14,6 +14,8 @@ HELD_AT_MOST_S = 600.0
 BEHIND_WAIT_S = 10.0
 """The delay of events that are parked because the one before them takes long."""
 SWEEP_S = 1.0
+LEAST_S = 0.001
+"""A wait that rounding has left over is no loop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -391,7 +391,7 @@ class Lanes:
     async def _changed_before(self, lane: Lane, until_s: float) -> None:
         """Wait for the events that come before the first of the lane, or until they are overdue."""
         lane.changed.clear()
-        timeout_s = min(until_s - loop_time(), max(self._park_after_s, lane_waits.SWEEP_S))
+        timeout_s = min(max(until_s - loop_time(), lane_waits.LEAST_S), max(self._park_after_s, lane_waits.SWEEP_S))
         await first_done(lane.changed.wait(), self._stopping.wait(), timeout_s=timeout_s)
 
     async def _stopped_within(self, seconds: float) -> None:
