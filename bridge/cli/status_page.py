@@ -1,7 +1,6 @@
 """The status of one replica in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from bridge.core.control.command import Facts
 
@@ -38,7 +37,7 @@ def _lines(answer: Facts) -> Iterator[str]:
         yield _line("steering", f"by HTTP alone: {answer['only_this_replica']}")
 
 
-def _waiting(waiting: Mapping[str, Any]) -> Iterator[str]:
+def _waiting(waiting: Mapping[str, object]) -> Iterator[str]:
     if not waiting.get("events"):
         yield _line("waiting", "0")
         return
@@ -46,7 +45,7 @@ def _waiting(waiting: Mapping[str, Any]) -> Iterator[str]:
     yield _line("oldest", f"{waiting.get('event_id')}, {waiting.get('oldest_s')} s: {waiting.get('why')}")
 
 
-def _pause(pause: Mapping[str, Any]) -> str:
+def _pause(pause: Mapping[str, object]) -> str:
     until = f" until {pause['until']}" if pause.get("until") else ""
     reason = f": {pause['reason']}" if pause.get("reason") else ""
     subject = f"{pause.get('scope')} {pause.get('name') or ''}".strip()
@@ -57,9 +56,9 @@ def _line(name: str, words: str) -> str:
     return f"  {name:<12} {words}"
 
 
-def _map(value: object) -> Mapping[str, Any]:
+def _map(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: object) -> Sequence[Mapping[str, Any]]:
+def _list(value: object) -> Sequence[Mapping[str, object]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

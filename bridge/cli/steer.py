@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., None])
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class PauseOptions:
     """The options that say what a pause is about: exactly one of them is given."""
 
     everything: bool
@@ -55,7 +55,7 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
 
 
 def subject_options(command: F) -> F:
-    """The options of a Subject."""
+    """The options of a PauseOptions."""
     for option in (
         click.option("--user", help="The Amigo id of a user."),
         click.option("--route", help="The name of a route."),
@@ -90,7 +90,7 @@ def pause(
     """Pause everything, an inbound, a route or a user, on all replicas."""
     screen = Screen(as_json=as_json)
     settings = loaded(load_reading, config, screen)
-    fields: dict[str, object] = {**Subject(everything, inbound, route, user).fields(), "reason": reason}
+    fields: dict[str, object] = {**PauseOptions(everything, inbound, route, user).fields(), "reason": reason}
     if for_s is not None:
         fields["for"] = f"{round(for_s * 1000)}ms"
     command = _command(Verb.PAUSE, fields)
@@ -111,7 +111,7 @@ def resume(
     """Lift a pause, on all replicas; what it has kept back goes on."""
     screen = Screen(as_json=as_json)
     settings = loaded(load_reading, config, screen)
-    command = _command(Verb.RESUME, Subject(everything, inbound, route, user).fields())
+    command = _command(Verb.RESUME, PauseOptions(everything, inbound, route, user).fields())
     answers = _asked(screen, settings, command, wait_s, replicas)
     if not any(answer.get("lifted") for answer in answers):
         _show(screen, command, answers, None)

@@ -90,7 +90,7 @@ class Order:
         return max((each.back_s for each in away.values() if each.number < number), default=0.0)
 
     def _let_go(self, away: dict[str, Away], now_s: float) -> None:
-        """What no pause holds any more is on its way back."""
+        """Events that no pause holds any more are on their way back."""
         held = {each.held_by for each in away.values()} - {""}
         lifted = {key for key in held if not self._holding(key)}
         for each in away.values():

@@ -99,7 +99,6 @@ class Bench:
         self.on_the_way = 0
         self._waiting: list[InboundMessage] = []
         self.held: list[RepublishedCopy] = []
-        """What pauses keep back."""
         self._delay_queues: defaultdict[str, deque[RepublishedCopy]] = defaultdict(deque)
         self._streams = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -254,8 +253,7 @@ class Bench:
         for copy in held:
             self._waiting.append(InboundMessage(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers))
         self.on_the_way += len(held)
-        if self.inbox.consuming:
-            self._resumed()
+        self._resumed()
         return len(held)
 
     def _back(self, queue: deque[RepublishedCopy]) -> None:

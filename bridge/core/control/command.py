@@ -34,7 +34,7 @@ class Verb(StrEnum):
 
 
 class CommandUnreadable(BridgeError):
-    """It is no command; the text says why."""
+    """A body that is no command; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class ControlLink:
         answers = self._asked[asked] = []
         try:
             sent = properties(COMMAND, asked, self._config.own_user, {"replica": self._me, "by": by})
-            if await self._said(command.dump(), sent):
+            if await self._published(command.dump(), sent):
                 await asyncio.sleep(ANSWERS_S)
         finally:
             del self._asked[asked]
@@ -139,11 +139,11 @@ class ControlLink:
             with suppress(BrokerTrouble):
                 await limited(channel.queue_declare(queue, passive=True), "looking whether the broker is still there")
                 answer = await self._replica.obey(command, by)
-                await self._said(orjson.dumps(answer), properties(ANSWER, message.asked, self._config.own_user))
+                await self._published(orjson.dumps(answer), properties(ANSWER, message.asked, self._config.own_user))
             return
-        await self._said(orjson.dumps(answer), properties(ANSWER, message.asked, self._config.own_user))
+        await self._published(orjson.dumps(answer), properties(ANSWER, message.asked, self._config.own_user))
 
-    async def _said(self, body: bytes, sent: Basic.Properties) -> bool:
+    async def _published(self, body: bytes, sent: Basic.Properties) -> bool:
         """True where everybody is told, as far as the broker was there to do it."""
         channel = self._channel
         if channel is None:

@@ -97,7 +97,7 @@ class Ledger(Protocol):
         """Inbound queues of events that no pause keeps back any more, for one process a minute to see to."""
 
     async def clear_unheld(self, queue: str, now_s: float) -> None:
-        """What the held queue had by then is passed on: forget its events, but for those of the last minute."""
+        """Forget the events of the held queue that no pause keeps back, as passed on, but for those of the last minute."""
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once."""

@@ -71,7 +71,7 @@ async def put(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall
 
 
 async def dropped(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[bool]:
-    """Whether each of these pauses was there, and is no more."""
+    """Pauses that are lifted: for each, True where it was there until now."""
     return [bool(await connection.fetch(DROP, *call.row)) for call in calls]
 
 
@@ -88,7 +88,7 @@ async def taken(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCa
 
 
 async def cleared(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[None]:
-    """What was passed on is forgotten."""
+    """Events that were passed on are forgotten."""
     for call in calls:
         queue, now_s = call.row
         await connection.execute(CLEAR, now_s, queue)
