@@ -21,10 +21,12 @@ from bridge.core.delivery.outcome import (
     OutcomeKind,
     Settlement,
     decide,
+    of_error,
 )
 from bridge.core.delivery.poison import POISON
 from bridge.core.delivery.progress import Doubted, RequestKind
 from bridge.core.delivery.retry import Backoff
+from bridge.core.errors import InvalidEvent
 from bridge.flow import failpoints
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.interaction import Interaction
@@ -129,15 +131,27 @@ class Attempts:
             apart = self._interaction.expiry.apart(work)
             if apart is not None:
                 return apart
-        if (key := self._turn_guard.keeps_back(work)) is not None:
-            return KeptBack(key)
-        if self._interaction.lacks_user(work):
-            return await self._ended(work, self._interaction.find_user(work))
         if work.ledger.answered and work.entry is not None:
             return await self._ended(work, self._interaction.republish(work, work.entry))
+        if (key := self._turn_guard.keeps_back(work)) is not None:
+            return KeptBack(key)
+        if work.event.seeks_owner:
+            return await self._owned(work)
+        if self._interaction.lacks_user(work):
+            return await self._ended(work, self._interaction.find_user(work))
         if work.refusal is not None and not work.event.service_id:  # nothing was asked for it
             return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
         return await self._ended(work, self._interaction.attempt(work))
+
+    async def _owned(self, work: Work) -> Settlement:
+        """On to the lane of the conversation that the event names, or, where it stands in that, to its turn."""
+        lane = work.event.lane
+        try:
+            work.event = work.event.owned_by(await self._journal.owner_of(work.event.conversation_id or ""))
+        except InvalidEvent as error:
+            outcome = of_error(error)
+            return DeadLetter(ROWS[outcome.kind].reason, outcome.error, work.attempt)
+        return Again(0.0, work.attempt, work.pauses) if work.event.lane == lane else Moved()
 
     async def given_up(self, work: Work, letter: DeadLetter) -> bool:
         """The ledger has it that the event failed. False where that has to wait."""

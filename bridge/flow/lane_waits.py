@@ -42,7 +42,7 @@ class Waiting:
 
 
 def waiting(lanes: Iterable[Lane], closed: Mapping[str, str], now_s: float) -> Waiting:
-    """Look at what waits in these lanes. `closed` says why nothing may be asked at all; `now_s` is the event loop's time."""
+    """Look at what waits in these lanes. `closed` says why nothing may be asked; `now_s` is the event loop's time."""
     having = [lane for lane in lanes if _idle(lane)]
     works = [(work, lane) for lane in having for work in _idle(lane)]
     if not works:

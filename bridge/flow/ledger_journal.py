@@ -148,6 +148,17 @@ class LedgerJournal:
         elif conversation_id is not None:
             self._ledger.drop_due(conversation_id)
 
+    async def owner_of(self, conversation_id: str) -> tuple[str, str] | None:
+        """User and service of a conversation, where the ledger knows them. Raises LedgerUnavailable as `claim`."""
+        try:
+            due = await self._ledger.find_due(conversation_id)
+        except EntryUnreadable:
+            return None
+        except Exception as error:
+            self._untold(error)
+            return None
+        return None if due is None else (due.user_id, due.service_id)
+
     async def answered(self, work: Work, ending: bytes, progress: Progress, sent: SentEnding) -> None:
         """The ending is known, and about to be published as `sent`; `progress` is what is known of the request then.
 

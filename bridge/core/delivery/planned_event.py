@@ -68,6 +68,7 @@ class PlannedEvent:
             finish_s=self.finish_s,
             response_format=self.response_format,
             tags=self.tags,
+            seeks_owner=False,
         )
 
     @property

@@ -65,6 +65,16 @@ class Event:
         return self.kind is not EventKind.CANCEL
 
     @property
+    def seeks_owner(self) -> bool:
+        """True where user and service are those of the conversation that it names, if the ledger knows it."""
+        return self.conversation_id is not None and self.kind in (EventKind.FINISH, EventKind.TAG)
+
+    @property
+    def must_name_service(self) -> bool:
+        """True where nothing but event or route can say which service is meant."""
+        return self.needs_service and not self.seeks_owner
+
+    @property
     def asks_agent(self) -> bool:
         """True where the agent answers."""
         return self.kind in ANSWERED

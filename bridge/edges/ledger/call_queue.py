@@ -44,6 +44,7 @@ class CallKind(Enum):
     DROP_DUE = auto()
     DUE = auto()
     TAKE_DUE = auto()
+    FIND_DUE = auto()
     SET_DUE = auto()
     FIND_USER = auto()
     KEEP_USER = auto()
@@ -333,6 +334,11 @@ class QueuedLedger(ABC):
     async def take_due(self, conversation_id: str, now_s: float) -> DueFinish | None:
         """Take one of them; see the port."""
         row = await self._calls.put(CallKind.TAKE_DUE, conversation_id, (now_s,))
+        return None if row is None else due_of(row)
+
+    async def find_due(self, conversation_id: str) -> DueFinish | None:
+        """Look a conversation up; see the port."""
+        row = await self._calls.put(CallKind.FIND_DUE, conversation_id)
         return None if row is None else due_of(row)
 
     async def set_due(self, due: DueFinish) -> None:

@@ -69,6 +69,9 @@ class Ledger(Protocol):
     async def take_due(self, conversation_id: str, now_s: float) -> DueFinish | None:
         """Take it for a minute, if it is still due and no other process has it."""
 
+    async def find_due(self, conversation_id: str) -> DueFinish | None:
+        """Look up a conversation that is not known to be over, due or not, in whoever's hands."""
+
     async def set_due(self, due: DueFinish) -> None:
         """Remember how far its finish has come."""
 
@@ -97,7 +100,7 @@ class Ledger(Protocol):
         """Inbound queues of events that no pause keeps back any more, for one process a minute to see to."""
 
     async def clear_unheld(self, queue: str, now_s: float) -> None:
-        """Forget the events of the held queue that no pause keeps back, as passed on, but for those of the last minute."""
+        """The held queue is passed on: forget its events that no pause keeps back, older than a minute."""
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once."""

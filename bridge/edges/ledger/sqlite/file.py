@@ -39,6 +39,7 @@ from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
     DROP_DUE,
     DUE,
+    FIND_DUE,
     KEEP_DUE,
     LIVES_ON,
     PURGE_DUE,
@@ -70,6 +71,8 @@ OTHERS = {
 """Statements of other tables than the events'."""
 READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
 """Calls that ask what is known."""
+LOOKED_UP = {CallKind.TAKE_DUE: TAKE_DUE, CallKind.FIND_DUE: FIND_DUE, CallKind.FIND_USER: FIND_USER}
+"""Calls that are answered with one row, by the call's key."""
 CHUNK = 50
 """Events in one statement."""
 CHECKPOINT_ROWS, CHECKPOINT_PAGES = 1_000, 8_000
@@ -186,10 +189,8 @@ class LedgerFile:
                         others.append((OTHERS[call.kind], (call.key, *call.row)))
                     case CallKind.DUE:
                         answers[-1] = self._opened.execute(DUE, call.row).fetchall()
-                    case CallKind.TAKE_DUE:
-                        answers[-1] = self._opened.execute(TAKE_DUE, (call.key, *call.row)).fetchone()
-                    case CallKind.FIND_USER:
-                        answers[-1] = self._opened.execute(FIND_USER, (call.key, *call.row)).fetchone()
+                    case kind if kind in LOOKED_UP:
+                        answers[-1] = self._opened.execute(LOOKED_UP[kind], (call.key, *call.row)).fetchone()
                     case kind if kind in pauses.KINDS:
                         answers[-1] = pauses.carried_out(self._opened, call)
                     case CallKind.BEGUN:
