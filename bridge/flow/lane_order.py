@@ -4,12 +4,18 @@ Each event gets a number when it first arrives. One that comes back has kept its
 one is away, those with higher numbers wait for it, but only as long as the delay queue can explain its absence.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from math import inf
 
+from bridge.core.delivery.retry import delay_level
 from bridge.flow.work import Work
 
+PASSED_ON_S = 15.0
+"""How long after a pause was lifted what it held is waited for: another process may have got it."""
+MAX_HELD = 100_000
+"""Held events whose places are remembered."""
 RETURN_GRACE_S = 5.0
 """How much later than promised an event may come back from a delay queue before nobody waits for it any more."""
 
@@ -18,16 +24,27 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Away:
-    """An event in a delay queue: its number, and when (event loop time) it is back at the latest."""
+    """An event in a delay queue: its number, and when (event loop time) it is back at the latest.
+
+    With `held_by` it is in the held queue, as long as the pause of that key holds: nobody waits for it until then.
+    """
 
     number: int
     back_s: float = inf
+    held_by: str = ""
+
+    def left(self, after_s: float, held_by: str, now_s: float) -> None:
+        """The event is in the queue: for so many seconds, or until that pause is lifted."""
+        self.held_by = held_by
+        self.back_s = 0.0 if held_by else now_s + delay_level(after_s) + RETURN_GRACE_S
 
 
 class Order:
     """The numbers of all events in hand or away."""
 
-    def __init__(self) -> None:
+    def __init__(self, holding: Callable[[str], bool]) -> None:
+        """`holding` is true of the key of a pause that is not lifted."""
+        self._holding = holding
         self._counter = count()
         self._numbers: dict[str, int] = {}
         self._away: dict[Key, dict[str, Away]] = {}
@@ -42,7 +59,7 @@ class Order:
         return self._numbers[work.event.id]
 
     def leaves(self, work: Work) -> Away:
-        """The event is on its way to a delay queue; set `back_s` of the result once it is there."""
+        """The event is on its way to a delay queue or the held queue; tell the result once it is there."""
         away = Away(self._numbers[work.event.id])
         self._away.setdefault(work.event.lane, {})[work.event.id] = away
         return away
@@ -64,16 +81,32 @@ class Order:
         """True where an event of this lane is in a delay queue."""
         return bool(self._away.get(lane))
 
-    def wait_until(self, work: Work) -> float:
+    def wait_until(self, work: Work, now_s: float) -> float:
         """Until when (event loop time) one that comes before this event is to be waited for; 0 for none."""
         if not self._away:
             return 0.0
         number, away = self._numbers[work.event.id], self._away.get(work.event.lane, {})
+        if not away:
+            return 0.0
+        self._let_go(away, now_s)
         return max((each.back_s for each in away.values() if each.number < number), default=0.0)
+
+    def _let_go(self, away: dict[str, Away], now_s: float) -> None:
+        """Events that no pause holds any more are on their way back."""
+        held = {each.held_by for each in away.values()} - {""}
+        lifted = {key for key in held if not self._holding(key)}
+        for each in away.values():
+            if each.held_by in lifted:
+                each.held_by, each.back_s = "", now_s + PASSED_ON_S
 
     def forget(self, now_s: float) -> None:
         """Let go of those that should have been back."""
+        held = 0
         for lane, away in list(self._away.items()):
-            self._away[lane] = {event_id: each for event_id, each in away.items() if each.back_s > now_s}
-            if not self._away[lane]:
+            self._let_go(away, now_s)
+            known = {event_id: each for event_id, each in away.items() if each.held_by or each.back_s > now_s}
+            held += sum(bool(each.held_by) for each in known.values())
+            if known and held <= MAX_HELD:
+                self._away[lane] = known
+            else:
                 del self._away[lane]

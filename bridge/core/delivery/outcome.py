@@ -162,7 +162,14 @@ class NotYet:
     left_s: float
 
 
-Settlement = Acknowledge | Again | DeadLetter | Moved | NotYet
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """A person wants the event to wait: it goes to the held queue until the pause of this key is lifted."""
+
+    key: str
+
+
+Settlement = Acknowledge | Again | DeadLetter | KeptBack | Moved | NotYet
 
 
 def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:

@@ -49,6 +49,12 @@ class CallKind(Enum):
     FIND_USER = auto()
     KEEP_USER = auto()
     DROP_USER = auto()
+    PAUSES = auto()
+    SET_PAUSE = auto()
+    DROP_PAUSE = auto()
+    HOLD = auto()
+    TAKE_UNHELD = auto()
+    CLEAR_UNHELD = auto()
     BEGUN = auto()
     LIVES_ON = auto()
 

@@ -19,8 +19,9 @@ import asyncpg
 
 from bridge.core.delivery.ledger_entry import Claim
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.call_queue import CallKind, LedgerCall, QueuedLedger
-from bridge.edges.ledger.postgresql import due, short_tables, statements, users
+from bridge.edges.ledger.call_queue import CallKind, LedgerCall
+from bridge.edges.ledger.pause_calls import PausingLedger
+from bridge.edges.ledger.postgresql import due, pauses, short_tables, statements, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.purging import Purging
 from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of
@@ -52,6 +53,12 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.KEEP_USER, users.keep),
     (CallKind.DROP_USER, users.drop),
     (CallKind.FIND_USER, users.find),
+    (CallKind.PAUSES, pauses.listed),
+    (CallKind.SET_PAUSE, pauses.put),
+    (CallKind.DROP_PAUSE, pauses.dropped),
+    (CallKind.HOLD, pauses.hold),
+    (CallKind.TAKE_UNHELD, pauses.taken),
+    (CallKind.CLEAR_UNHELD, pauses.cleared),
     (CallKind.RELEASE, statements.release),
     (CallKind.FIND, statements.find),
     (CallKind.CANCEL, statements.cancel),
@@ -80,7 +87,7 @@ class PostgresqlLimits:
 USUAL_LIMITS = PostgresqlLimits()
 
 
-class PostgresqlLedger(QueuedLedger):
+class PostgresqlLedger(PausingLedger):
     """The ledger port; an async context manager that connects and lets go. Entering never fails: see `trouble`."""
 
     shared = True

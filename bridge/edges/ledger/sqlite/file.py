@@ -32,6 +32,7 @@ from bridge.edges.ledger.rows import (
     hash_of,
     is_cancelled,
 )
+from bridge.edges.ledger.sqlite import pauses
 from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.sqlite.past import Ages, Past
 from bridge.edges.ledger.sqlite.schema import (
@@ -59,6 +60,15 @@ T = TypeVar("T")
 
 BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
+OTHERS = {
+    CallKind.KEEP_DUE: KEEP_DUE,
+    CallKind.SET_DUE: SET_DUE,
+    CallKind.DROP_DUE: DROP_DUE,
+    CallKind.KEEP_USER: KEEP_USER,
+    CallKind.DROP_USER: DROP_USER,
+    CallKind.HOLD: pauses.HOLD,
+}
+"""Statements of other tables than the events'."""
 READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
 """Calls that ask what is known."""
 LOOKED_UP = {CallKind.TAKE_DUE: TAKE_DUE, CallKind.FIND_DUE: FIND_DUE, CallKind.FIND_USER: FIND_USER}
@@ -147,7 +157,7 @@ class LedgerFile:
         """Give up the lock, so that another process may have the file."""
         self._lock.let_go()
 
-    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Row | int | LeaseLost | None]:
+    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[object]:
         """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
         self._reopen_if_replaced()
         with self._translated():
@@ -155,7 +165,7 @@ class LedgerFile:
             changed: dict[str, Row] = {}
             released: list[str] = []
             others: list[tuple[str, Row]] = []
-            answers: list[Row | int | LeaseLost | None] = []
+            answers: list[object] = []
             for call in calls:
                 answers.append(known.get(call.key))
                 match call.kind:
@@ -173,20 +183,16 @@ class LedgerFile:
                             changed[call.key] = known[call.key]
                     case CallKind.CLAIM:
                         known[call.key] = changed[call.key] = call.row
-                    case CallKind.KEEP_DUE:
-                        others.append((KEEP_DUE, call.row))
-                    case CallKind.SET_DUE:
-                        others.append((SET_DUE, call.row))
-                    case CallKind.DROP_DUE:
-                        others.append((DROP_DUE, (call.key,)))
+                    case CallKind.KEEP_DUE | CallKind.SET_DUE | CallKind.KEEP_USER:
+                        others.append((OTHERS[call.kind], call.row))
+                    case CallKind.DROP_DUE | CallKind.DROP_USER | CallKind.HOLD:
+                        others.append((OTHERS[call.kind], (call.key, *call.row)))
                     case CallKind.DUE:
                         answers[-1] = self._opened.execute(DUE, call.row).fetchall()
                     case kind if kind in LOOKED_UP:
                         answers[-1] = self._opened.execute(LOOKED_UP[kind], (call.key, *call.row)).fetchone()
-                    case CallKind.KEEP_USER:
-                        others.append((KEEP_USER, call.row))
-                    case CallKind.DROP_USER:
-                        others.append((DROP_USER, (call.key, *call.row)))
+                    case kind if kind in pauses.KINDS:
+                        answers[-1] = pauses.carried_out(self._opened, call)
                     case CallKind.BEGUN:
                         (answers[-1],) = self._opened.execute(BEGUN).fetchone()
                     case CallKind.LIVES_ON:
