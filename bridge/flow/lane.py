@@ -42,7 +42,7 @@ class Lane:
     parking: list[Work] = field(default_factory=list)
     parkers: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def place(self, works: Iterable[Work], number: Callable[[Work], int], running: Work | None) -> None:
+    def place(self, works: Iterable[Work], number: Callable[[Work], float], running: Work | None) -> None:
         """Give these their places among the others, in the order of their numbers, behind the one that is running."""
         rest = [work for work in dict.fromkeys((*works, *self.works)) if work is not running]
         first = [running] if running is not None and running in self.works else []

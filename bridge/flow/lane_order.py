@@ -29,13 +29,14 @@ class Away:
     With `held_by` it is in the held queue, as long as the pause of that key holds: nobody waits for it until then.
     """
 
-    number: int
+    number: float
     back_s: float = inf
     held_by: str = ""
+    was_held: bool = False
 
     def left(self, after_s: float, held_by: str, now_s: float) -> None:
         """The event is in the queue: for so many seconds, or until that pause is lifted."""
-        self.held_by = held_by
+        self.held_by, self.was_held = held_by, bool(held_by)
         self.back_s = 0.0 if held_by else now_s + delay_level(after_s) + RETURN_GRACE_S
 
 
@@ -46,16 +47,29 @@ class Order:
         """`holding` is true of the key of a pause that is not lifted."""
         self._holding = holding
         self._counter = count()
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, float] = {}
         self._away: dict[Key, dict[str, Away]] = {}
 
     def arrived(self, work: Work) -> bool:
         """Number an event. True where it had been away, so that its place may be among others."""
-        back = self._away.get(work.event.lane, {}).pop(work.event.id, None) if self._away else None
-        self._numbers[work.event.id] = back.number if back is not None else next(self._counter)
-        return back is not None
+        number = self._known_number(work) if self._away else None
+        self._numbers[work.event.id] = next(self._counter) if number is None else number
+        return number is not None
 
-    def number(self, work: Work) -> int:
+    def _known_number(self, work: Work) -> float | None:
+        """The number of an event that comes back; None for a new one.
+
+        One that an earlier process sent away comes before those that this one has held: the held queue gives back first
+        what went in first.
+        """
+        away = self._away.get(work.event.lane, {})
+        back = away.pop(work.event.id, None)
+        if back is not None or not work.incoming.copies:
+            return None if back is None else back.number
+        held = min((each.number for each in away.values() if each.was_held), default=None)
+        return None if held is None else held - 0.5
+
+    def number(self, work: Work) -> float:
         return self._numbers[work.event.id]
 
     def leaves(self, work: Work) -> Away:
