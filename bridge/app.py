@@ -21,6 +21,7 @@ from bridge.edges.amigo.enrichments import AmigoEnrichments
 from bridge.edges.amigo.users import AmigoUsers
 from bridge.edges.http.server import Component
 from bridge.edges.jinja import JinjaRoutes
+from bridge.edges.rabbitmq.consuming.backlog import InboundBacklog
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
@@ -42,6 +43,7 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.lost_events import LostEvents
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
 from bridge.flow.poison_guard import PoisonGuard
@@ -95,12 +97,11 @@ class Bridge:
         agent, accounts = AmigoAgent(signed), AmigoUsers(signed, settings.amigo.user_id)
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
-        self.journal = LedgerJournal(ledger, log, time.time, holds=settings.ledger.when_lost == "hold")
+        self.journal = self._journal(ledger)
         lives = QuickDeaths(ledger, self.inbox, log)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
-        limits = Limits(settings.amigo.max_line, settings.amigo.longest, settings.conversations.enrich_for)
-        relay = Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
+        relay = self._relay(factory)
         settler = self._settler(republisher, factory, backoff)
         conversations = OpenConversations(shared=ledger.shared)
         new_outbox = partial(Outbox, self.publisher, backoff, log)
@@ -123,6 +124,19 @@ class Bridge:
         publishers = Publishers(self.publisher, republisher, confirmed_publisher)
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
+
+    def _journal(self, ledger: Ledger) -> LedgerJournal:
+        lost = LostEvents(self._settings.lanes.lost_after)
+        return LedgerJournal(ledger, self._log, time.time, holds=self._settings.ledger.when_lost == "hold", lost=lost)
+
+    def _relay(self, factory: MessageFactory) -> Relay:
+        amigo = self._settings.amigo
+        limits = Limits(amigo.max_line, amigo.longest, self._settings.conversations.enrich_for)
+        return Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
+
+    async def watch_backlog(self) -> None:
+        """Notice when an event that does not come back may be taken for lost, until cancelled."""
+        await self.journal.lost.watch(InboundBacklog(self.consumer))
 
     def _interaction(
         self,

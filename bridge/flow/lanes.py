@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from itertools import takewhile
 
+from bridge.core.delivery.lane_turns import Key
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
-from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved, NotYet
+from bridge.core.delivery.outcome import Acknowledge, Again, Behind, DeadLetter, Moved, NotYet
 from bridge.core.delivery.retry import delay_level, level_within
 from bridge.core.event.event_fields import EventKind
 from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.lane import Lane, LaneJob, first_done
-from bridge.flow.lane_order import RETURN_GRACE_S, Key, Order
+from bridge.flow.lane_order import RECHECK_S, Order
+from bridge.flow.lane_tasks import LaneTasks
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
@@ -55,14 +57,14 @@ class Lanes:
         self._journal = journal
         self._park_after_s = park_after_s
         self._log = log
-        self._order = Order()
+        self._order = Order(journal.lanes, journal.lost)
         self._lanes: dict[Key, Lane] = {}
         self._in_hand: dict[str, Work] = {}
         self._unparkable: set[Work] = set()
         """Those of which no copy can be made, so that they can only wait in hand."""
         self._beside: dict[Work, asyncio.Task[None]] = {}
         """Those that are in no lane any more, and still owe something to subscribers."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = LaneTasks(log)
         self._stopping = asyncio.Event()
 
     def find(self, event_id: str) -> Work | None:
@@ -81,19 +83,15 @@ class Lanes:
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks that work on them."""
-        return list(self._tasks)
+        return self._tasks.all
 
     def add(self, work: Work) -> None:
         """Put an event at the end of its lane, or, where it comes back from a delay queue, in its old place."""
         self._in_hand[work.event.id] = work
         lane = self._lanes.setdefault(work.event.lane, Lane(work.event.lane))
-        was_away = self._order.arrived(work)
-        lane.works.append(work)
-        if was_away:
-            lane.place((), self._order.number, lane.works[0] if lane.running else None)
-        lane.changed.set()
+        self._order.arrives(work, lane)
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     def between(self, key: Key, job: LaneJob) -> None:
         """Do this when the lane has nothing else to do just then. Gone without a trace where that is not to be."""
@@ -102,26 +100,33 @@ class Lanes:
             return
         lane.jobs.append(job)
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     async def sweep(self) -> None:
         """Park, every now and then, what has waited too long behind another. Runs until it is cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = _now()
-            self._order.forget(now_s)
+            self._order.forget()
             for lane in list(self._lanes.values()):
                 if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
-                    parker = self._start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
+                    parker = self._tasks.start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
                     lane.parkers.add(parker)
                     parker.add_done_callback(lane.parkers.discard)
                     await asyncio.wait({parker})
+
+    async def listen(self) -> None:
+        """Go on with lanes that other processes have left. Runs until it is cancelled."""
+        while True:
+            for key in await self._journal.lanes.freed():
+                if key in self._lanes:
+                    self._lanes[key].wake()
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
         self._stopping.set()
         self._attempts.stop()
-        tasks = list(self._tasks)
+        tasks = self._tasks.all
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
         for task in tasks:
@@ -161,6 +166,7 @@ class Lanes:
         gone = [work for work in free if not work.delivery.alive]
         rest = [work for work in dict.fromkeys((*lane.works, *free)) if work not in gone]
         for work in gone:
+            self._order.let_go(work)
             self._gone(work)
         lane.works = deque(work for work in lane.works if work not in gone)
         if rest:
@@ -179,6 +185,7 @@ class Lanes:
             if work.delivery.alive:  # delivered anew meanwhile
                 self.add(work)
             else:
+                self._order.let_go(work)
                 self._gone(work)
         return [work for work in left if not work.delivery.alive]
 
@@ -189,22 +196,10 @@ class Lanes:
     def _go_on(self, works: list[Work]) -> None:
         """These take their places in their lane, which may be another one by now."""
         lane = self._lanes.setdefault(works[0].event.lane, Lane(works[0].event.lane))
-        for work in works:
-            self._order.stays(work)
-        lane.place(works, self._order.number, lane.works[0] if lane.running and lane.works else None)
+        self._order.stays(works, lane)
+        self._order.place(lane, works, lane.works[0] if lane.running and lane.works else None)
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
-
-    def _start(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.critical("lane.broken", task=task.get_name(), exc_info=error)
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     async def _run(self, lane: Lane) -> None:
         try:
@@ -217,8 +212,10 @@ class Lanes:
                     )
                 elif lane.works[0].handling.held and self._journal.trouble is not None:
                     await self._wait_for_ledger(lane)
-                elif (until_s := self._order.wait_until(lane.works[0])) > _now():
-                    await self._changed_before(lane, until_s)
+                elif lane.recheck_s > _now():
+                    await self._changed_before(lane, lane.recheck_s)
+                elif not self._order.takes(lane):
+                    await self._changed_before(lane, _now() + RECHECK_S)
                 else:
                     lane.running, lane.handled = True, lane.works[0]
                     await self._turn(lane, lane.handled)
@@ -235,8 +232,7 @@ class Lanes:
 
     async def _turn(self, lane: Lane, work: Work) -> None:
         if work.event.kind is EventKind.TAG:
-            now_s = _now()
-            group_up(work, takewhile(lambda each: self._order.wait_until(each) <= now_s, lane.waiting))
+            group_up(work, takewhile(lambda each: not self._order.waits(each), lane.waiting))
         match await self._attempts.handle(work):
             case Acknowledge(repeat):
                 await self._acknowledged(lane, work, repeat=repeat)
@@ -250,8 +246,10 @@ class Lanes:
                 await self._not_yet(lane, work, left_s)
             case Moved():
                 lane.works.remove(work)
-                self._order.gone(work, away=True)
+                self._journal.lanes.leave(work)
                 self.add(work)
+            case Behind(before):
+                self._order.behind(work, lane, before)
 
     async def _acknowledged(self, lane: Lane, work: Work, *, repeat: bool) -> None:
         """Ack; where enrichments are due, those first, beside the lane but for what it has to wait for."""
@@ -262,8 +260,8 @@ class Lanes:
                 await self._again(lane, work, self._attempts.taken(work))
                 return
             lane.works.remove(work)
-            self._order.gone(work)
-            self._beside[work] = self._start(self._rest(work), f"enrichments of {work.event.id}")
+            self._order.left(work)
+            self._beside[work] = self._tasks.start(self._rest(work), f"enrichments of {work.event.id}")
         else:
             await self._settler.complete(work, repeat=repeat)
             self._drop(lane, work)
@@ -330,15 +328,17 @@ class Lanes:
             lane.works.remove(work)
         lane.parking += works
         left = deque(works)
-        away = {work.event.id: self._order.leaves(work) for work in works}
+        self._order.leaves(works)
+        level_s = delay_level(after_s)
         try:
             while left:
                 work = left[0]
+                self._order.goes(work, lane, level_s)
                 if not await self._settler.park(work, after_s, api_away=not self._api_breaker.passing):
                     self._unparkable.add(work)
                     break
-                away[work.event.id].back_s = _now() + delay_level(after_s) + RETURN_GRACE_S
-                self._gone(left.popleft(), away=True)
+                self._order.gone(work, level_s)
+                self._gone(left.popleft())
         except Exception:
             self._release(left)
             raise
@@ -350,9 +350,8 @@ class Lanes:
 
     def _put_back(self, lane: Lane, works: deque[Work], running: Work | None) -> None:
         """These could not be parked: they take their old places, behind the one that is running."""
-        for work in works:
-            self._order.stays(work)
-        lane.place(works, self._order.number, running)
+        self._order.stays(works, lane)
+        self._order.place(lane, works, running)
 
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)
@@ -363,10 +362,10 @@ class Lanes:
     def _release(self, works: "deque[Work] | tuple[Work, ...]") -> None:
         """Let go of events: settled ones, or, where something broke, left unacked, to be delivered again as new."""
         for work in works:
+            self._order.left(work)
             self._gone(work)
 
-    def _gone(self, work: Work, *, away: bool = False) -> None:
-        self._order.gone(work, away=away)
+    def _gone(self, work: Work) -> None:
         self._in_hand.pop(work.event.id, None)
         self._unparkable.discard(work)
         self._attempts.left(work)

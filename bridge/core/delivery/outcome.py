@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
+from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.retry import RetryPolicy, backoff, pause
 from bridge.core.errors import (
     ApiError,
@@ -154,7 +155,14 @@ class NotYet:
     left_s: float
 
 
-Settlement = Acknowledge | Again | DeadLetter | Moved | NotYet
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Others come before the event in its lane, as the ledger has it: it goes on once they have ended."""
+
+    before: Before
+
+
+Settlement = Acknowledge | Again | Behind | DeadLetter | Moved | NotYet
 
 
 def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:
