@@ -6,7 +6,7 @@ health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bridge.core.answer.outbound_message import MessageFactory
@@ -39,6 +39,7 @@ from bridge.flow.due_watch import DueWatch
 from bridge.flow.enricher import Enricher
 from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
+from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
@@ -51,6 +52,8 @@ from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
 from bridge.flow.quick_deaths import QuickDeaths
 from bridge.flow.reconciler import Reconciler
+from bridge.flow.refusal_log import RefusalLog
+from bridge.flow.refused_events import RefusedEvents, shares_of
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
@@ -70,6 +73,11 @@ from bridge.settings.values import (
 CONFIRMS_S = 5.0
 """How long the stop waits for confirms and acks that are still open."""
 LAG_EVERY_S = 0.5
+
+
+def new_stream() -> str:
+    """The id of a stream that is about to be opened, which no other has."""
+    return f"{random.getrandbits(48):012x}"
 
 
 class Bridge:
@@ -101,10 +109,11 @@ class Bridge:
         lives = QuickDeaths(ledger, self.inbox, log)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
-        relay = self._relay(factory)
-        settler = self._settler(republisher, factory, backoff)
+        refused_events = self._refused_events(backoff, inbounds)
+        relay = self._relay(factory, refused_events)
+        settler = self._settler(republisher, factory, refused_events)
         conversations = OpenConversations(shared=ledger.shared)
-        new_outbox = partial(Outbox, self.publisher, backoff, log)
+        new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(log))
         attempts = Attempts(
             self._interaction(agent, relay, factory, conversations, users),
             self.journal,
@@ -114,9 +123,9 @@ class Bridge:
             self.counters,
             log,
         )
-        finisher = DueFinisher(agent, ledger, conversations, factory, new_outbox, self.counters, log)
-        enricher = self._enricher(signed, factory, backoff, new_outbox)
-        after = AfterAnswer(enricher, finisher, self.journal)
+        announcer = FinishAnnouncer(ledger, factory, new_outbox, backoff, self.counters, log)
+        finisher = DueFinisher(agent, ledger, conversations, factory, announcer, self.counters, log)
+        after = AfterAnswer(self._enricher(signed, factory, refused_events, new_outbox), finisher, self.journal)
         lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
         self.due_watch = DueWatch(ledger, finisher, lanes, factory)
         self.event_intake = EventIntake(router_of(settings), lanes, settler, users, new_outbox, self.counters, log)
@@ -129,14 +138,18 @@ class Bridge:
         lost = LostEvents(self._settings.lanes.lost_after)
         return LedgerJournal(ledger, self._log, time.time, holds=self._settings.ledger.when_lost == "hold", lost=lost)
 
-    def _relay(self, factory: MessageFactory) -> Relay:
-        amigo = self._settings.amigo
-        limits = Limits(amigo.max_line, amigo.longest, self._settings.conversations.enrich_for)
-        return Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
-
     async def watch_backlog(self) -> None:
         """Notice when an event that does not come back may be taken for lost, until cancelled."""
         await self.journal.lost.watch(InboundBacklog(self.consumer))
+
+    def _refused_events(self, backoff: Backoff, inbounds: Sequence[Inbound]) -> RefusedEvents:
+        shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
+        return RefusedEvents(backoff, shares, self._settings.lanes.park_after, time.time, self._log)
+
+    def _relay(self, factory: MessageFactory, refused_events: RefusedEvents) -> Relay:
+        amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for
+        limits = Limits(amigo.max_line, amigo.longest, enrich_for_s)
+        return Relay(self.publisher, self.journal, factory, limits, new_stream, refused_events)
 
     def _interaction(
         self,
@@ -151,16 +164,22 @@ class Bridge:
         return Interaction(agent, relay, steering, self.reconciler, conversations, users, self._log)
 
     def _enricher(
-        self, signed: SignedClient, factory: MessageFactory, backoff: Backoff, new_outbox: Callable[[], Outbox]
+        self,
+        signed: SignedClient,
+        factory: MessageFactory,
+        refused_events: RefusedEvents,
+        new_outbox: Callable[[], Outbox],
     ) -> Enricher:
         for_s = self._settings.conversations.enrich_for
-        reader = EnrichmentReader(AmigoEnrichments(signed), backoff, for_s, time.time)
-        return Enricher(reader, self.journal, factory, new_outbox, self.counters, self._log)
+        reader = EnrichmentReader(AmigoEnrichments(signed), refused_events.backoff, for_s, time.time)
+        return Enricher(reader, self.journal, factory, new_outbox, refused_events, self.counters, self._log)
 
-    def _settler(self, republisher: BrokerRepublisher, factory: MessageFactory, backoff: Backoff) -> Settler:
+    def _settler(
+        self, republisher: BrokerRepublisher, factory: MessageFactory, refused_events: RefusedEvents
+    ) -> Settler:
         amqp = self._settings.amqp
         exchanges = CopyExchanges(amqp.dead_letter.exchange, amqp.delay.exchange)
-        return Settler(republisher, self.journal, factory, exchanges, backoff, self.counters, self._log)
+        return Settler(republisher, self.journal, factory, exchanges, refused_events, self.counters, self._log)
 
     def _webhook_ingest(
         self, confirmed_publisher: BrokerConfirmedPublisher, inbound: Inbound, factory: MessageFactory
@@ -190,8 +209,10 @@ class Bridge:
             "process": "stopping" if self.stopping else None,
             **{f"webhook {name}": why for name, why in self.webhook_ingest.troubles().items() if why is not None},
         }
+        partial_troubles = {**self.supervisor.destinations.troubles, **self.consumer.troubles}
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),
+            *(Component(name, ok=False, reason=reason, needed=False) for name, reason in partial_troubles.items()),
             Component("ledger", self.journal.trouble is None, self.journal.trouble, needed=self.ledger_watch.holding),
         ]
 

@@ -21,10 +21,12 @@ from bridge.core.delivery.outcome import (
     OutcomeKind,
     Settlement,
     decide,
+    of_error,
 )
 from bridge.core.delivery.poison import POISON
 from bridge.core.delivery.progress import Doubted, RequestKind
 from bridge.core.delivery.retry import Backoff
+from bridge.core.errors import InvalidEvent
 from bridge.flow import failpoints
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.interaction import Interaction
@@ -131,15 +133,27 @@ class Attempts:
             apart = self._interaction.expiry.apart(work)
             if apart is not None:
                 return apart
-        if self._interaction.lacks_user(work):
-            return await self._ended(work, self._interaction.find_user(work))
         if work.ledger.answered and work.entry is not None:
             return await self._ended(work, self._interaction.republish(work, work.entry))
+        if work.event.seeks_owner:
+            return await self._owned(work)
+        if self._interaction.lacks_user(work):
+            return await self._ended(work, self._interaction.find_user(work))
         if work.refusal is not None and not work.event.service_id:  # nothing was asked for it
             return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
         if work.lacks_turn and (before := await self._journal.take_turn(work)) is not None:
             return Behind(before)
         return await self._ended(work, self._interaction.attempt(work))
+
+    async def _owned(self, work: Work) -> Settlement:
+        """On to the lane of the conversation that the event names, or, where it stands in that, to its turn."""
+        lane = work.event.lane
+        try:
+            work.event = work.event.owned_by(await self._journal.owner_of(work.event.conversation_id or ""))
+        except InvalidEvent as error:
+            outcome = of_error(error)
+            return DeadLetter(ROWS[outcome.kind].reason, outcome.error, work.attempt)
+        return Again(0.0, work.attempt, work.pauses) if work.event.lane == lane else Moved()
 
     async def given_up(self, work: Work, letter: DeadLetter) -> bool:
         """The ledger has it that the event failed. False where that has to wait."""
@@ -201,7 +215,8 @@ class Attempts:
         if plan_ is not Plan.START or not starts_over(entry, plan_):
             work.attempt = max(work.attempt, entry.attempt)
         work.owed = entry.owed
-        self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE, Plan.ENRICH)
+        if work.refused_since_s is None:  # else it was told to come back
+            self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE, Plan.ENRICH)
         self._counters.conflicts += conflict
         say = self._log.warning if conflict else self._log.info
         say(

@@ -92,13 +92,13 @@ class Order:
 
     def goes(self, work: Work, lane: Lane, for_s: float) -> None:
         """The ledger is to know that the event is away for so long; before it, those that come before it."""
-        if work.in_lane:
+        if work.in_lane and work.handling.letter is None:  # one that has failed is waited for no more
             before = [each for each in lane.works if self._number(each) < self._number(work)]
             self._journal.line_up(lane.key, [*self._to_line_up(before), Waiting(work.event.id, for_s)])
 
     def gone(self, work: Work, for_s: float) -> None:
         """The event is in a delay queue. Where any process may get it, only the ledger knows of it from then on."""
-        if self._journal.shared and work.in_lane:
+        if work.in_lane and (self._journal.shared or work.handling.letter is not None):
             self.let_go(work)
         else:
             self._leaves(work, _now() + for_s)

@@ -17,9 +17,8 @@ from bridge.core.event.event_fields import EventKind
 from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
-from bridge.flow.lane import Lane, LaneJob, first_done
+from bridge.flow.lane import Lane, LaneJob, LaneTasks, first_done
 from bridge.flow.lane_order import RECHECK_S, Order
-from bridge.flow.lane_tasks import LaneTasks
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
@@ -61,7 +60,7 @@ class Lanes:
         self._lanes: dict[Key, Lane] = {}
         self._in_hand: dict[str, Work] = {}
         self._unparkable: set[Work] = set()
-        """Those of which no copy can be made, so that they can only wait in hand."""
+        """Those of which a delay queue took no copy the last time, so that they can only wait in hand."""
         self._beside: dict[Work, asyncio.Task[None]] = {}
         """Those that are in no lane any more, and still owe something to subscribers."""
         self._tasks = LaneTasks(log)
@@ -237,8 +236,7 @@ class Lanes:
             case Acknowledge(repeat):
                 await self._acknowledged(lane, work, repeat=repeat)
             case DeadLetter() as letter:
-                await self._settler.bury(work, letter)
-                self._drop(lane, work)
+                await self._fail(lane, work, letter)
             case Again() as again:
                 work.attempt, work.pauses = again.attempt, again.pauses
                 await self._again(lane, work, again)
@@ -250,6 +248,12 @@ class Lanes:
                 self.add(work)
             case Behind(before):
                 self._order.behind(work, lane, before)
+
+    async def _fail(self, lane: Lane, work: Work, letter: DeadLetter) -> None:
+        if (again := await self._settler.bury(work, letter)) is None:
+            self._drop(lane, work)
+        else:
+            await self._again(lane, work, again)
 
     async def _acknowledged(self, lane: Lane, work: Work, *, repeat: bool) -> None:
         """Ack; where enrichments are due, those first, beside the lane but for what it has to wait for."""
@@ -271,8 +275,7 @@ class Lanes:
     async def _rest(self, work: Work) -> None:
         """See to what an event still owes, then ack. It counts as in hand until then."""
         try:
-            await self._after.enricher.rest(work)
-            await self._settler.complete(work, repeat=False)
+            await self._after.rest(work, self._settler)
             self._release((work,))
         except LeaseLost:
             await self._stopped_within(self._attempts.taken(work).after_s)
@@ -288,7 +291,7 @@ class Lanes:
         if self._stopping.is_set():
             return
         held_s = _now() - work.started_s
-        in_memory_s = self._park_after_s - held_s if again.pauses else 0.0
+        in_memory_s = self._park_after_s - held_s if again.pauses and not again.away else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
             return
@@ -313,16 +316,18 @@ class Lanes:
         """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
         if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
             return False
-        letter = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
+        unparkable = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
+        letter = work.handling.letter or unparkable
         if not await self._attempts.given_up(work, letter):
             return False
-        await self._settler.bury(work, letter)
+        await self._settler.bury(work, letter, parkable=False)
         self._drop(lane, work)
         return True
 
     async def _park(self, works: list[Work], lane: Lane, after_s: float) -> None:
         """Give these events of the lane to a delay queue, in order; those that stay behind wait for them."""
-        works = [work for work in works if work not in self._unparkable]
+        works = [work for work in works if not work.uncopyable]
+        self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
             lane.works.remove(work)
@@ -346,12 +351,8 @@ class Lanes:
             lane.parking = [work for work in lane.parking if work not in works]
             lane.changed.set()
         if left:
-            self._put_back(lane, left, running)
-
-    def _put_back(self, lane: Lane, works: deque[Work], running: Work | None) -> None:
-        """These could not be parked: they take their old places, behind the one that is running."""
-        self._order.stays(works, lane)
-        self._order.place(lane, works, running)
+            self._order.stays(left, lane)
+            self._order.place(lane, left, running)
 
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)

@@ -9,6 +9,7 @@ What could not be written of an event that is settled or parked is written once 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from bridge.core.answer.sent_ending import SentEnding
@@ -165,6 +166,17 @@ class LedgerJournal:
         elif conversation_id is not None:
             self._ledger.drop_due(conversation_id)
 
+    async def owner_of(self, conversation_id: str) -> tuple[str, str] | None:
+        """User and service of a conversation, where the ledger knows them. Raises LedgerUnavailable as `claim`."""
+        try:
+            due = await self._ledger.find_due(conversation_id)
+        except EntryUnreadable:
+            return None
+        except Exception as error:
+            self._untold(error)
+            return None
+        return None if due is None else (due.user_id, due.service_id)
+
     async def answered(self, work: Work, ending: bytes, progress: Progress, sent: SentEnding) -> None:
         """The ending is known, and about to be published as `sent`; `progress` is what is known of the request then.
 
@@ -229,7 +241,9 @@ class LedgerJournal:
 
     def waiting(self, work: Work, for_s: float, *, api_away: bool) -> Awaitable[None]:
         """The event is about to be copied to a delay queue, for so many seconds."""
-        if work.handling.held:
+        if work.refused_since_s is not None:
+            reason = WaitReason.BROKER
+        elif work.handling.held:
             reason = WaitReason.LEDGER
         elif api_away:
             reason = WaitReason.API
@@ -333,6 +347,8 @@ def _entry(
     """The entry of the event now. An answer stays in it, even where it cannot be published or waits."""
     if state is State.WAITING and known.owed is not None:
         return known  # it is complete, and waits with what it owes
+    if state is State.WAITING and work.handling.letter is not None and work.ledger.recorded:
+        return replace(known, log=work.log)  # it has failed, and waits until that can be told
     ending = ending or known.ending
     return Entry(
         event_id=known.event_id,

@@ -238,9 +238,9 @@ class Settings(BaseSettings):
     def longest_hold_s(self) -> float:
         """The longest that a delivery may be held unacked.
 
-        Waiting, one stream, enrichments, retries in memory, and a margin.
+        Waiting, one stream, enrichments, retries in memory (of attempts, and of what the broker refuses), and a margin.
         """
-        in_memory_s = min(self.retry.attempts * DELAY_LEVELS_S[0], self.retry.longest)
+        in_memory_s = min(self.retry.attempts * DELAY_LEVELS_S[0], self.retry.longest) + self.lanes.park_after
         waits_s = self.lanes.park_after + self.amigo.longest + self.conversations.enrich_for
         return waits_s + in_memory_s + MARGIN_S
 

@@ -17,7 +17,7 @@ from bridge.core.secret import AROUND, header_value, trimmed
 
 AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
 API_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
+AMQP_QUERY = frozenset({"heartbeat", "frame_max", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 HOST = re.compile(r"[A-Za-z0-9_.:%-]*")
 USERINFO = re.compile(r"(?P<scheme>[a-z]+://)(?P<user>[^/@:]*)(?P<password>:[^@]*)?@", re.IGNORECASE)
@@ -101,6 +101,9 @@ def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
     heartbeat = url.query.get("heartbeat", "10")
     if not heartbeat.isdecimal() or not 5 <= int(heartbeat) <= 60:
         raise ValueError("heartbeat is not a whole number from 5 to 60")
+    frame_max = url.query.get("frame_max", "4096")
+    if not frame_max.isdecimal() or not 4096 <= int(frame_max) <= 131_072:
+        raise ValueError("frame_max is not a whole number from 4096 to 131072")
     try:
         unquote(urlsplit(value.get_secret_value()).path, errors="strict")
     except ValueError:

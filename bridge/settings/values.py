@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from bridge.core.answer.outbound_message import Outbound, RoutingKey
+from bridge.core.answer.outbound_message import Outbound, RoutingKey, key_at
 from bridge.core.broker.topology import Inbound, Topology, topology
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.route import ChannelDefaults, Defaults
@@ -98,4 +98,5 @@ def topology_of(amqp: AmqpSettings) -> Topology:
         dead_exchange=amqp.dead_letter.exchange,
         dead=amqp.dead_letter.queue,
         delay_exchange=amqp.delay.exchange,
+        keys={each.exchange: key for each in reversed(outbounds_of(amqp)) if (key := key_at(each)) is not None},
     )

@@ -57,7 +57,8 @@ SINGLE = (webhooks.HmacSettings, routes.UserTemplates, routes.NewUserTemplates)
 WORDS = {
     "amqp.insecure": "permits plain amqp, or the user guest, beyond this machine",
     "amqp.url": "one broker, or a list of a cluster's nodes that are tried in turn. Query keys: `heartbeat` (5 to 60), "
-    "`name`, `cafile`, `capath`, `cadata`, `certfile`, `keyfile`",
+    "`frame_max` (4096 to 131072 bytes, of which the broker's own may be less; RabbitMQ takes no less than 8192 since "
+    "4.1), `name`, `cafile`, `capath`, `cadata`, `certfile`, `keyfile`",
     "amqp.declare": "declare exchanges and queues once, at the start; false: only verify that all of them exist",
     "amqp.inbound": "one inbound, or a list of them",
     "amqp.inbound.exchange": "where publishers send events",

@@ -26,6 +26,7 @@ from bridge.flow.due_watch import DueWatch
 from bridge.flow.enricher import Enricher
 from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
+from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
@@ -35,6 +36,8 @@ from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.reconciler import Reconciler
+from bridge.flow.refusal_log import RefusalLog
+from bridge.flow.refused_events import RefusedEvents
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
@@ -83,6 +86,7 @@ class Bench:
         patience_s: float = 10.0,
         busy_for_s: float = 7_200.0,
         user_rules: UserRules | None = None,
+        share: int = 100,
     ) -> None:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
@@ -103,6 +107,7 @@ class Bench:
         self.inbox.resumed = self._resumed
         self.ledger = ledger or FakeLedger()
         self.accounts, self._user_rules = FakeAccounts(), user_rules or UserRules()
+        self._share = share
         self._when_lost, self._patience_s, self._busy_for_s = when_lost, patience_s, busy_for_s
         self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
         self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
@@ -121,7 +126,9 @@ class Bench:
         holds = self._when_lost == "hold"
         self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=holds, lost=self.lost)
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
-        self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream)
+        backoff = Backoff(self.policy, roll)
+        refused_events = RefusedEvents(backoff, {QUEUE: self._share}, self._park_after_s, factory.clock, self.log)
+        self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream, refused_events)
         conversations = OpenConversations(shared=self.ledger.shared)
         steering = Steering(self.agent, self.reconciler, self.journal, factory, conversations, self._busy_for_s)
         users = UserLookup(self.accounts, self.ledger, self._user_rules, self.counters, factory.clock, self.log)
@@ -129,18 +136,20 @@ class Bench:
             self.agent, self.streaming, steering, self.reconciler, conversations, users, self.log
         )
         exchanges = CopyExchanges("bridge.dead", DELAY)
-        backoff = Backoff(self.policy, roll)
-        self.settler = Settler(self.republisher, self.journal, factory, exchanges, backoff, self.counters, self.log)
+        self.settler = Settler(
+            self.republisher, self.journal, factory, exchanges, refused_events, self.counters, self.log
+        )
         self.api_breaker = ApiBreaker(self.agent, self.inbox, backoff, self.log)
         self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
         poison_guard = PoisonGuard(self.journal, self._park_after_s, self.log)
         attempts = Attempts(
             self.interaction, self.journal, poison_guard, self.api_breaker, backoff, self.counters, self.log
         )
-        new_outbox = partial(Outbox, self.publisher, backoff, self.log)
-        finisher = DueFinisher(self.agent, self.ledger, conversations, factory, new_outbox, self.counters, self.log)
+        new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(self.log))
+        announcer = FinishAnnouncer(self.ledger, factory, new_outbox, backoff, self.counters, self.log)
+        finisher = DueFinisher(self.agent, self.ledger, conversations, factory, announcer, self.counters, self.log)
         reader = EnrichmentReader(self.source, backoff, self._limits.enrich_for_s, factory.clock)
-        enricher = Enricher(reader, self.journal, factory, new_outbox, self.counters, self.log)
+        enricher = Enricher(reader, self.journal, factory, new_outbox, refused_events, self.counters, self.log)
         after = AfterAnswer(enricher, finisher, self.journal)
         self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, after, self._park_after_s, self.log)
         self.due_watch = DueWatch(self.ledger, finisher, self.lanes, factory)
@@ -345,6 +354,8 @@ class Bench:
             if what == "acked":
                 left = sorted(unconfirmed[event_id_of(it.incoming.body)])
                 assert not left, f"acked before these were confirmed: {left}"
+            elif what == "copied" and it.exchange == DELAY:
+                unconfirmed[event_id_of(it.body)].clear()  # it goes on when it comes back
             elif what != "copied":
                 name = (it.to.outbound, it.message_id)
                 refusals[name] += what == "refused"

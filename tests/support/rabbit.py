@@ -195,6 +195,13 @@ class Rabbit:
 
         await asyncio.to_thread(delete)
 
+    async def make_exchange(self, exchange: str, kind: str = "topic") -> None:
+        def make() -> None:
+            with self.channel() as channel:
+                channel.exchange_declare(exchange, kind, durable=True)
+
+        await asyncio.to_thread(make)
+
     async def delete_queue(self, queue: str) -> None:
         def delete() -> None:
             with self.channel() as channel:

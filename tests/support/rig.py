@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey
+from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey, key_at
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
 from bridge.core.delivery.poison import QUICK_S
@@ -133,7 +133,9 @@ class Rig:
         self.republisher = BrokerRepublisher()
         self.confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked, confirm_s)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
-        whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
+        keys = {outbound.exchange: key for outbound in outbounds if (key := key_at(outbound)) is not None}
+        names = {"dead_exchange": DEAD, "dead": DEAD, "delay_exchange": DELAY}
+        whole = topology(tuple(inbounds), exchanges, **names, keys=keys)
         self.ledger = FakeLedger()
         self.supervisor = Supervisor(
             BrokerConfig(

@@ -20,6 +20,8 @@ class WaitReason(StrEnum):
     """The API is away, or does not take the bridge's credentials."""
     LEDGER = "ledger"
     """The ledger is away."""
+    BROKER = "broker"
+    """The broker refuses what is published for it."""
 
 
 @dataclass(frozen=True, slots=True)

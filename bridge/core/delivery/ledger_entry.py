@@ -6,7 +6,7 @@ claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a del
                  └────────┴──── or failed
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from bridge.core.answer.sent_ending import SentEnding
@@ -16,6 +16,7 @@ from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
 from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.poison import MAX_DEATHS, POISON
 from bridge.core.delivery.progress import Doubted, Progress, Recalled, StartedOver
+from bridge.core.value import value
 
 
 class State(StrEnum):
@@ -35,7 +36,7 @@ NO_USER = ROWS[OutcomeKind.NO_USER].reason
 FINAL = frozenset({State.COMPLETE, State.FAILED})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Entry:
     """The ledger's knowledge of one event.
 
@@ -83,7 +84,7 @@ class Holder(StrEnum):
     """Others come before it in its lane: it waits there, and has not been claimed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim:
     """The result of a claim. `entry` is the knowledge before it; `wait_s` is the rest of another process's lease.
 

@@ -23,6 +23,7 @@ from bridge.core.errors import (
     UnknownUser,
     Unsendable,
 )
+from bridge.core.value import value
 
 
 class OutcomeKind(StrEnum):
@@ -44,6 +45,7 @@ class OutcomeKind(StrEnum):
     UNKNOWN = "unknown"
     VOID = "void"
     UNDELIVERABLE = "undeliverable"
+    UNTAKEN = "untaken"
     UNCERTAIN = "uncertain"
     LEDGER_AWAY = "ledger-away"
     LEASE_LOST = "lease-lost"
@@ -51,11 +53,14 @@ class OutcomeKind(StrEnum):
 
 
 class Then(StrEnum):
-    """The next step: done, another try that counts, another try that does not, the dead-letter queue, another lane."""
+    """The next step: done, another try that counts, another try that does not, the same from a delay queue,
+    the dead-letter queue, another lane.
+    """
 
     ACK = "ack"
     RETRY = "retry"
     PAUSE = "pause"
+    AWAY = "away"
     DEAD = "dead-letter"
     MOVE = "move"
 
@@ -85,6 +90,7 @@ ROWS: Mapping[OutcomeKind, Row] = {
     OutcomeKind.UNKNOWN: Row(Then.RETRY),
     OutcomeKind.VOID: Row(Then.RETRY),
     OutcomeKind.UNDELIVERABLE: Row(Then.DEAD, "undeliverable"),
+    OutcomeKind.UNTAKEN: Row(Then.AWAY),
     OutcomeKind.UNCERTAIN: Row(Then.DEAD, "uncertain"),
     OutcomeKind.LEDGER_AWAY: Row(Then.PAUSE),
     OutcomeKind.LEASE_LOST: Row(Then.PAUSE),
@@ -104,7 +110,7 @@ STATUSES: Mapping[int, OutcomeKind] = {
 TRANSIENT_4XX = frozenset({408, 409, 429})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended, in whose words, the wait that the API asked for, and whether the API may have acted."""
 
@@ -115,7 +121,7 @@ class Outcome:
     maybe_sent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Acknowledge:
     """Settled: everything is confirmed; `repeat` where it had been before."""
 
@@ -126,12 +132,14 @@ class Acknowledge:
 class Again:
     """Try again in `after_s` seconds; `attempt` and `pauses` are the counts that the next try starts with.
 
-    Whether it must first ask what became of the last one is not decided here: the progress says so.
+    Whether it must first ask what became of the last one is not decided here: the progress says so. `away`: not in
+    memory, where it would hold what others need.
     """
 
     after_s: float
     attempt: int
     pauses: int
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +186,8 @@ def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dic
         case Then.PAUSE:
             least_s = pause(pauses + 1, policy, dice)  # whatever the API asks for: "now" again and again is no wait
             return Again(max(least_s, outcome.wait_s or 0.0), attempt - 1, pauses + 1)
+        case Then.AWAY:
+            return Again(outcome.wait_s or policy.first_s, attempt - 1, pauses, away=True)
         case Then.RETRY:
             retry_s = backoff(attempt, policy, dice)
             if retry_s is None:

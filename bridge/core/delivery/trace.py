@@ -29,6 +29,7 @@ WAITS = {
     WaitReason.LANE: "for its turn: an earlier event of the same user and service comes first",
     WaitReason.API: "for the API, which is away or does not take the bridge's credentials",
     WaitReason.LEDGER: "for the ledger",
+    WaitReason.BROKER: "for the broker, which refuses what is published for it",
 }
 
 

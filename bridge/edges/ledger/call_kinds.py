@@ -18,6 +18,7 @@ class CallKind(Enum):
     DROP_DUE = auto()
     DUE = auto()
     TAKE_DUE = auto()
+    FIND_DUE = auto()
     SET_DUE = auto()
     FIND_USER = auto()
     KEEP_USER = auto()

@@ -343,6 +343,11 @@ class QueuedLedger(ABC):
         row = await self._calls.put(CallKind.TAKE_DUE, conversation_id, (now_s,))
         return None if row is None else due_of(row)
 
+    async def find_due(self, conversation_id: str) -> DueFinish | None:
+        """Look a conversation up; see the port."""
+        row = await self._calls.put(CallKind.FIND_DUE, conversation_id)
+        return None if row is None else due_of(row)
+
     async def set_due(self, due: DueFinish) -> None:
         """Remember how far its finish has come; see the port."""
         await self._calls.put(CallKind.SET_DUE, due.conversation_id, due_row(due))

@@ -1,5 +1,7 @@
 """All that the bridge uses of aiormq, aio-pika and pamqp beyond their documentation.
 
+**Reading.** aiormq awaits each frame in three pieces. Here frames are cut from what one read gives.
+
 **Opening a connection.** aiormq takes the broker's refusal for a frame that it does not know, and decodes the virtual
 host in a URL twice; aio-pika begins to close a connection whenever it is collected.
 
@@ -12,6 +14,7 @@ host in a URL twice; aio-pika begins to close a connection whenever it is collec
 """
 
 import asyncio
+import struct
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from importlib import import_module, metadata
@@ -34,8 +37,8 @@ AIORMQ = Library(
     "aiormq",
     "7.2.4",
     {
-        "aiormq.connection": ("exception_by_code",),
-        "aiormq.connection:FrameReceiver": ("get_frame",),
+        "aiormq.connection": ("FrameReceiver", "exception_by_code"),
+        "aiormq.connection:FrameReceiver": ("get_frame", "reader"),
         "aiormq.connection:TransportFactory": ("create",),
         "aiormq:Connection": ("_rpc", "channels", "connection_tune", "vhost", "write_queue"),
         "aiormq:Channel": (
@@ -63,7 +66,15 @@ AIO_PIKA = Library(
         "aio_pika.abc:UnderlayConnection": ("connect", "connection", "make_connection"),
     },
 )
-PAMQP = Library("pamqp", "4.0.1", {"pamqp.decode": ("METHODS", "field_table", "short_str", "timestamp")})
+PAMQP = Library(
+    "pamqp",
+    "4.0.1",
+    {
+        "pamqp.decode": ("METHODS", "field_table", "short_str", "timestamp"),
+        "pamqp.exceptions": ("PAMQPException",),
+        "pamqp.frame": ("unmarshal",),
+    },
+)
 for library in (AIORMQ, AIO_PIKA, PAMQP):
     ensure(library, import_module, metadata.version)
 
@@ -71,12 +82,13 @@ for library in (AIORMQ, AIO_PIKA, PAMQP):
 from aio_pika.abc import UnderlayConnection  # noqa: E402
 from aiormq.abc import ChannelFrame  # noqa: E402
 from aiormq.connection import FrameReceiver, ReceivedFrame, TransportFactory, exception_by_code  # noqa: E402
-from pamqp import decode  # noqa: E402
+from pamqp import decode, exceptions, frame  # noqa: E402
 
 __all__ = [
     "AIORMQ",
     "AIO_PIKA",
     "PAMQP",
+    "BufferedFrames",
     "HookedChannel",
     "OpenedConnection",
     "TransportFactory",
@@ -92,14 +104,69 @@ NO_LIMIT = 131_072
 """Bytes of a frame where the broker says that there is no limit (0)."""
 
 
+# --- reading
+
+
+READ_BYTES = 65_536
+HEAD = struct.Struct(">BHI")
+END_BYTES = 1
+
+
+class BufferedFrames(FrameReceiver):
+    """The frames of a connection, as many as come with one read. Errors are aiormq's."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self._read = b""
+        self._at = 0
+
+    async def get_frame(self) -> ReceivedFrame:
+        """The next frame: its bytes, the number of its channel, its value."""
+        while (end := self._end()) is None:
+            await self._read_more()
+        data, self._at = self._read[self._at : end], end
+        try:
+            return frame.unmarshal(data)
+        except exceptions.PAMQPException as error:
+            raise aiormq.exceptions.InvalidFrameError(str(error)) from error
+
+    __anext__ = get_frame
+
+    def _end(self) -> int | None:
+        """The end of the next frame; None where it has not come yet."""
+        start, come = self._at, len(self._read)
+        if come - start < HEAD.size:
+            return None
+        _, __, length = HEAD.unpack_from(self._read, start)
+        end: int = start + HEAD.size + length + END_BYTES
+        return None if come < end else end
+
+    async def _read_more(self) -> None:
+        if self.reader.at_eof() and self._at == len(self._read):
+            raise StopAsyncIteration
+        try:
+            more = await self.reader.read(READ_BYTES)
+        except OSError as error:
+            raise aiormq.exceptions.AMQPConnectionError(f"Server connection error: {error!r}") from error
+        if not more:
+            raise aiormq.exceptions.AMQPConnectionError("Server connection unexpectedly closed")
+        self._read, self._at = self._read[self._at :] + more, 0
+        if self._read.startswith(b"AMQP"):
+            raise aiormq.exceptions.ProtocolSyntaxError("Unexpected AMQP protocol header")
+
+
+aiormq.connection.FrameReceiver = BufferedFrames  # type: ignore[misc]  # by this name `connect` makes one
+
+
 # --- opening a connection
 
 
 class Answers(FrameReceiver):
-    """The broker's answers while a connection is opened."""
+    """The broker's answers while a connection is opened. `frame_max` is the most that the bridge wants in a frame."""
 
-    def __init__(self, frames: FrameReceiver) -> None:
+    def __init__(self, frames: FrameReceiver, frame_max: int) -> None:
         self._frames = frames
+        self._frame_max = frame_max
 
     async def get_frame(self) -> ReceivedFrame:
         """The next frame. Raises AMQPError, with the broker's words, where it closes the connection instead."""
@@ -109,17 +176,19 @@ class Answers(FrameReceiver):
             if answer.reply_code == ACCESS_REFUSED:
                 raise aiormq.exceptions.ProbableAuthenticationError(answer.reply_text)
             raise exception_by_code(answer)
+        if isinstance(answer, commands.Connection.Tune) and self._frame_max:
+            answer.frame_max = min(answer.frame_max or self._frame_max, self._frame_max)
         return received
 
 
 class Opening(aiormq.Connection):
-    """aiormq's connection, which tells why the broker does not open it."""
+    """aiormq's connection, which tells why the broker does not open it, and heeds `frame_max` in the URL."""
 
-    @staticmethod
-    async def _rpc(
-        request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
+    async def _rpc(  # type: ignore[override]  # a static method there, called on the connection
+        self, request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
     ) -> FrameTypes | None:
-        return await aiormq.Connection._rpc(request, writer, Answers(frame_receiver), wait_response)
+        frame_max = int(self.url.query.get("frame_max", "0"))
+        return await aiormq.Connection._rpc(request, writer, Answers(frame_receiver, frame_max), wait_response)
 
 
 class Transport(UnderlayConnection):

@@ -23,6 +23,7 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "users_missing": ("bridge_users_missing", "Events whose e-mail has no user, or more than one."),
     "published": ("bridge_published", "Outbound messages handed to the publisher."),
     "refused": ("bridge_publish_refused", "Outbound messages that the broker refused or returned."),
+    "unsaid": ("bridge_endings_unsaid", "Endings of the bridge's own that the broker does not take: given up."),
     "lost": ("bridge_publish_repeated", "Outbound messages published again after a lost connection."),
 }
 

@@ -92,6 +92,9 @@ class Ledger(Protocol):
     async def take_due(self, conversation_id: str, now_s: float) -> DueFinish | None:
         """Take it for a minute, if it is still due and no other process has it."""
 
+    async def find_due(self, conversation_id: str) -> DueFinish | None:
+        """Look up a conversation that is not known to be over, due or not, in whoever's hands."""
+
     async def set_due(self, due: DueFinish) -> None:
         """Remember how far its finish has come."""
 

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from bridge.core.broker.topology import (
+    Destination,
     Exchange,
     Inbound,
     Queue,
     Topology,
+    Use,
     dead_queue,
     delay_queues,
     inbound_queue,
@@ -82,7 +84,14 @@ def test_the_whole_topology_names_each_thing_once() -> None:
     found = whole(EVENTS, OTHER, outbounds=("agent.events", "agent.events", "bridge.events"), dead="dead")
     topics = ("bridge.dead", "bridge.events", "agent.events")
     assert found.exchanges == (*(Exchange(name, "topic") for name in topics), Exchange(DELAY, "direct"))
-    assert found.delay_exchange == DELAY
+    assert found.consumed == ("bridge.events", "other")
+    assert found.destinations == (
+        Destination("agent.events", None, Use.OUTBOUND),
+        Destination("bridge.events", None, Use.OUTBOUND),
+        Destination("bridge.dead", "rejected", Use.DEAD),
+        Destination(DELAY, "bridge.events.delay.1", Use.DELAY),
+        Destination("bridge.events", None, Use.INBOUND),
+    )
     names = [queue.name for queue in found.queues]
     assert len(names) == len(set(names)) == 1 + 2 * 9
     assert {"dead", "bridge.events", "other", "other.delay.600"} <= set(names)

@@ -218,6 +218,10 @@ class FakeLedger:
         self._due_holders[conversation_id] = self
         return due
 
+    async def find_due(self, conversation_id: str) -> DueFinish | None:
+        await self._available()
+        return self.dues.get(conversation_id)
+
     async def set_due(self, due: DueFinish) -> None:
         await self._available()
         self.dues[due.conversation_id] = due

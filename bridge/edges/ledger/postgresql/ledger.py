@@ -53,6 +53,7 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.SET_DUE, due.keep_as_it_is),
     (CallKind.DUE, due.listed),
     (CallKind.TAKE_DUE, due.taken),
+    (CallKind.FIND_DUE, due.looked_up),
     (CallKind.KEEP_USER, users.keep),
     (CallKind.DROP_USER, users.drop),
     (CallKind.FIND_USER, users.find),

@@ -42,6 +42,7 @@ from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
     DROP_DUE,
     DUE,
+    FIND_DUE,
     KEEP_DUE,
     LIVES_ON,
     PURGE_DUE,
@@ -64,6 +65,8 @@ BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
 READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
 """Calls that ask what is known."""
+LOOKED_UP = {CallKind.TAKE_DUE: TAKE_DUE, CallKind.FIND_DUE: FIND_DUE, CallKind.FIND_USER: FIND_USER}
+"""Calls that are answered with one row, by the call's key."""
 CHUNK = 50
 """Events in one statement."""
 CHECKPOINT_ROWS, CHECKPOINT_PAGES = 1_000, 8_000
@@ -183,8 +186,10 @@ class LedgerFile:
                             changed[call.key] = known[call.key]
                     case CallKind.CLAIM:
                         known[call.key] = changed[call.key] = call.row
-                    case CallKind.DUE | CallKind.TAKE_DUE | CallKind.FIND_USER | CallKind.BEGUN:
+                    case CallKind.DUE | CallKind.BEGUN:
                         answers[-1] = self._answer(call)
+                    case kind if kind in LOOKED_UP:
+                        answers[-1] = self._opened.execute(LOOKED_UP[kind], (call.key, *call.row)).fetchone()
                     case _:
                         others += self._other_writes(call, now_s)
                 if turn is not None and call.kind is CallKind.CLAIM:
@@ -216,16 +221,10 @@ class LedgerFile:
 
     def _answer(self, call: LedgerCall) -> object:
         """The answer to a call that is about no event's own row."""
-        match call.kind:
-            case CallKind.DUE:
-                return self._opened.execute(DUE, call.row).fetchall()
-            case CallKind.TAKE_DUE:
-                return self._opened.execute(TAKE_DUE, (call.key, *call.row)).fetchone()
-            case CallKind.FIND_USER:
-                return self._opened.execute(FIND_USER, (call.key, *call.row)).fetchone()
-            case _:
-                (deaths,) = self._opened.execute(BEGUN).fetchone()
-                return deaths
+        if call.kind is CallKind.DUE:
+            return self._opened.execute(DUE, call.row).fetchall()
+        (deaths,) = self._opened.execute(BEGUN).fetchone()
+        return deaths
 
     def _other_writes(self, call: LedgerCall, now_s: float) -> Sequence[Write]:
         """The writes of a call that is about no event's own row."""

@@ -155,7 +155,8 @@ def upsert(count: int) -> str:
 
 DUE_AT = "max(last_s + finish_s, again_s)"
 DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE {DUE_AT} <= ? ORDER BY {DUE_AT} LIMIT ?"  # noqa: S608
-TAKE_DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE conversation_id = ? AND {DUE_AT} <= ?"  # noqa: S608
+FIND_DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE conversation_id = ?"  # noqa: S608 - of constants
+TAKE_DUE = f"{FIND_DUE} AND {DUE_AT} <= ?"
 _INSERT_DUE = f"""
 INSERT INTO due_finishes ({", ".join(DUE_COLUMNS)}) VALUES ({", ".join("?" * len(DUE_COLUMNS))})
 ON CONFLICT (conversation_id) DO UPDATE SET
