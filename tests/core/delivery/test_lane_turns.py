@@ -67,6 +67,7 @@ def test_one_that_is_lost_holds_up_nobody_and_is_next_if_it_comes_after_all() ->
     turns.gone("here", at_s=10.0)
     assert turns.take("b", "there", lost_before_s=10.0) == Before("a", 1)
     assert turns.take("b", "there", lost_before_s=10.1) is None
+    assert [place.standing for place in turns] == [Standing.WAITING, Standing.TURN, Standing.WAITING]
     turns.arrive("a", "there")
     assert turns.take("a", "there", lost_before_s=10.1) == Before("b", 1), "it had been lost, and b has the turn"
     assert turns.take("b", "there", lost_before_s=10.1) is None
@@ -98,6 +99,24 @@ def test_one_that_waits_for_a_conversation_to_end_is_passed_by_what_would_not() 
     assert turns.take("starts", "here", NEVER) == Before("finish", 2)
     turns.settle("finish")
     assert turns.take("waits", "here", NEVER) is None
+
+
+def test_who_joins_another_conversation_does_not_pass() -> None:
+    turns = lane("waits", "joins")
+    assert turns.take("waits", "here", NEVER) is None
+    turns.wait_for_end("waits", "conversation")
+    assert turns.take("joins", "here", NEVER, Passing(joins="another")) == Before("waits", 1)
+    assert turns.take("joins", "here", NEVER, Passing(joins="conversation")) is None
+
+
+def test_the_ledgers_word_on_who_comes_first_is_followed() -> None:
+    turns = lane("a", "b", "c")
+    assert turns.take("a", "here", NEVER) is None
+    turns.yields("a")
+    turns.put_first("c")
+    assert turns.take("a", "here", NEVER) == Before("c", 1)
+    assert turns.take("c", "here", NEVER) is None
+    assert [place.event_id for place in turns] == ["c", "a", "b"]
 
 
 def test_who_is_forgotten_comes_as_if_it_was_new() -> None:
