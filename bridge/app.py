@@ -4,14 +4,20 @@ health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is
 """
 
 import asyncio
+import os
 import random
+import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
+from bridge import version
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound
+from bridge.core.control.command import Facts
 from bridge.core.counters import Counters
 from bridge.core.delivery.retry import Backoff
 from bridge.edges.amigo.agent import AmigoAgent
@@ -24,6 +30,8 @@ from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq.consuming.backlog import InboundBacklog
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
+from bridge.edges.rabbitmq.control import ControlLink
+from bridge.edges.rabbitmq.held_queue import BrokerHeldQueues
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
@@ -41,12 +49,14 @@ from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.interaction import Interaction
+from bridge.flow.lane_waits import waiting
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.lost_events import LostEvents
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
+from bridge.flow.pauses import Pauses, PausingLives
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
@@ -55,13 +65,17 @@ from bridge.flow.reconciler import Reconciler
 from bridge.flow.refusal_log import RefusalLog
 from bridge.flow.refused_events import RefusedEvents, shares_of
 from bridge.flow.relay import Limits, Relay
+from bridge.flow.replica import SteeredReplica
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
+from bridge.flow.turn_guard import TurnGuard
 from bridge.flow.user_lookup import UserLookup
 from bridge.flow.webhook_ingest import IngestConfig, WebhookIngest
 from bridge.settings.model import Settings
 from bridge.settings.values import (
     broker_of,
+    configuration_hash,
+    control_of,
     defaults_of,
     inbounds_of,
     keyring_of,
@@ -73,6 +87,9 @@ from bridge.settings.values import (
 CONFIRMS_S = 5.0
 """How long the stop waits for confirms and acks that are still open."""
 LAG_EVERY_S = 0.5
+REPLICA = f"{socket.gethostname()}/{os.getpid()}"
+"""This process's name among the replicas."""
+STARTED = datetime.now(UTC)
 
 
 def new_stream() -> str:
@@ -91,6 +108,7 @@ class Bridge:
         self.loop_lag_s = 0.0
         self._log = log
         self._settings = settings
+        self._client = client
         inbounds, outbounds = inbounds_of(settings.amqp), outbounds_of(settings.amqp)
         backoff = Backoff(retry_of(settings), random.random)
         factory = MessageFactory(outbounds, time.time)
@@ -106,7 +124,10 @@ class Bridge:
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
         self.journal = self._journal(ledger)
-        lives = QuickDeaths(ledger, self.inbox, log)
+        held_queues = BrokerHeldQueues(republisher, settings.amqp.delay.exchange)
+        queues = [inbound.queue for inbound in inbounds]
+        self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
+        lives = PausingLives(QuickDeaths(ledger, self.inbox, log), self.pauses)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
         refused_events = self._refused_events(backoff, inbounds)
@@ -114,23 +135,17 @@ class Bridge:
         settler = self._settler(republisher, factory, refused_events)
         conversations = OpenConversations(shared=ledger.shared)
         new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(log))
-        attempts = Attempts(
-            self._interaction(agent, relay, factory, conversations, users),
-            self.journal,
-            PoisonGuard(self.journal, settings.lanes.park_after, log),
-            self.api_breaker,
-            backoff,
-            self.counters,
-            log,
-        )
+        attempts = self._attempts(self._interaction(agent, relay, factory, conversations, users), backoff)
         announcer = FinishAnnouncer(ledger, factory, new_outbox, backoff, self.counters, log)
         finisher = DueFinisher(agent, ledger, conversations, factory, announcer, self.counters, log)
         after = AfterAnswer(self._enricher(signed, factory, refused_events, new_outbox), finisher, self.journal)
-        lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
-        self.due_watch = DueWatch(ledger, finisher, lanes, factory)
-        self.event_intake = EventIntake(router_of(settings), lanes, settler, users, new_outbox, self.counters, log)
+        self.lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
+        self.due_watch = DueWatch(ledger, finisher, self.lanes, factory)
+        self.event_intake = EventIntake(router_of(settings), self.lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
-        publishers = Publishers(self.publisher, republisher, confirmed_publisher)
+        self.replica = SteeredReplica(REPLICA, self.pauses, self.status, time.time, log)
+        self.control = ControlLink(control_of(settings), self.replica, log)
+        publishers = Publishers(self.publisher, republisher, confirmed_publisher, (held_queues, self.control))
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
 
@@ -150,6 +165,11 @@ class Bridge:
         amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for
         limits = Limits(amigo.max_line, amigo.longest, enrich_for_s)
         return Relay(self.publisher, self.journal, factory, limits, new_stream, refused_events)
+
+    def _attempts(self, interaction: Interaction, backoff: Backoff) -> Attempts:
+        poison_guard = PoisonGuard(self.journal, self._settings.lanes.park_after, self._log)
+        guard = TurnGuard(poison_guard, self.pauses)
+        return Attempts(interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self._log)
 
     def _interaction(
         self,
@@ -213,8 +233,36 @@ class Bridge:
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),
             *(Component(name, ok=False, reason=reason, needed=False) for name, reason in partial_troubles.items()),
+            *self._paused(),
             Component("ledger", self.journal.trouble is None, self.journal.trouble, needed=self.ledger_watch.holding),
         ]
+
+    def _paused(self) -> list[Component]:
+        """A row where a person has paused something: it tells, and leaves the process ready."""
+        words = "; ".join(pause.words for pause in self.pauses.listed)
+        return [Component("pauses", ok=False, reason=words, needed=False)] if words else []
+
+    def status(self) -> Facts:
+        """How this replica is, for a person."""
+        components = self.components()
+        closed = self.api_breaker.why
+        now_s = asyncio.get_running_loop().time()
+        return {
+            "version": version(),
+            "since": STARTED.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "ready": all(row.ok or not row.needed for row in components),
+            "problems": {row.name: row.reason for row in components if not row.ok},
+            "configuration": configuration_hash(self._settings),
+            "generation": self.supervisor.generations,
+            "in_hand": self.event_intake.in_hand,
+            "running": self.counters.streaming,
+            "unconfirmed": self.publisher.unconfirmed,
+            "waiting": waiting(self.lanes.open, closed, now_s).facts,
+            "limits": [limit.facts for limit in self._client.binding_limits()],
+            "breaker": {"open": bool(closed), "why": closed},
+            "pauses": [pause.facts for pause in self.pauses.listed],
+            "only_this_replica": self.control.trouble,
+        }
 
     def gauges(self) -> Gauges:
         """Values that a scrape reads just now."""
@@ -226,6 +274,7 @@ class Bridge:
             generations=self.supervisor.generations,
             loop_lag_s=self.loop_lag_s,
             components={row.name: row.ok for row in self.components()},
+            pauses=Counter(pause.scope.value for pause in self.pauses.listed),
         )
 
     async def measure_lag(self) -> None:

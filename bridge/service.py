@@ -12,15 +12,16 @@ from bridge.app import Bridge
 from bridge.core.webhook.client_address import networks
 from bridge.edges import crash
 from bridge.edges.amigo.client import HttpClient
+from bridge.edges.http.admin_server import AdminDoor, AdminServer
 from bridge.edges.http.connection_limit import ConnectionLimit
-from bridge.edges.http.server import HealthServer
+from bridge.edges.http.server import HealthPages, HealthServer
 from bridge.edges.http.webhook_handler import WebhookHandler
 from bridge.edges.ledger.factory import open_ledger
 from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
 from bridge.flow.ports.runtime import Log
 from bridge.settings.model import Settings
-from bridge.settings.values import credentials_of
+from bridge.settings.values import admin_address_of, admin_tokens_of, credentials_of
 
 CRASH_AT = "BRIDGE_CRASH_AT"
 """For tests: the label of a step at which to die."""
@@ -44,12 +45,13 @@ async def serve(settings: Settings, log: Log) -> int:
         ledger = await stack.enter_async_context(keeping)
         bridge = Bridge(settings, client, credentials, ledger, log)
         metrics = Metrics(bridge.counters, bridge.gauges)
+        has_admin = bool(settings.admin.tokens)
         handler = WebhookHandler(bridge.webhook_ingest, networks(settings.http.trusted_proxies))
         health = HealthServer(
             settings.http.host,
             settings.http.port,
             components=bridge.components,
-            metrics=metrics.text,
+            metrics=None if has_admin else metrics.text,
             version=version(),
             webhook=handler.handle,
             connection_limit=ConnectionLimit(handler.malformed),
@@ -58,6 +60,8 @@ async def serve(settings: Settings, log: Log) -> int:
             await stack.enter_async_context(health)
         except (OSError, ValueError) as error:
             log.critical("bridge.unstartable", error=f"http.host, http.port: {error}")
+            return 1
+        if has_admin and not await _admin_listens(stack, bridge, metrics, settings, log):
             return 1
         await stack.enter_async_context(client)
         _spare_the_collector()
@@ -71,6 +75,21 @@ async def serve(settings: Settings, log: Log) -> int:
         await bridge.stop()
     log.info("bridge.stopped")
     return 1 if broken.done() and not broken.cancelled() else 0
+
+
+async def _admin_listens(stack: AsyncExitStack, bridge: Bridge, metrics: Metrics, settings: Settings, log: Log) -> bool:
+    """Listen for operators until the stack is closed. False where the address cannot be had."""
+    pages = HealthPages(bridge.components, metrics.text, version())
+    door = AdminDoor(admin_tokens_of(settings), networks(settings.http.trusted_proxies), log)
+    host, port = admin_address_of(settings)
+    admin = AdminServer(host, port, pages, door, bridge.replica, bridge.control)
+    try:
+        await stack.enter_async_context(admin)
+    except (OSError, ValueError) as error:
+        log.critical("bridge.unstartable", error=f"admin.listen: {error}")
+        return False
+    log.info("admin.listening", port=admin.port)
+    return True
 
 
 def _spare_the_collector() -> None:
@@ -99,6 +118,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "ledger watch": bridge.ledger_watch.run(),
         "absence": bridge.absence.run(),
         "lost events": bridge.watch_backlog(),
+        "pauses": bridge.pauses.run(),
         "due watch": bridge.due_watch.run(),
         "lag": bridge.measure_lag(),
     }

@@ -24,6 +24,9 @@ class Commands(LazyGroup):
         "services": "bridge.cli.services:services",
         "users": "bridge.cli.users:users",
         "sandbox": "bridge.cli.sandbox:sandbox_command",
+        "pause": "bridge.cli.steer:pause",
+        "resume": "bridge.cli.steer:resume",
+        "status": "bridge.cli.steer:status",
         "webhooks": "bridge.cli.webhooks:webhooks",
     }
 

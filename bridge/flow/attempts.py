@@ -16,6 +16,7 @@ from bridge.core.delivery.outcome import (
     Again,
     Behind,
     DeadLetter,
+    KeptBack,
     Moved,
     Outcome,
     OutcomeKind,
@@ -31,9 +32,9 @@ from bridge.flow import failpoints
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.interaction import Interaction
 from bridge.flow.ledger_journal import LedgerJournal
-from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
+from bridge.flow.turn_guard import TurnGuard
 from bridge.flow.work import Work
 
 ELSEWHERE_S = 5.0
@@ -47,7 +48,7 @@ class Attempts:
         self,
         interaction: Interaction,
         journal: LedgerJournal,
-        poison_guard: PoisonGuard,
+        turn_guard: TurnGuard,
         api_breaker: ApiBreaker,
         backoff: Backoff,
         counters: Counters,
@@ -55,7 +56,7 @@ class Attempts:
     ) -> None:
         self._interaction = interaction
         self._journal = journal
-        self._poison_guard = poison_guard
+        self._turn_guard = turn_guard
         self._api_breaker = api_breaker
         self._backoff = backoff
         self._counters = counters
@@ -91,7 +92,7 @@ class Attempts:
             return Acknowledge(repeat=True)
         if work.handling.claimed:
             return await self._attempted(work)
-        if work.comes_again and not await self._poison_guard.turn(work):
+        if work.comes_again and not await self._turn_guard.turn(work):
             return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
         if work.event.alone:
             self._interaction.expiry.nothing_asked(work)
@@ -135,6 +136,8 @@ class Attempts:
                 return apart
         if work.ledger.answered and work.entry is not None:
             return await self._ended(work, self._interaction.republish(work, work.entry))
+        if (key := self._turn_guard.keeps_back(work)) is not None:
+            return KeptBack(key)
         if work.event.seeks_owner:
             return await self._owned(work)
         if self._interaction.lacks_user(work):
@@ -163,13 +166,21 @@ class Attempts:
             return False
         return True
 
+    def holding(self, key: str) -> bool:
+        """True while the pause of this key is not lifted."""
+        return self._turn_guard.holding(key)
+
+    def keeps_back(self, work: Work) -> bool:
+        """True where a pause would keep the event back."""
+        return self._turn_guard.keeps_back(work) is not None
+
     def left(self, work: Work) -> None:
         """The event is in hand no more."""
-        self._poison_guard.left(work)
+        self._turn_guard.left(work)
 
     def stop(self) -> None:
         """Begin with nothing more that waits for its turn."""
-        self._poison_guard.stop()
+        self._turn_guard.stop()
 
     def _held(self, work: Work, error: str) -> Again:
         """Not without the ledger, which may know more of the event by then; if it is there, something else is wrong."""

@@ -9,7 +9,6 @@ from functools import partial
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.lane_turns import Key
 from bridge.flow.due_finisher import DueFinisher
-from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
 
 
@@ -70,33 +69,15 @@ class Lane:
         """The events, in order, of which the ledger has not been asked, or has not answered yet."""
         return [work for work in self.works if work.entry is None]
 
+    async def next_job(self, *, passing: bool) -> None:
+        """Do the next job, where calls are `passing` and no event of the lane comes before it; else it is gone."""
+        job = self.jobs.pop(0)
+        if passing and (job.first or not self.works):
+            await job.run()
+
     @property
     def waiting(self) -> list[Work]:
         return list(self.works)[self.running :]
-
-
-class LaneTasks:
-    """The tasks that work on lanes, each kept until it is over; one that breaks is a bug, and is said."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def all(self) -> list[asyncio.Task[None]]:
-        return list(self._tasks)
-
-    def start(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-        """Run this as a task."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.critical("lane.broken", task=task.get_name(), exc_info=error)
 
 
 def finish_job(finisher: DueFinisher, due: DueFinish) -> LaneJob:
@@ -112,3 +93,8 @@ async def first_done(*waits: Coroutine[None, None, object], timeout_s: float | N
     finally:
         for task in tasks:
             task.cancel()
+
+
+def loop_time() -> float:
+    """Seconds on the event loop's clock."""
+    return asyncio.get_running_loop().time()

@@ -9,11 +9,12 @@ the ledger knows better, because another process has numbered an event before, t
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 
 from bridge.core.delivery.lane_claim import Waiting
 from bridge.core.delivery.lane_turns import Before, Key, LaneTurns
+from bridge.core.delivery.retry import delay_level
 from bridge.flow.lane import Lane
 from bridge.flow.lane_journal import LaneJournal
 from bridge.flow.lost_events import LostEvents
@@ -22,6 +23,10 @@ from bridge.flow.work import Work
 HERE = "here"
 FORGOTTEN_S = 3_600.0
 """How long an event that is lost keeps its place."""
+PASSED_ON_S = 15.0
+"""How long after a pause was lifted what it held is waited for: another process may have got it."""
+MAX_HELD = 100_000
+"""Held events whose places are remembered."""
 RECHECK_S = 5.0
 """How often a lane that waits for another process's event is looked at without having been woken."""
 
@@ -29,8 +34,14 @@ RECHECK_S = 5.0
 class Order:
     """The turns of all lanes, as far as this process knows."""
 
-    def __init__(self, journal: LaneJournal, lost: LostEvents) -> None:
+    def __init__(self, journal: LaneJournal, lost: LostEvents, holding: Callable[[str], bool]) -> None:
+        """`holding` is true of the key of a pause that is not lifted."""
         self._journal = journal
+        self._holding = holding
+        self._held_by: dict[str, str] = {}
+        """Events in the held queue, and the key of the pause that keeps each back."""
+        self._passed_on: dict[str, float] = {}
+        """Events that are on their way back from there, and until when (event loop time) they are waited for."""
         self._lost = lost
         self._lanes: dict[Key, LaneTurns] = {}
         self._lane_of: dict[str, Key] = {}
@@ -55,9 +66,16 @@ class Order:
         """Give these their places among the others, in the order of their numbers, behind the one that is running."""
         lane.place(works, self._number, running)
 
-    def takes(self, lane: Lane) -> bool:
-        """Give the first event the turn of its lane. False while others come before it."""
+    def wait_until(self, lane: Lane) -> float:
+        """Give the first event the turn of its lane (0), or say when to look again: others come before it."""
+        if lane.recheck_s > _now():
+            return lane.recheck_s
+        return 0.0 if self._takes(lane) else _now() + RECHECK_S
+
+    def _takes(self, lane: Lane) -> bool:
         work = lane.works[0]
+        if self._held_by or self._passed_on:
+            self._let_go_held()
         if not self._has(work):
             return True
         before = self._turns(work).take(work.event.id, HERE, self._lost.before_s)
@@ -90,18 +108,25 @@ class Order:
         for work in works:
             self._leaves(work, inf)
 
-    def goes(self, work: Work, lane: Lane, for_s: float) -> None:
+    def goes(self, work: Work, lane: Lane, for_s: float, held_by: str = "") -> None:
         """The ledger is to know that the event is away for so long; before it, those that come before it."""
         if work.in_lane and work.handling.letter is None:  # one that has failed is waited for no more
+            away = Waiting(work.event.id, delay_level(for_s), held=bool(held_by))
             before = [each for each in lane.works if self._number(each) < self._number(work)]
-            self._journal.line_up(lane.key, [*self._to_line_up(before), Waiting(work.event.id, for_s)])
+            self._journal.line_up(lane.key, [*self._to_line_up(before), away])
 
-    def gone(self, work: Work, for_s: float) -> None:
-        """The event is in a delay queue. Where any process may get it, only the ledger knows of it from then on."""
-        if work.in_lane and (self._journal.shared or work.handling.letter is not None):
+    def gone(self, work: Work, for_s: float, held_by: str = "") -> None:
+        """The event is in a delay queue, or in the held one until that pause is lifted.
+
+        Where any process may get it, only the ledger knows of it from then on.
+        """
+        if work.in_lane and not held_by and (self._journal.shared or work.handling.letter is not None):
             self.let_go(work)
         else:
-            self._leaves(work, _now() + for_s)
+            self._leaves(work, _now() + delay_level(for_s))
+            if held_by and self._has(work) and len(self._held_by) < MAX_HELD:
+                self._turns(work).hold(work.event.id)
+                self._held_by[work.event.id] = held_by
 
     def stays(self, works: Iterable[Work], lane: Lane) -> None:
         """These did not get into a delay queue, or are in hand again: in their old places."""
@@ -119,10 +144,8 @@ class Order:
     def let_go(self, work: Work) -> None:
         """The event is in hand no more, and comes again as if it was new, unless the ledger says more."""
         self._lined_up.discard(work.event.id)
-        lane = self._lane_of.pop(work.event.id, None)
-        if lane is not None:
-            self._lanes[lane].settle(work.event.id)
-            self._tidy(lane)
+        self._held_by.pop(work.event.id, None)
+        self._drop(work.event.id)
 
     def has_away(self, lane: Key) -> bool:
         """True where an event of this lane is in a delay queue."""
@@ -130,11 +153,34 @@ class Order:
 
     def forget(self) -> None:
         """Let go of those that are lost for so long that nobody expects them."""
+        self._let_go_held()
         for lane, turns in list(self._lanes.items()):
             turns.forget(self._lost.before_s - FORGOTTEN_S)
             self._tidy(lane)
         if len(self._lane_of) > 2 * sum(map(len, self._lanes.values())) + 100:
             self._lane_of = {place.event_id: lane for lane, turns in self._lanes.items() for place in turns}
+
+    def _let_go_held(self) -> None:
+        """Events that no pause holds any more are on their way back: soon, or they are not waited for."""
+        for event_id in [event_id for event_id, until_s in self._passed_on.items() if until_s <= _now()]:
+            self._drop(event_id)
+        keys = set(self._held_by.values())
+        lifted = {key for key in keys if not self._holding(key)}
+        for event_id in [event_id for event_id, key in self._held_by.items() if key in lifted]:
+            del self._held_by[event_id]
+            turns = self._lanes.get(self._lane_of.get(event_id, ("", "")))
+            if turns is not None and turns.get(event_id) is not None:
+                turns.let_go(event_id)
+                turns.leave(event_id, _now() + PASSED_ON_S)
+                self._passed_on[event_id] = _now() + PASSED_ON_S
+
+    def _drop(self, event_id: str) -> None:
+        """Forget the event's place."""
+        self._passed_on.pop(event_id, None)
+        lane = self._lane_of.pop(event_id, None)
+        if lane is not None:
+            self._lanes[lane].settle(event_id)
+            self._tidy(lane)
 
     def _numbered(self, work: Work) -> bool:
         """Give it a number. True where it has one, and was away."""
@@ -146,7 +192,9 @@ class Order:
         self._lane_of[work.event.id] = lane
         turns = self._lanes.setdefault(lane, LaneTurns())
         known = turns.get(work.event.id)
-        turns.arrive(work.event.id, HERE)
+        turns.line_up(work.event.id, HERE, None, None, held=False)
+        self._held_by.pop(work.event.id, None)
+        self._passed_on.pop(work.event.id, None)
         return known is not None and known.holder is None
 
     def _number(self, work: Work) -> int:

@@ -11,29 +11,22 @@ from itertools import takewhile
 
 from bridge.core.delivery.lane_turns import Key
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
-from bridge.core.delivery.outcome import Acknowledge, Again, Behind, DeadLetter, Moved, NotYet
-from bridge.core.delivery.retry import delay_level, level_within
+from bridge.core.delivery.outcome import Acknowledge, Again, Behind, DeadLetter, KeptBack, Moved, NotYet
+from bridge.core.delivery.retry import level_within
 from bridge.core.event.event_fields import EventKind
 from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
-from bridge.flow.lane import Lane, LaneJob, LaneTasks, first_done
-from bridge.flow.lane_order import RECHECK_S, Order
+from bridge.flow.lane import Lane, LaneJob, first_done, loop_time
+from bridge.flow.lane_order import Order
+from bridge.flow.lane_waits import BEHIND_WAIT_S, CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
 from bridge.flow.settler import Settler
 from bridge.flow.tagging import group_up
+from bridge.flow.task_set import TaskSet
 from bridge.flow.work import Work
-
-IN_MEMORY_S = 1.0
-CLOSED_WAIT_S = 30.0
-"""The delay of events that are parked because the API or the ledger is away: their queue is not consumed."""
-HELD_AT_MOST_S = 600.0
-"""How long an event of which no copy can be made may be held unacknowledged; then it is dead-lettered."""
-BEHIND_WAIT_S = 10.0
-"""The delay of events that are parked because the one before them takes long."""
-SWEEP_S = 1.0
 
 
 class Lanes:
@@ -56,14 +49,14 @@ class Lanes:
         self._journal = journal
         self._park_after_s = park_after_s
         self._log = log
-        self._order = Order(journal.lanes, journal.lost)
+        self._order = Order(journal.lanes, journal.lost, attempts.holding)
         self._lanes: dict[Key, Lane] = {}
         self._in_hand: dict[str, Work] = {}
         self._unparkable: set[Work] = set()
         """Those of which a delay queue took no copy the last time, so that they can only wait in hand."""
         self._beside: dict[Work, asyncio.Task[None]] = {}
         """Those that are in no lane any more, and still owe something to subscribers."""
-        self._tasks = LaneTasks(log)
+        self._tasks = TaskSet(log)
         self._stopping = asyncio.Event()
 
     def find(self, event_id: str) -> Work | None:
@@ -75,6 +68,11 @@ class Lanes:
         return key in self._lanes or self._order.has_away(key)
 
     @property
+    def open(self) -> list[Lane]:
+        """The lanes that have events in hand, or something else to do."""
+        return list(self._lanes.values())
+
+    @property
     def in_hand(self) -> list[str]:
         """The ids of the events that are held."""
         return list(self._in_hand)
@@ -82,7 +80,7 @@ class Lanes:
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks that work on them."""
-        return self._tasks.all
+        return self._tasks.running
 
     def add(self, work: Work) -> None:
         """Put an event at the end of its lane, or, where it comes back from a delay queue, in its old place."""
@@ -105,7 +103,7 @@ class Lanes:
         """Park, every now and then, what has waited too long behind another. Runs until it is cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            now_s = _now()
+            now_s = loop_time()
             self._order.forget()
             for lane in list(self._lanes.values()):
                 if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
@@ -117,15 +115,14 @@ class Lanes:
     async def listen(self) -> None:
         """Go on with lanes that other processes have left. Runs until it is cancelled."""
         while True:
-            for key in await self._journal.lanes.freed():
-                if key in self._lanes:
-                    self._lanes[key].wake()
+            for key in self._lanes.keys() & set(await self._journal.lanes.freed()):
+                self._lanes[key].wake()
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
         self._stopping.set()
         self._attempts.stop()
-        tasks = self._tasks.all
+        tasks = self._tasks.running
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
         for task in tasks:
@@ -204,17 +201,15 @@ class Lanes:
         try:
             while (lane.works or lane.jobs) and not self._stopping.is_set():
                 if lane.jobs:
-                    await self._job(lane, lane.jobs.pop(0))
+                    await lane.next_job(passing=self._api_breaker.passing)
                 elif not self._api_breaker.passing:
                     await self._wait_or_park(
                         lane, self._api_breaker.wait(self._park_after_s), lambda: self._api_breaker.passing
                     )
                 elif lane.works[0].handling.held and self._journal.trouble is not None:
                     await self._wait_for_ledger(lane)
-                elif lane.recheck_s > _now():
-                    await self._changed_before(lane, lane.recheck_s)
-                elif not self._order.takes(lane):
-                    await self._changed_before(lane, _now() + RECHECK_S)
+                elif until_s := self._order.wait_until(lane):
+                    await self._changed_before(lane, until_s)
                 else:
                     lane.running, lane.handled = True, lane.works[0]
                     await self._turn(lane, lane.handled)
@@ -225,13 +220,12 @@ class Lanes:
         finally:
             del self._lanes[lane.key]
 
-    async def _job(self, lane: Lane, job: LaneJob) -> None:
-        if self._api_breaker.passing and (job.first or not lane.works):
-            await job.run()
-
     async def _turn(self, lane: Lane, work: Work) -> None:
         if work.event.kind is EventKind.TAG:
-            group_up(work, takewhile(lambda each: not self._order.waits(each), lane.waiting))
+            group_up(
+                work,
+                takewhile(lambda each: not (self._order.waits(each) or self._attempts.keeps_back(each)), lane.waiting),
+            )
         match await self._attempts.handle(work):
             case Acknowledge(repeat):
                 await self._acknowledged(lane, work, repeat=repeat)
@@ -240,6 +234,8 @@ class Lanes:
             case Again() as again:
                 work.attempt, work.pauses = again.attempt, again.pauses
                 await self._again(lane, work, again)
+            case KeptBack(key):
+                await self._keep_back(lane, work, key)
             case NotYet(left_s):
                 await self._not_yet(lane, work, left_s)
             case Moved():
@@ -290,7 +286,7 @@ class Lanes:
     async def _again(self, lane: Lane, work: Work, again: Again) -> None:
         if self._stopping.is_set():
             return
-        held_s = _now() - work.started_s
+        held_s = loop_time() - work.started_s
         in_memory_s = self._park_after_s - held_s if again.pauses and not again.away else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
@@ -304,17 +300,27 @@ class Lanes:
         if self._stopping.is_set():
             return
         level_s = level_within(left_s)
-        in_memory_s = self._park_after_s - (_now() - work.started_s)
+        in_memory_s = self._park_after_s - (loop_time() - work.started_s)
         if level_s is None or left_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(min(left_s, max(self._park_after_s, SWEEP_S)))
             return
-        await self._park([work], lane, level_s)
+        await self._park_alone(lane, work, level_s, left_s)
+
+    async def _keep_back(self, lane: Lane, work: Work, key: str) -> None:
+        """Give an event that a person wants to wait to the held queue; nobody waits for it."""
+        if self._stopping.is_set() or not work.delivery.alive:
+            await self._stopped_within(SWEEP_S)
+        else:
+            await self._park_alone(lane, work, CLOSED_WAIT_S, CLOSED_WAIT_S, key)
+
+    async def _park_alone(self, lane: Lane, work: Work, level_s: float, left_s: float, held_by: str = "") -> None:
+        await self._park([work], lane, level_s, held_by)
         if work in self._unparkable and not await self._buried(lane, work, left_s):
             await self._stopped_within(left_s)
 
     async def _buried(self, lane: Lane, work: Work, after_s: float) -> bool:
         """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
-        if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
+        if loop_time() + after_s - work.started_s <= HELD_AT_MOST_S:
             return False
         unparkable = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
         letter = work.handling.letter or unparkable
@@ -324,8 +330,8 @@ class Lanes:
         self._drop(lane, work)
         return True
 
-    async def _park(self, works: list[Work], lane: Lane, after_s: float) -> None:
-        """Give these events of the lane to a delay queue, in order; those that stay behind wait for them."""
+    async def _park(self, works: list[Work], lane: Lane, after_s: float, held_by: str = "") -> None:
+        """Give these events of the lane to a delay queue, or the held one; those that stay behind wait for them."""
         works = [work for work in works if not work.uncopyable]
         self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
@@ -334,15 +340,14 @@ class Lanes:
         lane.parking += works
         left = deque(works)
         self._order.leaves(works)
-        level_s = delay_level(after_s)
         try:
             while left:
                 work = left[0]
-                self._order.goes(work, lane, level_s)
-                if not await self._settler.park(work, after_s, api_away=not self._api_breaker.passing):
+                self._order.goes(work, lane, after_s, held_by)
+                if not await self._settler.set_aside(work, after_s, held_by, api_away=not self._api_breaker.passing):
                     self._unparkable.add(work)
                     break
-                self._order.gone(work, level_s)
+                self._order.gone(work, after_s, held_by)
                 self._gone(left.popleft())
         except Exception:
             self._release(left)
@@ -373,7 +378,8 @@ class Lanes:
 
     async def _wait_for_ledger(self, lane: Lane) -> None:
         first = lane.works[0]
-        left_s = CLOSED_WAIT_S if first in self._unparkable else max(0.0, first.started_s + self._park_after_s - _now())
+        wait_s = max(0.0, first.started_s + self._park_after_s - loop_time())
+        left_s = CLOSED_WAIT_S if first in self._unparkable else wait_s
         await self._wait_or_park(lane, self._journal.available_within(left_s), lambda: self._journal.trouble is None)
 
     async def _wait_or_park(self, lane: Lane, wait: Coroutine[None, None, object], is_over: Callable[[], bool]) -> None:
@@ -387,13 +393,9 @@ class Lanes:
     async def _changed_before(self, lane: Lane, until_s: float) -> None:
         """Wait for the events that come before the first of the lane, or until they are overdue."""
         lane.changed.clear()
-        timeout_s = min(until_s - _now(), max(self._park_after_s, SWEEP_S))
+        timeout_s = min(max(until_s - loop_time(), LEAST_S), max(self._park_after_s, SWEEP_S))
         await first_done(lane.changed.wait(), self._stopping.wait(), timeout_s=timeout_s)
 
     async def _stopped_within(self, seconds: float) -> None:
         """Wait so long, or until the lanes are stopped."""
         await first_done(self._stopping.wait(), timeout_s=seconds)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

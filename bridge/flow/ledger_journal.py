@@ -239,6 +239,22 @@ class LedgerJournal:
             planned = None if doubt else PlannedEvent.of(work.event, with_text=False)
             work.log = work.log.having(self._clock(), outcome.kind.value, outcome.error, planned)
 
+    def kept_back(self, work: Work) -> Awaitable[None]:
+        """The event is about to be copied to the held queue: until then, nobody knows."""
+        work.log = work.log.waiting(Wait(0, WaitReason.PERSON))
+        return self._write(work, State.WAITING)
+
+    async def hold(self, work: Work, key: str) -> None:
+        """The event is in the held queue, where the pause of this key keeps it; waits for a ledger that is needed."""
+        while True:
+            try:
+                await self._ledger.hold(work.event.id, work.incoming.queue, key, self._clock())
+            except LedgerUnavailable:
+                if self.holds:
+                    await self._ledger.available()
+                    continue
+            return
+
     def waiting(self, work: Work, for_s: float, *, api_away: bool) -> Awaitable[None]:
         """The event is about to be copied to a delay queue, for so many seconds."""
         if work.refused_since_s is not None:

@@ -106,6 +106,10 @@ class Settler:
         failpoints.reached("before-ack", work.event.id)
         self.acknowledge(work)
 
+    async def set_aside(self, work: Work, after_s: float, held_by: str, *, api_away: bool) -> bool:
+        """Park the event, or hold it where a pause has this key. False where it can only wait here."""
+        return await (self.hold(work, held_by) if held_by else self.park(work, after_s, api_away=api_away))
+
     async def park(self, work: Work, after_s: float, *, api_away: bool = False) -> bool:
         """Hand the event to a delay queue, with what is known of it, and ack. False where it can only wait here.
 
@@ -116,6 +120,30 @@ class Settler:
         level_s = delay_level(after_s)
         await self._journal.waiting(work, level_s, api_away=api_away)
         failpoints.reached("parking", work.event.id)
+        if not await self._copied(work, level_s):
+            return False
+        failpoints.reached("parked", work.event.id)
+        await self._journal.released(work)
+        self.acknowledge(work, "parked", delay_s=level_s)
+        return True
+
+    async def hold(self, work: Work, key: str) -> bool:
+        """Hand the event to the held queue, where the pause of this key keeps it, and ack. False as `park`.
+
+        The ledger's row comes after the copy: whatever it names is in the queue.
+        """
+        await self._journal.kept_back(work)
+        failpoints.reached("holding", work.event.id)
+        if not await self._copied(work, None):
+            return False
+        failpoints.reached("held", work.event.id)
+        await self._journal.hold(work, key)
+        await self._journal.released(work)
+        self.acknowledge(work, "held", by=key)
+        return True
+
+    async def _copied(self, work: Work, level_s: int | None) -> bool:
+        """The event's copy is in a delay queue, or (None) in the held queue. False where it can only wait here."""
         copy = republished_copy.delayed(
             work.incoming,
             self._exchanges.delay,
@@ -133,9 +161,6 @@ class Settler:
             self._unparkable(work.event.id, refusal)
             return False
         self._unparkable_until_s = None
-        failpoints.reached("parked", work.event.id)
-        await self._journal.released(work)
-        self.acknowledge(work, "parked", delay_s=level_s)
         return True
 
     def _unparkable(self, event_id: str | None, refusal: PublishRefusal) -> None:

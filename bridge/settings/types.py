@@ -21,6 +21,7 @@ AMQP_QUERY = frozenset({"heartbeat", "frame_max", "name", "cafile", "capath", "c
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 HOST = re.compile(r"[A-Za-z0-9_.:%-]*")
 USERINFO = re.compile(r"(?P<scheme>[a-z]+://)(?P<user>[^/@:]*)(?P<password>:[^@]*)?@", re.IGNORECASE)
+MAX_PORT = 65_535
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AMQP_FORM = "amqp://user:password@host:port/vhost"
 
@@ -65,6 +66,16 @@ def _address(text: str, form: str) -> URL:
     if HOST.fullmatch(host) is None:
         raise ValueError(f"not of the form {form}")
     return url
+
+
+def _listen(value: str) -> str:
+    """`host:port`; an IPv6 address stands in brackets."""
+    host, colon, port = trimmed(value).rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or (":" in bare) is (bare == host) or not port.isdecimal() or int(port) > MAX_PORT:
+        raise ValueError("not of the form host:port, such as 127.0.0.1:8081 or [::1]:8081")
+    _host(bare)
+    return f"{host}:{int(port)}"
 
 
 def _host(value: str) -> str:
@@ -154,16 +165,13 @@ def _network(value: str) -> str:
     return value
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    return SecretStr(_not_empty(trimmed(value.get_secret_value())))
-
-
 def _webhook_secret(value: SecretStr) -> SecretStr:
     """Check a webhook's secret as text; its scheme says what may be inside."""
     return SecretStr(_not_empty(value.get_secret_value().strip(AROUND)))
 
 
-def _api_key(value: SecretStr) -> SecretStr:
+def header_secret(value: SecretStr) -> SecretStr:
+    """A secret that somebody sends in an HTTP header. Raises ValueError."""
     return SecretStr(_not_empty(header_value(value.get_secret_value())))
 
 
@@ -221,12 +229,12 @@ BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 RoutingKeyTemplate = Annotated[str, AfterValidator(_routing_key)]
 ApiUrl = Annotated[str, AfterValidator(_api_url)]
 LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger_url)]
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
-ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
+ApiKey = Annotated[SecretStr, AfterValidator(header_secret)]
 ApiKeyId = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_not_empty)]
 ApiName = Annotated[str, BeforeValidator(_trimmed), _of_form(API_NAME, "of the form [A-Za-z0-9_.-]+, no dot first")]
 Host = Annotated[str, AfterValidator(_host)]
+Listen = Annotated[str, AfterValidator(_listen)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Payload = Annotated[str, AfterValidator(_payload)]
 Network = Annotated[str, AfterValidator(_network)]

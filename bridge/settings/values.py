@@ -1,5 +1,6 @@
 """The settings as values of the core and of the edges."""
 
+import hashlib
 import time
 from functools import partial
 
@@ -10,6 +11,9 @@ from bridge.core.event.route import ChannelDefaults, Defaults
 from bridge.core.event.user import UserRules
 from bridge.core.webhook.schemes import key_of
 from bridge.edges.amigo.client import Credentials
+from bridge.edges.http.admin_server import AdminToken
+from bridge.edges.rabbitmq.control import ControlConfig
+from bridge.edges.rabbitmq.control_client import user_of
 from bridge.edges.rabbitmq.supervisor import BrokerConfig
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Log
@@ -88,6 +92,29 @@ def retry_of(settings: Settings) -> RetryPolicy:
 def broker_of(amqp: AmqpSettings) -> BrokerConfig:
     """The broker's addresses and the topology there."""
     return BrokerConfig(tuple(url.get_secret_value() for url in amqp.url), topology_of(amqp), amqp.declare)
+
+
+def control_of(settings: Settings) -> ControlConfig:
+    """Who is obeyed on `bridge.control`."""
+    own_user = user_of(settings.amqp.url[0].get_secret_value())
+    return ControlConfig(own_user, settings.control.users, settings.amqp.declare)
+
+
+def admin_tokens_of(settings: Settings) -> list[AdminToken]:
+    """Who may use `/admin`."""
+    tokens = settings.admin.tokens.items()
+    return [AdminToken(name, each.token.get_secret_value(), each.role) for name, each in tokens]
+
+
+def admin_address_of(settings: Settings) -> tuple[str, int]:
+    """Host and port of the operators' listener."""
+    host, _, port = settings.admin.listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def configuration_hash(settings: Settings) -> str:
+    """Twelve digits that tell one configuration from another. Secrets count as set or not set."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
 
 
 def topology_of(amqp: AmqpSettings) -> Topology:

@@ -16,6 +16,7 @@ GAUGES = Gauges(
     generations=1,
     loop_lag_s=0.5,
     components={"broker": True, "api": False},
+    pauses={"route": 1},
 )
 
 

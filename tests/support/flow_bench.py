@@ -34,6 +34,7 @@ from bridge.flow.ledger_watch import LedgerWatch
 from bridge.flow.lost_events import LostEvents
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
+from bridge.flow.pauses import Pauses
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.reconciler import Reconciler
 from bridge.flow.refusal_log import RefusalLog
@@ -41,13 +42,16 @@ from bridge.flow.refused_events import RefusedEvents
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
+from bridge.flow.turn_guard import TurnGuard
 from bridge.flow.user_lookup import UserLookup
+from tests.support.event_bodies import event_id_of, text_of
 from tests.support.fakes import (
     DELAY,
     FakeAccounts,
     FakeAgent,
     FakeDelivery,
     FakeEnrichments,
+    FakeHeldQueues,
     FakeInbox,
     FakeLedger,
     FakeLog,
@@ -100,6 +104,7 @@ class Bench:
         self.begun = 0
         self.on_the_way = 0
         self._waiting: list[InboundMessage] = []
+        self.held: list[RepublishedCopy] = []
         self._delay_queues: defaultdict[str, deque[RepublishedCopy]] = defaultdict(deque)
         self._streams = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -142,9 +147,10 @@ class Bench:
         self.api_breaker = ApiBreaker(self.agent, self.inbox, backoff, self.log)
         self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
         poison_guard = PoisonGuard(self.journal, self._park_after_s, self.log)
-        attempts = Attempts(
-            self.interaction, self.journal, poison_guard, self.api_breaker, backoff, self.counters, self.log
-        )
+        held = FakeHeldQueues(self._pass_on)
+        self.pauses = Pauses(self.ledger, self.inbox, (QUEUE,), held, factory.clock, self.log)
+        guard = TurnGuard(poison_guard, self.pauses)
+        attempts = Attempts(self.interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self.log)
         new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(self.log))
         announcer = FinishAnnouncer(self.ledger, factory, new_outbox, backoff, self.counters, self.log)
         finisher = DueFinisher(self.agent, self.ledger, conversations, factory, announcer, self.counters, self.log)
@@ -182,7 +188,7 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch)
+        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch, self.pauses)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     def reconfigure(self, *outbounds: Outbound) -> None:
@@ -246,11 +252,23 @@ class Bench:
     def _delayed(self, copy: RepublishedCopy) -> None:
         if copy.exchange != DELAY:
             return
+        if copy.routing_key == f"{QUEUE}.held":
+            self.held.append(copy)
+            return
         self.on_the_way += 1
         queue = self._delay_queues[copy.routing_key]
         queue.append(copy)
         delay_s = float(copy.routing_key.rsplit(".", 1)[1])
         asyncio.get_running_loop().call_later(delay_s + LATENCY_S, self._back, queue)
+
+    def _pass_on(self) -> int:
+        """What is held comes back, at the end of the inbound queue."""
+        held, self.held = self.held, []
+        for copy in held:
+            self._waiting.append(InboundMessage(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers))
+        self.on_the_way += len(held)
+        self._resumed()
+        return len(held)
 
     def _back(self, queue: deque[RepublishedCopy]) -> None:
         """First in, first out, also for those that come back at the same moment."""
@@ -379,20 +397,3 @@ class Bench:
         allowed = Counter(events.values()) + self.agent.others
         for text in events.values():
             assert text is None or self.agent.heard(text) <= allowed[text], f"the agent has heard it twice: {text!r}"
-
-
-def event_id_of(body: bytes) -> str:
-    return str(_field(body, "id"))
-
-
-def text_of(body: bytes) -> str | None:
-    text = _field(body, "message")
-    return text if isinstance(text, str) else None
-
-
-def _field(body: bytes, name: str) -> object:
-    try:
-        said = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return said.get(name) if isinstance(said, dict) else None

@@ -107,7 +107,7 @@ def reduced(letter: RepublishedCopy) -> RepublishedCopy | None:
 def delayed(
     incoming: InboundMessage,
     exchange: str,
-    level_s: int,
+    level_s: int | None,
     *,
     attempt: int,
     pauses: int,
@@ -117,6 +117,8 @@ def delayed(
     dead_lettered: bool = False,
 ) -> RepublishedCopy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
+
+    Without `level_s` it waits in the held queue, until it is passed on.
 
     `exchange` leads to the delay queues by their names. `progress` is what is known of requests already made for the
     event, for the delivery that will come; `first_seen_s` (Unix seconds) is when the event came first. The broker
@@ -142,7 +144,18 @@ def delayed(
     if dead_lettered:
         headers[DEAD_LETTERED] = True
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
-    return RepublishedCopy(exchange, delay_queue(incoming.queue, level_s), incoming.body, properties, headers)
+    queue = held_queue(incoming.queue) if level_s is None else delay_queue(incoming.queue, level_s)
+    return RepublishedCopy(exchange, queue, incoming.body, properties, headers)
+
+
+def passed_on(held: InboundMessage, exchange: str, queue: str) -> RepublishedCopy:
+    """A message of the held queue on its way back to `queue`, as it is; `exchange` leads to queues by their names."""
+    return RepublishedCopy(exchange, queue, held.body, _properties(held), _kept(held))
+
+
+def held_queue(queue: str) -> str:
+    """The name of the queue in which messages of `queue` wait for a pause to be lifted."""
+    return f"{queue}.held"
 
 
 def delay_queue(queue: str, level_s: int) -> str:

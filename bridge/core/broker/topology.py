@@ -6,13 +6,16 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Literal
 
-from bridge.core.broker.republished_copy import delay_queue
+from bridge.core.broker.republished_copy import delay_queue, held_queue
 from bridge.core.delivery.outcome import OutcomeKind
 from bridge.core.delivery.retry import DELAY_LEVELS_S
 
 DELIVERY_LIMIT = 100
 DEAD_DELIVERY_LIMIT = 1_000_000
 NO_KEYS: Mapping[str, str] = MappingProxyType({})
+CONTROL_EXCHANGE = "bridge.control"
+"""The fanout exchange of commands to the replicas, and of their answers."""
+CONTROL_TTL_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,23 @@ def delay_queues(queue: str, delay_exchange: str) -> list[Queue]:
     ]
 
 
+def held_queue_of(queue: str, dead_exchange: str, delay_exchange: str) -> Queue:
+    """The queue in which a pause keeps messages of `queue` back. They are looked at, and put back, any number of times.
+
+    There and back goes through the same exchange as to a delay.
+    """
+    arguments: dict[str, str | int] = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": DEAD_DELIVERY_LIMIT,
+        "x-dead-letter-exchange": dead_exchange,
+        "x-dead-letter-routing-key": "poison",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    name = held_queue(queue)
+    return Queue(name, arguments, ((delay_exchange, name),))
+
+
 def dead_queue(name: str, exchange: str) -> Queue:
     """The queue in which dead letters wait for a person: looking at them, however often, must not destroy them."""
     arguments: dict[str, str | int] = {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT}
@@ -148,6 +168,7 @@ def topology(
         queues += [
             inbound_queue(inbound, dead_exchange, delay_exchange),
             *delay_queues(inbound.queue, delay_exchange),
+            held_queue_of(inbound.queue, dead_exchange, delay_exchange),
         ]
     exchanges = (*(Exchange(name) for name in topics if name), Exchange(delay_exchange, "direct"))
     consumed = tuple(inbound.queue for inbound in inbounds)

@@ -170,7 +170,14 @@ class Behind:
     before: Before
 
 
-Settlement = Acknowledge | Again | Behind | DeadLetter | Moved | NotYet
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """A person wants the event to wait: it goes to the held queue until the pause of this key is lifted."""
+
+    key: str
+
+
+Settlement = Acknowledge | Again | Behind | DeadLetter | KeptBack | Moved | NotYet
 
 
 def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:

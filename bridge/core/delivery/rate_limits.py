@@ -47,6 +47,20 @@ class Window:
     closed_until_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class BindingLimit:
+    """An operation that may not be called for so many seconds: by this user, or (None) by anybody."""
+
+    operation: str
+    user_id: str | None
+    left_s: float
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The same as JSON."""
+        return {"operation": self.operation, "user_id": self.user_id, "left_s": round(self.left_s, 1)}
+
+
 class RateLimits:
     """When each user may make which call again."""
 
@@ -74,6 +88,15 @@ class RateLimits:
         window.closed_until_s = now_s + wait_s
         if operation == "sign-in" or window.used <= LIMITS.get(operation, 0):
             self._gates[operation] = now_s + min(wait_s, WINDOW_S)
+
+    def binding(self, now_s: float) -> list[BindingLimit]:
+        """The limits that hold somebody back now, the longest first."""
+        gates = [BindingLimit(name, None, until_s - now_s) for name, until_s in self._gates.items()]
+        own = [
+            BindingLimit(operation, user_id, window.closed_until_s - now_s)
+            for (user_id, operation), window in self._windows.items()
+        ]
+        return sorted((one for one in (*gates, *own) if one.left_s > 0), key=lambda one: -one.left_s)
 
     def _window(self, user_id: str, operation: str, now_s: float) -> Window:
         key = (user_id, operation)

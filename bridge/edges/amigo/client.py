@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from bridge.core import numbers
-from bridge.core.delivery.rate_limits import WINDOW_S, RateLimits
+from bridge.core.delivery.rate_limits import WINDOW_S, BindingLimit, RateLimits
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.core.value import value
 from bridge.edges.amigo._internals import Connector, HttpProcessingError, StreamHandler, handler_of
@@ -120,6 +120,10 @@ class HttpClient:
         self._stream_timeout = _timeout(limits, total_s=None, silent_s=idle_s)
         self._control_timeout = _timeout(limits, total_s=limits.control_s, silent_s=None)
         self._session: aiohttp.ClientSession | None = None
+
+    def binding_limits(self) -> list[BindingLimit]:
+        """The API's limits that hold somebody back now."""
+        return self._rate_limits.binding(time.monotonic())
 
     async def __aenter__(self) -> "HttpClient":
         self._session = aiohttp.ClientSession(

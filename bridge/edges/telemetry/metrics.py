@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bridge.core.control.pause import PauseScope
 from bridge.core.counters import Counters
 
 COUNTERS: Mapping[str, tuple[str, str]] = {
@@ -39,6 +40,7 @@ class Gauges:
     generations: int
     loop_lag_s: float
     components: Mapping[str, bool]
+    pauses: Mapping[str, int]
 
 
 class BridgeCollector(Collector):
@@ -97,6 +99,10 @@ class BridgeCollector(Collector):
         for component, is_ok in gauges.components.items():
             ok.add_metric([component], is_ok)
         yield ok
+        pauses = GaugeMetricFamily("bridge_pauses", "Pauses that a person has ordered.", labels=["scope"])
+        for scope in PauseScope:
+            pauses.add_metric([scope.value], gauges.pauses.get(scope.value, 0))
+        yield pauses
 
 
 class Metrics:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Collection, Sequence
 from typing import Protocol
 
+from bridge.core.control.pause import Pause
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.lane_claim import LaneClaim, Waiting
 from bridge.core.delivery.lane_turns import Before, Key
@@ -106,6 +107,24 @@ class Ledger(Protocol):
 
     def drop_user(self, known: KnownUser) -> None:
         """Forget it, if it is still this user's. Carried out as `keep_due`."""
+
+    async def pauses(self) -> Sequence[Pause]:
+        """All pauses that a person has ordered and nobody has lifted."""
+
+    async def set_pause(self, pause: Pause) -> None:
+        """Remember the pause; of two under one key the later one holds."""
+
+    async def drop_pause(self, key: str, ended_s: float | None = None) -> bool:
+        """Lift the pause of this key; True for the one who does. With `ended_s` only where its end has come by then."""
+
+    async def hold(self, event_id: str, queue: str, key: str, now_s: float) -> None:
+        """Note that the pause of this key keeps the event back, in the held queue of the inbound `queue`."""
+
+    async def take_unheld(self, now_s: float) -> Sequence[str]:
+        """Inbound queues of events that no pause keeps back any more, for one process a minute to see to."""
+
+    async def clear_unheld(self, queue: str, now_s: float) -> None:
+        """The held queue is passed on: forget its events that no pause keeps back, older than a minute."""
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events, so that any process may claim them at once. One that has a lane's turn waits again."""

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
+from bridge.core.control.pause import Pause
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.lane_claim import LaneClaim, Waiting
@@ -16,6 +17,7 @@ from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.fakes.lanes import FakeLanes
 
 LEASE_S = 30.0
+SETTLED_S = 60.0
 
 
 class Nobody:
@@ -34,6 +36,16 @@ def kept(entry: Entry) -> Entry:
     return replace(entry, progress=progress, log=NO_ATTEMPTS)
 
 
+@dataclass(eq=False)
+class HeldRow:
+    """An event that is kept back: of which queue, by which pause, since when; and when a process saw to it last."""
+
+    queue: str
+    key: str
+    since_s: float
+    taken_s: float = 0.0
+
+
 class FakeLedger:
     """The ledger port. `beside` makes it another process's view of the same ledger."""
 
@@ -47,6 +59,8 @@ class FakeLedger:
         """Every entry that this process has written, in order."""
         self.dues: dict[str, DueFinish] = {} if beside is None else beside.dues
         self.users: dict[str, KnownUser] = {} if beside is None else beside.users
+        self.paused: dict[str, Pause] = {} if beside is None else beside.paused
+        self.held: dict[str, HeldRow] = {} if beside is None else beside.held
         self._due_holders: dict[str, object] = {} if beside is None else beside._due_holders
         self._holders: dict[str, object] = {} if beside is None else beside._holders
         self.lanes: FakeLanes = FakeLanes(self, None if beside is None else beside.lanes)
@@ -242,6 +256,43 @@ class FakeLedger:
     def _free(self, conversation_id: str) -> bool:
         holder = self._due_holders.get(conversation_id, self)
         return holder is self or getattr(holder, "_dead", False)
+
+    async def pauses(self) -> Sequence[Pause]:
+        await self._available()
+        return [self.paused[key] for key in sorted(self.paused)]
+
+    async def set_pause(self, pause: Pause) -> None:
+        await self._available()
+        self.paused[pause.key] = pause
+
+    async def drop_pause(self, key: str, ended_s: float | None = None) -> bool:
+        await self._available()
+        pause = self.paused.get(key)
+        if pause is None or (ended_s is not None and pause.holds_at(ended_s)):
+            return False
+        del self.paused[key]
+        return True
+
+    async def hold(self, event_id: str, queue: str, key: str, now_s: float) -> None:
+        await self._available()
+        self.held[event_id] = HeldRow(queue, key, now_s)
+
+    async def take_unheld(self, now_s: float) -> Sequence[str]:
+        await self._available()
+        rows = [row for row in self._unheld(now_s) if row.taken_s < now_s - SETTLED_S]
+        for row in rows:
+            row.taken_s = now_s
+        return sorted({row.queue for row in rows})
+
+    async def clear_unheld(self, queue: str, now_s: float) -> None:
+        await self._available()
+        gone = [row for row in self._unheld(now_s) if row.queue == queue and row.since_s < now_s - SETTLED_S]
+        for event_id in [event_id for event_id, row in self.held.items() if row in gone]:
+            del self.held[event_id]
+
+    def _unheld(self, now_s: float) -> list[HeldRow]:
+        active = {key for key, pause in self.paused.items() if pause.holds_at(now_s)}
+        return [row for row in self.held.values() if row.key not in active]
 
     async def release(self, event_ids: Collection[str]) -> None:
         await self._available()

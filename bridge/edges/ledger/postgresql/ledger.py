@@ -21,8 +21,9 @@ from bridge.core.delivery.lane_claim import LaneClaim
 from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
 from bridge.edges.ledger.call_kinds import CallKind
-from bridge.edges.ledger.call_queue import LedgerCall, QueuedLedger
-from bridge.edges.ledger.postgresql import due, lanes, short_tables, statements, users
+from bridge.edges.ledger.call_queue import LedgerCall
+from bridge.edges.ledger.pause_calls import PausingLedger
+from bridge.edges.ledger.postgresql import due, lanes, pauses, short_tables, statements, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.purging import Purging
 from bridge.edges.ledger.rows import KEEP_ENDINGS_S, KEY_BYTES, entry_of
@@ -57,6 +58,12 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.KEEP_USER, users.keep),
     (CallKind.DROP_USER, users.drop),
     (CallKind.FIND_USER, users.find),
+    (CallKind.PAUSES, pauses.listed),
+    (CallKind.SET_PAUSE, pauses.put),
+    (CallKind.DROP_PAUSE, pauses.dropped),
+    (CallKind.HOLD, pauses.hold),
+    (CallKind.TAKE_UNHELD, pauses.taken),
+    (CallKind.CLEAR_UNHELD, pauses.cleared),
     (CallKind.RELEASE, statements.release),
     (CallKind.FIND, statements.find),
     (CallKind.CANCEL, statements.cancel),
@@ -85,7 +92,7 @@ class PostgresqlLimits:
 USUAL_LIMITS = PostgresqlLimits()
 
 
-class PostgresqlLedger(QueuedLedger):
+class PostgresqlLedger(PausingLedger):
     """The ledger port; an async context manager that connects and lets go. Entering never fails: see `trouble`."""
 
     shared = True

@@ -20,7 +20,7 @@ from bridge.core.delivery.ledger_entry import Holder
 from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
-from bridge.edges.ledger.postgresql import due, lanes, users
+from bridge.edges.ledger.postgresql import due, lanes, pauses, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.short_tables import ASKED_FOR, SHORT_TABLES
 from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
@@ -65,6 +65,7 @@ MIGRATIONS: tuple[str, ...] = (
     due.TABLE,
     users.TABLE,
     SHORT_TABLES,
+    pauses.TABLES,
     lanes.TABLES,
 )
 

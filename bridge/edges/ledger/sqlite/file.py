@@ -35,6 +35,7 @@ from bridge.edges.ledger.rows import (
     hash_of,
     is_cancelled,
 )
+from bridge.edges.ledger.sqlite import pauses
 from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.sqlite.lane_places import LanePlaces, Write
 from bridge.edges.ledger.sqlite.past import Ages, Past
@@ -63,6 +64,15 @@ T = TypeVar("T")
 
 BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
+OTHERS = {
+    CallKind.KEEP_DUE: KEEP_DUE,
+    CallKind.SET_DUE: SET_DUE,
+    CallKind.DROP_DUE: DROP_DUE,
+    CallKind.KEEP_USER: KEEP_USER,
+    CallKind.DROP_USER: DROP_USER,
+    CallKind.HOLD: pauses.HOLD,
+}
+"""Statements of other tables than the events'."""
 READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
 """Calls that ask what is known."""
 LOOKED_UP = {CallKind.TAKE_DUE: TAKE_DUE, CallKind.FIND_DUE: FIND_DUE, CallKind.FIND_USER: FIND_USER}
@@ -190,6 +200,8 @@ class LedgerFile:
                         answers[-1] = self._answer(call)
                     case kind if kind in LOOKED_UP:
                         answers[-1] = self._opened.execute(LOOKED_UP[kind], (call.key, *call.row)).fetchone()
+                    case kind if kind in pauses.KINDS:
+                        answers[-1] = pauses.carried_out(self._opened, call)
                     case _:
                         others += self._other_writes(call, now_s)
                 if turn is not None and call.kind is CallKind.CLAIM:
@@ -233,16 +245,10 @@ class LedgerFile:
                 return self._opened_places.line_up(call, now_s)
             case CallKind.LEAVE:
                 return self._opened_places.leave(call.row[1])
-            case CallKind.KEEP_DUE:
-                return [(KEEP_DUE, call.row)]
-            case CallKind.SET_DUE:
-                return [(SET_DUE, call.row)]
-            case CallKind.DROP_DUE:
-                return [(DROP_DUE, (call.key,))]
-            case CallKind.KEEP_USER:
-                return [(KEEP_USER, call.row)]
-            case CallKind.DROP_USER:
-                return [(DROP_USER, (call.key, *call.row))]
+            case CallKind.KEEP_DUE | CallKind.SET_DUE | CallKind.KEEP_USER:
+                return [(OTHERS[call.kind], call.row)]
+            case CallKind.DROP_DUE | CallKind.DROP_USER | CallKind.HOLD:
+                return [(OTHERS[call.kind], (call.key, *call.row))]
             case CallKind.LIVES_ON:
                 return [(LIVES_ON, ())]
             case _:

@@ -18,8 +18,8 @@ from bridge.core.delivery.lane_claim import LaneClaim
 from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.call_queue import QueuedLedger
 from bridge.edges.ledger.lane_calls import lane_hash
+from bridge.edges.ledger.pause_calls import PausingLedger
 from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of
 from bridge.edges.ledger.sqlite.file import BUSY_S, LedgerFile
 from bridge.flow.ports.ledger import LedgerUnavailable
@@ -34,7 +34,7 @@ CLOSING_S = 10.0
 REPLACED = "the file was deleted or moved: what is at its place now is used, if need be made anew"
 
 
-class SqliteLedger(QueuedLedger):
+class SqliteLedger(PausingLedger):
     """The ledger port; an async context manager that opens and closes the file. Entering never fails: see `trouble`."""
 
     shared = False

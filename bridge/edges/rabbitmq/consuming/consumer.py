@@ -131,8 +131,12 @@ class Consumer:
 
     @property
     def consuming(self) -> bool:
-        """True where every inbound has its consumer, is just getting another, or has as much in hand as it may."""
-        served = self._queue_consumers.keys() | self._replacing | self._refused.keys()
+        """True where every inbound has its consumer, is just getting another, or has as much in hand as it may.
+
+        One that a person has paused, or that the broker refuses, is left alone.
+        """
+        left_alone = self._refused.keys() | self.inbox.paused_queues
+        served = self._queue_consumers.keys() | self._replacing | left_alone
         return not self.inbox.held_back_by and all(
             inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
         )
@@ -181,7 +185,7 @@ class Consumer:
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
     ) -> None:
         queue_consumer, free = self._queue_consumers.get(inbound.queue), self._free(inbound)
-        if reasons := self.inbox.held_back_by:
+        if reasons := self.inbox.reasons_for(inbound.queue):
             if queue_consumer is not None:
                 await self._retire(queue_consumer)
                 self._log.info("consumer.paused", queue=inbound.queue, by=reasons)
