@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from bridge.core.delivery.lane_claim import LaneClaim, Waiting
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
 from bridge.core.delivery.lane_turns import NOBODY, Before, Key, Passing
 from bridge.core.event.event_fields import EventKind
 from bridge.flow.lost_events import LostEvents
@@ -35,7 +35,7 @@ class LaneJournal:
         line = self.claim_of(work)
         return None if line is None else await self._ledger.take_turn(work.event.id, line)
 
-    def line_up(self, lane: Key, waiting: Sequence[Waiting]) -> None:
+    def line_up(self, lane: Key, waiting: Sequence[InLine]) -> None:
         """Events wait in a lane, in this order; see the port."""
         if waiting and all(lane):
             self._ledger.line_up(lane, waiting)

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from math import inf
 
-from bridge.core.delivery.lane_claim import Waiting
+from bridge.core.delivery.lane_claim import InLine
 from bridge.core.delivery.lane_turns import Before, Key, LaneTurns
 from bridge.core.delivery.retry import delay_level
 from bridge.flow.lane import Lane
@@ -111,7 +111,7 @@ class Order:
     def goes(self, work: Work, lane: Lane, for_s: float, held_by: str = "") -> None:
         """The ledger is to know that the event is away for so long; before it, those that come before it."""
         if work.in_lane and work.handling.letter is None:  # one that has failed is waited for no more
-            away = Waiting(work.event.id, delay_level(for_s), held=bool(held_by))
+            away = InLine(work.event.id, delay_level(for_s), held=bool(held_by))
             before = [each for each in lane.works if self._number(each) < self._number(work)]
             self._journal.line_up(lane.key, [*self._to_line_up(before), away])
 
@@ -128,13 +128,14 @@ class Order:
                 self._turns(work).hold(work.event.id)
                 self._held_by[work.event.id] = held_by
 
-    def stays(self, works: Iterable[Work], lane: Lane) -> None:
+    def stays(self, works: Iterable[Work], lane: Lane, running: Work | None) -> None:
         """These did not get into a delay queue, or are in hand again: in their old places."""
         works = list(works)
         for work in works:
             if self._has(work):
                 self._turns(work).arrive(work.event.id, HERE)
         self._journal.line_up(lane.key, self._to_line_up([work for work in works if work.in_lane]))
+        self.place(lane, works, running)
 
     def left(self, work: Work) -> None:
         """The event is waited for no more, here or elsewhere."""
@@ -206,11 +207,11 @@ class Order:
         if self._has(work):
             self._turns(work).leave(work.event.id, back_s)
 
-    def _to_line_up(self, works: Iterable[Work]) -> list[Waiting]:
+    def _to_line_up(self, works: Iterable[Work]) -> list[InLine]:
         """Those of these, in order, of which the ledger has no place yet. Now it is to have one."""
         new = [work.event.id for work in works if work.event.id not in self._lined_up]
         self._lined_up.update(new)
-        return [Waiting(event_id) for event_id in new]
+        return [InLine(event_id) for event_id in new]
 
     def _has(self, work: Work) -> bool:
         return self._turns(work).get(work.event.id) is not None

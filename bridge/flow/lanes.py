@@ -192,8 +192,7 @@ class Lanes:
     def _go_on(self, works: list[Work]) -> None:
         """These take their places in their lane, which may be another one by now."""
         lane = self._lanes.setdefault(works[0].event.lane, Lane(works[0].event.lane))
-        self._order.stays(works, lane)
-        self._order.place(lane, works, lane.works[0] if lane.running and lane.works else None)
+        self._order.stays(works, lane, lane.works[0] if lane.running and lane.works else None)
         if lane.task is None:
             lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
@@ -222,10 +221,10 @@ class Lanes:
 
     async def _turn(self, lane: Lane, work: Work) -> None:
         if work.event.kind is EventKind.TAG:
-            group_up(
-                work,
-                takewhile(lambda each: not (self._order.waits(each) or self._attempts.keeps_back(each)), lane.waiting),
+            ready = takewhile(
+                lambda each: not (self._order.waits(each) or self._attempts.keeps_back(each)), lane.waiting
             )
+            group_up(work, ready)
         match await self._attempts.handle(work):
             case Acknowledge(repeat):
                 await self._acknowledged(lane, work, repeat=repeat)
@@ -356,8 +355,7 @@ class Lanes:
             lane.parking = [work for work in lane.parking if work not in works]
             lane.changed.set()
         if left:
-            self._order.stays(left, lane)
-            self._order.place(lane, left, running)
+            self._order.stays(left, lane, running)
 
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.core.delivery.lane_claim import LaneClaim, Waiting
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
 from bridge.core.delivery.lane_turns import Before, Passing
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
@@ -33,7 +33,7 @@ async def complete(ledger: Tellable, event_id: str) -> None:
 
 async def parked(ledger: Tellable, event_id: str, for_s: float = 3600.0) -> None:
     """As the flow parks an event that has been claimed."""
-    ledger.line_up(LANE, [Waiting(event_id, back_in_s=for_s)])
+    ledger.line_up(LANE, [InLine(event_id, back_in_s=for_s)])
     await ledger.write(Entry(event_id, State.WAITING, DIGEST))
     await ledger.release([event_id])
 
@@ -80,7 +80,7 @@ async def test_who_is_lost_is_waited_for_no_more_and_is_next_if_it_comes_after_a
     await parked(ledger, "e1", for_s=-10.0)
     assert await ledger.claim("e2", DIGEST, line=LaneClaim(LANE, lost_after_s=3600.0)) == behind("e1")
     assert await ledger.claim("e2", DIGEST, line=LaneClaim(LANE, lost_after_s=5.0)) == MINE
-    ledger.line_up(LANE, [Waiting("e1"), Waiting("e3")])
+    ledger.line_up(LANE, [InLine("e1"), InLine("e3")])
     await complete(ledger, "e2")
     assert await ledger.claim("e3", DIGEST, line=LaneClaim(LANE, lost_after_s=0.0)) == behind("e1")
     assert (await ledger.claim("e1", DIGEST, line=LINE)).holder is Holder.EARLIER
@@ -88,8 +88,8 @@ async def test_who_is_lost_is_waited_for_no_more_and_is_next_if_it_comes_after_a
 
 async def test_lines_are_in_order_and_those_before_are_lined_up_first(ledger: Tellable) -> None:
     await ledger.claim("e1", DIGEST, line=LINE)
-    ledger.line_up(LANE, [Waiting("e1"), Waiting("e2")])
-    ledger.line_up(LANE, [Waiting("e1"), Waiting("e2"), Waiting("e3", back_in_s=3600.0)])
+    ledger.line_up(LANE, [InLine("e1"), InLine("e2")])
+    ledger.line_up(LANE, [InLine("e1"), InLine("e2"), InLine("e3", back_in_s=3600.0)])
     await complete(ledger, "e1")
     assert await ledger.claim("e4", DIGEST, line=LINE) == behind("e2", 2)
     assert await ledger.claim("e2", DIGEST, line=LINE) == MINE
@@ -112,16 +112,16 @@ async def test_one_that_failed_leaves_and_starts_over_behind_the_others(ledger: 
 
 async def test_one_that_is_held_holds_up_nobody(ledger: Tellable) -> None:
     await ledger.claim("e1", DIGEST, line=LINE)
-    ledger.line_up(LANE, [Waiting("e1", held=True)])
+    ledger.line_up(LANE, [InLine("e1", held=True)])
     assert await ledger.claim("e2", DIGEST, line=LINE) == MINE
     await complete(ledger, "e2")
-    ledger.line_up(LANE, [Waiting("e1", back_in_s=60.0)])
+    ledger.line_up(LANE, [InLine("e1", back_in_s=60.0)])
     assert await ledger.claim("e3", DIGEST, line=LINE) == behind("e1")
 
 
 async def test_one_that_waits_for_an_end_is_passed_by_what_would_not(ledger: Tellable) -> None:
     await ledger.claim("e1", DIGEST, line=LINE)
-    ledger.line_up(LANE, [Waiting("e1", back_in_s=60.0, awaits="c1")])
+    ledger.line_up(LANE, [InLine("e1", back_in_s=60.0, awaits="c1")])
     assert await ledger.claim("e2", DIGEST, line=LINE) == behind("e1")
     assert await ledger.claim("j1", DIGEST, line=LaneClaim(LANE, passing=Passing(joins="c2"))) == behind("e1", 2)
     ledger.leave_lane("e2")
@@ -144,7 +144,7 @@ async def test_a_turn_is_taken_later_for_one_that_is_claimed(ledger: Tellable) -
     await ledger.claim("e2", DIGEST)
     assert await ledger.take_turn("e2", LINE) == Before("e1", 1)
     ledger.leave_lane("e2")
-    ledger.line_up(LANE, [Waiting("e1")])
+    ledger.line_up(LANE, [InLine("e1")])
     await ledger.claim("e1", DIGEST, line=LINE)
     await complete(ledger, "e1")
     assert await ledger.take_turn("e2", LINE) is None
@@ -153,7 +153,7 @@ async def test_a_turn_is_taken_later_for_one_that_is_claimed(ledger: Tellable) -
 async def test_places_outlive_the_process(world: World) -> None:
     first = await world.process()
     await first.claim("e1", DIGEST, line=LINE)
-    first.line_up(LANE, [Waiting("e1"), Waiting("e2"), Waiting("e3", back_in_s=3600.0)])
+    first.line_up(LANE, [InLine("e1"), InLine("e2"), InLine("e3", back_in_s=3600.0)])
     await complete(first, "e1")
     assert await first.find("e3") is None
     await world.end(first)
@@ -169,7 +169,7 @@ async def test_places_outlive_the_process(world: World) -> None:
 @pytest.mark.parametrize("user_id", ["", "a\0b", "\ud800", "ключ", "x" * 10_000])
 async def test_any_user_has_a_lane(ledger: Tellable, user_id: str) -> None:
     lane = (user_id, "service")
-    ledger.line_up(lane, [Waiting("\ud800\0", back_in_s=60.0)])
+    ledger.line_up(lane, [InLine("\ud800\0", back_in_s=60.0)])
     assert await ledger.claim("e2", DIGEST, line=LaneClaim(lane)) == behind("\ud800\0")
     assert await ledger.claim("e3", DIGEST, line=LaneClaim((user_id + "x", "service"))) == MINE
     assert await ledger.claim("e4", DIGEST, line=LaneClaim((user_id, "xservice"))) == MINE

@@ -21,7 +21,7 @@ class LaneClaim:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class InLine:
     """An event that waits in a lane: in hand, or (`back_in_s`) away, and back in so many seconds.
 
     It waits for the end of the conversation `awaits`, where that is one. `held`: a pause or a hold keeps it back.

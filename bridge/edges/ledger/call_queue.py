@@ -10,7 +10,7 @@ from math import inf
 from typing import Any, Self
 
 from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.lane_claim import LaneClaim, Waiting
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
 from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
@@ -285,7 +285,7 @@ class QueuedLedger(ABC):
         turn = await self._calls.put(CallKind.TAKE_TURN, event_id, (), line_row(line))
         return self._lanes.asked(event_id, line.lane, turn)
 
-    def line_up(self, lane: Key, events: Sequence[Waiting]) -> None:
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
         """Give events places; see the port."""
         self._lanes.line_up(lane, events)
 

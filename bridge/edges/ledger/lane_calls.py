@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from bridge.core.delivery.lane_claim import LaneClaim, Waiting
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
 from bridge.core.delivery.lane_turns import Before, Key
 from bridge.edges.ledger.call_kinds import CallKind
 from bridge.edges.ledger.rows import KEY_BYTES, Row, key_of
@@ -48,7 +48,7 @@ def line_row(line: LaneClaim) -> Row:
     return (lane_hash(line.lane), line.lost_after_s, passing.steers, passing.joins, line.requeue)
 
 
-def waiting_row(waiting: Waiting) -> Row:
+def waiting_row(waiting: InLine) -> Row:
     """The parameters of an event that is lined up."""
     return (key_of(waiting.event_id), waiting.back_in_s, waiting.awaits, waiting.held)
 
@@ -92,7 +92,7 @@ class LaneCalls:
             self._to_tell.add(key)
         return None
 
-    def line_up(self, lane: Key, events: Sequence[Waiting]) -> None:
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
         """See the port."""
         lane_ = lane_hash(lane)
         rows = [waiting_row(waiting) for waiting in events]

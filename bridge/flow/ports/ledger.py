@@ -5,7 +5,7 @@ from typing import Protocol
 
 from bridge.core.control.pause import Pause
 from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.lane_claim import LaneClaim, Waiting
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
 from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Claim, Entry
 from bridge.core.delivery.progress import Progress
@@ -47,7 +47,7 @@ class Ledger(Protocol):
     async def take_turn(self, event_id: str, line: LaneClaim) -> Before | None:
         """Take the turn of a lane for a claimed event. Gives those that come before it, where it is refused."""
 
-    def line_up(self, lane: Key, events: Sequence[Waiting]) -> None:
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
         """Give events that are in this process's hands, or leave them, places in their lane, in this order.
 
         Those that have a place keep it. Carried out as `keep_due`, in order with claims and `leave_lane`.

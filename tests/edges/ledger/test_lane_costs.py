@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.delivery.lane_claim import LaneClaim, Waiting
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
 from bridge.core.delivery.ledger_entry import Entry, Holder, State
 from bridge.edges.ledger.factory import OpenLedger
 from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits
@@ -66,7 +66,7 @@ async def test_places_in_a_file_are_forgotten_like_events_that_never_end(tmp_pat
     now = [1_000_000.0]
     made = SqliteLedger(tmp_path / "ledger.db", 3600, log, lambda: now[0], purge_every_s=0.02)
     async with made as ledger:
-        ledger.line_up(LANE, [Waiting("lost", back_in_s=10.0)])
+        ledger.line_up(LANE, [InLine("lost", back_in_s=10.0)])
         assert (await ledger.claim("e1", DIGEST, line=LaneClaim(LANE))).holder is Holder.LANE
         now[0] += 5 * 3600
 
@@ -81,7 +81,7 @@ async def test_lanes_and_places_in_a_database_are_forgotten(postgres: PostgresSe
     database = await postgres.database()
     limits = PostgresqlLimits(purge_every_s=0.05, settle_s=0.05)
     async with PostgresqlLedger(postgres.url(database), KEEP_S, log, limits) as ledger:
-        ledger.line_up(LANE, [Waiting("lost", back_in_s=0.01)])
+        ledger.line_up(LANE, [InLine("lost", back_in_s=0.01)])
         assert (await ledger.claim("e1", DIGEST, line=LaneClaim(LANE))).holder is Holder.LANE
         await until(lambda: claimed(ledger), "it is forgotten")
         await ledger.write(Entry("e1", State.COMPLETE, DIGEST, ending=b"{}"))
@@ -102,7 +102,7 @@ async def test_what_was_not_carried_out_while_the_database_was_away_holds_up_nob
     """The process dies between the end of an event and its leaving the lane."""
     url = postgres.url(await postgres.database())
     async with PostgresqlLedger(url, 3600, log) as one, PostgresqlLedger(url, 3600, log) as two:
-        one.line_up(LANE, [Waiting("e1"), Waiting("e2")])
+        one.line_up(LANE, [InLine("e1"), InLine("e2")])
         await one.claim("e1", DIGEST, line=LaneClaim(LANE))
         await one.write(Entry("e1", State.COMPLETE, DIGEST, ending=b"{}"))
         one._task.cancel()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 
-from bridge.core.delivery.lane_claim import LaneClaim, Waiting
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
 from bridge.core.delivery.lane_turns import Before, Key, LaneTurns
 from bridge.core.delivery.ledger_entry import Entry, State
 
@@ -39,7 +39,7 @@ class FakeLanes:
             self._refused.add(line.lane)
         return before
 
-    def line_up(self, lane: Key, events: Sequence[Waiting]) -> None:
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
         """Give them places."""
         turns = self.turns.setdefault(lane, LaneTurns())
         for waiting in events:

@@ -8,7 +8,7 @@ from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
 from bridge.core.control.pause import Pause
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS
 from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.lane_claim import LaneClaim, Waiting
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
 from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
@@ -200,7 +200,7 @@ class FakeLedger:
         await self._available()
         return self.lanes.claim(event_id, line, None)
 
-    def line_up(self, lane: Key, events: Sequence[Waiting]) -> None:
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
         if self.trouble is None:
             self.lanes.line_up(lane, events)
 
