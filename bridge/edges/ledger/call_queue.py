@@ -6,15 +6,18 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 from math import inf
 from typing import Any, Self
 
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
+from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
 from bridge.core.event.user import KnownUser
+from bridge.edges.ledger.call_kinds import CallKind
 from bridge.edges.ledger.due_rows import due_of, due_row
+from bridge.edges.ledger.lane_calls import LaneCalls, line_row
 from bridge.edges.ledger.rows import ENDING, OWED, Row, cancelled_row, claimed_row, entry_of, key_of, row_of
 from bridge.edges.ledger.user_rows import user_of_row, user_row
 from bridge.flow.ports.ledger import EntryUnreadable, LedgerUnavailable
@@ -32,33 +35,6 @@ MAX_BYTES = 8 * 1024 * 1024
 """Of endings and enrichments that go together; the last one may go beyond it."""
 
 
-class CallKind(Enum):
-    """The kinds of call to the database."""
-
-    CLAIM = auto()
-    WRITE = auto()
-    RELEASE = auto()
-    FIND = auto()
-    CANCEL = auto()
-    KEEP_DUE = auto()
-    DROP_DUE = auto()
-    DUE = auto()
-    TAKE_DUE = auto()
-    FIND_DUE = auto()
-    SET_DUE = auto()
-    FIND_USER = auto()
-    KEEP_USER = auto()
-    DROP_USER = auto()
-    PAUSES = auto()
-    SET_PAUSE = auto()
-    DROP_PAUSE = auto()
-    HOLD = auto()
-    TAKE_UNHELD = auto()
-    CLEAR_UNHELD = auto()
-    BEGUN = auto()
-    LIVES_ON = auto()
-
-
 Answered = asyncio.Future[Any]
 """The answer of a call, as the kind of call has it: an entry's row, a number, nothing."""
 
@@ -67,13 +43,15 @@ Answered = asyncio.Future[Any]
 class LedgerCall:
     """One call for one event, or for the process. `answer` is None where nobody waits for it.
 
-    `row` is what a write writes; of a claim, the row of an event that nobody knew; else parameters.
+    `row` is what a write writes; of a claim, the row of an event that nobody knew; else parameters. `line` are those of
+    the lane's turn that a claim wants as well: its answer then comes in a pair with a Turn.
     """
 
     kind: CallKind
     key: str
     row: Row
     answer: Answered | None
+    line: Row | None = None
 
 
 class CallQueue:
@@ -103,12 +81,12 @@ class CallQueue:
         self._gathering: list[asyncio.Future[None]] | None = None
         """Who waits for the end of a pause; None where it is over."""
 
-    def put(self, kind: CallKind, event_id: str, row: Row = ()) -> Answered:
+    def put(self, kind: CallKind, event_id: str, row: Row = (), line: Row | None = None) -> Answered:
         """Queue a call; gives the future of its answer. Raises LedgerUnavailable while there is trouble."""
         if self.trouble is not None:
             raise LedgerUnavailable(self.trouble)
         answer: Answered = asyncio.get_running_loop().create_future()
-        self._add(LedgerCall(kind, key_of(event_id), row, answer))
+        self._add(LedgerCall(kind, key_of(event_id), row, answer, line))
         return answer
 
     def put_soon(self, kind: CallKind, event_id: str, row: Row = ()) -> None:
@@ -207,6 +185,12 @@ class CallQueue:
             async with asyncio.timeout_at(min(until_s, self._soon_by_s)):
                 await self._wake.wait()
 
+    def flush(self) -> None:
+        """Carry out now what could wait: somebody waits for it."""
+        if self._soon:
+            self._soon_by_s = 0.0
+            self._wake.set()
+
     def wake(self) -> None:
         """Let the worker look."""
         self._wake.set()
@@ -260,6 +244,7 @@ class QueuedLedger(ABC):
 
     def __init__(self, log: Log) -> None:
         self._calls = CallQueue(log)
+        self._lanes = LaneCalls(self._calls.put_soon)
         self._log = log
         self._in_danger = False
         self._task: asyncio.Task[None]
@@ -287,8 +272,30 @@ class QueuedLedger(ABC):
         """In how many commits or statements."""
         return self._calls.commits
 
-    def _claim(self, event_id: str, digest: bytes, progress: Progress | None) -> Answered:
-        return self._calls.put(CallKind.CLAIM, event_id, claimed_row(digest, progress))
+    async def _claim(self, event_id: str, digest: bytes, progress: Progress | None, line: LaneClaim | None) -> Row:
+        """Claim it. A pair: the answer, and those that come before it in its lane, for which it was refused."""
+        row = claimed_row(digest, progress)
+        if line is None:
+            return await self._calls.put(CallKind.CLAIM, event_id, row), None
+        answer, turn = await self._calls.put(CallKind.CLAIM, event_id, row, line_row(line))
+        return answer, self._lanes.asked(event_id, line.lane, turn)
+
+    async def take_turn(self, event_id: str, line: LaneClaim) -> Before | None:
+        """Take the turn for a claimed event; see the port."""
+        turn = await self._calls.put(CallKind.TAKE_TURN, event_id, (), line_row(line))
+        return self._lanes.asked(event_id, line.lane, turn)
+
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
+        """Give events places; see the port."""
+        self._lanes.line_up(lane, events)
+
+    def leave_lane(self, event_id: str) -> None:
+        """Nobody waits for the event any more; see the port."""
+        self._lanes.leave(event_id)
+
+    async def freed(self) -> Collection[Key]:
+        """The lanes that others have left; see the port."""
+        return await self._lanes.freed()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work(), name="ledger")
@@ -360,6 +367,7 @@ class QueuedLedger(ABC):
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""
+        self._lanes.let_go(event_ids)
         await asyncio.gather(*[self._calls.put(CallKind.RELEASE, event_id) for event_id in event_ids])
 
     async def find(self, event_id: str) -> Entry | None:
