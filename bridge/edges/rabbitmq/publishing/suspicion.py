@@ -5,6 +5,9 @@ suspected       one message after the other on a channel of its own, so that the
                 after a refusal, others of the key are refused unsent
 taken           the suspicion ends
 
+A key may be new with every conversation, and is then refused only once. So messages of the same exchange, type and
+channel as a refused one go beside the others too, until many of them in a row were taken.
+
 What an event publishes after a message of its own that is on its way there takes the same way, until that is told of:
 the order within an event holds. Another event's messages do not wait for it.
 """
@@ -19,10 +22,13 @@ from bridge.flow.ports.broker import Receipt
 MAX_SUSPECTS = 1_000
 """Keys under suspicion, at the most: beyond that the one suspected longest ago is forgotten."""
 REFUSED_FOR_S = 1.0
+MANY = 100
+"""Taken in a row, messages like a refused one are suspected no more."""
 OF_THE_KEY = frozenset({RefusalKind.FORBIDDEN})
 """Refusals that would meet any message of the same exchange and routing key just then, and that pass."""
 
 Place = tuple[str, str]
+Likeness = tuple[str, str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Suspicion:
     def __init__(self) -> None:
         self.active = False
         self._suspects: OrderedDict[Place, LastRefusal] = OrderedDict()
+        self._alike: OrderedDict[Likeness, int] = OrderedDict()
+        """Of each likeness that is suspected, how many in a row were taken."""
         self._aside: dict[OutboundMessage, Receipt] = {}
         self._receipts: Counter[int] = Counter()
 
@@ -49,7 +57,8 @@ class Suspicion:
 
     def is_aside(self, message: OutboundMessage, receipt: Receipt) -> bool:
         """True where this message goes beside the others."""
-        return _place(message) in self._suspects or id(receipt) in self._receipts
+        suspected = _place(message) in self._suspects or _likeness(message) in self._alike
+        return suspected or id(receipt) in self._receipts
 
     def goes_aside(self, message: OutboundMessage, receipt: Receipt) -> None:
         """The message has been handed over, to go beside the others."""
@@ -65,7 +74,7 @@ class Suspicion:
         self._receipts[id(receipt)] -= 1
         if not self._receipts[id(receipt)]:
             del self._receipts[id(receipt)]
-        self.active = bool(self._suspects or self._aside)
+        self.active = bool(self._suspects or self._alike or self._aside)
 
     def refused(self, message: OutboundMessage, refusal: PublishRefusal, now_s: float) -> bool:
         """The broker has closed a channel over it, or refused it otherwise. True where that meets the whole key."""
@@ -77,14 +86,28 @@ class Suspicion:
         self._suspects.move_to_end(place)
         if len(self._suspects) > MAX_SUSPECTS:
             self._suspects.popitem(last=False)
+        self._alike[_likeness(message)] = 0
+        self._alike.move_to_end(_likeness(message))
+        if len(self._alike) > MAX_SUSPECTS:
+            self._alike.popitem(last=False)
         self.active = True
         return True
 
     def taken(self, message: OutboundMessage) -> None:
-        """The broker did not refuse its key: the suspicion of that ends."""
-        if self._suspects.pop(_place(message), None) is not None:
-            self.active = bool(self._suspects or self._aside)
+        """The broker did not refuse its key: the suspicion of that ends, and at last that of those alike."""
+        self._suspects.pop(_place(message), None)
+        likeness = _likeness(message)
+        times = self._alike.get(likeness)
+        if times is not None:
+            self._alike[likeness] = times + 1
+            if times + 1 >= MANY:
+                del self._alike[likeness]
+        self.active = bool(self._suspects or self._alike or self._aside)
 
 
 def _place(message: OutboundMessage) -> Place:
     return message.exchange, message.routing_key
+
+
+def _likeness(message: OutboundMessage) -> Likeness:
+    return message.exchange, message.type, message.common_headers.headers.get("channel")

@@ -3,7 +3,7 @@
 import asyncio
 
 from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
-from bridge.edges.rabbitmq.publishing.suspicion import MAX_SUSPECTS, Suspicion
+from bridge.edges.rabbitmq.publishing.suspicion import MANY, MAX_SUSPECTS, Suspicion
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.rabbit import AGENT, QUORUM
@@ -46,6 +46,20 @@ async def test_good_messages_among_refused_ones_are_never_sent_twice(build: Buil
     assert {refusal.kind for _, refusal in bad.refusals} == {RefusalKind.FORBIDDEN}
     assert len(bad.refusals) == 40
     assert rig.publisher.unconfirmed == 0
+
+
+async def test_keys_that_are_new_each_time_cost_the_others_nothing_either(build: Build, broker: Broker) -> None:
+    rig = await narrow(build, broker)
+    bad, good = Receipts(), Receipts()
+    for number in range(200):
+        if number % 5 == 0:
+            rig.publisher.publish([outgoing(f"b{number}", routing_key=f"{PHONE}.{number}")], bad)
+        rig.publisher.publish([outgoing(f"g{number}", routing_key=SMS, type="interaction-complete")], good)
+        await asyncio.sleep(0.005)
+    await good.all_told(200)
+    await bad.all_told(40)
+    assert (good.losses, good.refusals) == ([], [])
+    assert len(bad.refusals) == 40
 
 
 async def test_many_of_one_refused_key_are_refused_together(build: Build, broker: Broker) -> None:
@@ -97,7 +111,9 @@ async def test_what_an_event_says_after_a_line_under_suspicion_stays_behind_it(b
 
 def test_suspects_are_forgotten_beyond_a_bound_and_then_nothing_is_suspected() -> None:
     suspicion, refusal = Suspicion(), PublishRefusal(RefusalKind.FORBIDDEN, "403")
-    messages = [outgoing(f"b{number}", routing_key=f"voice.{number}.x") for number in range(MAX_SUSPECTS + 1)]
+    messages = [
+        outgoing(f"b{number}", routing_key=f"voice.{number}.x", type=f"t{number}") for number in range(MAX_SUSPECTS + 1)
+    ]
     for message in messages:
         assert suspicion.refused(message, refusal, 0.0)
     receipt = Receipts()
@@ -105,8 +121,28 @@ def test_suspects_are_forgotten_beyond_a_bound_and_then_nothing_is_suspected() -
     assert all(suspicion.is_aside(message, receipt) for message in messages[1:])
     assert suspicion.refusal_of(messages[1], 0.5) == refusal
     assert suspicion.refusal_of(messages[1], 1.5) is None
-    for message in messages:
-        suspicion.taken(message)
+    for _ in range(MANY):
+        for message in messages:
+            suspicion.taken(message)
+    assert not suspicion.active
+
+
+def test_what_is_like_a_refused_message_is_suspected_until_many_in_a_row_were_taken() -> None:
+    suspicion, refusal, receipt = Suspicion(), PublishRefusal(RefusalKind.FORBIDDEN, "403"), Receipts()
+    like, other = outgoing("a", routing_key="a"), outgoing("b", routing_key="b")
+    unlike = outgoing("c", routing_key="c", type="interaction-complete")
+    assert suspicion.refused(like, refusal, 0.0)
+    for number in range(2 * MANY - 1):
+        assert suspicion.is_aside(other, receipt)
+        assert not suspicion.is_aside(unlike, receipt)
+        if number == MANY - 2:
+            suspicion.refused(like, refusal, 0.0)
+        else:
+            suspicion.taken(other)
+    suspicion.taken(other)
+    assert not suspicion.is_aside(other, receipt)
+    assert suspicion.is_aside(like, receipt)
+    suspicion.taken(like)
     assert not suspicion.active
 
 
