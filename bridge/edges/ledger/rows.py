@@ -99,6 +99,11 @@ def row_of(entry: Entry) -> Row:
     )
 
 
+def completed_row(progress: Progress) -> Row:
+    """What changes in the row of an answered event once it is complete, but for its state and its log: the progress."""
+    return (_short(progress, complete=True),)
+
+
 def claimed_row(digest: bytes, progress: Progress | None = None) -> Row:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
     state = State.CLAIMED if progress is None else State.REQUESTED

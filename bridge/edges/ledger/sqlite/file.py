@@ -37,6 +37,7 @@ from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
 from bridge.edges.ledger.sqlite.past import Ages, Past
 from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
+    COMPLETED,
     DROP_DUE,
     DUE,
     FIND_DUE,
@@ -173,6 +174,8 @@ class LedgerFile:
                         answers[-1] = LeaseLost(f"{call.key!r} was cancelled meanwhile")
                     case CallKind.WRITE:
                         changed[call.key] = call.row
+                    case CallKind.COMPLETE if call.key not in self._cancelled:
+                        others.append((COMPLETED, (int(now_s * 1000), *call.row, hash_of(call.key))))
                     case CallKind.CANCEL:
                         answers[-1] = self._cancel(call, known, changed)
                     case CallKind.RELEASE:
