@@ -152,7 +152,7 @@ class BufferedFrames(FrameReceiver):
 
     def _confirmed(self, start: int) -> bool:
         """Tell a channel of its confirm. False where the frame is none, or is aiormq's to deal with."""
-        kind, number, length, class_, method, delivery_tag, bits = CONFIRM.unpack_from(self._read, start)
+        kind, number, _, class_, method, delivery_tag, bits = CONFIRM.unpack_from(self._read, start)
         channel = self.hooked.get(number)
         if channel is None or kind != METHOD or class_ != BASIC or method not in (ACK, NACK):
             return False

@@ -10,7 +10,8 @@ from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.event.user import KnownUser
 from bridge.edges.ledger.inspect import look
 from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits
-from bridge.edges.ledger.postgresql.statements import MIGRATIONS, SHORT_TABLES
+from bridge.edges.ledger.postgresql.short_tables import SHORT_TABLES
+from bridge.edges.ledger.postgresql.statements import MIGRATIONS
 from bridge.edges.ledger.rows import CODES, hash_of
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.logbook import Logbook
@@ -208,10 +209,8 @@ async def test_what_an_older_version_has_left_is_known_with_its_owner(
     for migration in MIGRATIONS[:version]:
         for statement in filter(str.strip, migration.split(";")):
             await postgres.execute(statement, database)
-    table, requeue = (
-        "events" if version <= MIGRATIONS.index(SHORT_TABLES) else "old_events",
-        "replay" if version < 3 else "requeue",
-    )
+    table = "old_events" if SHORT_TABLES in MIGRATIONS[:version] else "events"
+    requeue = "replay" if version < 3 else "requeue"
     for event_id, state, owner in (("e1", "open", "NULL"), ("e2", "complete", "NULL"), ("e3", "claimed", "'other'")):
         await postgres.execute(
             f"INSERT INTO amigo_bridge.{table} (event_id, owner, state, digest, attempt, {requeue}, ending) VALUES"
