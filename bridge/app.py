@@ -27,6 +27,7 @@ from bridge.edges.amigo.enrichments import AmigoEnrichments
 from bridge.edges.amigo.users import AmigoUsers
 from bridge.edges.http.server import Component
 from bridge.edges.jinja import JinjaRoutes
+from bridge.edges.rabbitmq.consuming.backlog import InboundBacklog
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
 from bridge.edges.rabbitmq.control import ControlLink
@@ -52,6 +53,7 @@ from bridge.flow.lane_waits import waiting
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.lost_events import LostEvents
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
 from bridge.flow.pauses import Pauses, PausingLives
@@ -121,7 +123,7 @@ class Bridge:
         agent, accounts = AmigoAgent(signed), AmigoUsers(signed, settings.amigo.user_id)
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
-        self.journal = LedgerJournal(ledger, log, time.time, holds=settings.ledger.when_lost == "hold")
+        self.journal = self._journal(ledger)
         held_queues = BrokerHeldQueues(republisher, settings.amqp.delay.exchange)
         queues = [inbound.queue for inbound in inbounds]
         self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
@@ -146,6 +148,14 @@ class Bridge:
         publishers = Publishers(self.publisher, republisher, confirmed_publisher, (held_queues, self.control))
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
+
+    def _journal(self, ledger: Ledger) -> LedgerJournal:
+        lost = LostEvents(self._settings.lanes.lost_after)
+        return LedgerJournal(ledger, self._log, time.time, holds=self._settings.ledger.when_lost == "hold", lost=lost)
+
+    async def watch_backlog(self) -> None:
+        """Notice when an event that does not come back may be taken for lost, until cancelled."""
+        await self.journal.lost.watch(InboundBacklog(self.consumer))
 
     def _refused_events(self, backoff: Backoff, inbounds: Sequence[Inbound]) -> RefusedEvents:
         shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})

@@ -117,6 +117,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "lanes": bridge.event_intake.run(),
         "ledger watch": bridge.ledger_watch.run(),
         "absence": bridge.absence.run(),
+        "lost events": bridge.watch_backlog(),
         "pauses": bridge.pauses.run(),
         "due watch": bridge.due_watch.run(),
         "lag": bridge.measure_lag(),

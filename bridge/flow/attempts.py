@@ -14,6 +14,7 @@ from bridge.core.delivery.outcome import (
     ROWS,
     Acknowledge,
     Again,
+    Behind,
     DeadLetter,
     KeptBack,
     Moved,
@@ -109,6 +110,8 @@ class Attempts:
                 error = f"{work.entry.deaths} processes died with it in hand"
                 self._log.error("event.poison", event_id=work.event.id, deaths=work.entry.deaths)
                 return DeadLetter(POISON, error, work.attempt)
+            case Plan.LANE if work.before is not None:
+                return Behind(work.before)
             case Plan.DELAY:
                 return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
             case _:
@@ -141,6 +144,8 @@ class Attempts:
             return await self._ended(work, self._interaction.find_user(work))
         if work.refusal is not None and not work.event.service_id:  # nothing was asked for it
             return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
+        if work.lacks_turn and (before := await self._journal.take_turn(work)) is not None:
+            return Behind(before)
         return await self._ended(work, self._interaction.attempt(work))
 
     async def _owned(self, work: Work) -> Settlement:
@@ -202,11 +207,13 @@ class Attempts:
             work.follow(HandlingStep.CLAIMED)
             return Plan.RECONCILE
         plan_ = plan(claim, redelivered=work.redelivered, requeue=work.incoming.requeue, sure=self._journal.holds)
-        if plan_ is not Plan.DELAY:
+        if plan_ is Plan.LANE:
+            work.before = claim.before
+        elif plan_ is not Plan.DELAY:
             work.follow(HandlingStep.CLAIMED)
             if claim.entry is not None:
                 self._known(work, claim.entry, plan_)
-        if plan_ is not Plan.POISON:
+        if plan_ not in (Plan.POISON, Plan.LANE):
             failpoints.reached("claimed", work.event.id)
         return plan_
 

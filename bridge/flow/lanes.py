@@ -9,15 +9,16 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from itertools import takewhile
 
+from bridge.core.delivery.lane_turns import Key
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
-from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, KeptBack, Moved, NotYet
+from bridge.core.delivery.outcome import Acknowledge, Again, Behind, DeadLetter, KeptBack, Moved, NotYet
 from bridge.core.delivery.retry import level_within
 from bridge.core.event.event_fields import EventKind
 from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.lane import Lane, LaneJob, first_done, loop_time
-from bridge.flow.lane_order import Key, Order
+from bridge.flow.lane_order import Order
 from bridge.flow.lane_waits import BEHIND_WAIT_S, CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
@@ -48,7 +49,7 @@ class Lanes:
         self._journal = journal
         self._park_after_s = park_after_s
         self._log = log
-        self._order = Order(attempts.holding)
+        self._order = Order(journal.lanes, journal.lost, attempts.holding)
         self._lanes: dict[Key, Lane] = {}
         self._in_hand: dict[str, Work] = {}
         self._unparkable: set[Work] = set()
@@ -85,11 +86,7 @@ class Lanes:
         """Put an event at the end of its lane, or, where it comes back from a delay queue, in its old place."""
         self._in_hand[work.event.id] = work
         lane = self._lanes.setdefault(work.event.lane, Lane(work.event.lane))
-        was_away = self._order.arrived(work)
-        lane.works.append(work)
-        if was_away:
-            lane.place((), self._order.number, lane.works[0] if lane.running else None)
-        lane.changed.set()
+        self._order.arrives(work, lane)
         if lane.task is None:
             lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
@@ -107,13 +104,19 @@ class Lanes:
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = loop_time()
-            self._order.forget(now_s)
+            self._order.forget()
             for lane in list(self._lanes.values()):
                 if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
                     parker = self._tasks.start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
                     lane.parkers.add(parker)
                     parker.add_done_callback(lane.parkers.discard)
                     await asyncio.wait({parker})
+
+    async def listen(self) -> None:
+        """Go on with lanes that other processes have left. Runs until it is cancelled."""
+        while True:
+            for key in self._lanes.keys() & set(await self._journal.lanes.freed()):
+                self._lanes[key].wake()
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
@@ -159,6 +162,7 @@ class Lanes:
         gone = [work for work in free if not work.delivery.alive]
         rest = [work for work in dict.fromkeys((*lane.works, *free)) if work not in gone]
         for work in gone:
+            self._order.let_go(work)
             self._gone(work)
         lane.works = deque(work for work in lane.works if work not in gone)
         if rest:
@@ -177,6 +181,7 @@ class Lanes:
             if work.delivery.alive:  # delivered anew meanwhile
                 self.add(work)
             else:
+                self._order.let_go(work)
                 self._gone(work)
         return [work for work in left if not work.delivery.alive]
 
@@ -187,9 +192,7 @@ class Lanes:
     def _go_on(self, works: list[Work]) -> None:
         """These take their places in their lane, which may be another one by now."""
         lane = self._lanes.setdefault(works[0].event.lane, Lane(works[0].event.lane))
-        for work in works:
-            self._order.stays(work)
-        lane.place(works, self._order.number, lane.works[0] if lane.running and lane.works else None)
+        self._order.stays(works, lane, lane.works[0] if lane.running and lane.works else None)
         if lane.task is None:
             lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
@@ -204,7 +207,7 @@ class Lanes:
                     )
                 elif lane.works[0].handling.held and self._journal.trouble is not None:
                     await self._wait_for_ledger(lane)
-                elif (until_s := self._order.wait_until(lane.works[0], loop_time())) > loop_time():
+                elif until_s := self._order.wait_until(lane):
                     await self._changed_before(lane, until_s)
                 else:
                     lane.running, lane.handled = True, lane.works[0]
@@ -218,7 +221,10 @@ class Lanes:
 
     async def _turn(self, lane: Lane, work: Work) -> None:
         if work.event.kind is EventKind.TAG:
-            group_up(work, takewhile(self._may_start, lane.waiting))
+            ready = takewhile(
+                lambda each: not (self._order.waits(each) or self._attempts.keeps_back(each)), lane.waiting
+            )
+            group_up(work, ready)
         match await self._attempts.handle(work):
             case Acknowledge(repeat):
                 await self._acknowledged(lane, work, repeat=repeat)
@@ -233,17 +239,16 @@ class Lanes:
                 await self._not_yet(lane, work, left_s)
             case Moved():
                 lane.works.remove(work)
-                self._order.gone(work, away=True)
+                self._journal.lanes.leave(work)
                 self.add(work)
+            case Behind(before):
+                self._order.behind(work, lane, before)
 
     async def _fail(self, lane: Lane, work: Work, letter: DeadLetter) -> None:
         if (again := await self._settler.bury(work, letter)) is None:
             self._drop(lane, work)
         else:
             await self._again(lane, work, again)
-
-    def _may_start(self, work: Work) -> bool:
-        return self._order.wait_until(work, loop_time()) <= loop_time() and not self._attempts.keeps_back(work)
 
     async def _acknowledged(self, lane: Lane, work: Work, *, repeat: bool) -> None:
         """Ack; where enrichments are due, those first, beside the lane but for what it has to wait for."""
@@ -254,7 +259,7 @@ class Lanes:
                 await self._again(lane, work, self._attempts.taken(work))
                 return
             lane.works.remove(work)
-            self._order.gone(work)
+            self._order.left(work)
             self._beside[work] = self._tasks.start(self._rest(work), f"enrichments of {work.event.id}")
         else:
             await self._settler.complete(work, repeat=repeat)
@@ -333,16 +338,16 @@ class Lanes:
             lane.works.remove(work)
         lane.parking += works
         left = deque(works)
-        away = {work.event.id: self._order.leaves(work) for work in works}
+        self._order.leaves(works)
         try:
             while left:
                 work = left[0]
-                away_api = not self._api_breaker.passing
-                if not await self._settler.set_aside(work, after_s, held_by, api_away=away_api):
+                self._order.goes(work, lane, after_s, held_by)
+                if not await self._settler.set_aside(work, after_s, held_by, api_away=not self._api_breaker.passing):
                     self._unparkable.add(work)
                     break
-                away[work.event.id].left(after_s, held_by, loop_time())
-                self._gone(left.popleft(), away=True)
+                self._order.gone(work, after_s, held_by)
+                self._gone(left.popleft())
         except Exception:
             self._release(left)
             raise
@@ -350,13 +355,7 @@ class Lanes:
             lane.parking = [work for work in lane.parking if work not in works]
             lane.changed.set()
         if left:
-            self._put_back(lane, left, running)
-
-    def _put_back(self, lane: Lane, works: deque[Work], running: Work | None) -> None:
-        """These could not be parked: they take their old places, behind the one that is running."""
-        for work in works:
-            self._order.stays(work)
-        lane.place(works, self._order.number, running)
+            self._order.stays(left, lane, running)
 
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)
@@ -367,10 +366,10 @@ class Lanes:
     def _release(self, works: "deque[Work] | tuple[Work, ...]") -> None:
         """Let go of events: settled ones, or, where something broke, left unacked, to be delivered again as new."""
         for work in works:
+            self._order.left(work)
             self._gone(work)
 
-    def _gone(self, work: Work, *, away: bool = False) -> None:
-        self._order.gone(work, away=away)
+    def _gone(self, work: Work) -> None:
         self._in_hand.pop(work.event.id, None)
         self._unparkable.discard(work)
         self._attempts.left(work)

@@ -15,12 +15,15 @@ from typing import TypeVar
 from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.attempt_log import Wait, WaitReason
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.ledger_knowledge import first_entry
 from bridge.core.delivery.outcome import DeadLetter, Outcome, OutcomeKind
 from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import UNKNOWN, Progress
+from bridge.flow.lane_journal import LaneJournal
+from bridge.flow.lost_events import LostEvents
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
 from bridge.flow.work import Work
@@ -49,9 +52,11 @@ class NotWritten(LedgerUnavailable):
 class LedgerJournal:
     """The ledger, as far as it can be had. `holds`: it is waited for before anything is asked of the API."""
 
-    def __init__(self, ledger: Ledger, log: Log, clock: Clock, *, holds: bool) -> None:
-        """`clock` gives Unix seconds."""
+    def __init__(self, ledger: Ledger, log: Log, clock: Clock, *, holds: bool, lost: LostEvents | None = None) -> None:
+        """`clock` gives Unix seconds. `lost` says how long the ledger's lanes wait for events that do not come back."""
         self.holds = holds
+        self.lost = lost or LostEvents()
+        self.lanes = LaneJournal(ledger, self.lost)
         self._clock = clock
         self._ledger = ledger
         self._log = log
@@ -82,16 +87,17 @@ class LedgerJournal:
         """Done in time for what is to be written next; None where that had better be written now."""
         return None if work.entry is None else self._ledger.gathering()
 
-    async def claim(self, work: Work) -> Claim | None:
+    async def claim(self, work: Work, *, in_line: bool = True) -> Claim | None:
         """Take the event; None where the API is to be asked instead. Raises LedgerUnavailable where that has to wait.
 
-        What may have been asked of the API by then, as far as the delivery tells, is written with the claim.
+        What may have been asked of the API by then, as far as the delivery tells, is written with the claim. `in_line`:
+        it takes the turn of its lane; False for one that another's turn carries.
         """
-        first = work.first_request
+        first, line = work.first_request, self.lanes.claim_of(work) if in_line else None
         try:
             if self._owed:
                 await self._settle(work.event.id)
-            claim = await self._ledger.claim(work.event.id, work.digest, first)
+            claim = await self._ledger.claim(work.event.id, work.digest, first, line)
         except EntryUnreadable as error:
             self._log.error("entry.unreadable", event_id=work.event.id, error=str(error))
             entry = Entry(work.event.id, State.REQUESTED, work.digest, UNKNOWN)
@@ -99,9 +105,20 @@ class LedgerJournal:
         except Exception as error:
             self._untold(error)
             return None
-        if claim.holder is not Holder.ANOTHER:
+        if claim.holder not in (Holder.ANOTHER, Holder.LANE):
+            work.turn_of = None if line is None else line.lane
             work.ledger = work.ledger.having(claim.entry or first_entry(work.event.id, work.digest, first))
         return claim
+
+    async def take_turn(self, work: Work) -> Before | None:
+        """Take the turn of the event's lane. Gives those that come before it; without the ledger nobody does."""
+        try:
+            before = await self.lanes.take_turn(work)
+        except Exception as error:
+            self._untold(error)
+            return None
+        work.turn_of = work.event.lane if before is None else None
+        return before
 
     async def deaths(self, work: Work) -> int:
         """How many processes have died with the event in hand; 0 where the ledger cannot tell. Raises as `claim`."""

@@ -101,7 +101,7 @@ class Tagging:
         """Claim an event before its turn. False where it is not a new one: its turn will tell."""
         other.foreseen = other.progress.after(_about(other, request))
         try:
-            claim = await self._journal.claim(other)
+            claim = await self._journal.claim(other, in_line=False)
         except LedgerUnavailable:
             claim = None
         other.foreseen = None

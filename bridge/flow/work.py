@@ -8,6 +8,7 @@ from bridge.core.answer.outbound_message import EventContext, OutboundMessage
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
+from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.ledger_knowledge import UNASKED, LedgerKnowledge
 from bridge.core.delivery.outcome import DeadLetter, Outcome
@@ -77,6 +78,7 @@ class Work:
     `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
     `answer` is the ending that an answer has been found or given in this handling, and `owed` what is still due to
     subscribers once that is out; `enrichments` are those of it that are on their way out.
+    `turn_of` is the lane of which the ledger has given it the turn, `before` are those that come before it there.
     `refused_since_s` is since when the broker refuses what is published for it (Unix seconds), in earlier handlings;
     `lacking` are the outbounds that do not have its ending yet, where that is known of an earlier handling.
     `dead_lettered`: the letter of its failure is out, and `bridge-failed` is not.
@@ -105,6 +107,8 @@ class Work:
     counts: WorkCounts = field(default_factory=WorkCounts)
     refusal: Outcome | None = None
     tag_group: TagGroup | None = None
+    turn_of: Key | None = None
+    before: Before | None = None
     uncopyable: bool = False
     refused_since_s: float | None = None
     lacking: frozenset[int] | None = None
@@ -134,6 +138,17 @@ class Work:
             refused_since_s=incoming.refused_since_s,
             dead_lettered=incoming.dead_lettered,
         )
+
+    @property
+    def in_lane(self) -> bool:
+        """True where the event stands in a lane that the ledger has: its user and its service are known."""
+        return all(self.event.lane)
+
+    @property
+    def lacks_turn(self) -> bool:
+        """True where it is claimed without the turn of its lane: it has come into this lane since, say."""
+        is_done = self.tag_group is not None and self in self.tag_group.done
+        return self.in_lane and self.entry is not None and self.turn_of != self.event.lane and not is_done
 
     @property
     def delivery(self) -> Delivery:

@@ -141,6 +141,8 @@ WORDS = {
     "retry.publish_for": "how long a message that the broker refuses is published again; then its event is a dead "
     "letter, `undeliverable`",
     "lanes.park_after": "events that wait longer for their lane or a pause go to the delay queues",
+    "lanes.lost_after": "the events of a lane wait so long for one that nobody has in hand and that does not come "
+    "back; counted only while the inbounds are consumed with fewer messages ready than their prefetch",
     "ledger.url": "the memory of events: a file for one process, a database for several. A relative path counts from "
     "the folder of the configuration file",
     "ledger.keep": "how long a finished event is remembered: a repeat within that time does nothing",

@@ -183,6 +183,22 @@ async def test_after_a_restart_what_was_paused_is_paused() -> None:
         await bench.until(lambda: answered(bench) == ["e1"], "it is answered")
 
 
+async def test_what_an_earlier_process_has_held_comes_before_what_this_one_has() -> None:
+    async with Bench() as bench:
+        await bench.pauses.order(user(bench))
+        for number in range(3):
+            bench.deliver(f"before{number}")
+        await bench.until(lambda: len(bench.held) == 3, "they are held")
+        await bench.restart()
+        await bench.until(lambda: not bench.pauses.none, "the pauses are read", 15.0)
+        for number in range(3):
+            bench.deliver(f"since{number}")
+        await bench.until(lambda: len(bench.held) == 6, "these too")
+        await bench.pauses.lift(f"user:{USER}")
+        await bench.until(lambda: len(answered(bench)) == 6, "all are answered")
+        assert answered(bench) == [f"{when}{number}" for when in ("before", "since") for number in range(3)]
+
+
 class Died(BaseException):
     """Nothing in the process may catch it, as nothing catches `kill -9`."""
 

@@ -31,6 +31,7 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.lost_events import LostEvents
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
 from bridge.flow.pauses import Pauses
@@ -125,7 +126,10 @@ class Bench:
 
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciler = Reconciler(self.agent, self._settle_s, self.log)
-        self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=self._when_lost == "hold")
+        self.lost = LostEvents()
+        self.lost.look(short=True)
+        holds = self._when_lost == "hold"
+        self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=holds, lost=self.lost)
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
         backoff = Backoff(self.policy, roll)
         refused_events = RefusedEvents(backoff, {QUEUE: self._share}, self._park_after_s, factory.clock, self.log)
@@ -198,7 +202,7 @@ class Bench:
             task.cancel()
         await asyncio.gather(*self._tasks, *self.event_intake.tasks, return_exceptions=True)
         self.ledger.gone()
-        self.ledger = FakeLedger(beside=self.ledger)
+        self.ledger = FakeLedger(beside=self.ledger, shared=self.ledger.shared)
         self.inbox.reasons.clear()
         self._assemble()
         self.start()

@@ -4,6 +4,7 @@ from collections import Counter
 
 from tests.support.events import event
 from tests.support.fake_api import answer
+from tests.support.process import BridgeProcess
 from tests.support.rabbit import AGENT, DEAD
 from tests.support.waiting import until
 from tests.support.world import World
@@ -17,10 +18,15 @@ def only(world: World, keys: str, exchange: str = AGENT) -> None:
     world.rabbit.broker.node.ctl("set_topic_permissions", "-p", world.rabbit.vhost, "guest", exchange, keys, ".*")
 
 
+def acked(bridge: BridgeProcess) -> set[str]:
+    """The events of which everything is confirmed."""
+    return {str(line["event_id"]) for line in bridge.log_lines() if line.get("settlement") == "ack"}
+
+
 async def test_as_many_refused_events_as_the_prefetch_do_not_stop_the_others(world: World) -> None:
     await world.rabbit.declare()
     only(world, r"^text\.")
-    await world.launch(amqp={"inbound": {"prefetch": PREFETCH}}, retry=RETRY, lanes={"park_after": "5m"})
+    bridge = await world.launch(amqp={"inbound": {"prefetch": PREFETCH}}, retry=RETRY, lanes={"park_after": "5m"})
     bad = [f"bad{number}" for number in range(5 * PREFETCH)]
     await world.publish(*(event(event_id, user_id=event_id, channel="phone") for event_id in bad))
     await world.publish(event("good", channel="sms"))
@@ -32,6 +38,9 @@ async def test_as_many_refused_events_as_the_prefetch_do_not_stop_the_others(wor
     complete = [each for each in world.records if each.type == "interaction-complete"]
     assert max(Counter(each.message_id for each in complete).values()) <= 2, "repeats have one id, and are few"
     assert await world.rabbit.ready_count(DEAD) == 0
+    await until(
+        lambda: acked(bridge) == {*bad, "good"}, "those whose lines came after their ending are settled too", 120
+    )
 
 
 async def test_dead_letters_that_are_not_taken_do_not_stop_the_others(world: World) -> None:

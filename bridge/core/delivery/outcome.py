@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
+from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.retry import RetryPolicy, backoff, pause
 from bridge.core.errors import (
     ApiError,
@@ -163,13 +164,20 @@ class NotYet:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """Others come before the event in its lane, as the ledger has it: it goes on once they have ended."""
+
+    before: Before
+
+
+@dataclass(frozen=True, slots=True)
 class KeptBack:
     """A person wants the event to wait: it goes to the held queue until the pause of this key is lifted."""
 
     key: str
 
 
-Settlement = Acknowledge | Again | DeadLetter | KeptBack | Moved | NotYet
+Settlement = Acknowledge | Again | Behind | DeadLetter | KeptBack | Moved | NotYet
 
 
 def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 from math import inf
 from typing import Any
 
+from bridge.edges.ledger.call_kinds import CallKind
 from bridge.edges.ledger.rows import ENDING, OWED, Row, key_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -25,34 +25,6 @@ MAX_BYTES = 8 * 1024 * 1024
 """Of endings and enrichments that go together; the last one may go beyond it."""
 
 
-class CallKind(Enum):
-    """The kinds of call to the database."""
-
-    CLAIM = auto()
-    WRITE = auto()
-    COMPLETE = auto()
-    RELEASE = auto()
-    FIND = auto()
-    CANCEL = auto()
-    KEEP_DUE = auto()
-    DROP_DUE = auto()
-    DUE = auto()
-    TAKE_DUE = auto()
-    FIND_DUE = auto()
-    SET_DUE = auto()
-    FIND_USER = auto()
-    KEEP_USER = auto()
-    DROP_USER = auto()
-    PAUSES = auto()
-    SET_PAUSE = auto()
-    DROP_PAUSE = auto()
-    HOLD = auto()
-    TAKE_UNHELD = auto()
-    CLEAR_UNHELD = auto()
-    BEGUN = auto()
-    LIVES_ON = auto()
-
-
 Answered = asyncio.Future[Any]
 """The answer of a call, as the kind of call has it: an entry's row, a number, nothing."""
 
@@ -61,13 +33,15 @@ Answered = asyncio.Future[Any]
 class LedgerCall:
     """One call for one event, or for the process. `answer` is None where nobody waits for it.
 
-    `row` is what a write writes; of a claim, the row of an event that nobody knew; else parameters.
+    `row` is what a write writes; of a claim, the row of an event that nobody knew; else parameters. `line` are those of
+    the lane's turn that a claim wants as well: its answer then comes in a pair with a Turn.
     """
 
     kind: CallKind
     key: str
     row: Row
     answer: Answered | None
+    line: Row | None = None
 
 
 class CallQueue:
@@ -97,12 +71,12 @@ class CallQueue:
         self._gathering: list[asyncio.Future[None]] | None = None
         """Who waits for the end of a pause; None where it is over."""
 
-    def put(self, kind: CallKind, event_id: str, row: Row = ()) -> Answered:
+    def put(self, kind: CallKind, event_id: str, row: Row = (), line: Row | None = None) -> Answered:
         """Queue a call; gives the future of its answer. Raises LedgerUnavailable while there is trouble."""
         if self.trouble is not None:
             raise LedgerUnavailable(self.trouble)
         answer: Answered = asyncio.get_running_loop().create_future()
-        self._add(LedgerCall(kind, key_of(event_id), row, answer))
+        self._add(LedgerCall(kind, key_of(event_id), row, answer, line))
         return answer
 
     def put_soon(self, kind: CallKind, event_id: str, row: Row = ()) -> None:
@@ -203,6 +177,12 @@ class CallQueue:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(min(until_s, self._soon_by_s)):
                 await self._wake.wait()
+
+    def flush(self) -> None:
+        """Carry out now what could wait: somebody waits for it."""
+        if self._soon:
+            self._soon_by_s = 0.0
+            self._wake.set()
 
     def wake(self) -> None:
         """Let the worker look."""

@@ -6,12 +6,16 @@ from collections.abc import Collection, Sequence
 from typing import Self
 
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
+from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
 from bridge.core.event.user import KnownUser
-from bridge.edges.ledger.call_queue import PROCESS, Answered, CallKind, CallQueue
+from bridge.edges.ledger.call_kinds import CallKind
+from bridge.edges.ledger.call_queue import PROCESS, CallQueue
 from bridge.edges.ledger.due_rows import due_of, due_row
-from bridge.edges.ledger.rows import cancelled_row, claimed_row, completed_row, entry_of, row_of
+from bridge.edges.ledger.lane_calls import LaneCalls, line_row
+from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, completed_row, entry_of, row_of
 from bridge.edges.ledger.user_rows import user_of_row, user_row
 from bridge.flow.ports.ledger import EntryUnreadable
 from bridge.flow.ports.runtime import Log
@@ -22,6 +26,7 @@ class QueuedLedger(ABC):
 
     def __init__(self, log: Log) -> None:
         self._calls = CallQueue(log)
+        self._lanes = LaneCalls(self._calls.put_soon)
         self._log = log
         self._in_danger = False
         self._task: asyncio.Task[None]
@@ -49,8 +54,30 @@ class QueuedLedger(ABC):
         """In how many commits or statements."""
         return self._calls.commits
 
-    def _claim(self, event_id: str, digest: bytes, progress: Progress | None) -> Answered:
-        return self._calls.put(CallKind.CLAIM, event_id, claimed_row(digest, progress))
+    async def _claim(self, event_id: str, digest: bytes, progress: Progress | None, line: LaneClaim | None) -> Row:
+        """Claim it. A pair: the answer, and those that come before it in its lane, for which it was refused."""
+        row = claimed_row(digest, progress)
+        if line is None:
+            return await self._calls.put(CallKind.CLAIM, event_id, row), None
+        answer, turn = await self._calls.put(CallKind.CLAIM, event_id, row, line_row(line))
+        return answer, self._lanes.asked(event_id, line.lane, turn)
+
+    async def take_turn(self, event_id: str, line: LaneClaim) -> Before | None:
+        """Take the turn for a claimed event; see the port."""
+        turn = await self._calls.put(CallKind.TAKE_TURN, event_id, (), line_row(line))
+        return self._lanes.asked(event_id, line.lane, turn)
+
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
+        """Give events places; see the port."""
+        self._lanes.line_up(lane, events)
+
+    def leave_lane(self, event_id: str) -> None:
+        """Nobody waits for the event any more; see the port."""
+        self._lanes.leave(event_id)
+
+    async def freed(self) -> Collection[Key]:
+        """The lanes that others have left; see the port."""
+        return await self._lanes.freed()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._work(), name="ledger")
@@ -126,6 +153,7 @@ class QueuedLedger(ABC):
 
     async def release(self, event_ids: Collection[str]) -> None:
         """Let go of events; see the port."""
+        self._lanes.let_go(event_ids)
         await asyncio.gather(*[self._calls.put(CallKind.RELEASE, event_id) for event_id in event_ids])
 
     async def find(self, event_id: str) -> Entry | None:

@@ -6,6 +6,7 @@ history has, is laid aside without the ending and with the beginning of its dige
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from functools import lru_cache
@@ -22,6 +23,7 @@ from bridge.edges.ledger.sent_text import owed_of_text, owed_text, sent_of, sent
 from bridge.flow.ports.ledger import EntryUnreadable
 
 COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "sent", "ending")
+REQUEUE = COLUMNS.index("requeue")
 DEATHS = COLUMNS.index("deaths")
 PROGRESS, ENDING = COLUMNS.index("progress"), COLUMNS.index("ending")
 OWED = COLUMNS.index("letter")
@@ -47,6 +49,9 @@ LAID_ASIDE = {name: name for name in COLUMNS} | {
     "ending": f"CASE WHEN {_OF_HISTORY} THEN NULL ELSE ending END",
 }
 """The rest of each column, as an expression of SQL, once `keep_endings` is over."""
+
+ESCAPED = re.compile(r"\\(\\|0|u[0-9a-f]{4})")
+ESCAPES = {"\\": "\\", "0": "\0"}
 
 Row = Sequence[Any]
 """The values of COLUMNS."""
@@ -76,6 +81,11 @@ def key_of(event_id: str) -> str:
         return event_id
     escaped = event_id.replace("\\", "\\\\").replace("\0", "\\0")
     return escaped.encode("utf-8", "backslashreplace").decode()
+
+
+def id_of(key: str) -> str:
+    """The event's id that has this key."""
+    return ESCAPED.sub(lambda match: ESCAPES.get(match[1]) or chr(int(match[1][1:], 16)), key) if "\\" in key else key
 
 
 @lru_cache(8192)

@@ -24,6 +24,13 @@ class Delivery(Protocol):
         """Acknowledge. False where the right to do so is gone. Called once at most."""
 
 
+class Backlog(Protocol):
+    """The inbound queues' messages that are in nobody's hands."""
+
+    async def short(self) -> bool:
+        """True where every inbound is consumed, and has fewer of them than its prefetch. Raises nothing."""
+
+
 class Receipt(Protocol):
     """Told what became of each message handed to a publisher: `confirmed` or `refused`, once, in the loop's thread."""
 

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from bridge.core.control.pause import Pause
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
+from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Claim, Entry
 from bridge.core.delivery.progress import Progress
 from bridge.core.errors import BridgeError
@@ -31,12 +33,34 @@ class Ledger(Protocol):
     async def away(self) -> None:
         """Return as soon as there is trouble."""
 
-    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, progress: Progress | None = None, line: LaneClaim | None = None
+    ) -> Claim:
         """Take the event, unless another process has it. Of two that claim at once, one gets it.
 
         A claim of what is in the hands of a process that has died counts as a death of the event. With `progress`, an
-        event that nobody knew is at once remembered as requested under it.
+        event that nobody knew is at once remembered as requested under it. With `line`, the turn of the lane is taken
+        with the event, or both are refused, and the event has a place in the lane from then on; one that has ended
+        needs no turn. A turn that this process has for another event is over.
         """
+
+    async def take_turn(self, event_id: str, line: LaneClaim) -> Before | None:
+        """Take the turn of a lane for a claimed event. Gives those that come before it, where it is refused."""
+
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
+        """Give events that are in this process's hands, or leave them, places in their lane, in this order.
+
+        Those that have a place keep it. Carried out as `keep_due`, in order with claims and `leave_lane`.
+        """
+
+    def leave_lane(self, event_id: str) -> None:
+        """The event is waited for no more: it is settled, or stands in another lane. Carried out as `keep_due`.
+
+        Nothing is carried out where nobody has been waiting.
+        """
+
+    async def freed(self) -> Collection[Key]:
+        """Return as soon as another process has left lanes in which this one was refused the turn: those lanes."""
 
     def gathering(self) -> Awaitable[None] | None:
         """While calls are gathered: done in time for one more, before all are carried out. None otherwise."""
@@ -109,7 +133,7 @@ class Ledger(Protocol):
         """The held queue is passed on: forget its events that no pause keeps back, older than a minute."""
 
     async def release(self, event_ids: Collection[str]) -> None:
-        """Let go of events, so that any process may claim them at once."""
+        """Let go of events, so that any process may claim them at once. One that has a lane's turn waits again."""
 
     async def find(self, event_id: str) -> Entry | None:
         """The entry, without claiming it; of the event's deaths, as many as a claim would find."""

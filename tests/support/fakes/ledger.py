@@ -8,10 +8,13 @@ from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
 from bridge.core.control.pause import Pause
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
+from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
 from bridge.core.event.user import KnownUser
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+from tests.support.fakes.lanes import FakeLanes
 
 LEASE_S = 30.0
 SETTLED_S = 60.0
@@ -60,6 +63,7 @@ class FakeLedger:
         self.held: dict[str, HeldRow] = {} if beside is None else beside.held
         self._due_holders: dict[str, object] = {} if beside is None else beside._due_holders
         self._holders: dict[str, object] = {} if beside is None else beside._holders
+        self.lanes: FakeLanes = FakeLanes(self, None if beside is None else beside.lanes)
         self._life: list[int] = [0, 0] if beside is None else beside._life
         """Deaths, and whether somebody has begun."""
         self._dead = False
@@ -131,11 +135,14 @@ class FakeLedger:
     def gone(self, *, in_order: bool = False) -> None:
         """This process has ended, and its leases are over."""
         self._dead = True
+        self.lanes.gone()
         if in_order:
             self._life[:] = [0, 0]
         self.trouble = "the process is gone"
 
-    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, progress: Progress | None = None, line: LaneClaim | None = None
+    ) -> Claim:
         await self._available()
         entry = self._seen(event_id)
         holder = self._holders.get(event_id, self)
@@ -146,6 +153,8 @@ class FakeLedger:
             and not getattr(holder, "_dead", False)
         ):
             return Claim(Holder.ANOTHER, wait_s=LEASE_S)
+        if line is not None and (before := self.lanes.claim(event_id, line, entry)) is not None:
+            return Claim(Holder.LANE, before=before)
         self._holders[event_id] = self
         if entry is not None:
             self.entries[event_id] = entry
@@ -161,11 +170,15 @@ class FakeLedger:
             raise LeaseLost(f"another process has {entry.event_id!r} now")
         self.entries[entry.event_id] = kept(entry)
         self.written.append(entry)
+        if entry.is_final:
+            self.lanes.leave(entry.event_id)
 
     def write_soon(self, entry: Entry) -> None:
         if self.trouble is None and self._holders.setdefault(entry.event_id, self) is self:
             self.entries[entry.event_id] = kept(entry)
             self.written.append(entry)
+            if entry.is_final:
+                self.lanes.leave(entry.event_id)
 
     def complete_soon(self, event_id: str, progress: Progress) -> None:
         if event_id in self.entries:
@@ -184,7 +197,23 @@ class FakeLedger:
                 known or Entry(event_id, State.CLAIMED, b""), state=State.ANSWERED, ending=ending
             )
             self._holders[event_id] = NOBODY
+            self.lanes.leave(event_id)
         return waiting
+
+    async def take_turn(self, event_id: str, line: LaneClaim) -> Before | None:
+        await self._available()
+        return self.lanes.claim(event_id, line, None)
+
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
+        if self.trouble is None:
+            self.lanes.line_up(lane, events)
+
+    def leave_lane(self, event_id: str) -> None:
+        if self.trouble is None:
+            self.lanes.leave(event_id)
+
+    async def freed(self) -> Collection[Key]:
+        return await self.lanes.freed()
 
     def keep_due(self, due: DueFinish) -> None:
         if self.trouble is None:
@@ -274,6 +303,7 @@ class FakeLedger:
         for event_id in event_ids:
             if self._holders.get(event_id) is self:
                 del self._holders[event_id]
+                self.lanes.let_go(event_id)
 
     async def find(self, event_id: str) -> Entry | None:
         await self._available()

@@ -17,14 +17,16 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from bridge.core.delivery.ledger_entry import Claim
+from bridge.core.delivery.lane_claim import LaneClaim
+from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.call_queue import CallKind, LedgerCall
+from bridge.edges.ledger.call_kinds import CallKind
+from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.pause_calls import PausingLedger
-from bridge.edges.ledger.postgresql import due, pauses, short_tables, statements, users
+from bridge.edges.ledger.postgresql import due, lanes, pauses, short_tables, statements, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.purging import Purging
-from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of
+from bridge.edges.ledger.rows import KEEP_ENDINGS_S, KEY_BYTES, entry_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
@@ -42,7 +44,10 @@ TROUBLES = (
 )
 CarryOut = Callable[[DatabaseConnection, str, Sequence[LedgerCall]], Awaitable[Sequence[object]]]
 STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
+    (CallKind.LINE_UP, lanes.line_up),
+    (CallKind.LEAVE, lanes.leave),
     (CallKind.CLAIM, statements.claim),
+    (CallKind.TAKE_TURN, lanes.take),
     (CallKind.KEEP_DUE, due.keep),
     (CallKind.DROP_DUE, due.drop),
     (CallKind.WRITE, statements.write),
@@ -119,9 +124,13 @@ class PostgresqlLedger(PausingLedger):
             await asyncio.wait((self._task,))
         self._calls.closed(f"the ledger at {self._place} is closed")
 
-    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, progress: Progress | None = None, line: LaneClaim | None = None
+    ) -> Claim:
         """Take the event, unless another process's lease on it runs; see the port."""
-        holder, row, wait_s = await self._claim(event_id, digest, progress)
+        (holder, row, wait_s), before = await self._claim(event_id, digest, progress, line)
+        if before is not None:
+            return Claim(Holder.LANE, before=before)
         return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
 
     async def _work(self) -> None:
@@ -148,6 +157,7 @@ class PostgresqlLedger(PausingLedger):
         )
         try:
             connection.add_termination_listener(lambda _: self._calls.wake())
+            await connection.add_listener(lanes.CHANNEL, self._notified)
             await statements.migrate(connection)
             await statements.renew(connection, self._owner, limits.lease_s)
             self._has_old = await short_tables.has_old(connection)
@@ -156,6 +166,17 @@ class PostgresqlLedger(PausingLedger):
             await connection.close(timeout=limits.command_s)
         finally:
             connection.terminate()
+
+    def _notified(self, _: object, __: int, ___: str, payload: str) -> None:
+        """Another replica waits for a lane's turn, or has ended one: see lanes.py."""
+        lane, owner = bytes.fromhex(payload[1 : 1 + 2 * KEY_BYTES]), payload[1 + 2 * KEY_BYTES :]
+        if owner != self._owner:
+            return
+        if payload.startswith("w"):
+            self._lanes.awaited(lane)
+            self._calls.flush()
+        else:
+            self._lanes.freed_by(lane)
 
     async def _serve(self, connection: DatabaseConnection) -> None:
         """Carry out what waits and keep the lease, until the end or until the connection fails."""

@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from bridge.core.delivery.ledger_entry import Holder
 from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
-from bridge.edges.ledger.postgresql import due, pauses, users
+from bridge.edges.ledger.lane_calls import FREE, Turn
+from bridge.edges.ledger.postgresql import due, lanes, pauses, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.short_tables import ASKED_FOR, SHORT_TABLES
 from bridge.edges.ledger.rows import COLUMNS, COMPLETE, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
@@ -65,6 +66,7 @@ MIGRATIONS: tuple[str, ...] = (
     users.TABLE,
     SHORT_TABLES,
     pauses.TABLES,
+    lanes.TABLES,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
@@ -86,8 +88,7 @@ HAS_VERSION = (
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'amigo_bridge' AND tablename = 'version')"
 )
 
-CLAIM = f"""
-WITH asked AS MATERIALIZED (SELECT * FROM {ASKED}),
+_CLAIM = f"""
 past AS MATERIALIZED (SELECT e.* FROM amigo_bridge.past e JOIN asked ON asked.key = e.key WHERE {LAID_ASIDE}),
 claimed AS (
     INSERT INTO amigo_bridge.known AS e (key, event_id, owner, {", ".join(COLUMNS)})
@@ -101,6 +102,16 @@ claimed AS (
 SELECT * FROM claimed
 UNION ALL SELECT asked.event_id, 0, {STORED} FROM past e JOIN asked ON asked.key = e.key
 """  # noqa: S608 - of constants
+CLAIM = f"WITH asked AS MATERIALIZED (SELECT * FROM {ASKED}), {_CLAIM}"  # noqa: S608 - of constants
+CLAIM_IN_LINE = f"""
+WITH turns AS MATERIALIZED (SELECT * FROM {lanes.IN_CLAIM}),
+asked AS MATERIALIZED (
+    SELECT * FROM {ASKED} WHERE NOT EXISTS (SELECT FROM turns WHERE turns.key = asked.key AND turns.before > 0)
+), {_CLAIM}
+UNION ALL SELECT encode(turns.key, 'hex'), -1, NULL, NULL, turns.before, NULL, NULL, turns.first_id, NULL, NULL, NULL
+FROM turns
+"""  # noqa: S608 - of constants
+"""The same where some want the turn of their lane with it; its rows come last, with -1 claims."""
 
 LEFT = """
 SELECT e.event_id, extract(epoch FROM o.until - now())::float8 AS wait_s
@@ -192,23 +203,32 @@ async def migrate(connection: DatabaseConnection) -> None:
         await connection.execute("UPDATE amigo_bridge.version SET version = $1", len(MIGRATIONS))
 
 
-async def claim(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[Answer]:
+async def claim(
+    connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]
+) -> list[Answer | tuple[Answer, Turn]]:
     """Claim events, each once in `calls` or more often; answers in their order."""
     rows = {call.key: call.row for call in reversed(calls)}
-    taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, *_columns(rows))}
+    in_line = {call.key: call for call in calls if call.line is not None}
+    parameters = [*_columns(rows), *lanes.columns(list(in_line.values()))]
+    answered = await connection.fetch(CLAIM_IN_LINE if in_line else CLAIM, owner, *parameters)
+    taken = {row[0]: row for row in answered if row[1] >= 0}
+    turns = {row[0]: lanes.turn_of(row[4], row[7]) for row in answered if row[1] < 0}
     denied = [hash_of(key) for key in rows if key not in taken]
     waits = {row[0]: row[1] for row in await connection.fetch(LEFT, denied)} if denied else {}
-    answers: list[Answer] = []
+    answers: list[Answer | tuple[Answer, Turn]] = []
     seen: set[str] = set()
     for call in calls:
         row = taken.get(call.key)
+        answer: Answer
         if row is None:
-            answers.append((Holder.ANOTHER, None, max(SHORTEST_WAIT_S, waits.get(call.key, 0.0))))
+            answer = (Holder.ANOTHER, None, max(SHORTEST_WAIT_S, waits.get(call.key, 0.0)))
         elif row[1] == 1 and call.key not in seen:
-            answers.append((Holder.NOBODY, None, 0.0))
+            answer = (Holder.NOBODY, None, 0.0)
         else:
-            answers.append((Holder.EARLIER, tuple(row)[2:], 0.0))
+            answer = (Holder.EARLIER, tuple(row)[2:], 0.0)
         seen.add(call.key)
+        turn = None if call.line is None else turns.get(hash_of(call.key).hex(), FREE)
+        answers.append(answer if turn is None else (answer, turn))
     return answers
 
 
@@ -233,6 +253,8 @@ async def cancel(connection: DatabaseConnection, owner: str, calls: Sequence[Led
     names = {hash_of(key): key for key in rows if key not in done}
     left = await connection.fetch(FIND, owner, list(names))
     done |= {names[row[0]] for row in left if is_cancelled(tuple(row)[1:])}
+    for key in done:
+        await connection.execute(lanes.CANCELLED, hash_of(key))
     return [call.key in done for call in calls]
 
 

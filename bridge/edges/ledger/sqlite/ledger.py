@@ -14,8 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bridge.core.delivery.lane_claim import LaneClaim
+from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
+from bridge.edges.ledger.lane_calls import lane_hash
 from bridge.edges.ledger.pause_calls import PausingLedger
 from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of
 from bridge.edges.ledger.sqlite.file import BUSY_S, LedgerFile
@@ -63,16 +66,24 @@ class SqliteLedger(PausingLedger):
         self._calls.closed(f"the ledger {self._file.path} is closed")
         self._thread.shutdown(wait=bool(done))
 
-    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, progress: Progress | None = None, line: LaneClaim | None = None
+    ) -> Claim:
         """Take the event; see the port. Whoever had it before is gone: nobody else can have the file."""
-        row = await self._claim(event_id, digest, progress)
+        row, before = await self._claim(event_id, digest, progress, line)
+        if before is not None:
+            return Claim(Holder.LANE, before=before)
         return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
+
+    async def take_turn(self, event_id: str, line: LaneClaim) -> Before | None:
+        """Take the turn for a claimed event; see the port. A lane in which nobody has had to wait has no need of it."""
+        return await super().take_turn(event_id, line) if self._file.has_places(lane_hash(line.lane)) else None
 
     async def _work(self) -> None:
         in_thread, calls = asyncio.get_running_loop().run_in_executor, self._calls
         while not calls.closing:
             try:
-                await in_thread(self._thread, self._file.open)
+                await in_thread(self._thread, self._file.open, self._clock())
                 calls.well(file=str(self._file.path))
                 self._tell_replaced()
                 await self._serve()

@@ -2,7 +2,8 @@
 
 import sqlite3
 
-from bridge.edges.ledger.call_queue import CallKind, LedgerCall
+from bridge.edges.ledger.call_kinds import CallKind
+from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.pause_rows import PAUSE_COLUMNS, SETTLED_S
 
 TABLES = (

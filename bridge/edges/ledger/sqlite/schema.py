@@ -6,7 +6,7 @@ from functools import cache
 from bridge.core.errors import BridgeError
 from bridge.edges.ledger.due_rows import DUE_COLUMNS
 from bridge.edges.ledger.rows import COLUMNS, COMPLETE
-from bridge.edges.ledger.sqlite import pauses, users
+from bridge.edges.ledger.sqlite import lane_places, pauses, users
 
 # user_version is how many of these a file has been through.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -98,6 +98,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE runs (run INTEGER PRIMARY KEY, ended_ms INTEGER NOT NULL, entries INTEGER NOT NULL)",
     ),
     pauses.TABLES,
+    lane_places.TABLE,
 )
 ROOM_BYTES = 64 * 1024
 
