@@ -207,11 +207,12 @@ class LedgerJournal:
         entry = work.entry
         if entry is None:
             return
-        complete = _entry(work, entry, State.COMPLETE)
         if self._ledger.trouble is not None:
-            self._owed[work.event.id] = complete
+            self._owed[work.event.id] = _entry(work, entry, State.COMPLETE)
+        elif _only_completes(work, entry):
+            self._ledger.complete_soon(entry.event_id, entry.progress)
         else:
-            self._ledger.write_soon(complete)
+            self._ledger.write_soon(_entry(work, entry, State.COMPLETE))
 
     async def owing(self, work: Work) -> None:
         """The event is complete but for what it owes, of which something may be about to be published.
@@ -348,6 +349,12 @@ class LedgerJournal:
 
 async def _nothing() -> None:
     """Write nothing: the event could not be claimed."""
+
+
+def _only_completes(work: Work, entry: Entry) -> bool:
+    """True where the ledger has all of the event but that it is complete."""
+    unchanged = entry.attempt == work.attempt and entry.requeue == work.ledger.requeue
+    return entry.state is State.ANSWERED and work.ledger.recorded and unchanged
 
 
 def _entry(

@@ -1,6 +1,7 @@
 """The end of every delivery: acknowledged, parked in a delay queue, or dead-lettered. Exactly one of them, once."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from datetime import UTC, datetime
 from itertools import count
@@ -356,6 +357,8 @@ class Settler:
         counters.published += sent.published
         counters.refused += sent.refused
         counters.lost += sent.lost
+        if not self._log.is_enabled_for(logging.INFO):
+            return
         self._log.info(
             "delivery.settled",
             settlement=settlement,

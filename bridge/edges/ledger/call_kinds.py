@@ -11,6 +11,7 @@ class CallKind(Enum):
     LINE_UP = auto()
     LEAVE = auto()
     WRITE = auto()
+    COMPLETE = auto()
     RELEASE = auto()
     FIND = auto()
     CANCEL = auto()

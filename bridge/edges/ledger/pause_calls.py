@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from bridge.core.control.pause import Pause
 from bridge.edges.ledger.call_kinds import CallKind
-from bridge.edges.ledger.call_queue import PROCESS, QueuedLedger
+from bridge.edges.ledger.call_queue import PROCESS
 from bridge.edges.ledger.pause_rows import pause_of, pause_row
+from bridge.edges.ledger.queued_ledger import QueuedLedger
 from bridge.flow.ports.ledger import EntryUnreadable
 
 

@@ -109,6 +109,11 @@ def row_of(entry: Entry) -> Row:
     )
 
 
+def completed_row(progress: Progress) -> Row:
+    """The change of an answered event's row, beside that of its state, that makes it a complete one's: its progress."""
+    return (_short(progress, complete=True),)
+
+
 def claimed_row(digest: bytes, progress: Progress | None = None) -> Row:
     """The row of an event that has just been claimed for the first time, and maybe is about to be asked for."""
     state = State.CLAIMED if progress is None else State.REQUESTED

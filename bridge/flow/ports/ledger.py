@@ -71,6 +71,12 @@ class Ledger(Protocol):
     def write_soon(self, entry: Entry) -> None:
         """The same within half a second, without an error: it is not missed where process or ledger die first."""
 
+    def complete_soon(self, event_id: str, progress: Progress) -> None:
+        """An event that this process has written as answered is complete, and otherwise as it was. As `write_soon`.
+
+        `progress` is the one that was written. An event of which nothing is known stays unknown.
+        """
+
     async def cancel(self, event_id: str, ending: bytes) -> bool:
         """Give an event that has not started, known or not, this ending: whoever claims it finds it answered.
 

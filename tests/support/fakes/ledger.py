@@ -180,6 +180,10 @@ class FakeLedger:
             if entry.is_final:
                 self.lanes.leave(entry.event_id)
 
+    def complete_soon(self, event_id: str, progress: Progress) -> None:
+        if event_id in self.entries:
+            self.write_soon(replace(self.entries[event_id], state=State.COMPLETE, progress=progress, letter=None))
+
     async def cancel(self, event_id: str, ending: bytes) -> bool:
         await self._available()
         known = self.entries.get(event_id)

@@ -51,6 +51,7 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.KEEP_DUE, due.keep),
     (CallKind.DROP_DUE, due.drop),
     (CallKind.WRITE, statements.write),
+    (CallKind.COMPLETE, statements.complete),
     (CallKind.SET_DUE, due.keep_as_it_is),
     (CallKind.DUE, due.listed),
     (CallKind.TAKE_DUE, due.taken),
@@ -70,7 +71,7 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.BEGUN, statements.begun),
     (CallKind.LIVES_ON, statements.lives_on),
 )
-OF_EVENTS = (CallKind.CLAIM, CallKind.WRITE, CallKind.FIND, CallKind.RELEASE, CallKind.CANCEL)
+OF_EVENTS = (CallKind.CLAIM, CallKind.WRITE, CallKind.COMPLETE, CallKind.FIND, CallKind.RELEASE, CallKind.CANCEL)
 
 
 @dataclass(frozen=True, slots=True)

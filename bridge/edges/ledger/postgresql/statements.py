@@ -23,7 +23,7 @@ from bridge.edges.ledger.lane_calls import FREE, Turn
 from bridge.edges.ledger.postgresql import due, lanes, pauses, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.short_tables import ASKED_FOR, SHORT_TABLES
-from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
+from bridge.edges.ledger.rows import COLUMNS, COMPLETE, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
@@ -127,6 +127,16 @@ WHERE e.owner = excluded.owner
 RETURNING e.event_id
 """  # noqa: S608 - of constants
 
+COMPLETED = f"""
+WITH held AS (
+    SELECT e.key, asked.progress FROM amigo_bridge.known e
+    JOIN unnest($2::bytea[], $3::text[]) AS asked (key, progress) ON asked.key = e.key
+    WHERE e.owner = $1 ORDER BY e.key FOR UPDATE OF e
+)
+UPDATE amigo_bridge.known e SET changed_at = now(), state = {COMPLETE}, progress = held.progress, letter = NULL
+FROM held WHERE e.key = held.key
+"""  # noqa: S608 - of constants
+
 CANCEL = f"""
 INSERT INTO amigo_bridge.known AS e (key, event_id, {", ".join(COLUMNS)})
 SELECT asked.key, asked.event_id, {ASKED_COLUMNS} FROM {ASKED}
@@ -227,6 +237,13 @@ async def write(connection: DatabaseConnection, owner: str, calls: Sequence[Ledg
     rows = {call.key: call.row for call in calls}
     written = {row[0] for row in await connection.fetch(WRITE, owner, *_columns(rows))}
     return [None if call.key in written else LeaseLost(f"another process has {call.key!r} now") for call in calls]
+
+
+async def complete(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:
+    """Let answered events that are still this owner's be complete."""
+    rows = {hash_of(call.key): call.row for call in calls}
+    await connection.execute(COMPLETED, owner, list(rows), [progress for (progress,) in rows.values()])
+    return [None] * len(calls)
 
 
 async def cancel(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[bool]:

@@ -41,6 +41,7 @@ from bridge.edges.ledger.sqlite.lane_places import LanePlaces, Write
 from bridge.edges.ledger.sqlite.past import Ages, Past
 from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
+    COMPLETED,
     DROP_DUE,
     DUE,
     FIND_DUE,
@@ -185,6 +186,9 @@ class LedgerFile:
                     case CallKind.WRITE:
                         changed[call.key] = call.row
                         others += self._opened_places.leave(call.key) if call.row[0] in FINAL_STATES else ()
+                    case CallKind.COMPLETE if call.key not in self._cancelled:
+                        others.append((COMPLETED, (int(now_s * 1000), *call.row, hash_of(call.key))))
+                        others += self._opened_places.leave(call.key)
                     case CallKind.CANCEL:
                         answers[-1] = self._cancel(call, known, changed)
                         others += self._opened_places.leave(call.key) if answers[-1] else ()
