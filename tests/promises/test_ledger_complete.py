@@ -1,5 +1,6 @@
 """The ledger port: an answered event of which everything is confirmed is complete, and otherwise as it was."""
 
+import asyncio
 from dataclasses import replace
 
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS
@@ -10,6 +11,7 @@ from tests.support.making import unproved
 
 from .ledgers import Tellable, World
 from .test_ledger import DIGEST, ODD_IDS, shared
+from .test_ledger_lanes import LANE, LINE, parked
 
 ENDING = b'{"type": "interaction-complete"}'
 
@@ -69,6 +71,30 @@ async def test_it_is_kept_where_the_process_ends_in_good_order(world: World) -> 
     first.complete_soon("e1", answered("e1").progress)
     await world.end(first)
     assert await (await world.process()).find("e1") == complete(answered("e1"))
+
+
+async def test_its_place_in_the_lane_is_free_then(world: World) -> None:
+    first = await world.process()
+    await first.claim("e1", DIGEST, line=LINE)
+    await parked(first, "e1")
+    assert (await first.claim("e2", DIGEST, line=LINE)).holder is Holder.LANE
+    assert (await first.claim("e1", DIGEST, line=LINE)).holder is Holder.EARLIER
+    await first.write(answered("e1"))
+    first.complete_soon("e1", answered("e1").progress)
+    await world.end(first)
+    assert (await (await world.process()).claim("e2", DIGEST, line=LINE)).holder is Holder.NOBODY
+
+
+@shared
+async def test_its_end_is_known_at_once_to_who_waits_for_the_lane_elsewhere(world: World) -> None:
+    first, second = await world.process(), await world.process()
+    await first.claim("e1", DIGEST, line=LINE)
+    await first.write(answered("e1"))
+    first.complete_soon("e1", answered("e1").progress)
+    first.leave_lane("e1")
+    if (await second.claim("e2", DIGEST, line=LINE)).holder is Holder.LANE:
+        assert list(await asyncio.wait_for(second.freed(), 10)) == [LANE]
+        assert (await second.claim("e2", DIGEST, line=LINE)).holder is Holder.NOBODY
 
 
 @shared

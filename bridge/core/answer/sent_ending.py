@@ -37,8 +37,13 @@ class SentEnding:
 
     @classmethod
     def of(cls, type_: str, messages: Sequence[OutboundMessage]) -> "SentEnding":
-        """The ending among these messages."""
-        sent = [message for message in messages if message.to.type == type_]
+        """The ending among these messages: one an outbound, in a row, and little or nothing behind them."""
+        sent: list[OutboundMessage] = []
+        for message in reversed(messages):
+            if message.to.type == type_:
+                sent.insert(0, message)
+            elif sent:
+                break
         if not sent:
             return cls(type_, 0)
         headers = sent[0].headers

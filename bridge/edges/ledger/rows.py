@@ -110,7 +110,7 @@ def row_of(entry: Entry) -> Row:
 
 
 def completed_row(progress: Progress) -> Row:
-    """What changes in the row of an answered event once it is complete, but for its state and its log: the progress."""
+    """The change of an answered event's row, beside that of its state, that makes it a complete one's: its progress."""
     return (_short(progress, complete=True),)
 
 

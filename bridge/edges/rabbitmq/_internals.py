@@ -18,6 +18,7 @@ import asyncio
 import struct
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib import import_module, metadata
 from typing import Any
 
@@ -218,9 +219,9 @@ class Opening(aiormq.Connection):
     `hooked` are its channels for publishing, by their numbers.
     """
 
-    def __init__(self, url: URL, **kwargs: Any) -> None:
-        super().__init__(url, **kwargs)
-        self.hooked: dict[int, HookedChannel] = {}
+    @cached_property
+    def hooked(self) -> "dict[int, HookedChannel]":
+        return {}
 
     async def _rpc(  # type: ignore[override]  # a static method there, called on the connection
         self, request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
