@@ -1,7 +1,5 @@
 """RabbitMQ remembers for each channel that a queue was full; what is sent alone gets a fresh one."""
 
-import asyncio
-
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.rabbit import QUORUM
@@ -32,8 +30,7 @@ async def test_what_a_full_queue_refused_goes_through_once_its_limit_is_gone(bui
         again = Receipts()
         rig.publisher.publish([outgoing("two")], again, alone=True)
         await again.all_told(1)
-        await asyncio.sleep(0.2)
         return bool(again.confirmations)
 
-    await until(taken, "it goes through", 60)
+    await until(taken, "it goes through", 60, step_s=0.2)
     assert rig.generation == 1
