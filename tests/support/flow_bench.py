@@ -153,12 +153,12 @@ class Bench:
         attempts = Attempts(self.interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self.log)
         new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(self.log))
         announcer = FinishAnnouncer(self.ledger, factory, new_outbox, backoff, self.counters, self.log)
-        finisher = DueFinisher(self.agent, self.ledger, conversations, factory, announcer, self.counters, self.log)
+        self.finisher = DueFinisher(self.agent, self.ledger, conversations, factory, announcer, self.counters, self.log)
         reader = EnrichmentReader(self.source, backoff, self._limits.enrich_for_s, factory.clock)
         enricher = Enricher(reader, self.journal, factory, new_outbox, refused_events, self.counters, self.log)
-        after = AfterAnswer(enricher, finisher, self.journal)
+        after = AfterAnswer(enricher, self.finisher, self.journal)
         self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, after, self._park_after_s, self.log)
-        self.due_watch = DueWatch(self.ledger, finisher, self.lanes, factory)
+        self.due_watch = DueWatch(self.ledger, self.finisher, self.lanes, factory)
         self.event_intake = EventIntake(
             EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}, factory.clock),
             self.lanes,

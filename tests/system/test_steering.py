@@ -221,3 +221,19 @@ async def test_status_in_words(world: World) -> None:
         assert words in done.out
     done = await run_command(world.folder, "resume", *config, "--route", "payments")
     assert "route payments goes on, on 1 replica: " in done.out
+
+
+async def test_what_a_person_finishes_is_said_by_person(world: World) -> None:
+    world.fake.default = answer("some", done=False)
+    bridge = await world.launch()
+    await world.publish(event("e1", user_id="ann"))
+    await world.ending("e1")
+    (conversation,) = world.fake.truth.conversations.values()
+    config = ("--config", bridge.file.name, "--as", "ann", "--json")
+    done = await run_command(world.folder, "history", "finish", *config, conversation.id)
+    assert done.status == 0, done.all
+    assert json.loads(done.out) == {"conversation_id": conversation.id, "already": False, "announced": True}
+    await until(lambda: any(record.type == "conversation-finished" for record in world.records), "it is said")
+    (record,) = [record for record in world.records if record.type == "conversation-finished"]
+    assert json.loads(record.body)["by"] == "person"
+    assert record.properties.message_id == f"{conversation.id}:conversation-finished"
