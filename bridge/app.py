@@ -124,7 +124,8 @@ class Bridge:
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
         self.journal = self._journal(ledger)
-        held_queues = BrokerHeldQueues(republisher, settings.amqp.delay.exchange)
+        exchanges = CopyExchanges(settings.amqp.dead_letter.exchange, settings.amqp.delay.exchange)
+        held_queues = BrokerHeldQueues(republisher, exchanges, log)
         queues = [inbound.queue for inbound in inbounds]
         self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
         lives = PausingLives(QuickDeaths(ledger, self.inbox, log), self.pauses)
@@ -132,7 +133,7 @@ class Bridge:
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
         refused_events = self._refused_events(backoff, inbounds)
         relay = self._relay(factory, refused_events)
-        settler = self._settler(republisher, factory, refused_events)
+        settler = self._settler(republisher, factory, exchanges, refused_events)
         conversations = OpenConversations(shared=ledger.shared)
         new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(log))
         attempts = self._attempts(self._interaction(agent, relay, factory, conversations, users), backoff)
@@ -195,10 +196,12 @@ class Bridge:
         return Enricher(reader, self.journal, factory, new_outbox, refused_events, self.counters, self._log)
 
     def _settler(
-        self, republisher: BrokerRepublisher, factory: MessageFactory, refused_events: RefusedEvents
+        self,
+        republisher: BrokerRepublisher,
+        factory: MessageFactory,
+        exchanges: CopyExchanges,
+        refused_events: RefusedEvents,
     ) -> Settler:
-        amqp = self._settings.amqp
-        exchanges = CopyExchanges(amqp.dead_letter.exchange, amqp.delay.exchange)
         return Settler(republisher, self.journal, factory, exchanges, refused_events, self.counters, self._log)
 
     def _webhook_ingest(

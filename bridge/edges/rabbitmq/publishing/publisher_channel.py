@@ -50,7 +50,8 @@ class PublisherChannel:
     that fly, since no others come back, `unrouted` those of them that came back; `batches` are, for each write, the tag
     after its last and when it was (event loop time). `suspects` counts how many of those that wait or fly, from the
     front, go one by one; with `always_alone` all of them do. `blame` is what the broker said as it closed the whole
-    connection.
+    connection. `nacked`: something on the channel, which was opened at `opened_s` (event loop time), was refused by
+    nack.
     """
 
     owner: ChannelOwner
@@ -70,14 +71,17 @@ class PublisherChannel:
     channel: PublishChannel | None = None
     encoder: FrameEncoder | None = None
     blame: PublishRefusal | None = None
+    opened_s: float = 0.0
+    nacked: bool = False
 
     @property
     def one_by_one(self) -> bool:
         return self.always_alone or self.suspects > 0
 
-    def opened(self, channel: PublishChannel, encoder: FrameEncoder) -> None:
+    def opened(self, channel: PublishChannel, encoder: FrameEncoder, now_s: float) -> None:
         """Publish on this fresh channel from now on; its delivery tags count from 1."""
         self.channel, self.encoder, self.first_tag = channel, encoder, 1
+        self.opened_s, self.nacked = now_s, False
         self.opening = self.writing = False
 
     def confirmed(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
@@ -104,6 +108,7 @@ class PublisherChannel:
         self.flying_bytes -= sum([size for _, _, size in over])
         if self.suspects:
             self._cleared(len(over))
+        self.nacked |= not acked
         self.owner.settled(over, None if acked else NACKED, self.unrouted)
         self.owner.pump(self)
 
