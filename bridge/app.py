@@ -49,7 +49,7 @@ from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.interaction import Interaction
-from bridge.flow.lane_waits import waiting
+from bridge.flow.lane_waits import WaitLimits, waiting
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
@@ -140,7 +140,7 @@ class Bridge:
         announcer = FinishAnnouncer(ledger, factory, new_outbox, backoff, self.counters, log)
         finisher = DueFinisher(agent, ledger, conversations, factory, announcer, self.counters, log)
         after = AfterAnswer(self._enricher(signed, factory, refused_events, new_outbox), finisher, self.journal)
-        self.lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
+        self.lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, self._wait_limits(inbounds), log)
         self.due_watch = DueWatch(ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(router_of(settings), self.lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
@@ -159,8 +159,12 @@ class Bridge:
         await self.journal.lost.watch(InboundBacklog(self.consumer))
 
     def _refused_events(self, backoff: Backoff, inbounds: Sequence[Inbound]) -> RefusedEvents:
+        limits = self._wait_limits(inbounds)
+        return RefusedEvents(backoff, limits.shares, limits.park_after_s, time.time, self._log)
+
+    def _wait_limits(self, inbounds: Sequence[Inbound]) -> WaitLimits:
         shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
-        return RefusedEvents(backoff, shares, self._settings.lanes.park_after, time.time, self._log)
+        return WaitLimits(self._settings.lanes.park_after, shares)
 
     def _relay(self, factory: MessageFactory, refused_events: RefusedEvents) -> Relay:
         amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for

@@ -14,6 +14,7 @@ from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.delivery.retry import Backoff, put_off
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.runtime import Clock, Log
+from bridge.flow.refusal_log import RefusalLog
 from bridge.flow.work import Work
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
@@ -88,7 +89,7 @@ class RefusedEvents:
         self.hold_s = hold_s
         self._shares = shares
         self._clock = clock
-        self._log = log
+        self._log = RefusalLog(log)
         self._held: Counter[str] = Counter()
         self._kept: OrderedDict[str, KeptMessages] = OrderedDict()
         self._kept_bytes = 0
@@ -145,6 +146,7 @@ class RefusedEvents:
     async def _confirmed_soon(self, work: Work, outbox: Outbox) -> bool:
         """True where everything is confirmed while the event may be held."""
         patience = self.patience(work.incoming.queue, work.refused_since_s)
+        work.is_refused = True
         try:
             left_s = patience.left_s()
             if left_s:
@@ -153,6 +155,7 @@ class RefusedEvents:
         except TimeoutError:
             await outbox.resolved()
         finally:
+            work.is_refused = False
             patience.close()
         return not outbox.waiting
 

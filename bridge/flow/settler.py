@@ -170,7 +170,7 @@ class Settler:
         if refusal.kind in (RefusalKind.FORBIDDEN, RefusalKind.MISSING):
             self._unparkable_until_s = _now() + UNPARKABLE_S
         if refusal.kind is RefusalKind.IMPOSSIBLE or not known:
-            self._log.warning("delivery.unparkable", event_id=event_id, error=refusal.error)
+            self._refusal_log.warning("delivery.unparkable", kind=refusal.kind, event_id=event_id, error=refusal.error)
 
     async def bury(self, work: Work, letter: DeadLetter, *, parkable: bool = True) -> Again | None:
         """Dead-letter an event of which the ledger knows that it failed, say `bridge-failed`, and ack, in this order.
@@ -178,7 +178,8 @@ class Settler:
         What was answered is not said to have failed: its ending comes with the replay of the dead letter. Where the
         broker refuses one of them for now, the event is to come back and go on from there; not if it is not `parkable`.
         """
-        parkable &= work.ledger.recorded  # else whoever gets it back would not know that it has failed
+        # Else whoever gets it back would not know that it has failed; the message itself says that it is invalid.
+        parkable &= work.ledger.recorded or work.refusal is not None
         wait_s = await self._lettered(work, letter, parkable=parkable)
         while wait_s is None and not work.ledger.answered:
             wait_s = await self._say_failed(work, letter)
@@ -198,12 +199,14 @@ class Settler:
             return None
         failpoints.reached("dead-lettering", work.event.id)
         patience = self._refused_events.patience(work.incoming.queue, work.refused_since_s, parkable=parkable)
+        work.is_refused = True
         try:
             await self._republished_as_can_be(self._dead(work.delivery, letter, work.conversation_id), patience)
         except NotTaken:
             wait_s, work.refused_since_s = self._refused_events.put_off(patience.since_s)
             return wait_s
         finally:
+            work.is_refused = False
             patience.close()
         work.dead_lettered, work.refused_since_s = True, None
         failpoints.reached("dead-lettered", work.event.id)
@@ -282,7 +285,9 @@ class Settler:
         """See a dead letter to its confirm: whole, or with as much of it as the broker takes. Raises NotTaken."""
         while (refusal := await self._republished(letter, patience)) is not None:
             smaller = republished_copy.reduced(letter)
-            self._log.error("copy.reduced", exchange=letter.exchange, error=refusal.error, in_vain=smaller is None)
+            self._refusal_log.error(
+                "copy.reduced", letter.exchange, kind=refusal.kind, error=refusal.error, in_vain=smaller is None
+            )
             if smaller is None:
                 await self._sleep(self._backoff.pause(LATER), patience, refusal)
             else:
@@ -343,7 +348,7 @@ class Settler:
             except Undeliverable as error:
                 if outbox.gave_up(message_id):
                     self._counters.unsaid += 1
-                    self._log.error("ending.refused", event_id=work.event.id, error=str(error))
+                    self._refusal_log.error("ending.refused", event_id=work.event.id, error=str(error))
                     return None
                 outbox.forgive()
 
