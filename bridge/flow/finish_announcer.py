@@ -58,7 +58,7 @@ class FinishAnnouncer:
         self._log = log
         self._refusal_log = RefusalLog(log)
         self._refused: OrderedDict[str, RefusedEnding] = OrderedDict()
-        """What is known of endings of conversations that were refused; it begins anew with each process."""
+        """Endings of conversations that were refused, as far as this process knows."""
 
     async def say(self, due: DueFinish, ending: bytes) -> None:
         """Publish it once. The row goes when it is confirmed, or when the broker will never take it."""
