@@ -19,7 +19,8 @@ from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.lane import Lane, LaneJob, first_done, loop_time
 from bridge.flow.lane_order import Order
-from bridge.flow.lane_waits import CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S, WaitLimits, to_park
+from bridge.flow.lane_sweep import sweeps
+from bridge.flow.lane_waits import CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S, WaitLimits
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
@@ -102,13 +103,10 @@ class Lanes:
 
     async def sweep(self) -> None:
         """Park, every now and then, what has waited too long in hand. Runs until it is cancelled."""
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            self._order.forget()
-            for lane, works, wait_s in to_park(self.open, self._order.blocked_s, self._limits, loop_time()):
-                parker = self._tasks.start(self._park(works, lane, wait_s), f"parking {lane.key}")
-                lane.parkers.add(parker)
-                parker.add_done_callback(lane.parkers.discard)
+        async for lane, works, wait_s in sweeps(lambda: self.open, self._order, self._limits):
+            parker = self._tasks.start(self._park(works, lane, wait_s), f"parking {lane.key}")
+            lane.parkers.add(parker)
+            parker.add_done_callback(lane.parkers.discard)
 
     async def listen(self) -> None:
         """Go on with lanes that other processes have left. Runs until it is cancelled."""
