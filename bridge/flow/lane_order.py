@@ -118,7 +118,7 @@ class Order:
             return None
         before = self._turns(first).before_in_line(first.event.id, self._lost.before_s)
         back_s = [place.back_s for place in before if place.holder is None]
-        return min(max(BEHIND_WAIT_S, *(each - _now() for each in back_s)), BEHIND_AT_MOST_S) if back_s else None
+        return min(max(back_s) - _now(), BEHIND_AT_MOST_S) if back_s else None
 
     def leaves(self, works: Iterable[Work]) -> None:
         """These events are on their way to a delay queue."""

@@ -55,7 +55,17 @@ def to_park(
         queues = [work.incoming.queue for work in lane.waiting]
         if any(held[queue] > limits.shares.get(queue, held[queue]) for queue in queues):
             held.subtract(queues)
-            yield lane, lane.waiting, left_s
+            yield lane, lane.waiting, max(left_s, _patient_s(lane.waiting[0]))
+
+
+def _patient_s(work: Work) -> float:
+    """Seconds for one that waits behind another, longer each time: however many wait so, few come back in a second.
+
+    copies     0    1    2    3
+             10   20   40   60
+    """
+    doubled: float = BEHIND_WAIT_S * 2 ** min(work.incoming.copies, 10)
+    return min(doubled, BEHIND_AT_MOST_S)
 
 
 @dataclass(frozen=True, slots=True)
