@@ -172,7 +172,7 @@ class BatchingPublisher:
             refusal, publisher_channel.blame = publisher_channel.blame, None
             if refusal is None:
                 self._keep(publisher_channel, lost)
-            elif alone and lost:
+            elif alone and len(lost) == 1:
                 publisher_channel.suspects = max(0, publisher_channel.suspects - 1)
                 self.settled(lost, refusal, set())
             else:
