@@ -46,6 +46,8 @@ def to_park(
     for lane in lanes:
         if not lane.waiting or lane.parkers:
             continue
+        if all(work.uncopyable for work in lane.waiting):
+            continue
         if lane.waiting[0].started_s + limits.park_after_s < now_s:
             yield lane, lane.waiting, BEHIND_WAIT_S
         elif (left_s := blocked_s(lane)) is not None:

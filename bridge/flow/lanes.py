@@ -104,9 +104,10 @@ class Lanes:
     async def sweep(self) -> None:
         """Park, every now and then, what has waited too long in hand. Runs until it is cancelled."""
         async for lane, works, wait_s in sweeps(lambda: self.open, self._order, self._limits):
-            parker = self._tasks.start(self._park(works, lane, wait_s), f"parking {lane.key}")
-            lane.parkers.add(parker)
-            parker.add_done_callback(lane.parkers.discard)
+            if self._settler.can_park:
+                parker = self._tasks.start(self._park(works, lane, wait_s), f"parking {lane.key}")
+                lane.parkers.add(parker)
+                parker.add_done_callback(lane.parkers.discard)
 
     async def listen(self) -> None:
         """Go on with lanes that other processes have left. Runs until it is cancelled."""

@@ -11,7 +11,9 @@ from math import inf
 
 from bridge.core.answer.ending import ENDINGS
 from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.delivery.retry import Backoff, put_off
+from bridge.core.errors import BridgeError
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.runtime import Clock, Log
 from bridge.flow.refusal_log import RefusalLog
@@ -28,6 +30,14 @@ KEPT_BEYOND_S = 600.0
 def shares_of(prefetches: Mapping[str, int]) -> Mapping[str, int]:
     """How many events of each inbound queue may be held at once over refusals: a quarter of its prefetch."""
     return {queue: prefetch // 4 for queue, prefetch in prefetches.items()}
+
+
+class NotTaken(BridgeError):
+    """The broker refuses a copy for now, and patience is out."""
+
+    def __init__(self, refusal: PublishRefusal) -> None:
+        super().__init__(refusal.error)
+        self.refusal = refusal
 
 
 class RefusalPatience:

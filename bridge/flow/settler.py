@@ -15,7 +15,6 @@ from bridge.core.broker.republished_copy import CopyExchanges, RepublishedCopy
 from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import Again, DeadLetter
 from bridge.core.delivery.retry import delay_level
-from bridge.core.errors import BridgeError
 from bridge.flow import failpoints
 from bridge.flow.expiry import first_seen_s
 from bridge.flow.ledger_journal import LedgerJournal
@@ -23,7 +22,7 @@ from bridge.flow.outbox import PATIENT_TRIES, Undeliverable
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
 from bridge.flow.ports.runtime import Log
 from bridge.flow.refusal_log import RefusalLog
-from bridge.flow.refused_events import RefusalPatience, RefusedEvents
+from bridge.flow.refused_events import NotTaken, RefusalPatience, RefusedEvents
 from bridge.flow.work import Work, digest
 
 MAX_REMEMBERED = 10_000
@@ -35,14 +34,6 @@ COMPLETE = "ack"
 REPEAT = "repeat"
 
 V = TypeVar("V")
-
-
-class NotTaken(BridgeError):
-    """The broker refuses a copy for now, and patience is out."""
-
-    def __init__(self, refusal: PublishRefusal) -> None:
-        super().__init__(refusal.error)
-        self.refusal = refusal
 
 
 class Settler:
@@ -70,6 +61,11 @@ class Settler:
         self._settled_as: OrderedDict[str, tuple[object, ...]] = OrderedDict()
         self._complete: OrderedDict[str, bytes] = OrderedDict()
         self._unparkable_until_s: float | None = None
+
+    @property
+    def can_park(self) -> bool:
+        """False for some seconds after the delay exchange was found to be missing or forbidden."""
+        return self._unparkable_until_s is None or _now() >= self._unparkable_until_s
 
     def settled_before(self, event_id: str, delivery: Delivery) -> bool:
         """True where the event had its ending, or this very message was settled and its ack was lost; acks it then.
@@ -116,7 +112,7 @@ class Settler:
 
         The work says whether that is so for good.
         """
-        if self._unparkable_until_s is not None and _now() < self._unparkable_until_s:
+        if not self.can_park:
             return False
         level_s = delay_level(after_s)
         await self._journal.waiting(work, level_s, api_away=api_away)
@@ -155,6 +151,7 @@ class Settler:
             first_seen_s=first_seen_s(work, self._factory.clock()),
             refused_since_s=work.refused_since_s,
             dead_lettered=work.dead_lettered,
+            planned=work.ledger.recorded and work.progress.planned is not None,
         )
         refusal = await self._not_copied(copy, once=work.refused_since_s is not None)
         if refusal is not None:
