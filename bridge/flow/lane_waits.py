@@ -53,21 +53,21 @@ def to_park(
         elif (left_s := blocked_s(lane)) is not None:
             blocked.append((left_s, lane))
     held = Counter(work.incoming.queue for _, lane in blocked for work in lane.waiting)
+    crowd_s = {queue: _crowd_s(count, limits.shares.get(queue, count)) for queue, count in held.items()}
     for left_s, lane in sorted(blocked, key=itemgetter(0), reverse=True):
         queues = [work.incoming.queue for work in lane.waiting]
         if any(held[queue] > limits.shares.get(queue, held[queue]) for queue in queues):
             held.subtract(queues)
-            yield lane, lane.waiting, max(left_s, _patient_s(lane.waiting[0]))
+            yield lane, lane.waiting, max(left_s, *(crowd_s.get(queue, 0.0) for queue in queues))
 
 
-def _patient_s(work: Work) -> float:
-    """Seconds for one that waits behind another, longer each time: however many wait so, few come back in a second.
+def _crowd_s(count: int, share: int) -> float:
+    """Seconds for one that waits behind another among so many: the more there are, the fewer come back in a second.
 
-    copies     0    1    2    3
-             10   20   40   60
+    count / share    1    2    4    9
+                    10   20   40   60
     """
-    doubled: float = BEHIND_WAIT_S * 2 ** min(work.incoming.copies, 10)
-    return min(doubled, BEHIND_AT_MOST_S)
+    return min(BEHIND_WAIT_S * max(1.0, count / max(1, share)), BEHIND_AT_MOST_S)
 
 
 @dataclass(frozen=True, slots=True)
