@@ -197,7 +197,6 @@ class Rig:
             return
         running, self._running = self._running, None
         running.cancel()
-        await asyncio.wait((running,), timeout=bound_s)
-        assert running.done(), f"the session does not end within {bound_s:g} s of being cancelled"
+        await until(running.done, "the session has ended after it was cancelled", bound_s)
         if not running.cancelled():
             running.result()

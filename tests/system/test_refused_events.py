@@ -16,7 +16,7 @@ RETRY = {"first": "1s", "longest": "10m"}
 
 def only(world: World, keys: str, exchange: str = AGENT) -> None:
     """The bridge may write these routing keys to the exchange, and no others."""
-    world.rabbit.broker.node.ctl("set_topic_permissions", "-p", world.rabbit.vhost, "guest", exchange, keys, ".*")
+    world.rabbit.broker.permit_keys(world.rabbit.vhost, exchange, keys)
 
 
 def acked(bridge: BridgeProcess) -> set[str]:

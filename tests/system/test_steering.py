@@ -97,11 +97,13 @@ async def test_a_pause_outlives_the_process_and_ends_by_itself(world: World) -> 
     assert (await steer(world, "pause", "--user", "ann", "--for", "1h")).status == 0
     await world.publish(event("e1", user_id="ann"))
     await until(held(world, 1), "it is held")
+    await until(lambda: world.counts(EVENTS, (0, 0)), "and settled: a kill before that would have it held twice")
     await bridge.kill()
     bridge.start()
     await bridge.ready()
     await world.publish(event("e2", user_id="ann"))
     await until(held(world, 2), "so is the next one, by the next process")
+    await until(lambda: world.counts(EVENTS, (0, 0)), "and settled")
     assert (await steer(world, "pause", "--user", "ann", "--for", "5s")).status == 0
     await bridge.kill()
     bridge.start()

@@ -233,13 +233,13 @@ async def test_a_queue_that_never_confirms_ends_fewer_and_fewer_generations(buil
     process = (
         f'amqqueue:get_pid(element(2, rabbit_amqqueue:lookup(rabbit_misc:r(<<"{rig.vhost}">>, queue, <<"tap">>))))'
     )
-    await asyncio.to_thread(broker.node.ctl, "eval", f"sys:suspend({process}).")
+    await asyncio.to_thread(broker.evaluate, f"sys:suspend({process}).")
     receipts = Receipts()
     rig.publisher.publish([outgoing("m")], receipts)
     await rig.connected(3)
     ends = [fields["error"] for fields in rig.log.of("broker.lost")]
     assert ends == ["no confirm for 1 s", "no confirm for 2 s"]
-    await asyncio.to_thread(broker.node.ctl, "eval", f"sys:resume({process}).")
+    await asyncio.to_thread(broker.evaluate, f"sys:resume({process}).")
     await receipts.all_told(1)
     assert rig.generation == 3
 
