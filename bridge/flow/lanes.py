@@ -105,7 +105,7 @@ class Lanes:
         """Park, every now and then, what has waited too long in hand. Runs until it is cancelled."""
         async for lane, works, wait_s in sweeps(lambda: self.open, self._order, self._limits):
             if self._settler.can_park:
-                parker = self._tasks.start(self._park(works, lane, wait_s), f"parking {lane.key}")
+                parker = self._tasks.start(self._park_overdue(works, lane, wait_s), f"parking {lane.key}")
                 lane.parkers.add(parker)
                 parker.add_done_callback(lane.parkers.discard)
 
@@ -325,6 +325,10 @@ class Lanes:
         await self._settler.bury(work, letter, parkable=False)
         self._drop(lane, work)
         return True
+
+    async def _park_overdue(self, works: list[Work], lane: Lane, after_s: float) -> None:
+        """Park those of the events whose turn has not come meanwhile."""
+        await self._park([work for work in lane.waiting if work in works], lane, after_s)
 
     async def _park(self, works: list[Work], lane: Lane, after_s: float, held_by: str = "") -> None:
         """Give these events of the lane to a delay queue, or the held one; those that stay behind wait for them."""
