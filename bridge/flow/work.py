@@ -83,7 +83,8 @@ class Work:
     `lacking` are the outbounds that do not have its ending yet, where that is known of an earlier handling.
     `dead_lettered`: the letter of its failure is out, and `bridge-failed` is not.
     `log` are its last attempts. `refusal` is why the event cannot be resolved: nothing is asked for it any more.
-    `uncopyable`: no delay queue will ever take a copy of it.
+    `uncopyable`: no delay queue will ever take a copy of it. `is_refused`: it is held in hand just now, only because
+    the broker refuses what it publishes.
     """
 
     event: RoutedEvent
@@ -113,6 +114,7 @@ class Work:
     refused_since_s: float | None = None
     lacking: frozenset[int] | None = None
     dead_lettered: bool = False
+    is_refused: bool = False
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
 
