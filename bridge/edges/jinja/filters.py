@@ -18,8 +18,8 @@ from bridge.edges.jinja._internals import FILTERS, make_attrgetter
 
 Counted = Callable[[Iterable[Any]], Iterable[Any]]
 
-MAX_WORD_CHARS = 200
 TOO_LARGE = 10**MAX_INT_DIGITS
+MAX_WORD_CHARS = 200
 """Beyond it text is not searched for hyphens and links: that takes a time which grows with the word's square."""
 MAX_INDENT = 16
 LAZY = (
