@@ -96,12 +96,12 @@ class LaneCalls:
         """See the port."""
         lane_ = lane_hash(lane)
         rows = [waiting_row(waiting) for waiting in events]
-        told = self._put_soon(CallKind.LINE_UP, lane_.hex(), (lane_, rows))
+        queued = self._put_soon(CallKind.LINE_UP, lane_.hex(), (lane_, rows))
         for waiting, (key, *_) in zip(events, rows, strict=True):
             if waiting.back_in_s is not None:
                 self._lane_of.pop(key, None)
                 self._to_tell.discard(key)
-            elif told:
+            elif queued:
                 self._lane_of[key] = lane_
                 self._to_tell.add(key)
 
