@@ -125,7 +125,7 @@ class Bridge:
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
         self.journal = self._journal(ledger)
         exchanges = CopyExchanges(settings.amqp.dead_letter.exchange, settings.amqp.delay.exchange)
-        held_queues = BrokerHeldQueues(republisher, exchanges, log)
+        held_queues = BrokerHeldQueues(republisher, exchanges.delay, log)
         queues = [inbound.queue for inbound in inbounds]
         self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
         lives = PausingLives(QuickDeaths(ledger, self.inbox, log), self.pauses)

@@ -118,7 +118,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "ledger watch": bridge.ledger_watch.run(),
         "absence": bridge.absence.run(),
         "lost events": bridge.watch_backlog(),
-        "pauses": bridge.pauses.run(),
+        "pauses": bridge.pauses.run(bridge.event_intake.receive),
         "due watch": bridge.due_watch.run(),
         "lag": bridge.measure_lag(),
     }

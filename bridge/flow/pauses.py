@@ -7,11 +7,11 @@ Every replica reads the ledger at each connect and as often as it renews its lea
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from bridge.core.control.pause import NO_PAUSES, Pause, PauseSet
-from bridge.flow.ports.broker import ConnectionLives, HeldQueues, HeldQueueUnavailable, Inbox
+from bridge.flow.ports.broker import ConnectionLives, Delivery, HeldQueues, HeldQueueUnavailable, Inbox
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
 
@@ -78,8 +78,11 @@ class Pauses:
         with suppress(LedgerUnavailable):  # it says so itself, and what is known holds on
             self._know(PauseSet.of(await self._ledger.pauses()))
 
-    async def run(self) -> None:
-        """Lift what ends by itself, read the ledger, and pass on what nothing holds any more. Until cancelled."""
+    async def run(self, receive: Callable[[Delivery], None]) -> None:
+        """Lift what ends by itself, read the ledger, and pass on what nothing holds any more. Until cancelled.
+
+        `receive` takes what cannot be passed on, and settles it sooner or later.
+        """
         loop = asyncio.get_running_loop()
         read_s = pass_s = loop.time()
         while True:
@@ -94,7 +97,7 @@ class Pauses:
                     self._to_pass.update(await self._ledger.take_unheld(self._clock()))
                 for queue in sorted(self._to_pass):
                     if self._unpassed.get(queue, (0, 0.0))[1] <= loop.time():
-                        await self._pass_on(queue)
+                        await self._pass_on(queue, receive)
             except LedgerUnavailable:
                 await self._ledger.available()
             self._changed.clear()
@@ -112,10 +115,10 @@ class Pauses:
             self._changed.set()
         return lifted
 
-    async def _pass_on(self, queue: str) -> None:
+    async def _pass_on(self, queue: str, receive: Callable[[Delivery], None]) -> None:
         if queue in self._queues:
             try:
-                messages = await self._held.pass_on(queue)
+                messages = await self._held.pass_on(queue, receive)
             except HeldQueueUnavailable as error:
                 wait_s = self._unpassed_now(queue)
                 self._log.warning("held.unpassed", queue=queue, error=str(error), again_in_s=wait_s)

@@ -1,6 +1,6 @@
 """What a person has paused waits, and goes on in order (docs/semantics.md, Held by a person)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -9,7 +9,7 @@ from bridge.core.control.pause import Pause, PauseScope
 from bridge.core.event.route import Route
 from bridge.flow import failpoints
 from bridge.flow.pauses import PASS_EVERY_S, Pauses
-from bridge.flow.ports.broker import HeldQueueUnavailable
+from bridge.flow.ports.broker import Delivery, HeldQueueUnavailable
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.replica import SteeredReplica
 from tests.support.fakes import FakeInbox, FakeLedger, FakeLog, FakeRoutes
@@ -51,6 +51,18 @@ async def test_a_paused_users_events_are_held_and_go_on_in_order() -> None:
         assert await bench.pauses.lift(f"user:{USER}")
         await bench.until(lambda: len(answered(bench)) == 6, "all are answered")
         assert answered(bench)[-5:] == [f"e{number}" for number in range(5)]
+
+
+async def test_events_that_their_queue_does_not_take_back_are_answered_all_the_same() -> None:
+    async with Bench() as bench:
+        bench.takes_back = False
+        await bench.pauses.order(user(bench))
+        for number in range(3):
+            bench.deliver(f"e{number}")
+        await bench.until(lambda: len(bench.held) == 3, "they are held")
+        await bench.pauses.lift(f"user:{USER}")
+        await bench.until(lambda: answered(bench) == ["e0", "e1", "e2"], "all are answered, in their order")
+        await bench.until(lambda: all(each.acked for each in bench.deliveries), "and acknowledged")
 
 
 async def test_a_newer_event_waits_for_what_is_on_its_way_back() -> None:
@@ -239,7 +251,7 @@ class Broken:
         self.times = times
         self.passed: list[str] = []
 
-    async def pass_on(self, queue: str) -> int:
+    async def pass_on(self, queue: str, receive: Callable[[Delivery], None]) -> int:
         if self.times:
             self.times -= 1
             raise HeldQueueUnavailable("there is no connection")

@@ -106,6 +106,7 @@ class Bench:
         self.on_the_way = 0
         self._waiting: list[InboundMessage] = []
         self.held: list[RepublishedCopy] = []
+        self.takes_back = True
         self._delay_queues: defaultdict[str, deque[RepublishedCopy]] = defaultdict(deque)
         self._streams = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -186,8 +187,9 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch, self.pauses)
-        self._tasks = [asyncio.create_task(part.run()) for part in parts]
+        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch)
+        runs = [*(part.run() for part in parts), self.pauses.run(self.event_intake.receive)]
+        self._tasks = [asyncio.create_task(run) for run in runs]
 
     def reconfigure(self, *outbounds: Outbound) -> None:
         """Give the next process these outbounds."""
@@ -262,9 +264,10 @@ class Bench:
     def _pass_on(self) -> int:
         """What is held comes back, at the end of the inbound queue."""
         held, self.held = self.held, []
+        takes = self._waiting.append if self.takes_back else self.receive
         for copy in held:
-            self._waiting.append(InboundMessage(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers))
-        self.on_the_way += len(held)
+            takes(InboundMessage(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers))
+        self.on_the_way += len(held) * self.takes_back
         self._resumed()
         return len(held)
 

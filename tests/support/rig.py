@@ -7,7 +7,6 @@ from typing import Any
 
 from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey, key_at
 from bridge.core.broker.publish_refusal import PublishRefusal
-from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound, topology
 from bridge.core.delivery.poison import QUICK_S
 from bridge.edges.rabbitmq.addresses import Addresses
@@ -134,7 +133,7 @@ class Rig:
         self.publisher = make(tuple(outbounds))
         self.republisher = BrokerRepublisher()
         self.confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked, confirm_s)
-        self.held_queues = BrokerHeldQueues(self.republisher, CopyExchanges(DEAD, DELAY), log)
+        self.held_queues = BrokerHeldQueues(self.republisher, DELAY, log)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         keys = {outbound.exchange: key for outbound in outbounds if (key := key_at(outbound)) is not None}
         names = {"dead_exchange": DEAD, "dead": DEAD, "delay_exchange": DELAY}

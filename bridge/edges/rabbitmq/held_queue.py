@@ -1,41 +1,62 @@
 """Passing on what a pause has kept back: from the held queue to the inbound queue, in order, confirmed, then acked.
 
-as many as the queue has now ▸ a batch is delivered ▸ its copies are confirmed ▸ acked ▸ the next batch
-                                                    └▸ refused for now  ▸ it stays, its neighbours are acked
-                                                    └▸ refused for good ▸ a dead letter, whole or cut, then acked
+as many as the queue has now ▸ a batch has come ▸ its copies are confirmed ▸ acked ▸ the next batch
+                                                └▸ refused for now  ▸ it stays, its neighbours are acked
+                                                └▸ refused for good ▸ it is taken in hand from where it is
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import aio_pika
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
-from bridge.core.broker.republished_copy import CopyExchanges, RepublishedCopy, dead, held_queue, passed_on, reduced
-from bridge.core.delivery.ledger_entry import UNDELIVERABLE
+from bridge.core.broker.republished_copy import held_queue, passed_on
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
 from bridge.edges.rabbitmq.properties import incoming
-from bridge.flow.ports.broker import HeldQueueUnavailable, Republisher, RepublishRefused
+from bridge.flow.ports.broker import Delivery, HeldQueueUnavailable, Republisher, RepublishRefused
 from bridge.flow.ports.runtime import Log
 
 BATCH = 250
 IDLE_S = 2.0
-"""The wait for the next message of a batch: somebody else may pass the queue on too, and have it."""
+"""The wait for the next message: somebody else may pass the queue on too, and have it."""
+
+
+class HeldDelivery:
+    """A delivery from the held queue itself, of a message that its inbound never takes; see the port."""
+
+    def __init__(self, held: InboundMessage, channel: AbstractChannel, tag: int) -> None:
+        self.incoming = held
+        self.tag = tag
+        self.settled = asyncio.Event()
+        self._channel = channel
+
+    @property
+    def alive(self) -> bool:
+        return not self._channel.is_closed
+
+    def ack(self) -> bool:
+        if self.settled.is_set() or not self.alive:
+            return False
+        self.settled.set()
+        return True
 
 
 class BrokerHeldQueues:
     """The port, on a channel that is thrown away each time. No two queues are passed on at once."""
 
-    def __init__(self, republisher: Republisher, exchanges: CopyExchanges, log: Log) -> None:
+    def __init__(self, republisher: Republisher, delay_exchange: str, log: Log) -> None:
         self._republisher = republisher
-        self._exchanges = exchanges
+        self._delay_exchange = delay_exchange
         self._log = log
         self._connection: aio_pika.abc.AbstractConnection | None = None
         self._passing = asyncio.Lock()
+        self._in_hand: dict[asyncio.Task[None], str] = {}
+        """Who waits for the last message that is in hand on a channel, and of which inbound queue they are."""
 
     def attach(self, connection: aio_pika.abc.AbstractConnection, _: Generation) -> None:
         """Use this connection."""
@@ -44,104 +65,139 @@ class BrokerHeldQueues:
     def detach(self) -> None:
         """There is no connection."""
         self._connection = None
+        for task in self._in_hand:
+            task.cancel()
 
-    async def pass_on(self, queue: str) -> int:
+    async def pass_on(self, queue: str, receive: Callable[[Delivery], None]) -> int:
         """Pass on as many messages as there are; see the port."""
         async with self._passing:
             connection = self._connection
             if connection is None:
                 raise HeldQueueUnavailable("there is no connection to the broker")
             channel = connection.channel(publisher_confirms=False)
+            in_hand: list[HeldDelivery] = []
             try:
                 await limited(channel.initialize(), "opening a channel to pass on what was held")
-                return await self._all(await channel.get_underlay_channel(), queue)
+                return await self._all(await channel.get_underlay_channel(), queue, receive, in_hand)
             except (BrokerTrouble, RepublishRefused) as error:
                 raise HeldQueueUnavailable(str(error)) from None
             finally:
-                await _closed(channel)
+                if in_hand:
+                    task = asyncio.create_task(_acknowledge(in_hand, channel), name=f"in hand of {held_queue(queue)}")
+                    self._in_hand[task] = queue
+                    task.add_done_callback(self._in_hand.pop)
+                else:
+                    await _closed(channel)
 
-    async def _all(self, channel: AbstractChannel, queue: str) -> int:
+    async def _all(
+        self, channel: AbstractChannel, queue: str, receive: Callable[[Delivery], None], in_hand: list[HeldDelivery]
+    ) -> int:
         name, passed = held_queue(queue), 0
         looked = await limited(channel.queue_declare(name, passive=True), f"looking at {name}")
-        while left := (looked.message_count or 0) - passed:
-            batch = await _batch(channel, name, min(BATCH, left))
-            if not batch:
-                break
-            passing = [self._passed_on(incoming(message, queue)) for message in batch]
-            refusals = await asyncio.gather(*passing)  # in this order
-            await _acknowledged(channel, name, batch, refusals)
-            if refused := [refusal for refusal in refusals if refusal is not None]:
-                raise RepublishRefused(refused[0])
-            passed += len(batch)
+        messages = looked.message_count or 0
+        consumers = (looked.consumer_count or 0) - Counter(self._in_hand.values())[queue]
+        if messages:
+            passed = await self._consumed(channel, queue, messages, receive, in_hand)
+        if consumers > 0:  # what they have in hand was not counted, and may be there again
+            raise HeldQueueUnavailable(f"{name} is being passed on by another process")
         return passed
 
-    async def _passed_on(self, held: InboundMessage) -> PublishRefusal | None:
-        """See the message to its queue, or, where the broker can never take it there, to the dead letters.
+    async def _consumed(
+        self,
+        channel: AbstractChannel,
+        queue: str,
+        messages: int,
+        receive: Callable[[Delivery], None],
+        in_hand: list[HeldDelivery],
+    ) -> int:
+        """Pass on so many messages."""
+        name, passed = held_queue(queue), 0
+        arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue(BATCH)
+        await limited(channel.basic_qos(prefetch_count=BATCH), f"setting the prefetch of {name}")
+        consuming = await limited(channel.basic_consume(name, arrived.put), f"consuming {name}")
+        while passed < messages and (batch := await _batch(arrived, messages - passed)):
+            held = [incoming(message, queue) for message in batch]
+            refusals = await asyncio.gather(*map(self._refused, held))  # in this order
+            taken = self._taken(channel, held, batch, refusals)
+            in_hand += taken
+            await _acknowledged(channel, name, batch, refusals, alone=not in_hand)
+            for delivery in taken:
+                receive(delivery)
+            if refused := [each for each in refusals if each is not None and each.kind is not RefusalKind.IMPOSSIBLE]:
+                raise RepublishRefused(refused[0])
+            passed += len(batch)
+        await limited(channel.basic_cancel(consuming.consumer_tag or ""), f"cancelling the consumer of {name}")
+        while in_hand and not arrived.empty():  # the channel stays open: back with those that came later
+            await limited(channel.basic_reject(arrived.get_nowait().delivery_tag or 0), f"returning messages to {name}")
+        return passed
 
-        Gives why neither takes it for now.
-        """
+    async def _refused(self, held: InboundMessage) -> PublishRefusal | None:
+        """See the message to its queue; gives why the broker does not take it there."""
         try:
-            await self._republisher.copy(passed_on(held, self._exchanges.delay, held.queue))
+            await self._republisher.copy(passed_on(held, self._delay_exchange, held.queue))
         except RepublishRefused as error:
-            if error.refusal.kind is not RefusalKind.IMPOSSIBLE:
-                return error.refusal
-            return await self._lettered(held, error.refusal)
+            return error.refusal
         return None
 
-    async def _lettered(self, held: InboundMessage, refusal: PublishRefusal) -> PublishRefusal | None:
-        letter: RepublishedCopy | None = dead(
-            held,
-            self._exchanges.dead,
-            reason=UNDELIVERABLE,
-            error=f"a person had paused it, and {held.queue} does not take it any more: {refusal.error}",
-            attempts=held.attempt,
-            failed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            conversation_id=None,
-        )
-        while letter is not None and refusal.kind is RefusalKind.IMPOSSIBLE:
-            try:
-                await self._republisher.copy(letter)
-            except RepublishRefused as error:
-                letter, refusal = reduced(letter), error.refusal
-            else:
-                self._log.error("held.undeliverable", queue=held.queue, message_id=held.message_id, error=refusal.error)
-                return None
-        return refusal
+    def _taken(
+        self,
+        channel: AbstractChannel,
+        held: Sequence[InboundMessage],
+        batch: Sequence[DeliveredMessage],
+        refusals: Sequence[PublishRefusal | None],
+    ) -> list[HeldDelivery]:
+        """Deliveries of those that can never be passed on."""
+        taken = []
+        for each, message, refusal in zip(held, batch, refusals, strict=True):
+            if refusal is not None and refusal.kind is RefusalKind.IMPOSSIBLE:
+                self._log.warning(
+                    "held.taken", queue=each.queue, message_id=each.message_id, kind=refusal.kind, error=refusal.error
+                )
+                taken.append(HeldDelivery(each, channel, message.delivery_tag or 0))
+        return taken
 
 
-async def _batch(channel: AbstractChannel, name: str, most: int) -> Sequence[DeliveredMessage]:
-    """The next messages of the queue; fewer than `most` where there are no more. More are never delivered."""
-    batch: list[DeliveredMessage] = []
-    arrived = asyncio.Event()
-
-    async def take(message: DeliveredMessage) -> None:
-        batch.append(message)
-        arrived.set()
-
-    await limited(channel.basic_qos(prefetch_count=most), f"setting the prefetch of {name}")
-    consuming = await limited(channel.basic_consume(name, take), f"consuming {name}")
+async def _batch(arrived: asyncio.Queue[DeliveredMessage], most: int) -> list[DeliveredMessage]:
+    """Messages that have come, `most` at most; none where none comes any more."""
     try:
-        while len(batch) < most:
-            arrived.clear()
-            async with asyncio.timeout(IDLE_S):
-                await arrived.wait()
+        async with asyncio.timeout(IDLE_S):
+            batch = [await arrived.get()]
     except TimeoutError:
-        pass
-    await limited(channel.basic_cancel(consuming.consumer_tag or ""), f"cancelling the consumer of {name}")
+        return []
+    while len(batch) < min(most, BATCH) and not arrived.empty():
+        batch.append(arrived.get_nowait())
     return batch
 
 
 async def _acknowledged(
-    channel: AbstractChannel, name: str, batch: Sequence[DeliveredMessage], refusals: Sequence[PublishRefusal | None]
+    channel: AbstractChannel,
+    name: str,
+    batch: Sequence[DeliveredMessage],
+    refusals: Sequence[PublishRefusal | None],
+    *,
+    alone: bool,
 ) -> None:
-    """Acknowledge what was passed on of the batch, whatever became of the rest."""
+    """Acknowledge what was passed on of the batch, whatever became of the rest; `alone`: nothing else is in hand."""
     what = f"acknowledging what was passed on of {name}"
-    if not any(refusals):
+    if alone and not any(refusals):
         await limited(channel.basic_ack(batch[-1].delivery_tag or 0, multiple=True), what)
         return
     for message, refusal in zip(batch, refusals, strict=True):
         if refusal is None:
             await limited(channel.basic_ack(message.delivery_tag or 0), what)
+
+
+async def _acknowledge(in_hand: Sequence[HeldDelivery], channel: aio_pika.abc.AbstractChannel) -> None:
+    """Acknowledge each of these once it is settled, then close their channel."""
+    try:
+        underlay = await channel.get_underlay_channel()
+        for delivery in in_hand:
+            await delivery.settled.wait()
+            await limited(underlay.basic_ack(delivery.tag), f"acknowledging a message of {delivery.incoming.queue}")
+    except BrokerTrouble:
+        pass  # they are delivered again
+    finally:
+        await _closed(channel)
 
 
 async def _closed(channel: aio_pika.abc.AbstractChannel) -> None:

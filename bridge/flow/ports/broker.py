@@ -1,6 +1,6 @@
 """RabbitMQ as the flow sees it: deliveries, messages out and what became of them, copies, a consumer to hold back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bridge.core.answer.outbound_message import OutboundMessage
@@ -104,9 +104,10 @@ class Inbox(Protocol):
 class HeldQueues(Protocol):
     """The queues in which pauses keep events back, one for each inbound."""
 
-    async def pass_on(self, queue: str) -> int:
+    async def pass_on(self, queue: str, receive: Callable[[Delivery], None]) -> int:
         """Pass on to the inbound `queue`, in order, as many messages as its held queue has now; gives how many.
 
+        What the broker can never take there is given to `receive`, as deliveries of `queue`.
         Raises HeldQueueUnavailable; what has not been passed on by then is there still.
         """
 

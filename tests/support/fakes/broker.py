@@ -8,7 +8,7 @@ from typing import Any
 from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
 from bridge.core.broker.republished_copy import RepublishedCopy
 from bridge.core.event.inbound_message import InboundMessage
-from bridge.flow.ports.broker import RepublishRefused
+from bridge.flow.ports.broker import Delivery, RepublishRefused
 
 DELAY = "bridge.delay"
 
@@ -86,7 +86,7 @@ class FakeHeldQueues:
     def __init__(self, pass_on: Callable[[], int]) -> None:
         self._pass_on = pass_on
 
-    async def pass_on(self, queue: str) -> int:
+    async def pass_on(self, queue: str, receive: Callable[[Delivery], None]) -> int:
         await asyncio.sleep(0)
         return self._pass_on()
 
