@@ -76,18 +76,28 @@ class BrokerHeldQueues:
                 raise HeldQueueUnavailable("there is no connection to the broker")
             channel = connection.channel(publisher_confirms=False)
             in_hand: list[HeldDelivery] = []
+            kept: Sequence[HeldDelivery] = ()
             try:
                 await limited(channel.initialize(), "opening a channel to pass on what was held")
-                return await self._all(await channel.get_underlay_channel(), queue, receive, in_hand)
-            except (BrokerTrouble, RepublishRefused) as error:
+                passed = await self._all(await channel.get_underlay_channel(), queue, receive, in_hand)
+                kept = in_hand
+            except RepublishRefused as error:
+                kept = in_hand
+                raise HeldQueueUnavailable(str(error)) from None
+            except BrokerTrouble as error:
                 raise HeldQueueUnavailable(str(error)) from None
             finally:
-                if in_hand:
-                    task = asyncio.create_task(_acknowledge(in_hand, channel), name=f"in hand of {held_queue(queue)}")
-                    self._in_hand[task] = queue
-                    task.add_done_callback(self._in_hand.pop)
-                else:
-                    await _closed(channel)
+                await self._leave(channel, queue, kept)
+            return passed
+
+    async def _leave(self, channel: aio_pika.abc.AbstractChannel, queue: str, in_hand: Sequence[HeldDelivery]) -> None:
+        """Close the channel, once these are settled."""
+        if not in_hand:
+            await _closed(channel)
+            return
+        task = asyncio.create_task(_acknowledge(in_hand, channel), name=f"in hand of {held_queue(queue)}")
+        self._in_hand[task] = queue
+        task.add_done_callback(self._in_hand.pop)
 
     async def _all(
         self, channel: AbstractChannel, queue: str, receive: Callable[[Delivery], None], in_hand: list[HeldDelivery]
@@ -115,7 +125,9 @@ class BrokerHeldQueues:
         arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue(BATCH)
         await limited(channel.basic_qos(prefetch_count=BATCH), f"setting the prefetch of {name}")
         consuming = await limited(channel.basic_consume(name, arrived.put), f"consuming {name}")
-        while passed < messages and (batch := await _batch(arrived, messages - passed)):
+        refused: list[PublishRefusal] = []
+        back: list[DeliveredMessage] = []
+        while not refused and passed < messages and (batch := await _batch(arrived, messages - passed)):
             held = [incoming(message, queue) for message in batch]
             refusals = await asyncio.gather(*map(self._refused, held))  # in this order
             taken = self._taken(channel, held, batch, refusals)
@@ -123,12 +135,19 @@ class BrokerHeldQueues:
             await _acknowledged(channel, name, batch, refusals, alone=not in_hand)
             for delivery in taken:
                 receive(delivery)
-            if refused := [each for each in refusals if each is not None and each.kind is not RefusalKind.IMPOSSIBLE]:
-                raise RepublishRefused(refused[0])
+            for message, refusal in zip(batch, refusals, strict=True):
+                if refusal is not None and refusal.kind is not RefusalKind.IMPOSSIBLE:
+                    refused.append(refusal)
+                    back.append(message)
             passed += len(batch)
-        await limited(channel.basic_cancel(consuming.consumer_tag or ""), f"cancelling the consumer of {name}")
-        while in_hand and not arrived.empty():  # the channel stays open: back with those that came later
-            await limited(channel.basic_reject(arrived.get_nowait().delivery_tag or 0), f"returning messages to {name}")
+        if in_hand or not refused:  # else it is seen until all is there again
+            await limited(channel.basic_cancel(consuming.consumer_tag or ""), f"cancelling the consumer of {name}")
+        if in_hand:  # the channel stays open: all others go back
+            back += [arrived.get_nowait() for _ in range(arrived.qsize())]
+            for message in back:
+                await limited(channel.basic_reject(message.delivery_tag or 0), f"returning a message to {name}")
+        if refused:
+            raise RepublishRefused(refused[0])
         return passed
 
     async def _refused(self, held: InboundMessage) -> PublishRefusal | None:

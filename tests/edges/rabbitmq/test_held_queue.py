@@ -70,15 +70,7 @@ async def test_what_a_full_queue_does_not_take_stays_and_the_rest_is_passed_on_o
     await rig.rabbit.publish(*[Outgoing(str(n).encode(), routing_key=HELD, exchange=DELAY) for n in range(20)])
     ctl, full = rig.rabbit.broker.node.ctl, json.dumps({"max-length": 5, "overflow": "reject-publish"})
     ctl("set_policy", "-p", rig.vhost, "full", f"^{EVENTS}$", full, "--apply-to", "queues")
-
-    async def is_full() -> bool:
-        try:
-            await rig.rabbit.publish(Outgoing(b"filler"))
-        except pika.exceptions.NackError:
-            return True
-        return False
-
-    await until(is_full, "the limit holds, and is reached")
+    await until(partial(_is_full, rig), "the limit holds, and is reached")
     for _ in range(3):
         await until(partial(_is_refused, rig), "the queue takes no more")
     ctl("clear_policy", "-p", rig.vhost, "full")
@@ -116,6 +108,28 @@ async def test_one_that_cannot_be_passed_on_is_taken_in_hand_and_the_rest_is_pas
         assert await rig.rabbit.ready_count(HELD) == 0
     assert [message.body for message in await rig.rabbit.take(EVENTS)] == [b"1", b"2", b"4"]
     assert await rig.rabbit.ready_count(DEAD) == 0
+
+
+async def test_what_is_refused_beside_one_in_hand_goes_back_at_once(build: Build, broker: Broker) -> None:
+    rig = build()
+    rig.inbox.pause_queues(frozenset({EVENTS}))
+    await rig.start()
+    ctl, full = rig.rabbit.broker.node.ctl, json.dumps({"max-length": 1, "overflow": "reject-publish"})
+    bodies = [b"3" * 2 * MIB, *[str(n).encode() for n in range(BATCH + 10)]]
+    await rig.rabbit.publish(*[Outgoing(body, routing_key=HELD, exchange=DELAY) for body in bodies])
+    ctl("set_policy", "-p", rig.vhost, "full", f"^{EVENTS}$", full, "--apply-to", "queues")
+    await until(partial(_is_full, rig), "the limit holds, and is reached")
+    await rig.stop()
+    with broker.limited("max_message_size", MIB):
+        rig = build()
+        rig.inbox.pause_queues(frozenset({EVENTS}))
+        await rig.start()
+        taken: list[Delivery] = []
+        with pytest.raises(HeldQueueUnavailable):
+            await rig.held_queues.pass_on(EVENTS, taken.append)
+        (delivery,) = taken
+        assert delivery.alive
+        await until(partial(rig.rabbit.ready_is, HELD, BATCH + 10), "all others are there for whoever comes next")
 
 
 async def test_one_that_was_taken_in_hand_is_there_again_where_its_connection_goes(
@@ -159,6 +173,14 @@ async def test_who_comes_while_another_passes_the_queue_on_comes_again(build: Bu
 
 def _unexpected(delivery: Delivery) -> None:
     raise AssertionError(f"nothing was to be taken in hand: {delivery.incoming.queue}")
+
+
+async def _is_full(rig: Rig) -> bool:
+    try:
+        await rig.rabbit.publish(Outgoing(b"filler"))
+    except pika.exceptions.NackError:
+        return True
+    return False
 
 
 async def _passes_on(rig: Rig) -> bool:
