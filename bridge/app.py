@@ -13,6 +13,7 @@ from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound
 from bridge.core.counters import Counters
+from bridge.core.delivery.rate_limits import RateLimits
 from bridge.core.delivery.retry import Backoff
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
@@ -74,13 +75,20 @@ class Bridge:
     """All parts of one process, wired."""
 
     def __init__(
-        self, settings: Settings, client: HttpClient, credentials: Credentials, ledger: Ledger, log: Log
+        self,
+        settings: Settings,
+        client: HttpClient,
+        credentials: Credentials,
+        ledger: Ledger,
+        rate_limits: RateLimits,
+        log: Log,
     ) -> None:
         self.counters = Counters()
         self.stopping = False
         self.loop_lag_s = 0.0
         self._log = log
         self._settings = settings
+        self._rate_limits = rate_limits
         inbounds, outbounds = inbounds_of(settings.amqp), outbounds_of(settings.amqp)
         backoff = Backoff(retry_of(settings), random.random)
         factory = MessageFactory(outbounds, time.time)
@@ -99,8 +107,8 @@ class Bridge:
         lives = QuickDeaths(ledger, self.inbox, log)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
-        limits = Limits(settings.amigo.max_line, settings.amigo.longest, settings.conversations.enrich_for)
-        relay = Relay(self.publisher, self.journal, factory, limits, lambda: f"{random.getrandbits(48):012x}")
+        stream_limits = Limits(settings.amigo.max_line, settings.amigo.longest, settings.conversations.enrich_for)
+        relay = Relay(self.publisher, self.journal, factory, stream_limits, lambda: f"{random.getrandbits(48):012x}")
         settler = self._settler(republisher, factory, backoff)
         conversations = OpenConversations(shared=ledger.shared)
         new_outbox = partial(Outbox, self.publisher, backoff, log)
@@ -191,6 +199,9 @@ class Bridge:
             generations=self.supervisor.generations,
             loop_lag_s=self.loop_lag_s,
             components={row.name: row.ok for row in self.components()},
+            limited_s=self._rate_limits.limited_s,
+            too_many=self._rate_limits.refused,
+            closed_gates=self._rate_limits.closed(time.monotonic()),
         )
 
     async def measure_lag(self) -> None:

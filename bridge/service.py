@@ -12,6 +12,7 @@ from bridge.app import Bridge
 from bridge.core.webhook.client_address import networks
 from bridge.edges import crash
 from bridge.edges.amigo.client import HttpClient
+from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.edges.http.connection_limit import ConnectionLimit
 from bridge.edges.http.server import HealthServer
 from bridge.edges.http.webhook_handler import WebhookHandler
@@ -20,7 +21,7 @@ from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
 from bridge.flow.ports.runtime import Log
 from bridge.settings.model import Settings
-from bridge.settings.values import credentials_of
+from bridge.settings.values import credentials_of, limits_of
 
 CRASH_AT = "BRIDGE_CRASH_AT"
 """For tests: the label of a step at which to die."""
@@ -34,7 +35,8 @@ async def serve(settings: Settings, log: Log) -> int:
         failpoints.listen(crash.at(os.environ[CRASH_AT]))
     credentials = credentials_of(settings)
     async with AsyncExitStack() as stack:
-        client = HttpClient(credentials, settings.amigo.idle)
+        limiter = OwnLimits(limits_of(settings))
+        client = HttpClient(credentials, settings.amigo.idle, limiter=limiter)
         keeping = open_ledger(
             settings.ledger.url.get_secret_value(),
             settings.ledger.keep,
@@ -42,7 +44,7 @@ async def serve(settings: Settings, log: Log) -> int:
             keep_endings_s=settings.ledger.keep_endings,
         )
         ledger = await stack.enter_async_context(keeping)
-        bridge = Bridge(settings, client, credentials, ledger, log)
+        bridge = Bridge(settings, client, credentials, ledger, limiter.limits, log)
         metrics = Metrics(bridge.counters, bridge.gauges)
         handler = WebhookHandler(bridge.webhook_ingest, networks(settings.http.trusted_proxies))
         health = HealthServer(

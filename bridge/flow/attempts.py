@@ -30,6 +30,7 @@ from bridge.flow.interaction import Interaction
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+from bridge.flow.ports.limits import CALLER
 from bridge.flow.ports.runtime import Log
 from bridge.flow.work import Work
 
@@ -64,6 +65,7 @@ class Attempts:
         What cannot go on without the ledger is `held`: it is tried again once the ledger is there.
         """
         work.follow(HandlingStep.TURN)
+        CALLER.set(work.event.id)
         try:
             return await self._recorded(work)
         except LeaseLost:

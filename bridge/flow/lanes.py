@@ -1,7 +1,7 @@
 """Lanes: the events of one (user, service) run one at a time, in order of arrival; different lanes side by side.
 
-A wait goes where it costs least: under a second in memory; waits of the whole lane too, as long as no delivery is held
-longer than `park_after` over it; anything longer, and every counted retry, in a delay queue.
+A wait goes where it costs least: under a second in memory; the whole lane's too, while no delivery is held longer than
+`park_after` over it; anything longer, and every counted retry, in a delay queue.
 """
 
 import asyncio
@@ -244,7 +244,7 @@ class Lanes:
                 await self._settler.bury(work, letter)
                 self._drop(lane, work)
             case Again() as again:
-                work.attempt, work.pauses = again.attempt, again.pauses
+                work.attempt, work.pauses, work.limit = again.attempt, again.pauses, again.limit
                 await self._again(lane, work, again)
             case NotYet(left_s):
                 await self._not_yet(lane, work, left_s)
@@ -294,7 +294,7 @@ class Lanes:
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
             return
-        await self._park(list(lane.works), lane, again.after_s)
+        await self._park(list(lane.works), lane, again.park_s)
         if work in self._unparkable and not await self._buried(lane, work, again.after_s):
             await self._stopped_within(again.after_s)
 

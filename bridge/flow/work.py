@@ -77,7 +77,8 @@ class Work:
     `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
     `answer` is the ending that an answer has been found or given in this handling, and `owed` what is still due to
     subscribers once that is out; `enrichments` are those of it that are on their way out.
-    `log` are its last attempts. `refusal` is why the event cannot be resolved: nothing is asked for it any more.
+    `log` are its last attempts, and `limit` says which rate limit it waits for, if it does. `refusal` is why the event
+    cannot be resolved: nothing is asked for it any more.
     """
 
     event: RoutedEvent
@@ -96,6 +97,7 @@ class Work:
     answer: bytes | None = None
     owed: OwedEnrichments | None = None
     enrichments: Outbox | None = None
+    limit: str = ""
     log: AttemptLog = NO_ATTEMPTS
     joined_tags: Mapping[str, str | None] = field(default_factory=lambda: NO_TAGS)
     counts: WorkCounts = field(default_factory=WorkCounts)

@@ -1,17 +1,29 @@
-"""The API's rate limits, as far as it shows them: windows that close on a 429 or on the last permitted call.
+"""The API's rate limits: when which user may make which call (docs/semantics.md, Limits of the API).
 
-Limits are a minute wide and count per user; sources disagree whether per organization too (docs/api-contract.md, 7.22).
-So nothing is throttled on suspicion. A window closes when the API says so: for the user it said it to, for everybody
-where that user cannot have used up the documented limit alone. What a single answer says holds everybody back for one
-window at most, and so does what an answer says that refused nothing. Times are seconds on the caller's clock.
+Each (user, operation) has a log of its calls, and so has each operation for all users together; which of the two holds
+a call back is configured or found out. What an answer says of the limits corrects them. Times are seconds on the
+caller's clock.
 """
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from bridge.core.delivery.call_log import CallLog, Figure
+from bridge.core.delivery.limit_scope import ScopeFinder
+from bridge.core.errors import Limited
 
 WINDOW_S = 60.0
-MAX_WINDOWS = 20_000
+MAX_IDLE_LOGS = 20_000
+EVERYBODY = ""
+"""The scope of the organization; otherwise a scope is a user's id."""
+NO_LIMIT = 1_000_000_000
+MAX_TOLD_LIMIT = 1_000_000
+BRIEF_S = 0.25
+"""A wait for answers that are under way."""
+SIGN_IN = "sign-in"
 
 LIMITS: Mapping[str, int] = {
     "sign-in": 5,
@@ -38,50 +50,237 @@ LIMITS: Mapping[str, int] = {
 """Calls a minute, of every operation that the client knows (docs/api-contract.md, 1.0)."""
 
 
-@dataclass(slots=True)
-class Window:
-    """One user's calls of one operation since `since_s`, and the time until which it is closed."""
+class LimitScope(StrEnum):
+    """Whose calls a limit counts."""
 
-    since_s: float
-    used: int = 0
-    closed_until_s: float = 0.0
+    AUTO = "auto"
+    USER = "user"
+    ORGANIZATION = "organization"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFigures:
+    """Calls a window of each operation, how long a window is, and whose calls it counts."""
+
+    calls: Mapping[str, int] = field(default_factory=lambda: dict(LIMITS))
+    window_s: float = WINDOW_S
+    scope: LimitScope = LimitScope.AUTO
+
+
+NO_FIGURES = LimitFigures({}, scope=LimitScope.USER)
+"""Nothing is counted; what the API says of its limits holds all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldLimits:
+    """The rate-limit headers of an answer: calls a window, how many are left, seconds until the next one."""
+
+    limit: int | None = None
+    left: int | None = None
+    reset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedWait:
+    """A call that has to wait: seconds, for whose limit, and how many come before it."""
+
+    wait_s: float
+    scope: str
+    ahead: int = 0
+
+    def error(self, operation: str, now_s: float) -> Limited:
+        """The error that says whose limit is waited for and until when; `now_s` are Unix seconds."""
+        whose = "the organization" if self.scope == EVERYBODY else self.scope
+        until = datetime.fromtimestamp(now_s + self.wait_s, UTC).isoformat(timespec="seconds")
+        before = f", {self.ahead} before it" if self.ahead else ""
+        return Limited(f"the limit of {whose} for {operation} until {until}{before}", self.wait_s)
+
+
+@dataclass(slots=True)
+class CallUnderWay:
+    """A call that was let go; told to `answered` or `unmade` once."""
+
+    user_id: str
+    operation: str
+    own: CallLog | None
+    all_users: CallLog | None
+    finder: ScopeFinder | None
+    beyond: int = 0
+    limited_s: float = 0.0
+    ticket: str = ""
 
 
 class RateLimits:
-    """When each user may make which call again."""
+    """The logs of all users and operations."""
 
-    def __init__(self) -> None:
-        self._windows: OrderedDict[tuple[str, str], Window] = OrderedDict()
-        self._gates: dict[str, float] = {}
+    def __init__(self, figures: LimitFigures) -> None:
+        self.limited_s: dict[str, float] = {}
+        """Seconds that calls have waited, by operation."""
+        self.refused: Counter[str] = Counter()
+        """Answers 429, by operation."""
+        self._window_s = figures.window_s
+        self._scope = figures.scope
+        self._figures = {operation: Figure(limit, figures.window_s) for operation, limit in figures.calls.items()}
+        self._logs: dict[tuple[str, str], CallLog] = {}
+        self._finders: dict[str, ScopeFinder] = {}
+        self._closed: dict[tuple[str, str], CallLog] = {}
+        self._sweep_at = MAX_IDLE_LOGS
 
-    def wait_s(self, user_id: str, operation: str, now_s: float) -> float:
-        """Seconds until the call may be made; 0 where it may be made now."""
-        window = self._windows.get((user_id, operation))
-        closed_until_s = max(self._gates.get(operation, 0.0), window.closed_until_s if window else 0.0)
-        return max(0.0, closed_until_s - now_s)
+    def ask(self, user_id: str, operation: str, caller: str, now_s: float) -> CallUnderWay | LimitedWait:
+        """Let the call go, or say how long it has to wait: then the place of `caller` is kept."""
+        figure = self._figure(operation)
+        scope = self._scope_of(operation, figure)
+        if scope is LimitScope.USER:
+            own = self._log(user_id, operation, figure, now_s)
+            everybody = self._logs.get((EVERYBODY, operation))
+            if everybody is not None and everybody.closed_until_s > now_s:
+                return LimitedWait(everybody.closed_until_s - now_s, EVERYBODY)
+            wait_s = own.wait_s(caller, user_id, now_s)
+            if wait_s > 0:
+                return LimitedWait(wait_s, user_id, own.before(caller, now_s))
+            return self._let_go(CallUnderWay(user_id, operation, own, None, None, limited_s=own.limited_s))
+        all_users = self._log(EVERYBODY, operation, figure, now_s)
+        if scope is LimitScope.ORGANIZATION:
+            wait_s = all_users.wait_s(caller, user_id, now_s)
+            if wait_s > 0:
+                return LimitedWait(wait_s, EVERYBODY, all_users.before(caller, now_s))
+            return self._let_go(CallUnderWay(user_id, operation, None, all_users, None, limited_s=all_users.limited_s))
+        return self._found_out(user_id, operation, caller, now_s)
 
-    def called(self, user_id: str, operation: str, now_s: float) -> None:
-        """A call is being made."""
-        self._window(user_id, operation, now_s).used += 1
+    def scope_of(self, user_id: str, operation: str, now_s: float) -> str:
+        """Whose log holds the user's call back: the user's id, or EVERYBODY."""
+        scope = self._scope_of(operation, self._figure(operation))
+        if scope is LimitScope.AUTO:
+            return EVERYBODY if self._finder(operation).is_organization(now_s) else user_id
+        return EVERYBODY if scope is LimitScope.ORGANIZATION else user_id
 
-    def exhausted(self, user_id: str, operation: str, now_s: float, wait_s: float) -> None:
-        """The API answered, and said that this was the last call for now."""
-        self._window(user_id, operation, now_s).closed_until_s = now_s + min(wait_s, WINDOW_S)
+    def limit_of(self, operation: str) -> int:
+        """Calls a window, as far as is known; NO_LIMIT where nothing is."""
+        return self._figure(operation).limit
 
-    def refused(self, user_id: str, operation: str, now_s: float, wait_s: float) -> None:
-        """The API answered 429. Signing in is one bucket for all; elsewhere it is the user's own, if it can be."""
-        window = self._window(user_id, operation, now_s)
-        window.closed_until_s = now_s + wait_s
-        if operation == "sign-in" or window.used <= LIMITS.get(operation, 0):
-            self._gates[operation] = now_s + min(wait_s, WINDOW_S)
+    def answered(
+        self, call: CallUnderWay, now_s: float, told: ToldLimits | None = None, *, refused_s: float | None = None
+    ) -> None:
+        """The call has its answer, or never will have one. `refused_s`: it was a 429, and for how long that holds."""
+        for log in (call.own, call.all_users):
+            if log is not None:
+                log.answered(now_s)
+        if call.finder is not None:
+            call.finder.beyond -= call.beyond
+            if refused_s is None:
+                call.finder.passed(now_s)
+        if told is not None:
+            self._correct(call, told, now_s)
+        if refused_s is not None:
+            self._close(call, now_s, refused_s)
 
-    def _window(self, user_id: str, operation: str, now_s: float) -> Window:
-        key = (user_id, operation)
-        window = self._windows.get(key)
-        if window is None or now_s - window.since_s >= WINDOW_S:
-            closed_until_s = window.closed_until_s if window else 0.0
-            window = self._windows[key] = Window(now_s, closed_until_s=closed_until_s)
-            self._windows.move_to_end(key)
-            if len(self._windows) > MAX_WINDOWS:
-                self._windows.popitem(last=False)
-        return window
+    def unmade(self, call: CallUnderWay) -> None:
+        """The call was not made after all: it cannot have reached the API."""
+        for log in (call.own, call.all_users):
+            if log is not None:
+                log.unmade()
+        if call.finder is not None:
+            call.finder.beyond -= call.beyond
+
+    def close(self, scope: str, operation: str, until_s: float, now_s: float) -> None:
+        """Let no call of the scope go before then."""
+        log = self._log(scope, operation, self._figure(operation), now_s)
+        log.close(until_s)
+        self._closed[scope, operation] = log
+
+    def closed(self, now_s: float) -> Counter[str]:
+        """How many gates are closed, by operation."""
+        self._closed = {key: log for key, log in self._closed.items() if log.closed_until_s > now_s}
+        return Counter(operation for _, operation in self._closed)
+
+    def seen(self, scope: str, operation: str, count: int, now_s: float) -> None:
+        """So many calls of the scope count, as somebody knows who sees more of them than this process."""
+        figure = self._figure(operation)
+        self._log(scope, operation, figure, now_s).remaining(max(0, figure.limit - count), None, now_s)
+
+    def _found_out(self, user_id: str, operation: str, caller: str, now_s: float) -> CallUnderWay | LimitedWait:
+        """The scope is found out: whatever it is taken to be, both logs see the call."""
+        figure, finder = self._figure(operation), self._finder(operation)
+        all_users = self._log(EVERYBODY, operation, figure, now_s)
+        own = self._log(user_id, operation, figure, now_s)
+        if finder.is_organization(now_s) or finder.on_trial:
+            wait_s = all_users.wait_s(caller, user_id, now_s)
+            if wait_s == 0.0:
+                own.unanswered += 1
+                call = CallUnderWay(user_id, operation, own, all_users, finder, limited_s=all_users.limited_s)
+                return self._let_go(call)
+            if not finder.on_trial or not finder.may_exceed(now_s) or now_s < all_users.closed_until_s:
+                return LimitedWait(wait_s, EVERYBODY, all_users.before(caller, now_s))
+            all_users.leave(caller)
+        beyond = all_users.occupying(now_s) >= figure.limit and not finder.proved(now_s)
+        if beyond and not finder.may_exceed(now_s):
+            return LimitedWait(min(BRIEF_S, self._window_s / 20), EVERYBODY)
+        wait_s = own.wait_s(caller, user_id, now_s)
+        if wait_s > 0:
+            return LimitedWait(wait_s, user_id, own.before(caller, now_s))
+        all_users.unanswered += 1
+        finder.beyond += beyond
+        return self._let_go(CallUnderWay(user_id, operation, own, all_users, finder, int(beyond), own.limited_s))
+
+    def _let_go(self, call: CallUnderWay) -> CallUnderWay:
+        if call.limited_s:
+            self.limited_s[call.operation] = self.limited_s.get(call.operation, 0.0) + call.limited_s
+        return call
+
+    def _correct(self, call: CallUnderWay, told: ToldLimits, now_s: float) -> None:
+        if told.limit is not None and 0 < told.limit <= MAX_TOLD_LIMIT:
+            self._figure(call.operation).limit = told.limit
+        if told.left is not None and told.left >= 0:
+            log = call.all_users if self._is_organization(call, now_s) else call.own
+            if log is not None:
+                self._remaining(log, call.operation, told, now_s)
+
+    def _remaining(self, log: CallLog, operation: str, told: ToldLimits, now_s: float) -> None:
+        left = told.left or 0
+        if self._figure(operation).limit != NO_LIMIT:
+            log.remaining(left, told.reset_s, now_s)
+        elif not left and told.reset_s is not None:
+            log.close(now_s + min(told.reset_s, self._window_s))
+
+    def _close(self, call: CallUnderWay, now_s: float, wait_s: float) -> None:
+        """A 429 closes the gate of its scope; what a single answer says holds others back for a window at most."""
+        operation, brief_s = call.operation, min(wait_s, self._window_s)
+        self.refused[operation] += 1
+        if operation == SIGN_IN or self._is_organization(call, now_s):
+            self.close(EVERYBODY, operation, now_s + brief_s, now_s)
+            if operation != SIGN_IN:
+                return
+        limit = self._figure(operation).limit
+        if call.finder is not None and call.own is not None and call.all_users is not None:
+            full = call.all_users.occupying(now_s) > limit  # this call is one of them
+            if full and call.own.occupying(now_s) <= limit and call.finder.refused(call.user_id, now_s):
+                self.close(EVERYBODY, operation, now_s + brief_s, now_s)
+        self.close(call.user_id, operation, now_s + wait_s, now_s)
+
+    def _is_organization(self, call: CallUnderWay, now_s: float) -> bool:
+        return call.own is None or (call.finder is not None and call.finder.is_organization(now_s))
+
+    def _scope_of(self, operation: str, figure: Figure) -> LimitScope:
+        """Signing in counts by user; so does what has no limit that is known."""
+        return LimitScope.USER if operation == SIGN_IN or figure.limit == NO_LIMIT else self._scope
+
+    def _figure(self, operation: str) -> Figure:
+        figure = self._figures.get(operation)
+        if figure is None:
+            figure = self._figures[operation] = Figure(NO_LIMIT, self._window_s)
+        return figure
+
+    def _finder(self, operation: str) -> ScopeFinder:
+        finder = self._finders.get(operation)
+        if finder is None:
+            finder = self._finders[operation] = ScopeFinder(self._figure(operation))
+        return finder
+
+    def _log(self, scope: str, operation: str, figure: Figure, now_s: float) -> CallLog:
+        log = self._logs.get((scope, operation))
+        if log is None:
+            if len(self._logs) >= self._sweep_at:
+                self._logs = {key: old for key, old in self._logs.items() if not old.idle(now_s)}
+                self._sweep_at = max(MAX_IDLE_LOGS, 2 * len(self._logs))
+            log = self._logs[scope, operation] = CallLog(figure)
+        return log
