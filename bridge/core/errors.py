@@ -1,6 +1,6 @@
 """One error tree, grouped by who must act. Edges translate foreign exceptions into it at the door.
 
-time        NotSent, Unavailable, TooEarly, Limited, Lost, …    waiting mends it
+time        NotSent, Unavailable, TooEarly, Limited, Lost, Unreadable waiting mends it
 operator    SignInRefused, UnknownUser, Unsendable, Refused      a setting, a permission or a credential is wrong
 sender      InvalidEvent, NoRoute                                the event can never work
 """

@@ -114,7 +114,9 @@ def test_the_time_that_a_call_has_waited_is_told_when_it_goes() -> None:
     assert calls.limited_s == pytest.approx(SPAN)
 
 
-@pytest.mark.parametrize(("left", "reset_s", "wait_s"), [(0, 20.0, 20.0), (0, None, SPAN), (0, 500.0, SPAN), (2, 20.0, 0)])
+@pytest.mark.parametrize(
+    ("left", "reset_s", "wait_s"), [(0, 20.0, 20.0), (0, None, SPAN), (0, 500.0, SPAN), (2, 20.0, 0)]
+)
 def test_calls_that_only_the_api_knows_of_count_until_its_window_is_over(
     left: int, reset_s: float | None, wait_s: float
 ) -> None:

@@ -86,7 +86,9 @@ def test_a_wait_says_whose_limit_it_is_until_when_and_how_many_come_first() -> N
     error = wait.error(CREATE, 1_000_000_000.0)
     assert str(error) == "the limit of u for create-conversation until 2001-09-09T01:47:40+00:00, 1 before it"
     assert error.wait_s == pytest.approx(SPAN)
-    assert str(LimitedWait(1.0, EVERYBODY).error("list", 0.0)).startswith("the limit of the organization for list until")
+    assert str(LimitedWait(1.0, EVERYBODY).error("list", 0.0)).startswith(
+        "the limit of the organization for list until"
+    )
 
 
 def test_a_429_closes_the_users_gate_for_that_call_only() -> None:
