@@ -34,7 +34,7 @@ class Figure:
 
 
 @dataclass(slots=True, order=True)
-class Place:
+class LogPlace:
     """A caller's place. Lower ranks come first; `due_s` is the moment that the caller was told last."""
 
     rank: int
@@ -53,7 +53,7 @@ class CallLog:
     def __init__(self, figure: Figure) -> None:
         self._figure = figure
         self._answered: deque[float] = deque()
-        self._places: list[Place] = []
+        self._places: list[LogPlace] = []
         self._served = self._drawn = 0
         self.unanswered = 0
         self.closed_until_s = -inf
@@ -127,21 +127,21 @@ class CallLog:
         over_s = now_s + (span_s if reset_s is None else min(reset_s, span_s))
         self._answered = deque(sorted([*self._answered, *[over_s - span_s] * missing]))
 
-    def _place_of(self, caller: str) -> Place | None:
+    def _place_of(self, caller: str) -> LogPlace | None:
         return next((place for place in self._places if place.caller == caller), None)
 
-    def _place(self, caller: str, user_id: str, now_s: float) -> Place:
+    def _place(self, caller: str, user_id: str, now_s: float) -> LogPlace:
         """The caller's place, or a new one: behind all of its user's, in the round that is being served at least."""
         self._places = [place for place in self._places if place.due_s + FORGET_S > now_s]
         place = self._place_of(caller)
         if place is None:
             last = max((other.rank for other in self._places if other.user_id == user_id), default=-1)
             self._drawn += 1
-            place = Place(max(self._served, last + 1), self._drawn, caller, user_id, now_s)
+            place = LogPlace(max(self._served, last + 1), self._drawn, caller, user_id, now_s)
             insort(self._places, place)
         return place
 
-    def _ahead(self, place: Place, now_s: float) -> list[Place]:
+    def _ahead(self, place: LogPlace, now_s: float) -> list[LogPlace]:
         """The places before this one that are waited for."""
         kept_s = GRACE * self._figure.window_s
         before = self._places[: self._places.index(place)]

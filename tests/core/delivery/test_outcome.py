@@ -24,6 +24,7 @@ from bridge.core.errors import (
     ApiError,
     BridgeError,
     InvalidEvent,
+    Limited,
     LineTooLong,
     Lost,
     NoRoute,
@@ -153,6 +154,7 @@ def test_six_attempts_are_made_by_default_and_not_one_more() -> None:
         (UnknownUser("x"), OutcomeKind.REJECTED, False),
         (Unsendable("x"), OutcomeKind.REJECTED, False),
         (TooEarly("x", 30.0), OutcomeKind.TOO_EARLY, False),
+        (Limited("x", 30.0), OutcomeKind.LIMITED, False),
         (NotSent("x"), OutcomeKind.DOWN, False),
         (Unavailable("x"), OutcomeKind.DOWN, True),
         (Lost("x"), OutcomeKind.UNKNOWN, True),
@@ -182,6 +184,7 @@ def test_every_error_of_the_tree_has_a_row() -> None:
     made: dict[type[Exception], tuple[Any, ...]] = {
         Refused: ("create", 500, "x"),
         TooEarly: ("x", 1.0),
+        Limited: ("x", 1.0),
         LineTooLong: (1, []),
     }
     kinds: list[type[Exception]] = [ApiError, *ApiError.__subclasses__(), *InvalidEvent.__subclasses__(), InvalidEvent]

@@ -196,7 +196,7 @@ def played(pace: RateLimits, server: Server, wanted: dict[str, int], until_s: fl
     """Each user makes so many calls, one after another. Returns when the last one was answered."""
     dice = random.Random(1)
     left = dict(wanted)
-    todo = [(dice.random(), user, "ask", None) for user in wanted]
+    todo: list[tuple[float, str, str, CallUnderWay | None]] = [(dice.random(), user, "ask", None) for user in wanted]
     now_s = 0.0
     while todo:
         todo.sort(key=lambda each: (each[0], each[1]))
