@@ -112,15 +112,7 @@ class Bridge:
         settler = self._settler(republisher, factory, backoff)
         conversations = OpenConversations(shared=ledger.shared)
         new_outbox = partial(Outbox, self.publisher, backoff, log)
-        attempts = Attempts(
-            self._interaction(agent, relay, factory, conversations, users),
-            self.journal,
-            PoisonGuard(self.journal, settings.lanes.park_after, log),
-            self.api_breaker,
-            backoff,
-            self.counters,
-            log,
-        )
+        attempts = self._attempts(self._interaction(agent, relay, factory, conversations, users), backoff)
         finisher = DueFinisher(agent, ledger, conversations, factory, new_outbox, self.counters, log)
         enricher = self._enricher(signed, factory, backoff, new_outbox)
         after = AfterAnswer(enricher, finisher, self.journal)
@@ -143,6 +135,10 @@ class Bridge:
         busy_for_s = self._settings.conversations.busy_for
         steering = Steering(agent, self.reconciler, self.journal, factory, conversations, busy_for_s)
         return Interaction(agent, relay, steering, self.reconciler, conversations, users, self._log)
+
+    def _attempts(self, interaction: Interaction, backoff: Backoff) -> Attempts:
+        poison_guard = PoisonGuard(self.journal, self._settings.lanes.park_after, self._log)
+        return Attempts(interaction, self.journal, poison_guard, self.api_breaker, backoff, self.counters, self._log)
 
     def _enricher(
         self, signed: SignedClient, factory: MessageFactory, backoff: Backoff, new_outbox: Callable[[], Outbox]

@@ -1,4 +1,4 @@
-"""Whether an operation's limit counts each user's calls or the whole organization's, found out from the answers.
+"""Finds out from the answers if an operation's limit counts each user's calls or the whole organization's.
 
 the user's          at first; calls beyond what the organization would have are few at a time until it is proved
   ▸ organization's  three users within a window got 429 with room in their own logs, all users' calls being at the limit

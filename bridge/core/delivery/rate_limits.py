@@ -72,7 +72,7 @@ NO_FIGURES = LimitFigures({}, scope=LimitScope.USER)
 
 
 @dataclass(frozen=True, slots=True)
-class ToldLimits:
+class LimitHeaders:
     """The rate-limit headers of an answer: calls a window, how many are left, seconds until the next one."""
 
     limit: int | None = None
@@ -159,7 +159,7 @@ class RateLimits:
         return self._figure(operation).limit
 
     def answered(
-        self, call: CallUnderWay, now_s: float, told: ToldLimits | None = None, *, refused_s: float | None = None
+        self, call: CallUnderWay, now_s: float, headers: LimitHeaders | None = None, *, refused_s: float | None = None
     ) -> None:
         """The call has its answer, or never will have one. `refused_s`: it was a 429, and for how long that holds."""
         for log in (call.own, call.all_users):
@@ -169,8 +169,8 @@ class RateLimits:
             call.finder.beyond -= call.beyond
             if refused_s is None:
                 call.finder.passed(now_s)
-        if told is not None:
-            self._correct(call, told, now_s)
+        if headers is not None:
+            self._correct(call, headers, now_s)
         if refused_s is not None:
             self._close(call, now_s, refused_s)
 
@@ -227,20 +227,20 @@ class RateLimits:
             self.limited_s[call.operation] = self.limited_s.get(call.operation, 0.0) + call.limited_s
         return call
 
-    def _correct(self, call: CallUnderWay, told: ToldLimits, now_s: float) -> None:
-        if told.limit is not None and 0 < told.limit <= MAX_TOLD_LIMIT:
-            self._figure(call.operation).limit = told.limit
-        if told.left is not None and told.left >= 0:
+    def _correct(self, call: CallUnderWay, headers: LimitHeaders, now_s: float) -> None:
+        if headers.limit is not None and 0 < headers.limit <= MAX_TOLD_LIMIT:
+            self._figure(call.operation).limit = headers.limit
+        if headers.left is not None and headers.left >= 0:
             log = call.all_users if self._is_organization(call, now_s) else call.own
             if log is not None:
-                self._remaining(log, call.operation, told, now_s)
+                self._remaining(log, call.operation, headers, now_s)
 
-    def _remaining(self, log: CallLog, operation: str, told: ToldLimits, now_s: float) -> None:
-        left = told.left or 0
+    def _remaining(self, log: CallLog, operation: str, headers: LimitHeaders, now_s: float) -> None:
+        left = headers.left or 0
         if self._figure(operation).limit != NO_LIMIT:
-            log.remaining(left, told.reset_s, now_s)
-        elif not left and told.reset_s is not None:
-            log.close(now_s + min(told.reset_s, self._window_s))
+            log.remaining(left, headers.reset_s, now_s)
+        elif not left and headers.reset_s is not None:
+            log.close(now_s + min(headers.reset_s, self._window_s))
 
     def _close(self, call: CallUnderWay, now_s: float, wait_s: float) -> None:
         """A 429 closes the gate of its scope; what a single answer says holds others back for a window at most."""

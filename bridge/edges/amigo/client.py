@@ -22,7 +22,7 @@ from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unava
 from bridge.edges.amigo._internals import Connector, HttpProcessingError, StreamHandler, handler_of
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
 from bridge.edges.amigo.own_limits import OwnLimits
-from bridge.edges.amigo.response import dated_s, error_text, retry_after_s, told_limits
+from bridge.edges.amigo.response import dated_s, error_text, limit_headers, retry_after_s
 from bridge.flow.ports.limits import CallLimiter
 
 KEEPALIVE_S = 10.0
@@ -166,7 +166,7 @@ class HttpClient:
         if status == 429 and wait_s is None:
             wait_s = WINDOW_S * (1 + secrets.randbelow(100) / 1000)
         refused_s = wait_s if status == 429 else None
-        self._limiter.answered(admitted, told_limits(response.headers), refused_s=refused_s)
+        self._limiter.answered(admitted, limit_headers(response.headers), refused_s=refused_s)
         if not 200 <= status < 300:
             async with response:
                 words = error_text(await _error_body(response), (*self._secrets, *_secrets_in(headers)))

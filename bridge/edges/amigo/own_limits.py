@@ -7,8 +7,8 @@ from bridge.core.delivery.rate_limits import (
     BRIEF_S,
     CallUnderWay,
     LimitFigures,
+    LimitHeaders,
     RateLimits,
-    ToldLimits,
 )
 from bridge.flow.ports.limits import CALLER
 from bridge.flow.ports.runtime import Clock
@@ -38,9 +38,9 @@ class OwnLimits:
                 raise call.error(operation, self._clock())
             await asyncio.sleep(call.wait_s)
 
-    def answered(self, call: CallUnderWay, told: ToldLimits, *, refused_s: float | None = None) -> None:
+    def answered(self, call: CallUnderWay, headers: LimitHeaders, *, refused_s: float | None = None) -> None:
         """In the log of the call's scope, and in its gate."""
-        self.limits.answered(call, self._monotonic(), told, refused_s=refused_s)
+        self.limits.answered(call, self._monotonic(), headers, refused_s=refused_s)
 
     def lost(self, call: CallUnderWay) -> None:
         """As one that was answered just now."""

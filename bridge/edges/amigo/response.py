@@ -10,13 +10,13 @@ from email.utils import parsedate_to_datetime
 
 import orjson
 
-from bridge.core.delivery.rate_limits import ToldLimits
+from bridge.core.delivery.rate_limits import LimitHeaders
 from bridge.core.delivery.token_lifetime import span_s
 
 MAX_TEXT_CHARS = 500
 MAX_WAIT_S = 600.0
 """The limits are a minute wide: what names a later time is asked again after ten."""
-NOTHING_TOLD = ToldLimits()
+NO_LIMIT_HEADERS = LimitHeaders()
 COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 NUMBER = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]*)?")
 MAX_DELTA_S = 1e8
@@ -45,11 +45,11 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return None if wait_s is None else min(max(wait_s, 0.0), MAX_WAIT_S)
 
 
-def told_limits(headers: Mapping[str, str]) -> ToldLimits:
+def limit_headers(headers: Mapping[str, str]) -> LimitHeaders:
     """The rate-limit headers of an answer, as far as there are some that make sense."""
     if "X-RateLimit-Remaining" not in headers and "X-RateLimit-Limit" not in headers:
-        return NOTHING_TOLD
-    return ToldLimits(
+        return NO_LIMIT_HEADERS
+    return LimitHeaders(
         _count(headers.get("X-RateLimit-Limit")), _count(headers.get("X-RateLimit-Remaining")), retry_after_s(headers)
     )
 

@@ -1,6 +1,5 @@
 """The rate limits of all users and operations: whose log holds a call back, and how that is found out."""
 
-import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,9 +17,9 @@ from bridge.core.delivery.rate_limits import (
     CallUnderWay,
     LimitedWait,
     LimitFigures,
+    LimitHeaders,
     LimitScope,
     RateLimits,
-    ToldLimits,
 )
 
 CREATE = "create-conversation"
@@ -122,7 +121,7 @@ def test_signing_in_counts_by_user_and_its_429_closes_the_gate_of_all() -> None:
 
 def test_the_last_call_that_the_api_permits_is_known_without_a_429() -> None:
     pace = limits()
-    pace.answered(let_go(pace, "u"), 0.0, ToldLimits(left=0, reset_s=45.0))
+    pace.answered(let_go(pace, "u"), 0.0, LimitHeaders(left=0, reset_s=45.0))
     assert wait_s(pace, "u", 5.0) == pytest.approx(40.0)
     assert wait_s(pace, "other", 5.0) == 0.0
 
@@ -130,7 +129,7 @@ def test_the_last_call_that_the_api_permits_is_known_without_a_429() -> None:
 @pytest.mark.parametrize("told", [2, 9])
 def test_the_limit_that_the_api_names_is_the_limit(told: int) -> None:
     pace = limits()
-    pace.answered(let_go(pace, "u"), 0.0, ToldLimits(limit=told))
+    pace.answered(let_go(pace, "u"), 0.0, LimitHeaders(limit=told))
     called(pace, told - 1)
     assert wait_s(pace, "u", 0.0) > 0
     assert pace.limit_of(CREATE) == told
@@ -139,14 +138,14 @@ def test_the_limit_that_the_api_names_is_the_limit(told: int) -> None:
 @pytest.mark.parametrize("told", [0, -1, 10**9])
 def test_a_limit_that_makes_no_sense_is_not_believed(told: int) -> None:
     pace = limits()
-    pace.answered(let_go(pace, "u"), 0.0, ToldLimits(limit=told))
+    pace.answered(let_go(pace, "u"), 0.0, LimitHeaders(limit=told))
     assert pace.limit_of(CREATE) == 5
 
 
 def test_what_has_no_figure_waits_only_where_the_api_says_so() -> None:
     pace = called(RateLimits(NO_FIGURES), 100)
     assert wait_s(pace, "u", 0.0) == 0.0
-    pace.answered(let_go(pace, "u"), 0.0, ToldLimits(left=0, reset_s=7200.0))
+    pace.answered(let_go(pace, "u"), 0.0, LimitHeaders(left=0, reset_s=7200.0))
     assert wait_s(pace, "u", 0.0) == WINDOW_S
     refused(pace, "v", 30.0)
     assert wait_s(pace, "v", 0.0) == 30.0
@@ -194,9 +193,10 @@ class Server:
 
 def played(pace: RateLimits, server: Server, wanted: dict[str, int], until_s: float, latency_s: float = 0.3) -> float:
     """Each user makes so many calls, one after another. Returns when the last one was answered."""
-    dice = random.Random(1)
     left = dict(wanted)
-    todo: list[tuple[float, str, str, CallUnderWay | None]] = [(dice.random(), user, "ask", None) for user in wanted]
+    todo: list[tuple[float, str, str, CallUnderWay | None]] = [
+        (number * 0.618 % 1, user, "ask", None) for number, user in enumerate(wanted)
+    ]
     now_s = 0.0
     while todo:
         todo.sort(key=lambda each: (each[0], each[1]))
