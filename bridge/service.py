@@ -16,7 +16,8 @@ from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.edges.http.connection_limit import ConnectionLimit
 from bridge.edges.http.server import HealthServer
 from bridge.edges.http.webhook_handler import WebhookHandler
-from bridge.edges.ledger.factory import open_ledger
+from bridge.edges.ledger.factory import SQLITE, open_ledger
+from bridge.edges.ledger.postgresql.limits import SharedLimits
 from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
 from bridge.flow.ports.runtime import Log
@@ -35,7 +36,7 @@ async def serve(settings: Settings, log: Log) -> int:
         failpoints.listen(crash.at(os.environ[CRASH_AT]))
     credentials = credentials_of(settings)
     async with AsyncExitStack() as stack:
-        limiter = OwnLimits(limits_of(settings))
+        limiter = await stack.enter_async_context(_limiter(settings, log))
         client = HttpClient(credentials, settings.amigo.idle, limiter=limiter)
         keeping = open_ledger(
             settings.ledger.url.get_secret_value(),
@@ -73,6 +74,17 @@ async def serve(settings: Settings, log: Log) -> int:
         await bridge.stop()
     log.info("bridge.stopped")
     return 1 if broken.done() and not broken.cancelled() else 0
+
+
+@asynccontextmanager
+async def _limiter(settings: Settings, log: Log) -> AsyncIterator[OwnLimits | SharedLimits]:
+    """The rate limits: where replicas share a ledger they share them too."""
+    url = settings.ledger.url.get_secret_value()
+    if url.startswith(SQLITE):
+        yield OwnLimits(limits_of(settings))
+        return
+    async with SharedLimits(url, limits_of(settings), log) as limiter:
+        yield limiter
 
 
 def _spare_the_collector() -> None:

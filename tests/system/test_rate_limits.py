@@ -1,5 +1,6 @@
 """The API's limits, which the sandbox enforces in short windows: kept from the first call on, without a single 429."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from bridge.sandbox import SandboxOptions
 from bridge.sandbox.http.observer import SentAnswer
 from bridge.sandbox.http.server import Sandbox, serve
 from tests.support.events import event
+from tests.support.nodes import shared_postgres
 from tests.support.world import World
 
 USERS, EVENTS = 20, 20
@@ -106,3 +108,22 @@ async def test_a_wait_beyond_park_after_goes_to_a_delay_queue(world: World) -> N
         assert any(line.get("settlement") == "parked" for line in bridge.log_lines())
         assert orders(world) == {"one": events}
         await bridge.stop()
+
+
+@pytest.mark.parametrize("windows", ["clock", "sliding"])
+async def test_two_replicas_on_a_database_keep_the_limits_together(
+    world: World, request: pytest.FixtureRequest, windows: str
+) -> None:
+    server = await asyncio.to_thread(shared_postgres, request.config)
+    ledger = {"url": server.url(await server.database())}
+    async with limited_sandbox(limits="user", limit_windows=windows) as (sandbox, statuses):
+        for _ in range(2):
+            await world.launch(**config(sandbox), ledger=ledger, amqp={"inbound": {"prefetch": 50}})
+        events = ids(USERS, EVENTS)
+        await world.publish(*[event(one, user_id=f"user-{one.partition('-')[0]}") for one in events])
+        stories = await world.endings(*events, bound_s=180)
+        assert {story.ending.type for story in stories} == {"interaction-complete"}
+        assert statuses.refused == {}
+        for bridge in world.bridges:
+            await bridge.stop()
+        assert all(any(line["event"] == "limits.shared" for line in each.log_lines()) for each in world.bridges)

@@ -110,6 +110,15 @@ class CallUnderWay:
     ticket: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The scope whose log holds a call back, the one that counts it too, and 1 where it goes beyond the latter."""
+
+    scope: str
+    also: str | None
+    beyond: int
+
+
 class RateLimits:
     """The logs of all users and operations."""
 
@@ -147,6 +156,39 @@ class RateLimits:
             return self._let_go(CallUnderWay(user_id, operation, None, all_users, None, limited_s=all_users.limited_s))
         return self._found_out(user_id, operation, caller, now_s)
 
+    def gate(self, user_id: str, operation: str, now_s: float) -> Gate | LimitedWait:
+        """For who keeps the logs elsewhere: which of them holds the call back, and which one counts it too."""
+        figure = self._figure(operation)
+        scope = self._scope_of(operation, figure)
+        if scope is not LimitScope.AUTO:
+            return Gate(EVERYBODY if scope is LimitScope.ORGANIZATION else user_id, None, 0)
+        finder = self._finder(operation)
+        if finder.is_organization(now_s) or (finder.on_trial and not finder.may_exceed(now_s)):
+            return Gate(EVERYBODY, user_id, 0)
+        all_users = self._log(EVERYBODY, operation, figure, now_s)
+        beyond = finder.on_trial or (all_users.occupying(now_s) >= figure.limit and not finder.proved(now_s))
+        if beyond and not finder.may_exceed(now_s):
+            return LimitedWait(min(BRIEF_S, self._window_s / 20), EVERYBODY)
+        return Gate(user_id, EVERYBODY, int(beyond))
+
+    def begun(self, gate: Gate, user_id: str, operation: str, now_s: float) -> CallUnderWay:
+        """A call is made that was let go elsewhere: it counts here too."""
+        figure = self._figure(operation)
+        scopes = (gate.scope, gate.also)
+        own = self._log(user_id, operation, figure, now_s) if user_id in scopes else None
+        all_users = self._log(EVERYBODY, operation, figure, now_s) if EVERYBODY in scopes else None
+        for log in (own, all_users):
+            if log is not None:
+                log.unanswered += 1
+        finder = None if gate.also is None else self._finder(operation)
+        if finder is not None:
+            finder.beyond += gate.beyond
+        return CallUnderWay(user_id, operation, own, all_users, finder, gate.beyond)
+
+    def waited(self, operation: str, seconds: float) -> None:
+        """A call has waited so long for its place."""
+        self.limited_s[operation] = self.limited_s.get(operation, 0.0) + seconds
+
     def scope_of(self, user_id: str, operation: str, now_s: float) -> str:
         """Whose log holds the user's call back: the user's id, or EVERYBODY."""
         scope = self._scope_of(operation, self._figure(operation))
@@ -160,8 +202,11 @@ class RateLimits:
 
     def answered(
         self, call: CallUnderWay, now_s: float, headers: LimitHeaders | None = None, *, refused_s: float | None = None
-    ) -> None:
-        """The call has its answer, or never will have one. `refused_s`: it was a 429, and for how long that holds."""
+    ) -> dict[str, float]:
+        """The call has its answer, or never will have one. `refused_s`: it was a 429, and for how long that holds.
+
+        Gives until when which scopes are closed by that.
+        """
         for log in (call.own, call.all_users):
             if log is not None:
                 log.answered(now_s)
@@ -171,8 +216,7 @@ class RateLimits:
                 call.finder.passed(now_s)
         if headers is not None:
             self._correct(call, headers, now_s)
-        if refused_s is not None:
-            self._close(call, now_s, refused_s)
+        return {} if refused_s is None else self._close(call, now_s, refused_s)
 
     def unmade(self, call: CallUnderWay) -> None:
         """The call was not made after all: it cannot have reached the API."""
@@ -187,6 +231,11 @@ class RateLimits:
         log = self._log(scope, operation, self._figure(operation), now_s)
         log.close(until_s)
         self._closed[scope, operation] = log
+
+    def closed_for_s(self, scope: str, operation: str, now_s: float) -> float:
+        """For how many seconds the gate of the scope is closed."""
+        log = self._closed.get((scope, operation))
+        return 0.0 if log is None else max(0.0, log.closed_until_s - now_s)
 
     def closed(self, now_s: float) -> Counter[str]:
         """How many gates are closed, by operation."""
@@ -224,7 +273,7 @@ class RateLimits:
 
     def _let_go(self, call: CallUnderWay) -> CallUnderWay:
         if call.limited_s:
-            self.limited_s[call.operation] = self.limited_s.get(call.operation, 0.0) + call.limited_s
+            self.waited(call.operation, call.limited_s)
         return call
 
     def _correct(self, call: CallUnderWay, headers: LimitHeaders, now_s: float) -> None:
@@ -242,20 +291,27 @@ class RateLimits:
         elif not left and headers.reset_s is not None:
             log.close(now_s + min(headers.reset_s, self._window_s))
 
-    def _close(self, call: CallUnderWay, now_s: float, wait_s: float) -> None:
+    def _close(self, call: CallUnderWay, now_s: float, wait_s: float) -> dict[str, float]:
         """A 429 closes the gate of its scope; what a single answer says holds others back for a window at most."""
-        operation, brief_s = call.operation, min(wait_s, self._window_s)
+        operation = call.operation
         self.refused[operation] += 1
-        if operation == SIGN_IN or self._is_organization(call, now_s):
-            self.close(EVERYBODY, operation, now_s + brief_s, now_s)
-            if operation != SIGN_IN:
-                return
-        limit = self._figure(operation).limit
-        if call.finder is not None and call.own is not None and call.all_users is not None:
-            full = call.all_users.occupying(now_s) > limit  # this call is one of them
-            if full and call.own.occupying(now_s) <= limit and call.finder.refused(call.user_id, now_s):
-                self.close(EVERYBODY, operation, now_s + brief_s, now_s)
-        self.close(call.user_id, operation, now_s + wait_s, now_s)
+        closed = {}
+        if operation == SIGN_IN or self._is_organization(call, now_s) or self._shows_organization(call, now_s):
+            closed[EVERYBODY] = now_s + min(wait_s, self._window_s)
+        if call.own is not None:
+            closed[call.user_id] = now_s + wait_s
+        for scope, until_s in closed.items():
+            self.close(scope, operation, until_s, now_s)
+        return closed
+
+    def _shows_organization(self, call: CallUnderWay, now_s: float) -> bool:
+        """True where this 429 is the one that shows that the organization is counted."""
+        if call.finder is None or call.own is None or call.all_users is None:
+            return False
+        limit = self._figure(call.operation).limit
+        full = call.all_users.occupying(now_s) > limit  # this call is one of them
+        has_room = call.own.occupying(now_s) <= limit
+        return full and has_room and call.finder.refused(call.user_id, now_s)
 
     def _is_organization(self, call: CallUnderWay, now_s: float) -> bool:
         return call.own is None or (call.finder is not None and call.finder.is_organization(now_s))

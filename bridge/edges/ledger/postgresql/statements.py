@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from bridge.core.delivery.ledger_entry import Holder
 from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
-from bridge.edges.ledger.postgresql import due, users
+from bridge.edges.ledger.postgresql import due, limit_rows, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.short_tables import ASKED_FOR, SHORT_TABLES
 from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
@@ -64,6 +64,7 @@ MIGRATIONS: tuple[str, ...] = (
     due.TABLE,
     users.TABLE,
     SHORT_TABLES,
+    limit_rows.TABLE,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
