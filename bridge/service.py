@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -18,6 +19,7 @@ from bridge.edges.http.server import HealthServer
 from bridge.edges.http.webhook_handler import WebhookHandler
 from bridge.edges.ledger.factory import SQLITE, open_ledger
 from bridge.edges.ledger.postgresql.limits import SharedLimits
+from bridge.edges.ledger.recent_calls import recent_calls
 from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
 from bridge.flow.ports.runtime import Log
@@ -81,7 +83,10 @@ async def _limiter(settings: Settings, log: Log) -> AsyncIterator[OwnLimits | Sh
     """The rate limits: where replicas share a ledger they share them too."""
     url = settings.ledger.url.get_secret_value()
     if url.startswith(SQLITE):
-        yield OwnLimits(limits_of(settings))
+        own = OwnLimits(limits_of(settings))
+        for call in await recent_calls(url, settings.limits.window, time.time()):
+            own.limits.recalled(call.user_id, call.operation, time.monotonic() - call.ago_s)
+        yield own
         return
     async with SharedLimits(url, limits_of(settings), log) as limiter:
         yield limiter

@@ -111,7 +111,7 @@ class CallUnderWay:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Gating:
     """The scope whose log holds a call back, the one that counts it too, and 1 where it goes beyond the latter."""
 
     scope: str
@@ -156,22 +156,22 @@ class RateLimits:
             return self._let_go(CallUnderWay(user_id, operation, None, all_users, None, limited_s=all_users.limited_s))
         return self._found_out(user_id, operation, caller, now_s)
 
-    def gate(self, user_id: str, operation: str, now_s: float) -> Gate | LimitedWait:
+    def gate(self, user_id: str, operation: str, now_s: float) -> Gating | LimitedWait:
         """For who keeps the logs elsewhere: which of them holds the call back, and which one counts it too."""
         figure = self._figure(operation)
         scope = self._scope_of(operation, figure)
         if scope is not LimitScope.AUTO:
-            return Gate(EVERYBODY if scope is LimitScope.ORGANIZATION else user_id, None, 0)
+            return Gating(EVERYBODY if scope is LimitScope.ORGANIZATION else user_id, None, 0)
         finder = self._finder(operation)
         if finder.is_organization(now_s) or (finder.on_trial and not finder.may_exceed(now_s)):
-            return Gate(EVERYBODY, user_id, 0)
+            return Gating(EVERYBODY, user_id, 0)
         all_users = self._log(EVERYBODY, operation, figure, now_s)
         beyond = finder.on_trial or (all_users.occupying(now_s) >= figure.limit and not finder.proved(now_s))
         if beyond and not finder.may_exceed(now_s):
             return LimitedWait(min(BRIEF_S, self._window_s / 20), EVERYBODY)
-        return Gate(user_id, EVERYBODY, int(beyond))
+        return Gating(user_id, EVERYBODY, int(beyond))
 
-    def begun(self, gate: Gate, user_id: str, operation: str, now_s: float) -> CallUnderWay:
+    def begun(self, gate: Gating, user_id: str, operation: str, now_s: float) -> CallUnderWay:
         """A call is made that was let go elsewhere: it counts here too."""
         figure = self._figure(operation)
         scopes = (gate.scope, gate.also)
@@ -184,6 +184,14 @@ class RateLimits:
         if finder is not None:
             finder.beyond += gate.beyond
         return CallUnderWay(user_id, operation, own, all_users, finder, gate.beyond)
+
+    def recalled(self, user_id: str, operation: str, answered_s: float) -> None:
+        """A call was answered at that time, before there were these logs; the oldest is told first."""
+        figure = self._figure(operation)
+        for scope in (user_id, EVERYBODY):
+            log = self._log(scope, operation, figure, answered_s)
+            log.unanswered += 1
+            log.answered(answered_s)
 
     def waited(self, operation: str, seconds: float) -> None:
         """A call has waited so long for its place."""

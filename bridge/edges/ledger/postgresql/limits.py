@@ -23,7 +23,7 @@ from bridge.core.delivery.rate_limits import (
     BRIEF_S,
     NO_LIMIT,
     CallUnderWay,
-    Gate,
+    Gating,
     LimitedWait,
     LimitFigures,
     LimitHeaders,
@@ -53,7 +53,7 @@ BRIEF_WAITS = 8
 class KeptMoment:
     """A moment that the database keeps for a caller, on the monotonic clock."""
 
-    gate: Gate
+    gate: Gating
     ticket: str
     moment_s: float
 
@@ -80,7 +80,7 @@ class SharedLimits:
         self._kept: dict[tuple[str, str, str], KeptMoment] = {}
         self._since: dict[tuple[str, str, str], float] = {}
         """Since when callers have been waiting."""
-        self._under_way: dict[str, Gate] = {}
+        self._under_way: dict[str, Gating] = {}
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -89,7 +89,7 @@ class SharedLimits:
 
     async def __aexit__(self, *_: object) -> None:
         self._closing = True
-        for (*_, operation), kept in self._kept.items():
+        for (_caller, _user_id, operation), kept in self._kept.items():
             self._give_back(kept, operation)
         self._wake.set()
         await asyncio.wait((self._task,), timeout=COMMAND_S)
@@ -126,18 +126,18 @@ class SharedLimits:
         gate = self._under_way.pop(call.ticket, None)
         if gate is not None and headers.left == 0 and headers.reset_s is not None:
             closed.setdefault(gate.scope, now_s + min(headers.reset_s, self._span_s))
-        self._told(call, gate, now_s, closed)
+        self._report(call, gate, now_s, closed)
 
     def lost(self, call: CallUnderWay) -> None:
         """As one that was answered just now."""
         now_s = self._monotonic()
         self.limits.answered(call, now_s)
-        self._told(call, self._under_way.pop(call.ticket, None), now_s, {})
+        self._report(call, self._under_way.pop(call.ticket, None), now_s, {})
 
     def unmade(self, call: CallUnderWay) -> None:
         """As if it had never been asked for."""
         self.limits.unmade(call)
-        self._told(call, self._under_way.pop(call.ticket, None), None, {})
+        self._report(call, self._under_way.pop(call.ticket, None), None, {})
 
     async def _ask(self, user_id: str, operation: str, caller: str) -> CallUnderWay | LimitedWait:
         if not self._tried.is_set():
@@ -171,7 +171,7 @@ class SharedLimits:
             self._kept[caller, user_id, operation] = KeptMoment(gate, ticket, now_s + moment.wait_s)
         return LimitedWait(moment.wait_s, gate.scope)
 
-    def _go(self, gate: Gate, ticket: str, user_id: str, operation: str) -> CallUnderWay:
+    def _go(self, gate: Gating, ticket: str, user_id: str, operation: str) -> CallUnderWay:
         call = self.limits.begun(gate, user_id, operation, self._monotonic())
         call.ticket = ticket
         self._under_way[ticket] = gate
@@ -184,7 +184,7 @@ class SharedLimits:
         self._wake.set()
         return await answer
 
-    def _told(self, call: CallUnderWay, gate: Gate | None, at_s: float | None, closed: dict[str, float]) -> None:
+    def _report(self, call: CallUnderWay, gate: Gating | None, at_s: float | None, closed: dict[str, float]) -> None:
         if gate is not None:
             self._reports += _gone(gate, call.operation, call.ticket, at_s)
         if self.limits.limit_of(call.operation) != NO_LIMIT:
@@ -269,7 +269,7 @@ class SharedLimits:
             if not answer.done():
                 answer.set_result(moment)
             elif moment.kept:
-                self._reports += _gone(Gate(call.scope, call.also, 0), call.operation, call.id_, None)
+                self._reports += _gone(Gating(call.scope, call.also, 0), call.operation, call.id_, None)
 
     def _forget(self) -> None:
         """Give back the moments for which nobody has come."""
@@ -289,6 +289,6 @@ class SharedLimits:
         self._asked.clear()
 
 
-def _gone(gate: Gate, operation: str, ticket: str, at_s: float | None) -> list[CallReport]:
+def _gone(gate: Gating, operation: str, ticket: str, at_s: float | None) -> list[CallReport]:
     scopes = [gate.scope] if gate.also is None else [gate.scope, gate.also]
     return [CallReport(scope, operation, ticket, at_s) for scope in scopes]
