@@ -4,14 +4,20 @@ health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is
 """
 
 import asyncio
+import os
 import random
+import socket
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
+from bridge import version
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound
+from bridge.core.control.command import Facts
 from bridge.core.counters import Counters
 from bridge.core.delivery.rate_limits import RateLimits
 from bridge.core.delivery.retry import Backoff
@@ -22,8 +28,11 @@ from bridge.edges.amigo.enrichments import AmigoEnrichments
 from bridge.edges.amigo.users import AmigoUsers
 from bridge.edges.http.server import Component
 from bridge.edges.jinja import JinjaRoutes
+from bridge.edges.rabbitmq.consuming.backlog import InboundBacklog
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
+from bridge.edges.rabbitmq.control import ControlLink
+from bridge.edges.rabbitmq.held_queue import BrokerHeldQueues
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
@@ -39,25 +48,35 @@ from bridge.flow.due_watch import DueWatch
 from bridge.flow.enricher import Enricher
 from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
+from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.interaction import Interaction
+from bridge.flow.lane_waits import waiting
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.lost_events import LostEvents
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
+from bridge.flow.pauses import Pauses, PausingLives
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
 from bridge.flow.quick_deaths import QuickDeaths
 from bridge.flow.reconciler import Reconciler
+from bridge.flow.refusal_log import RefusalLog
+from bridge.flow.refused_events import RefusedEvents, shares_of
 from bridge.flow.relay import Limits, Relay
+from bridge.flow.replica import SteeredReplica
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
+from bridge.flow.turn_guard import TurnGuard
 from bridge.flow.user_lookup import UserLookup
 from bridge.flow.webhook_ingest import IngestConfig, WebhookIngest
 from bridge.settings.model import Settings
 from bridge.settings.values import (
     broker_of,
+    configuration_hash,
+    control_of,
     defaults_of,
     inbounds_of,
     keyring_of,
@@ -69,6 +88,14 @@ from bridge.settings.values import (
 CONFIRMS_S = 5.0
 """How long the stop waits for confirms and acks that are still open."""
 LAG_EVERY_S = 0.5
+REPLICA = f"{socket.gethostname()}/{os.getpid()}"
+"""This process's name among the replicas."""
+STARTED = datetime.now(UTC)
+
+
+def new_stream() -> str:
+    """The id of a stream that is about to be opened, which no other has."""
+    return f"{random.getrandbits(48):012x}"
 
 
 class Bridge:
@@ -103,26 +130,53 @@ class Bridge:
         agent, accounts = AmigoAgent(signed), AmigoUsers(signed, settings.amigo.user_id)
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
-        self.journal = LedgerJournal(ledger, log, time.time, holds=settings.ledger.when_lost == "hold")
-        lives = QuickDeaths(ledger, self.inbox, log)
+        self.journal = self._journal(ledger)
+        held_queues = BrokerHeldQueues(republisher, settings.amqp.delay.exchange)
+        queues = [inbound.queue for inbound in inbounds]
+        self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
+        lives = PausingLives(QuickDeaths(ledger, self.inbox, log), self.pauses)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
-        stream_limits = Limits(settings.amigo.max_line, settings.amigo.longest, settings.conversations.enrich_for)
-        relay = Relay(self.publisher, self.journal, factory, stream_limits, lambda: f"{random.getrandbits(48):012x}")
-        settler = self._settler(republisher, factory, backoff)
+        refused_events = self._refused_events(backoff, inbounds)
+        relay = self._relay(factory, refused_events)
+        settler = self._settler(republisher, factory, refused_events)
         conversations = OpenConversations(shared=ledger.shared)
-        new_outbox = partial(Outbox, self.publisher, backoff, log)
+        new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(log))
         attempts = self._attempts(self._interaction(agent, relay, factory, conversations, users), backoff)
-        finisher = DueFinisher(agent, ledger, conversations, factory, new_outbox, self.counters, log)
-        enricher = self._enricher(signed, factory, backoff, new_outbox)
-        after = AfterAnswer(enricher, finisher, self.journal)
-        lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
-        self.due_watch = DueWatch(ledger, finisher, lanes, factory)
-        self.event_intake = EventIntake(router_of(settings), lanes, settler, users, new_outbox, self.counters, log)
+        announcer = FinishAnnouncer(ledger, factory, new_outbox, backoff, self.counters, log)
+        finisher = DueFinisher(agent, ledger, conversations, factory, announcer, self.counters, log)
+        after = AfterAnswer(self._enricher(signed, factory, refused_events, new_outbox), finisher, self.journal)
+        self.lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
+        self.due_watch = DueWatch(ledger, finisher, self.lanes, factory)
+        self.event_intake = EventIntake(router_of(settings), self.lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
-        publishers = Publishers(self.publisher, republisher, confirmed_publisher)
+        self.replica = SteeredReplica(REPLICA, self.pauses, self.status, time.time, log)
+        self.control = ControlLink(control_of(settings), self.replica, log)
+        publishers = Publishers(self.publisher, republisher, confirmed_publisher, (held_queues, self.control))
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
+
+    def _journal(self, ledger: Ledger) -> LedgerJournal:
+        lost = LostEvents(self._settings.lanes.lost_after)
+        return LedgerJournal(ledger, self._log, time.time, holds=self._settings.ledger.when_lost == "hold", lost=lost)
+
+    async def watch_backlog(self) -> None:
+        """Notice when an event that does not come back may be taken for lost, until cancelled."""
+        await self.journal.lost.watch(InboundBacklog(self.consumer))
+
+    def _refused_events(self, backoff: Backoff, inbounds: Sequence[Inbound]) -> RefusedEvents:
+        shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
+        return RefusedEvents(backoff, shares, self._settings.lanes.park_after, time.time, self._log)
+
+    def _relay(self, factory: MessageFactory, refused_events: RefusedEvents) -> Relay:
+        amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for
+        limits = Limits(amigo.max_line, amigo.longest, enrich_for_s)
+        return Relay(self.publisher, self.journal, factory, limits, new_stream, refused_events)
+
+    def _attempts(self, interaction: Interaction, backoff: Backoff) -> Attempts:
+        poison_guard = PoisonGuard(self.journal, self._settings.lanes.park_after, self._log)
+        guard = TurnGuard(poison_guard, self.pauses)
+        return Attempts(interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self._log)
 
     def _interaction(
         self,
@@ -136,21 +190,23 @@ class Bridge:
         steering = Steering(agent, self.reconciler, self.journal, factory, conversations, busy_for_s)
         return Interaction(agent, relay, steering, self.reconciler, conversations, users, self._log)
 
-    def _attempts(self, interaction: Interaction, backoff: Backoff) -> Attempts:
-        poison_guard = PoisonGuard(self.journal, self._settings.lanes.park_after, self._log)
-        return Attempts(interaction, self.journal, poison_guard, self.api_breaker, backoff, self.counters, self._log)
-
     def _enricher(
-        self, signed: SignedClient, factory: MessageFactory, backoff: Backoff, new_outbox: Callable[[], Outbox]
+        self,
+        signed: SignedClient,
+        factory: MessageFactory,
+        refused_events: RefusedEvents,
+        new_outbox: Callable[[], Outbox],
     ) -> Enricher:
         for_s = self._settings.conversations.enrich_for
-        reader = EnrichmentReader(AmigoEnrichments(signed), backoff, for_s, time.time)
-        return Enricher(reader, self.journal, factory, new_outbox, self.counters, self._log)
+        reader = EnrichmentReader(AmigoEnrichments(signed), refused_events.backoff, for_s, time.time)
+        return Enricher(reader, self.journal, factory, new_outbox, refused_events, self.counters, self._log)
 
-    def _settler(self, republisher: BrokerRepublisher, factory: MessageFactory, backoff: Backoff) -> Settler:
+    def _settler(
+        self, republisher: BrokerRepublisher, factory: MessageFactory, refused_events: RefusedEvents
+    ) -> Settler:
         amqp = self._settings.amqp
         exchanges = CopyExchanges(amqp.dead_letter.exchange, amqp.delay.exchange)
-        return Settler(republisher, self.journal, factory, exchanges, backoff, self.counters, self._log)
+        return Settler(republisher, self.journal, factory, exchanges, refused_events, self.counters, self._log)
 
     def _webhook_ingest(
         self, confirmed_publisher: BrokerConfirmedPublisher, inbound: Inbound, factory: MessageFactory
@@ -180,10 +236,40 @@ class Bridge:
             "process": "stopping" if self.stopping else None,
             **{f"webhook {name}": why for name, why in self.webhook_ingest.troubles().items() if why is not None},
         }
+        partial_troubles = {**self.supervisor.destinations.troubles, **self.consumer.troubles}
         return [
             *(Component(name, reason is None, reason) for name, reason in rows.items()),
+            *(Component(name, ok=False, reason=reason, needed=False) for name, reason in partial_troubles.items()),
+            *self._paused(),
             Component("ledger", self.journal.trouble is None, self.journal.trouble, needed=self.ledger_watch.holding),
         ]
+
+    def _paused(self) -> list[Component]:
+        """A row where a person has paused something: it tells, and leaves the process ready."""
+        words = "; ".join(pause.words for pause in self.pauses.listed)
+        return [Component("pauses", ok=False, reason=words, needed=False)] if words else []
+
+    def status(self) -> Facts:
+        """How this replica is, for a person."""
+        components = self.components()
+        closed = self.api_breaker.why
+        now_s = asyncio.get_running_loop().time()
+        return {
+            "version": version(),
+            "since": STARTED.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "ready": all(row.ok or not row.needed for row in components),
+            "problems": {row.name: row.reason for row in components if not row.ok},
+            "configuration": configuration_hash(self._settings),
+            "generation": self.supervisor.generations,
+            "in_hand": self.event_intake.in_hand,
+            "running": self.counters.streaming,
+            "unconfirmed": self.publisher.unconfirmed,
+            "waiting": waiting(self.lanes.open, closed, now_s).facts,
+            "limits": [limit.facts for limit in self._rate_limits.binding(time.monotonic())],
+            "breaker": {"open": bool(closed), "why": closed},
+            "pauses": [pause.facts for pause in self.pauses.listed],
+            "only_this_replica": self.control.trouble,
+        }
 
     def gauges(self) -> Gauges:
         """Values that a scrape reads just now."""
@@ -198,6 +284,7 @@ class Bridge:
             limited_s=self._rate_limits.limited_s,
             too_many=self._rate_limits.refused,
             closed_gates=self._rate_limits.closed(time.monotonic()),
+            pauses=Counter(pause.scope.value for pause in self.pauses.listed),
         )
 
     async def measure_lag(self) -> None:

@@ -14,8 +14,9 @@ from bridge.core.webhook.client_address import networks
 from bridge.edges import crash
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.own_limits import OwnLimits
+from bridge.edges.http.admin_server import AdminDoor, AdminServer
 from bridge.edges.http.connection_limit import ConnectionLimit
-from bridge.edges.http.server import HealthServer
+from bridge.edges.http.server import HealthPages, HealthServer
 from bridge.edges.http.webhook_handler import WebhookHandler
 from bridge.edges.ledger.factory import SQLITE, open_ledger
 from bridge.edges.ledger.postgresql.limits import SharedLimits
@@ -24,7 +25,7 @@ from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
 from bridge.flow.ports.runtime import Log
 from bridge.settings.model import Settings
-from bridge.settings.values import credentials_of, limits_of
+from bridge.settings.values import admin_address_of, admin_tokens_of, credentials_of, limits_of
 
 CRASH_AT = "BRIDGE_CRASH_AT"
 """For tests: the label of a step at which to die."""
@@ -49,12 +50,13 @@ async def serve(settings: Settings, log: Log) -> int:
         ledger = await stack.enter_async_context(keeping)
         bridge = Bridge(settings, client, credentials, ledger, limiter.limits, log)
         metrics = Metrics(bridge.counters, bridge.gauges)
+        has_admin = bool(settings.admin.tokens)
         handler = WebhookHandler(bridge.webhook_ingest, networks(settings.http.trusted_proxies))
         health = HealthServer(
             settings.http.host,
             settings.http.port,
             components=bridge.components,
-            metrics=metrics.text,
+            metrics=None if has_admin else metrics.text,
             version=version(),
             webhook=handler.handle,
             connection_limit=ConnectionLimit(handler.malformed),
@@ -63,6 +65,8 @@ async def serve(settings: Settings, log: Log) -> int:
             await stack.enter_async_context(health)
         except (OSError, ValueError) as error:
             log.critical("bridge.unstartable", error=f"http.host, http.port: {error}")
+            return 1
+        if has_admin and not await _admin_listens(stack, bridge, metrics, settings, log):
             return 1
         await stack.enter_async_context(client)
         _spare_the_collector()
@@ -92,6 +96,21 @@ async def _limiter(settings: Settings, log: Log) -> AsyncIterator[OwnLimits | Sh
         yield limiter
 
 
+async def _admin_listens(stack: AsyncExitStack, bridge: Bridge, metrics: Metrics, settings: Settings, log: Log) -> bool:
+    """Listen for operators until the stack is closed. False where the address cannot be had."""
+    pages = HealthPages(bridge.components, metrics.text, version())
+    door = AdminDoor(admin_tokens_of(settings), networks(settings.http.trusted_proxies), log)
+    host, port = admin_address_of(settings)
+    admin = AdminServer(host, port, pages, door, bridge.replica, bridge.control)
+    try:
+        await stack.enter_async_context(admin)
+    except (OSError, ValueError) as error:
+        log.critical("bridge.unstartable", error=f"admin.listen: {error}")
+        return False
+    log.info("admin.listening", port=admin.port)
+    return True
+
+
 def _spare_the_collector() -> None:
     """Look for cycles less often: what is loaded by now stays, and streams make much garbage without cycles."""
     gc.collect()
@@ -117,6 +136,8 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "lanes": bridge.event_intake.run(),
         "ledger watch": bridge.ledger_watch.run(),
         "absence": bridge.absence.run(),
+        "lost events": bridge.watch_backlog(),
+        "pauses": bridge.pauses.run(),
         "due watch": bridge.due_watch.run(),
         "lag": bridge.measure_lag(),
     }

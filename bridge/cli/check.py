@@ -17,7 +17,7 @@ def check(config: Path | None, as_json: bool) -> None:
     """Check the configuration, offline: status 0 where it can be used, 78 with every error where not."""
     screen = Screen(as_json=as_json)
     settings = loaded(load, config, screen)
-    notes = [f"{key}: this version reads it and does nothing with it" for key in unused_settings(settings)]
+    notes = [f"{key}: {why}" for key, why in unused_settings(settings).items()]
     routes = [route.name for route in settings.routes]
     for note in notes:
         screen.note(note)

@@ -20,8 +20,8 @@ def run(config: Path | None) -> None:
     """Run the service until SIGTERM."""
     settings = loaded(load, config, Screen(as_json=False))
     log = configure(settings.log.level, settings.log.format, _secrets(settings))
-    for key in unused_settings(settings):
-        log.warning("setting.unused", key=key, error="this version reads it and does nothing with it")
+    for key, error in unused_settings(settings).items():
+        log.warning("setting.unused", key=key, error=error)
     if config is None:
         _make_folder(settings)
     sys.exit(run_async(serve(settings, log)))
@@ -36,12 +36,15 @@ def _make_folder(settings: Settings) -> None:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    secret = [settings.amigo.api_key, settings.admin.token, *(s for hook in settings.webhooks for s in hook.secrets)]
+    secret = [settings.amigo.api_key, *(s for hook in settings.webhooks for s in hook.secrets)]
+    secret += [each.token for each in settings.admin.tokens.values()]
     urls = [URL(url.get_secret_value()) for url in (*settings.amqp.url, settings.ledger.url)]
     passwords = {form for url in urls for form in (url.password, url.raw_password) if form and form != "guest"}
-    return [*(value.get_secret_value() for value in secret if value is not None), *passwords]
+    return [*(value.get_secret_value() for value in secret), *passwords]
 
 
-def unused_settings(settings: Settings) -> list[str]:
-    """Sections that later versions act on."""
-    return [name for name in ("admin",) if name in settings.model_fields_set]
+def unused_settings(settings: Settings) -> dict[str, str]:
+    """Keys that change nothing as the others stand, and why."""
+    if settings.admin.tokens or "listen" not in settings.admin.model_fields_set:
+        return {}
+    return {"admin.listen": "without admin.tokens nobody listens there"}

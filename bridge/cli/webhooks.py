@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
 from bridge.cli.invocation import attempt, begun, config_option, json_option
+from bridge.cli.lazy_group import LazyGroup
 from bridge.cli.screen import Screen
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.duration import seconds
@@ -40,7 +42,13 @@ retries_option = click.option("--retries", type=click.IntRange(1, 5), help="How 
 name_option = click.option("--webhook", "name", help="The configured webhook; by default the one of scheme amigo.")
 
 
-@click.group()
+class WebhookCommands(LazyGroup):
+    """Those that are not here."""
+
+    places: ClassVar = {"backfill": "bridge.cli.backfill:backfill", "sign": "bridge.cli.backfill:sign"}
+
+
+@click.group(cls=WebhookCommands)
 def webhooks() -> None:
     """Webhooks: the platform's destinations and deliveries, and requests for a test."""
 

@@ -22,6 +22,7 @@ class Counters:
     published: int = 0
     refused: int = 0
     lost: int = 0
+    unsaid: int = 0
     streaming: int = 0
     user_lookups: int = 0
     users_created: int = 0

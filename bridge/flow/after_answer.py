@@ -1,11 +1,13 @@
 """Enrichments, and the finish of the conversation: the rest of an event whose answer is out."""
 
+import asyncio
 from dataclasses import replace
 
 from bridge.flow.due_finisher import DueFinisher
 from bridge.flow.enricher import Enricher
 from bridge.flow.lane import LaneJob, finish_job
 from bridge.flow.ledger_journal import LedgerJournal
+from bridge.flow.settler import Settler
 from bridge.flow.work import Work
 
 
@@ -16,6 +18,14 @@ class AfterAnswer:
         self.enricher = enricher
         self._finisher = finisher
         self._journal = journal
+
+    async def rest(self, work: Work, settler: Settler) -> None:
+        """See to what the event still owes, then ack; what the broker refuses for now waits in a delay queue."""
+        while (wait_s := await self.enricher.rest(work)) is not None:
+            if await settler.park(work, wait_s):
+                return
+            await asyncio.sleep(wait_s)
+        await settler.complete(work, repeat=False)
 
     def finish(self, work: Work) -> LaneJob | None:
         """The finish of the event's conversation, where that is the lane's next job: before the next event can join."""

@@ -13,6 +13,12 @@ from bridge.flow.ports.runtime import Log
 IDLE_PROBE_S = 15.0
 
 
+HEARD = frozenset(
+    {OutcomeKind.COMPLETE, OutcomeKind.SAVED, OutcomeKind.UNTAKEN, OutcomeKind.VOID, OutcomeKind.REJECTED}
+)
+"""Outcomes that the API has had a say in: it is there."""
+
+
 class ApiBreaker:
     """Closed at first, while credentials are refused, and while the API is down too often in a row."""
 
@@ -56,7 +62,7 @@ class ApiBreaker:
                 self._breaker = self._breaker.failed()
                 if self._breaker.open:
                     self._close("api", outcome.error)
-            case OutcomeKind.COMPLETE | OutcomeKind.SAVED | OutcomeKind.VOID | OutcomeKind.REJECTED:
+            case kind if kind in HEARD:
                 self._breaker = self._breaker.succeeded()
                 self._relapses = 0
                 self._heard_s = _now()

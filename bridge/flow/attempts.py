@@ -14,24 +14,28 @@ from bridge.core.delivery.outcome import (
     ROWS,
     Acknowledge,
     Again,
+    Behind,
     DeadLetter,
+    KeptBack,
     Moved,
     Outcome,
     OutcomeKind,
     Settlement,
     decide,
+    of_error,
 )
 from bridge.core.delivery.poison import POISON
 from bridge.core.delivery.progress import Doubted, RequestKind
 from bridge.core.delivery.retry import Backoff
+from bridge.core.errors import InvalidEvent
 from bridge.flow import failpoints
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.interaction import Interaction
 from bridge.flow.ledger_journal import LedgerJournal
-from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from bridge.flow.ports.limits import CALLER
 from bridge.flow.ports.runtime import Log
+from bridge.flow.turn_guard import TurnGuard
 from bridge.flow.work import Work
 
 ELSEWHERE_S = 5.0
@@ -45,7 +49,7 @@ class Attempts:
         self,
         interaction: Interaction,
         journal: LedgerJournal,
-        poison_guard: PoisonGuard,
+        turn_guard: TurnGuard,
         api_breaker: ApiBreaker,
         backoff: Backoff,
         counters: Counters,
@@ -53,7 +57,7 @@ class Attempts:
     ) -> None:
         self._interaction = interaction
         self._journal = journal
-        self._poison_guard = poison_guard
+        self._turn_guard = turn_guard
         self._api_breaker = api_breaker
         self._backoff = backoff
         self._counters = counters
@@ -90,7 +94,7 @@ class Attempts:
             return Acknowledge(repeat=True)
         if work.handling.claimed:
             return await self._attempted(work)
-        if work.comes_again and not await self._poison_guard.turn(work):
+        if work.comes_again and not await self._turn_guard.turn(work):
             return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
         if work.event.alone:
             self._interaction.expiry.nothing_asked(work)
@@ -108,6 +112,8 @@ class Attempts:
                 error = f"{work.entry.deaths} processes died with it in hand"
                 self._log.error("event.poison", event_id=work.event.id, deaths=work.entry.deaths)
                 return DeadLetter(POISON, error, work.attempt)
+            case Plan.LANE if work.before is not None:
+                return Behind(work.before)
             case Plan.DELAY:
                 return Again(ELSEWHERE_S, work.attempt, work.pauses + 1)
             case _:
@@ -130,13 +136,29 @@ class Attempts:
             apart = self._interaction.expiry.apart(work)
             if apart is not None:
                 return apart
-        if self._interaction.lacks_user(work):
-            return await self._ended(work, self._interaction.find_user(work))
         if work.ledger.answered and work.entry is not None:
             return await self._ended(work, self._interaction.republish(work, work.entry))
+        if (key := self._turn_guard.keeps_back(work)) is not None:
+            return KeptBack(key)
+        if work.event.seeks_owner:
+            return await self._owned(work)
+        if self._interaction.lacks_user(work):
+            return await self._ended(work, self._interaction.find_user(work))
         if work.refusal is not None and not work.event.service_id:  # nothing was asked for it
             return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
+        if work.lacks_turn and (before := await self._journal.take_turn(work)) is not None:
+            return Behind(before)
         return await self._ended(work, self._interaction.attempt(work))
+
+    async def _owned(self, work: Work) -> Settlement:
+        """On to the lane of the conversation that the event names, or, where it stands in that, to its turn."""
+        lane = work.event.lane
+        try:
+            work.event = work.event.owned_by(await self._journal.owner_of(work.event.conversation_id or ""))
+        except InvalidEvent as error:
+            outcome = of_error(error)
+            return DeadLetter(ROWS[outcome.kind].reason, outcome.error, work.attempt)
+        return Again(0.0, work.attempt, work.pauses) if work.event.lane == lane else Moved()
 
     async def given_up(self, work: Work, letter: DeadLetter) -> bool:
         """The ledger has it that the event failed. False where that has to wait."""
@@ -146,13 +168,21 @@ class Attempts:
             return False
         return True
 
+    def holding(self, key: str) -> bool:
+        """True while the pause of this key is not lifted."""
+        return self._turn_guard.holding(key)
+
+    def keeps_back(self, work: Work) -> bool:
+        """True where a pause would keep the event back."""
+        return self._turn_guard.keeps_back(work) is not None
+
     def left(self, work: Work) -> None:
         """The event is in hand no more."""
-        self._poison_guard.left(work)
+        self._turn_guard.left(work)
 
     def stop(self) -> None:
         """Begin with nothing more that waits for its turn."""
-        self._poison_guard.stop()
+        self._turn_guard.stop()
 
     def _held(self, work: Work, error: str) -> Again:
         """Not without the ledger, which may know more of the event by then; if it is there, something else is wrong."""
@@ -179,11 +209,13 @@ class Attempts:
             work.follow(HandlingStep.CLAIMED)
             return Plan.RECONCILE
         plan_ = plan(claim, redelivered=work.redelivered, requeue=work.incoming.requeue, sure=self._journal.holds)
-        if plan_ is not Plan.DELAY:
+        if plan_ is Plan.LANE:
+            work.before = claim.before
+        elif plan_ is not Plan.DELAY:
             work.follow(HandlingStep.CLAIMED)
             if claim.entry is not None:
                 self._known(work, claim.entry, plan_)
-        if plan_ is not Plan.POISON:
+        if plan_ not in (Plan.POISON, Plan.LANE):
             failpoints.reached("claimed", work.event.id)
         return plan_
 
@@ -196,7 +228,8 @@ class Attempts:
         if plan_ is not Plan.START or not starts_over(entry, plan_):
             work.attempt = max(work.attempt, entry.attempt)
         work.owed = entry.owed
-        self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE, Plan.ENRICH)
+        if work.refused_since_s is None:  # else it was told to come back
+            self._counters.repeats += plan_ in (Plan.REPEAT, Plan.RESUME_FAILURE, Plan.ENRICH)
         self._counters.conflicts += conflict
         say = self._log.warning if conflict else self._log.info
         say(

@@ -3,18 +3,17 @@
 still due? ▸ silent for so long? ▸ written as requested ▸ finish ▸ ending written ▸ published, confirmed ▸ row gone
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from bridge.core.answer.ending import CONVERSATION_FINISHED, conversation_finished
-from bridge.core.answer.outbound_message import EventContext, MessageFactory, ending_id
+from bridge.core.answer.ending import conversation_finished
+from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.counters import Counters
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import ApiError, Refused
 from bridge.flow import failpoints, reads
+from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.open_conversations import OpenConversations
-from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports.api import Agent
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
@@ -32,7 +31,7 @@ class DueFinisher:
         ledger: Ledger,
         conversations: OpenConversations,
         factory: MessageFactory,
-        new_outbox: Callable[[], Outbox],
+        announcer: FinishAnnouncer,
         counters: Counters,
         log: Log,
     ) -> None:
@@ -40,7 +39,7 @@ class DueFinisher:
         self._ledger = ledger
         self._open = conversations
         self._factory = factory
-        self._new_outbox = new_outbox
+        self._announcer = announcer
         self._counters = counters
         self._log = log
 
@@ -64,7 +63,7 @@ class DueFinisher:
             await self._later(due)
             return
         if ending is not None:
-            await self._say(due, ending)
+            await self._announcer.say(due, ending)
 
     async def _ended(self, due: DueFinish) -> bytes | None:
         """See to its end. The ending, as the ledger has it; None where there is nothing to be said now."""
@@ -100,30 +99,6 @@ class DueFinisher:
         await self._ledger.set_due(replace(due, requested=True, ending=ending))
         failpoints.reached("finish-recorded", due.event_id)
         return ending
-
-    async def _say(self, due: DueFinish, ending: bytes) -> None:
-        context = EventContext(
-            event_id=due.event_id,
-            user_id=due.user_id,
-            service_id=due.service_id,
-            channel=due.channel,
-            version_set=due.version_set or None,
-            conversation_version_set=due.version_set or None,
-            route=due.route,
-            conversation_id=due.conversation_id,
-            tags=due.tags,
-        )
-        message_id = ending_id(due.conversation_id, CONVERSATION_FINISHED)
-        outbox = self._new_outbox()
-        outbox.put(self._factory.messages(context, CONVERSATION_FINISHED, message_id, ending))
-        try:
-            await outbox.all_confirmed()
-        except Undeliverable as error:
-            self._log.error("ending.refused", event_id=due.event_id, error=str(error))
-        failpoints.reached("finish-said", due.event_id)
-        self._ledger.drop_due(due.conversation_id)
-        self._counters.finished += 1
-        self._log.info("conversation.finished", conversation_id=due.conversation_id, event_id=due.event_id)
 
     async def _spoken_in(self, due: DueFinish) -> DueFinish | None:
         """The conversation with a later sign of life, where somebody has said something in it since; else None."""

@@ -18,6 +18,7 @@ from bridge.core.delivery.owed_enrichments import (
     failed_enrichment_id,
     owed_of,
 )
+from bridge.core.errors import BridgeError
 from bridge.core.event.enrichment import ENRICHMENT_FAILED, WantedEnrichment
 from bridge.flow import failpoints
 from bridge.flow.enrichment_reader import EnrichmentReader, NotToBeHad
@@ -25,6 +26,7 @@ from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
+from bridge.flow.refused_events import RefusedEvents
 from bridge.flow.work import Work
 
 LEDGER_AGAIN_S = 1.0
@@ -32,6 +34,14 @@ LEDGER_AGAIN_S = 1.0
 MAX_ERROR_CHARS = 500
 READ, NONE, FAILED, REFUSED = "read", "none", "failed", "refused"
 """Outcomes of an enrichment. NONE: there was nothing of the kind. REFUSED: the broker does not take it."""
+
+
+class PutOff(BridgeError):
+    """The broker refuses an enrichment for now; what it is of is tried again after `wait_s`."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("the broker refuses an enrichment for now")
+        self.wait_s = wait_s
 
 
 class Enricher:
@@ -43,6 +53,7 @@ class Enricher:
         journal: LedgerJournal,
         factory: MessageFactory,
         new_outbox: Callable[[], Outbox],
+        refused_events: RefusedEvents,
         counters: Counters,
         log: Log,
     ) -> None:
@@ -50,6 +61,7 @@ class Enricher:
         self._journal = journal
         self._factory = factory
         self._new_outbox = new_outbox
+        self._refused_events = refused_events
         self._counters = counters
         self._log = log
 
@@ -66,16 +78,23 @@ class Enricher:
         What is left then goes on with `rest`. Raises LeaseLost where another process has the event.
         """
         if work.owed is not None and work.owed.holds_lane:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, PutOff):
                 async with asyncio.timeout(self._reader.left_s(work.owed)):
                     await self._go_on(work, work.owed, lane=True)
 
-    async def rest(self, work: Work) -> None:
-        """See to everything that is due, to its confirm. Raises LeaseLost where another process has the event."""
+    async def rest(self, work: Work) -> float | None:
+        """See to everything that is due, to its confirm. Raises LeaseLost where another process has the event.
+
+        Gives the seconds after which to go on where the broker refuses one for now.
+        """
         if work.owed is not None:
-            await self._go_on(work, work.owed, lane=False)
-            await self._confirmed(work)
+            try:
+                await self._go_on(work, work.owed, lane=False)
+                await self._confirmed(work)
+            except PutOff as put_off:
+                return put_off.wait_s
         work.owed = work.answer = None
+        return None
 
     async def _go_on(self, work: Work, owed: OwedEnrichments, *, lane: bool) -> None:
         """All are read side by side, so that one that has to wait costs the others nothing."""
@@ -149,6 +168,7 @@ class Enricher:
         if work.owed is None or not work.owed.recorded or work.enrichments is not None:
             return
         work.enrichments = self._new_outbox()
+        self._refused_events.go_on(work, work.enrichments)
         for message in work.owed.recorded:
             again = message.sent.again(self._factory, message.message_id, message.body)
             if again is None:  # its exchanges are configured no more
@@ -156,15 +176,20 @@ class Enricher:
             work.enrichments.put(again)
 
     async def _confirmed(self, work: Work) -> None:
-        """Return once what was handed over is confirmed, or given up."""
+        """Return once what was handed over is confirmed, or given up. Raises PutOff where it is refused for now."""
         outbox, owed = work.enrichments, work.owed
         if outbox is None or owed is None:
             return
+        wait_s = None
         try:
-            await outbox.all_confirmed()
+            wait_s = await self._refused_events.confirmed(work, outbox)
         except Undeliverable as error:
+            work.refused_since_s = None
             self._counters.enrichments[owed.recorded[0].sent.type, REFUSED] += 1
             self._log.error("enrichment.refused", event_id=work.event.id, error=str(error))
+        if wait_s is not None:
+            work.enrichments = None
+            raise PutOff(wait_s)
         failpoints.reached("enrichment-said", work.event.id)
         counters, counts = self._counters, outbox.counts
         counters.published += counts.published

@@ -97,7 +97,9 @@ class EventIntake:
 
     async def run(self) -> None:
         """Keep the lanes in order until cancelled."""
-        await self._lanes.sweep()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._lanes.sweep())
+            group.create_task(self._lanes.listen())
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more and finish what streams, for so many seconds. Returns how many events are left."""

@@ -4,6 +4,7 @@ claimed ▸ before-post ▸ post-answered ▸ conversation-recorded ▸ line ▸
 ▸ before-complete ▸ before-ack;   parking ▸ parked;   dead-lettering ▸ dead-lettered ▸ failure-said;
 of a conversation that is due to be finished:   finish-taken ▸ finish-requested ▸ finish-answered ▸ finish-recorded
 ▸ finish-said;
+of an event that a person keeps back:   holding ▸ held;
 of an enrichment of an event that is complete otherwise:   enrichment-read ▸ enrichment-recorded ▸ enrichment-said
 """
 
@@ -40,7 +41,12 @@ ENRICH_LABELS = (
     "enrichment-said",
 )
 
-LABELS = (*EVENT_LABELS, *FINISH_LABELS, *ENRICH_LABELS)
+HOLD_LABELS = (
+    "holding",
+    "held",
+)
+
+LABELS = (*EVENT_LABELS, *FINISH_LABELS, *ENRICH_LABELS, *HOLD_LABELS)
 
 Listener = Callable[[str, str], None]
 """Told of a step's label and the event's id."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bridge.core.answer.answer_stream import AnswerStream, Stage
 from bridge.core.answer.history import ConversationRow
 from bridge.core.delivery.ledger_entry import Entry
-from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error, of_stream
+from bridge.core.delivery.outcome import ROWS, Outcome, OutcomeKind, Then, of_error, of_stream
 from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import (
     ConversationListed,
@@ -108,18 +108,24 @@ class Interaction:
 
         Raises nothing that the table of endings has a row for.
         """
+        self._relay.resume(work)
         return await self._confirmed(work, await self._made(work))
 
     async def republish(self, work: Work, entry: Entry) -> Outcome:
         """Publish the ending that the ledger has, and see it confirmed; it does not wait for the API."""
+        self._relay.resume(work)
         self._relay.again(work, entry)
         return await self._confirmed(work, Outcome(OutcomeKind.COMPLETE))
 
     async def _confirmed(self, work: Work, outcome: Outcome) -> Outcome:
+        """See all confirmed. What is refused for now waits; an attempt without an answer goes on as it is."""
+        ended = ROWS[outcome.kind].then is Then.ACK
         try:
-            await work.outbox.all_confirmed()
+            wait_s = await self._relay.confirmed(work, ended=ended)
         except Undeliverable as error:
             return Outcome(OutcomeKind.UNDELIVERABLE, str(error))
+        if wait_s is not None and ended:
+            return Outcome(OutcomeKind.UNTAKEN, work.outbox.refusal, wait_s)
         failpoints.reached("confirmed", work.event.id)
         return outcome
 

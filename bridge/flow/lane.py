@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.lane_turns import Key
 from bridge.flow.due_finisher import DueFinisher
-from bridge.flow.lane_order import Key
 from bridge.flow.work import Work
 
 
@@ -29,7 +29,8 @@ class Lane:
     """The events of one (user, service) that are in hand. `running`: the first of them is being handled.
 
     `handled` is that one, also while it is on its way to a delay queue. `parking` are all that are, `parkers` the tasks
-    that park some beside the lane's own.
+    that park some beside the lane's own. `behind` is the event of another process, or one that is away, that comes
+    before all of these, and `recheck_s` when (event loop time) that is looked at again.
     """
 
     key: Key
@@ -41,12 +42,38 @@ class Lane:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     parking: list[Work] = field(default_factory=list)
     parkers: set[asyncio.Task[None]] = field(default_factory=set)
+    behind: str | None = None
+    recheck_s: float = 0.0
 
-    def place(self, works: Iterable[Work], number: Callable[[Work], int], running: Work | None) -> None:
+    def place(self, works: Iterable[Work], number: Callable[[Work], float], running: Work | None) -> None:
         """Give these their places among the others, in the order of their numbers, behind the one that is running."""
         rest = [work for work in dict.fromkeys((*works, *self.works)) if work is not running]
         first = [running] if running is not None and running in self.works else []
         self.works = deque([*first, *sorted(rest, key=number)])
+
+    def find(self, event_id: str) -> Work | None:
+        """The work on this event, where it waits or runs here."""
+        return next((work for work in self.works if work.event.id == event_id), None)
+
+    def wait_behind(self, event_id: str, until_s: float) -> None:
+        """Wait for an event that is not in hand here, and look again at that time."""
+        self.behind, self.recheck_s = event_id, until_s
+
+    def wake(self) -> None:
+        """Look now whether the lane may go on."""
+        self.behind, self.recheck_s = None, 0.0
+        self.changed.set()
+
+    @property
+    def unclaimed(self) -> list[Work]:
+        """The events, in order, of which the ledger has not been asked, or has not answered yet."""
+        return [work for work in self.works if work.entry is None]
+
+    async def next_job(self, *, passing: bool) -> None:
+        """Do the next job, where calls are `passing` and no event of the lane comes before it; else it is gone."""
+        job = self.jobs.pop(0)
+        if passing and (job.first or not self.works):
+            await job.run()
 
     @property
     def waiting(self) -> list[Work]:
@@ -66,3 +93,8 @@ async def first_done(*waits: Coroutine[None, None, object], timeout_s: float | N
     finally:
         for task in tasks:
             task.cancel()
+
+
+def loop_time() -> float:
+    """Seconds on the event loop's clock."""
+    return asyncio.get_running_loop().time()

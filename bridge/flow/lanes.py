@@ -9,30 +9,24 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from itertools import takewhile
 
+from bridge.core.delivery.lane_turns import Key
 from bridge.core.delivery.ledger_entry import UNDELIVERABLE
-from bridge.core.delivery.outcome import Acknowledge, Again, DeadLetter, Moved, NotYet
-from bridge.core.delivery.retry import delay_level, level_within
+from bridge.core.delivery.outcome import Acknowledge, Again, Behind, DeadLetter, KeptBack, Moved, NotYet
+from bridge.core.delivery.retry import level_within
 from bridge.core.event.event_fields import EventKind
 from bridge.flow.after_answer import AfterAnswer
 from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
-from bridge.flow.lane import Lane, LaneJob, first_done
-from bridge.flow.lane_order import RETURN_GRACE_S, Key, Order
+from bridge.flow.lane import Lane, LaneJob, first_done, loop_time
+from bridge.flow.lane_order import Order
+from bridge.flow.lane_waits import BEHIND_WAIT_S, CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
 from bridge.flow.settler import Settler
 from bridge.flow.tagging import group_up
+from bridge.flow.task_set import TaskSet
 from bridge.flow.work import Work
-
-IN_MEMORY_S = 1.0
-CLOSED_WAIT_S = 30.0
-"""The delay of events that are parked because the API or the ledger is away: their queue is not consumed."""
-HELD_AT_MOST_S = 600.0
-"""How long an event of which no copy can be made may be held unacknowledged; then it is dead-lettered."""
-BEHIND_WAIT_S = 10.0
-"""The delay of events that are parked because the one before them takes long."""
-SWEEP_S = 1.0
 
 
 class Lanes:
@@ -55,14 +49,14 @@ class Lanes:
         self._journal = journal
         self._park_after_s = park_after_s
         self._log = log
-        self._order = Order()
+        self._order = Order(journal.lanes, journal.lost, attempts.holding)
         self._lanes: dict[Key, Lane] = {}
         self._in_hand: dict[str, Work] = {}
         self._unparkable: set[Work] = set()
-        """Those of which no copy can be made, so that they can only wait in hand."""
+        """Those of which a delay queue took no copy the last time, so that they can only wait in hand."""
         self._beside: dict[Work, asyncio.Task[None]] = {}
         """Those that are in no lane any more, and still owe something to subscribers."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet(log)
         self._stopping = asyncio.Event()
 
     def find(self, event_id: str) -> Work | None:
@@ -74,6 +68,11 @@ class Lanes:
         return key in self._lanes or self._order.has_away(key)
 
     @property
+    def open(self) -> list[Lane]:
+        """The lanes that have events in hand, or something else to do."""
+        return list(self._lanes.values())
+
+    @property
     def in_hand(self) -> list[str]:
         """The ids of the events that are held."""
         return list(self._in_hand)
@@ -81,19 +80,15 @@ class Lanes:
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks that work on them."""
-        return list(self._tasks)
+        return self._tasks.running
 
     def add(self, work: Work) -> None:
         """Put an event at the end of its lane, or, where it comes back from a delay queue, in its old place."""
         self._in_hand[work.event.id] = work
         lane = self._lanes.setdefault(work.event.lane, Lane(work.event.lane))
-        was_away = self._order.arrived(work)
-        lane.works.append(work)
-        if was_away:
-            lane.place((), self._order.number, lane.works[0] if lane.running else None)
-        lane.changed.set()
+        self._order.arrives(work, lane)
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     def between(self, key: Key, job: LaneJob) -> None:
         """Do this when the lane has nothing else to do just then. Gone without a trace where that is not to be."""
@@ -102,26 +97,32 @@ class Lanes:
             return
         lane.jobs.append(job)
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     async def sweep(self) -> None:
         """Park, every now and then, what has waited too long behind another. Runs until it is cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            now_s = _now()
-            self._order.forget(now_s)
+            now_s = loop_time()
+            self._order.forget()
             for lane in list(self._lanes.values()):
                 if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
-                    parker = self._start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
+                    parker = self._tasks.start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
                     lane.parkers.add(parker)
                     parker.add_done_callback(lane.parkers.discard)
                     await asyncio.wait({parker})
+
+    async def listen(self) -> None:
+        """Go on with lanes that other processes have left. Runs until it is cancelled."""
+        while True:
+            for key in self._lanes.keys() & set(await self._journal.lanes.freed()):
+                self._lanes[key].wake()
 
     async def stop(self, grace_s: float) -> int:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
         self._stopping.set()
         self._attempts.stop()
-        tasks = list(self._tasks)
+        tasks = self._tasks.running
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
         for task in tasks:
@@ -161,6 +162,7 @@ class Lanes:
         gone = [work for work in free if not work.delivery.alive]
         rest = [work for work in dict.fromkeys((*lane.works, *free)) if work not in gone]
         for work in gone:
+            self._order.let_go(work)
             self._gone(work)
         lane.works = deque(work for work in lane.works if work not in gone)
         if rest:
@@ -179,6 +181,7 @@ class Lanes:
             if work.delivery.alive:  # delivered anew meanwhile
                 self.add(work)
             else:
+                self._order.let_go(work)
                 self._gone(work)
         return [work for work in left if not work.delivery.alive]
 
@@ -189,35 +192,22 @@ class Lanes:
     def _go_on(self, works: list[Work]) -> None:
         """These take their places in their lane, which may be another one by now."""
         lane = self._lanes.setdefault(works[0].event.lane, Lane(works[0].event.lane))
-        for work in works:
-            self._order.stays(work)
-        lane.place(works, self._order.number, lane.works[0] if lane.running and lane.works else None)
+        self._order.stays(works, lane, lane.works[0] if lane.running and lane.works else None)
         if lane.task is None:
-            lane.task = self._start(self._run(lane), f"lane {lane.key}")
-
-    def _start(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.critical("lane.broken", task=task.get_name(), exc_info=error)
+            lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     async def _run(self, lane: Lane) -> None:
         try:
             while (lane.works or lane.jobs) and not self._stopping.is_set():
                 if lane.jobs:
-                    await self._job(lane, lane.jobs.pop(0))
+                    await lane.next_job(passing=self._api_breaker.passing)
                 elif not self._api_breaker.passing:
                     await self._wait_or_park(
                         lane, self._api_breaker.wait(self._park_after_s), lambda: self._api_breaker.passing
                     )
                 elif lane.works[0].handling.held and self._journal.trouble is not None:
                     await self._wait_for_ledger(lane)
-                elif (until_s := self._order.wait_until(lane.works[0])) > _now():
+                elif until_s := self._order.wait_until(lane):
                     await self._changed_before(lane, until_s)
                 else:
                     lane.running, lane.handled = True, lane.works[0]
@@ -229,29 +219,36 @@ class Lanes:
         finally:
             del self._lanes[lane.key]
 
-    async def _job(self, lane: Lane, job: LaneJob) -> None:
-        if self._api_breaker.passing and (job.first or not lane.works):
-            await job.run()
-
     async def _turn(self, lane: Lane, work: Work) -> None:
         if work.event.kind is EventKind.TAG:
-            now_s = _now()
-            group_up(work, takewhile(lambda each: self._order.wait_until(each) <= now_s, lane.waiting))
+            ready = takewhile(
+                lambda each: not (self._order.waits(each) or self._attempts.keeps_back(each)), lane.waiting
+            )
+            group_up(work, ready)
         match await self._attempts.handle(work):
             case Acknowledge(repeat):
                 await self._acknowledged(lane, work, repeat=repeat)
             case DeadLetter() as letter:
-                await self._settler.bury(work, letter)
-                self._drop(lane, work)
+                await self._fail(lane, work, letter)
             case Again() as again:
                 work.attempt, work.pauses, work.limit = again.attempt, again.pauses, again.limit
                 await self._again(lane, work, again)
+            case KeptBack(key):
+                await self._keep_back(lane, work, key)
             case NotYet(left_s):
                 await self._not_yet(lane, work, left_s)
             case Moved():
                 lane.works.remove(work)
-                self._order.gone(work, away=True)
+                self._journal.lanes.leave(work)
                 self.add(work)
+            case Behind(before):
+                self._order.behind(work, lane, before)
+
+    async def _fail(self, lane: Lane, work: Work, letter: DeadLetter) -> None:
+        if (again := await self._settler.bury(work, letter)) is None:
+            self._drop(lane, work)
+        else:
+            await self._again(lane, work, again)
 
     async def _acknowledged(self, lane: Lane, work: Work, *, repeat: bool) -> None:
         """Ack; where enrichments are due, those first, beside the lane but for what it has to wait for."""
@@ -262,8 +259,8 @@ class Lanes:
                 await self._again(lane, work, self._attempts.taken(work))
                 return
             lane.works.remove(work)
-            self._order.gone(work)
-            self._beside[work] = self._start(self._rest(work), f"enrichments of {work.event.id}")
+            self._order.left(work)
+            self._beside[work] = self._tasks.start(self._rest(work), f"enrichments of {work.event.id}")
         else:
             await self._settler.complete(work, repeat=repeat)
             self._drop(lane, work)
@@ -273,8 +270,7 @@ class Lanes:
     async def _rest(self, work: Work) -> None:
         """See to what an event still owes, then ack. It counts as in hand until then."""
         try:
-            await self._after.enricher.rest(work)
-            await self._settler.complete(work, repeat=False)
+            await self._after.rest(work, self._settler)
             self._release((work,))
         except LeaseLost:
             await self._stopped_within(self._attempts.taken(work).after_s)
@@ -289,8 +285,8 @@ class Lanes:
     async def _again(self, lane: Lane, work: Work, again: Again) -> None:
         if self._stopping.is_set():
             return
-        held_s = _now() - work.started_s
-        in_memory_s = self._park_after_s - held_s if again.pauses else 0.0
+        held_s = loop_time() - work.started_s
+        in_memory_s = self._park_after_s - held_s if again.pauses and not again.away else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
             return
@@ -303,42 +299,55 @@ class Lanes:
         if self._stopping.is_set():
             return
         level_s = level_within(left_s)
-        in_memory_s = self._park_after_s - (_now() - work.started_s)
+        in_memory_s = self._park_after_s - (loop_time() - work.started_s)
         if level_s is None or left_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(min(left_s, max(self._park_after_s, SWEEP_S)))
             return
-        await self._park([work], lane, level_s)
+        await self._park_alone(lane, work, level_s, left_s)
+
+    async def _keep_back(self, lane: Lane, work: Work, key: str) -> None:
+        """Give an event that a person wants to wait to the held queue; nobody waits for it."""
+        if self._stopping.is_set() or not work.delivery.alive:
+            await self._stopped_within(SWEEP_S)
+        else:
+            await self._park_alone(lane, work, CLOSED_WAIT_S, CLOSED_WAIT_S, key)
+
+    async def _park_alone(self, lane: Lane, work: Work, level_s: float, left_s: float, held_by: str = "") -> None:
+        await self._park([work], lane, level_s, held_by)
         if work in self._unparkable and not await self._buried(lane, work, left_s):
             await self._stopped_within(left_s)
 
     async def _buried(self, lane: Lane, work: Work, after_s: float) -> bool:
         """Dead-letter an event of which no copy can be made, where holding it for so long again would be too much."""
-        if _now() + after_s - work.started_s <= HELD_AT_MOST_S:
+        if loop_time() + after_s - work.started_s <= HELD_AT_MOST_S:
             return False
-        letter = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
+        unparkable = DeadLetter(UNDELIVERABLE, "it has to wait, and a delay queue does not take it", work.attempt)
+        letter = work.handling.letter or unparkable
         if not await self._attempts.given_up(work, letter):
             return False
-        await self._settler.bury(work, letter)
+        await self._settler.bury(work, letter, parkable=False)
         self._drop(lane, work)
         return True
 
-    async def _park(self, works: list[Work], lane: Lane, after_s: float) -> None:
-        """Give these events of the lane to a delay queue, in order; those that stay behind wait for them."""
-        works = [work for work in works if work not in self._unparkable]
+    async def _park(self, works: list[Work], lane: Lane, after_s: float, held_by: str = "") -> None:
+        """Give these events of the lane to a delay queue, or the held one; those that stay behind wait for them."""
+        works = [work for work in works if not work.uncopyable]
+        self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
             lane.works.remove(work)
         lane.parking += works
         left = deque(works)
-        away = {work.event.id: self._order.leaves(work) for work in works}
+        self._order.leaves(works)
         try:
             while left:
                 work = left[0]
-                if not await self._settler.park(work, after_s, api_away=not self._api_breaker.passing):
+                self._order.goes(work, lane, after_s, held_by)
+                if not await self._settler.set_aside(work, after_s, held_by, api_away=not self._api_breaker.passing):
                     self._unparkable.add(work)
                     break
-                away[work.event.id].back_s = _now() + delay_level(after_s) + RETURN_GRACE_S
-                self._gone(left.popleft(), away=True)
+                self._order.gone(work, after_s, held_by)
+                self._gone(left.popleft())
         except Exception:
             self._release(left)
             raise
@@ -346,13 +355,7 @@ class Lanes:
             lane.parking = [work for work in lane.parking if work not in works]
             lane.changed.set()
         if left:
-            self._put_back(lane, left, running)
-
-    def _put_back(self, lane: Lane, works: deque[Work], running: Work | None) -> None:
-        """These could not be parked: they take their old places, behind the one that is running."""
-        for work in works:
-            self._order.stays(work)
-        lane.place(works, self._order.number, running)
+            self._order.stays(left, lane, running)
 
     def _drop(self, lane: Lane, work: Work) -> None:
         lane.works.remove(work)
@@ -363,17 +366,18 @@ class Lanes:
     def _release(self, works: "deque[Work] | tuple[Work, ...]") -> None:
         """Let go of events: settled ones, or, where something broke, left unacked, to be delivered again as new."""
         for work in works:
+            self._order.left(work)
             self._gone(work)
 
-    def _gone(self, work: Work, *, away: bool = False) -> None:
-        self._order.gone(work, away=away)
+    def _gone(self, work: Work) -> None:
         self._in_hand.pop(work.event.id, None)
         self._unparkable.discard(work)
         self._attempts.left(work)
 
     async def _wait_for_ledger(self, lane: Lane) -> None:
         first = lane.works[0]
-        left_s = CLOSED_WAIT_S if first in self._unparkable else max(0.0, first.started_s + self._park_after_s - _now())
+        wait_s = max(0.0, first.started_s + self._park_after_s - loop_time())
+        left_s = CLOSED_WAIT_S if first in self._unparkable else wait_s
         await self._wait_or_park(lane, self._journal.available_within(left_s), lambda: self._journal.trouble is None)
 
     async def _wait_or_park(self, lane: Lane, wait: Coroutine[None, None, object], is_over: Callable[[], bool]) -> None:
@@ -387,13 +391,9 @@ class Lanes:
     async def _changed_before(self, lane: Lane, until_s: float) -> None:
         """Wait for the events that come before the first of the lane, or until they are overdue."""
         lane.changed.clear()
-        timeout_s = min(until_s - _now(), max(self._park_after_s, SWEEP_S))
+        timeout_s = min(max(until_s - loop_time(), LEAST_S), max(self._park_after_s, SWEEP_S))
         await first_done(lane.changed.wait(), self._stopping.wait(), timeout_s=timeout_s)
 
     async def _stopped_within(self, seconds: float) -> None:
         """Wait so long, or until the lanes are stopped."""
         await first_done(self._stopping.wait(), timeout_s=seconds)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -9,17 +9,21 @@ What could not be written of an event that is settled or parked is written once 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.attempt_log import Wait, WaitReason
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.ledger_knowledge import first_entry
 from bridge.core.delivery.outcome import DeadLetter, Outcome, OutcomeKind
 from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import UNKNOWN, Progress
+from bridge.flow.lane_journal import LaneJournal
+from bridge.flow.lost_events import LostEvents
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
 from bridge.flow.work import Work
@@ -49,9 +53,11 @@ class NotWritten(LedgerUnavailable):
 class LedgerJournal:
     """The ledger, as far as it can be had. `holds`: it is waited for before anything is asked of the API."""
 
-    def __init__(self, ledger: Ledger, log: Log, clock: Clock, *, holds: bool) -> None:
-        """`clock` gives Unix seconds."""
+    def __init__(self, ledger: Ledger, log: Log, clock: Clock, *, holds: bool, lost: LostEvents | None = None) -> None:
+        """`clock` gives Unix seconds. `lost` says how long the ledger's lanes wait for events that do not come back."""
         self.holds = holds
+        self.lost = lost or LostEvents()
+        self.lanes = LaneJournal(ledger, self.lost)
         self._clock = clock
         self._ledger = ledger
         self._log = log
@@ -82,16 +88,17 @@ class LedgerJournal:
         """Done in time for what is to be written next; None where that had better be written now."""
         return None if work.entry is None else self._ledger.gathering()
 
-    async def claim(self, work: Work) -> Claim | None:
+    async def claim(self, work: Work, *, in_line: bool = True) -> Claim | None:
         """Take the event; None where the API is to be asked instead. Raises LedgerUnavailable where that has to wait.
 
-        What may have been asked of the API by then, as far as the delivery tells, is written with the claim.
+        What may have been asked of the API by then, as far as the delivery tells, is written with the claim. `in_line`:
+        it takes the turn of its lane; False for one that another's turn carries.
         """
-        first = work.first_request
+        first, line = work.first_request, self.lanes.claim_of(work) if in_line else None
         try:
             if self._owed:
                 await self._settle(work.event.id)
-            claim = await self._ledger.claim(work.event.id, work.digest, first)
+            claim = await self._ledger.claim(work.event.id, work.digest, first, line)
         except EntryUnreadable as error:
             self._log.error("entry.unreadable", event_id=work.event.id, error=str(error))
             entry = Entry(work.event.id, State.REQUESTED, work.digest, UNKNOWN)
@@ -99,9 +106,20 @@ class LedgerJournal:
         except Exception as error:
             self._untold(error)
             return None
-        if claim.holder is not Holder.ANOTHER:
+        if claim.holder not in (Holder.ANOTHER, Holder.LANE):
+            work.turn_of = None if line is None else line.lane
             work.ledger = work.ledger.having(claim.entry or first_entry(work.event.id, work.digest, first))
         return claim
+
+    async def take_turn(self, work: Work) -> Before | None:
+        """Take the turn of the event's lane. Gives those that come before it; without the ledger nobody does."""
+        try:
+            before = await self.lanes.take_turn(work)
+        except Exception as error:
+            self._untold(error)
+            return None
+        work.turn_of = work.event.lane if before is None else None
+        return before
 
     async def deaths(self, work: Work) -> int:
         """How many processes have died with the event in hand; 0 where the ledger cannot tell. Raises as `claim`."""
@@ -149,6 +167,17 @@ class LedgerJournal:
         elif conversation_id is not None:
             self._ledger.drop_due(conversation_id)
 
+    async def owner_of(self, conversation_id: str) -> tuple[str, str] | None:
+        """User and service of a conversation, where the ledger knows them. Raises LedgerUnavailable as `claim`."""
+        try:
+            due = await self._ledger.find_due(conversation_id)
+        except EntryUnreadable:
+            return None
+        except Exception as error:
+            self._untold(error)
+            return None
+        return None if due is None else (due.user_id, due.service_id)
+
     async def answered(self, work: Work, ending: bytes, progress: Progress, sent: SentEnding) -> None:
         """The ending is known, and about to be published as `sent`; `progress` is what is known of the request then.
 
@@ -179,11 +208,12 @@ class LedgerJournal:
         entry = work.entry
         if entry is None:
             return
-        complete = _entry(work, entry, State.COMPLETE)
         if self._ledger.trouble is not None:
-            self._owed[work.event.id] = complete
+            self._owed[work.event.id] = _entry(work, entry, State.COMPLETE)
+        elif _only_completes(work, entry):
+            self._ledger.complete_soon(entry.event_id, entry.progress)
         else:
-            self._ledger.write_soon(complete)
+            self._ledger.write_soon(_entry(work, entry, State.COMPLETE))
 
     async def owing(self, work: Work) -> None:
         """The event is complete but for what it owes, of which something may be about to be published.
@@ -211,10 +241,28 @@ class LedgerJournal:
             planned = None if doubt else PlannedEvent.of(work.event, with_text=False)
             work.log = work.log.having(self._clock(), outcome.kind.value, outcome.error, planned)
 
+    def kept_back(self, work: Work) -> Awaitable[None]:
+        """The event is about to be copied to the held queue: until then, nobody knows."""
+        work.log = work.log.waiting(Wait(0, WaitReason.PERSON))
+        return self._write(work, State.WAITING)
+
+    async def hold(self, work: Work, key: str) -> None:
+        """The event is in the held queue, where the pause of this key keeps it; waits for a ledger that is needed."""
+        while True:
+            try:
+                await self._ledger.hold(work.event.id, work.incoming.queue, key, self._clock())
+            except LedgerUnavailable:
+                if self.holds:
+                    await self._ledger.available()
+                    continue
+            return
+
     def waiting(self, work: Work, for_s: float, *, api_away: bool) -> Awaitable[None]:
         """The event is about to be copied to a delay queue, for so many seconds."""
         about = ""
-        if work.handling.held:
+        if work.refused_since_s is not None:
+            reason = WaitReason.BROKER
+        elif work.handling.held:
             reason = WaitReason.LEDGER
         elif api_away:
             reason = WaitReason.API
@@ -307,6 +355,12 @@ async def _nothing() -> None:
     """Write nothing: the event could not be claimed."""
 
 
+def _only_completes(work: Work, entry: Entry) -> bool:
+    """True where the ledger has all of the event but that it is complete."""
+    unchanged = entry.attempt == work.attempt and entry.requeue == work.ledger.requeue
+    return entry.state is State.ANSWERED and work.ledger.recorded and unchanged
+
+
 def _entry(
     work: Work,
     known: Entry,
@@ -320,6 +374,8 @@ def _entry(
     """The entry of the event now. An answer stays in it, even where it cannot be published or waits."""
     if state is State.WAITING and known.owed is not None:
         return known  # it is complete, and waits with what it owes
+    if state is State.WAITING and work.handling.letter is not None and work.ledger.recorded:
+        return replace(known, log=work.log)  # it has failed, and waits until that can be told
     ending = ending or known.ending
     return Entry(
         event_id=known.event_id,

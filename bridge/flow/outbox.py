@@ -10,7 +10,7 @@ from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.delivery.retry import Backoff
 from bridge.core.errors import BridgeError
 from bridge.flow.ports.broker import Publisher
-from bridge.flow.ports.runtime import Log
+from bridge.flow.refusal_log import RefusalLog
 
 
 class Undeliverable(BridgeError):
@@ -34,24 +34,43 @@ class Refusals:
     times: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LeftMessages:
+    """Messages that the broker refuses for now, in order, and since when it has refused any (event loop time)."""
+
+    messages: tuple[OutboundMessage, ...]
+    since_s: float
+
+
 class Outbox:
     """Hands an event's messages to the publisher and keeps account. It is the publisher's receipt for them.
 
     `ended` are the outbounds to which `interaction-complete` was handed over: a queue of theirs may have it even where
-    another refused it.
+    another refused it. `refusal` is the broker's last refusal, `hopeless`: one of them is for good.
     """
 
-    def __init__(self, publisher: Publisher, backoff: Backoff, log: Log) -> None:
+    def __init__(self, publisher: Publisher, backoff: Backoff, log: RefusalLog) -> None:
         self.counts = Counts()
         self.ended: set[int] = set()
+        self.refusal = ""
+        self.hopeless = False
         self._publisher = publisher
         self._backoff = backoff
         self._log = log
         self._tries: dict[OutboundMessage, Refusals] = {}
+        self._retries: dict[OutboundMessage, asyncio.TimerHandle] = {}
+        """Those that were refused and wait for another try."""
+        self._since_s: float | None = None
+        self._given_up: set[str] = set()
         self._unconfirmed = 0
         self._error: str | None = None
         self._forgotten = False
         self._changed: asyncio.Event | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many messages were refused, and wait for another try."""
+        return len(self._retries)
 
     def put(self, messages: Sequence[OutboundMessage]) -> None:
         """Hand messages over, in order, without waiting."""
@@ -60,48 +79,74 @@ class Outbox:
         self.ended.update([message.to.outbound for message in messages if message.to.type == COMPLETE])
         self._publisher.publish(messages, self)
 
+    def refused_since(self, since_s: float) -> None:
+        """Reckon all that is refused from now on as refused since then (event loop time)."""
+        self._since_s = since_s
+
     async def all_confirmed(self) -> None:
         """Return when the broker has confirmed everything that was put. Raises Undeliverable where it will not."""
-        while self._unconfirmed and self._error is None:
+        await self._until(0)
+
+    async def resolved(self) -> None:
+        """Return when everything is confirmed, but for what was refused and waits for another try.
+
+        Raises Undeliverable where there is none.
+        """
+        await self._until(None)
+
+    async def _until(self, left: int | None) -> None:
+        while self._error is None and self._unconfirmed > (len(self._retries) if left is None else left):
             self._changed = asyncio.Event()
             await self._changed.wait()
         if self._error is not None:
             raise Undeliverable(self._error)
 
-    async def all_told(self) -> None:
-        """Return when the fate of everything is known, and forgive what was refused for good."""
-        while self._unconfirmed:
-            self._changed = asyncio.Event()
-            await self._changed.wait()
+    def forgive(self) -> None:
+        """Raise no more for what was refused for good so far."""
         self._error = None
+
+    def gave_up(self, message_id: str) -> bool:
+        """True where this one was refused for good."""
+        return message_id in self._given_up
+
+    def leave(self) -> LeftMessages:
+        """Publish no more here of what was refused and waits for another try; returns that."""
+        left = tuple(message for message in self._tries if message in self._retries)
+        since_s = min((self._tries[message].since_s for message in left), default=asyncio.get_running_loop().time())
+        for message in left:
+            self._retries.pop(message).cancel()
+            del self._tries[message]
+        self._unconfirmed -= len(left)
+        return LeftMessages(left, since_s)
 
     def confirmed(self, messages: Sequence[OutboundMessage]) -> None:
         if self._tries:
             for message in messages:
                 self._tries.pop(message, None)
         self._unconfirmed -= len(messages)
-        if not self._unconfirmed and self._changed is not None:
+        if self._changed is not None and self._unconfirmed <= len(self._retries):
             self._changed.set()
 
     def refused(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
         self.counts.refused += 1
+        self.refusal = f"{message.exchange} refused {message.routing_key}: {refusal.error}"
         wait_s = self._wait_s(message) if refusal.kind.passes else None
         self._log.warning(
             "publish.refused",
+            message.exchange,
+            message.routing_key,
+            refusal.kind,
             message_id=message.message_id,
-            exchange=message.exchange,
-            kind=refusal.kind,
             error=refusal.error,
             again_in_s=wait_s,
         )
         if wait_s is None:
-            self._tries.pop(message, None)
-            self._error = f"{message.exchange} refused {message.routing_key}: {refusal.error}"
-            self._unconfirmed -= 1
-            if self._changed is not None:
-                self._changed.set()
+            self._give_up(message, refusal)
         else:
-            asyncio.get_running_loop().call_later(wait_s, self._again, message, refusal.kind.closes)
+            closes = refusal.kind.closes
+            self._retries[message] = asyncio.get_running_loop().call_later(wait_s, self._again, message, closes)
+        if self._changed is not None:
+            self._changed.set()
 
     def lost(self, message: OutboundMessage) -> None:
         self.counts.lost += 1
@@ -111,13 +156,21 @@ class Outbox:
         self._forgotten = True
         self._publisher.forget(self)
 
+    def _give_up(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
+        self._tries.pop(message, None)
+        self._given_up.add(message.message_id)
+        self._error = self.refusal
+        self.hopeless |= not refusal.kind.passes
+        self._unconfirmed -= 1
+
     def _again(self, message: OutboundMessage, alone: bool) -> None:
+        del self._retries[message]
         if not self._forgotten:
             self._publisher.publish((message,), self, alone=alone)
 
     def _wait_s(self, message: OutboundMessage) -> float | None:
         """How long a message that was refused waits; None once it has been for too long."""
         now_s = asyncio.get_running_loop().time()
-        tries = self._tries.setdefault(message, Refusals(now_s))
+        tries = self._tries.setdefault(message, Refusals(now_s if self._since_s is None else self._since_s))
         tries.times += 1
         return self._backoff.republish(tries.times, now_s - tries.since_s)

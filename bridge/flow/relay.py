@@ -31,11 +31,13 @@ from bridge.core.delivery.progress import (
 from bridge.core.delivery.reconcile import Finding
 from bridge.core.errors import LineTooLong, Lost
 from bridge.core.event.enrichment import DEFAULT_ENRICH_FOR_S, any_holds_lane
+from bridge.core.value import value
 from bridge.flow import failpoints
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.api import Stream
 from bridge.flow.ports.broker import Publisher
 from bridge.flow.read_ahead import ReadAhead
+from bridge.flow.refused_events import RefusedEvents
 from bridge.flow.work import Work
 
 LINGER_S = 30.0
@@ -51,7 +53,7 @@ class Limits:
     enrich_for_s: float = DEFAULT_ENRICH_FOR_S
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Asked:
     """The request that is to be sent; for an interact its conversation, and the newest message there before it.
 
@@ -68,7 +70,7 @@ class Asked:
     version_set: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answering:
     """The answer to a request of an event, as it is read."""
 
@@ -87,12 +89,14 @@ class Relay:
         factory: MessageFactory,
         limits: Limits,
         new_stream: Callable[[], str],
+        refused_events: RefusedEvents,
     ) -> None:
         self._publisher = publisher
         self._journal = journal
         self._factory = factory
         self._limits = limits
         self._new_stream = new_stream
+        self._refused_events = refused_events
         self._whole = AdaptiveInterval()
         """Waiting for whole answers before the ledger writes: where they take their time, that only costs."""
 
@@ -105,6 +109,14 @@ class Relay:
         """This will be the event's first request: its stream gets its id before the claim, so that one write does."""
         asked = Asked(request, version_set=work.event.version_set)
         work.foreseen = work.progress.after(_requested(work, asked, self._new_stream()))
+
+    def resume(self, work: Work) -> None:
+        """Go on with what the broker refused at an earlier try of the event."""
+        self._refused_events.resume(work)
+
+    async def confirmed(self, work: Work, *, ended: bool) -> float | None:
+        """Return None when all is confirmed, or seconds after which to try again. Raises Undeliverable."""
+        return await self._refused_events.confirmed(work, work.outbox, ended=ended)
 
     async def run(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> AnswerStream:
         """Send the request and publish the answer until the stream is over. Raises ApiError where none was opened.
@@ -161,7 +173,7 @@ class Relay:
         if messages is None:
             messages = self._as_now(work, entry, type_, entry.ending)
         work.answer = entry.ending
-        work.outbox.put(messages)
+        work.outbox.put(work.still_lacking(messages))
 
     def _as_now(self, work: Work, entry: Entry, type_: str, ending: bytes) -> list[OutboundMessage]:
         """The messages of an ending whose way is not known, or leads nowhere any more."""
@@ -242,18 +254,26 @@ class Relay:
         work, answer_stream = answering.work, answering.stream
         self._note(answering)
         if answering.asked.own:
-            work.due = None if answer_stream.conversation_completed else self._due(work)
-            self._journal.due(work.due, work.conversation_id)
+            self._keep_due(answering)
         if answer_stream.ending is not None and not work.ledger.answered:
             failpoints.reached("complete-read", work.event.id)
             known = work.progress
-            ended = LinesSeen(answer_stream.ending_sequence, known.conversation_id, known.announced)
+            if known.published != answer_stream.ending_sequence:  # an error came after it
+                ended = LinesSeen(answer_stream.ending_sequence, known.conversation_id, known.announced)
+                known = known.after(ended)
             sent, work.answer = SentEnding.of(COMPLETE, messages), answer_stream.ending
-            await self._journal.answered(work, answer_stream.ending, known.after(ended), sent)
+            await self._journal.answered(work, answer_stream.ending, known, sent)
             failpoints.reached("ending-recorded", work.event.id)
         elif first:
             await self._journal.opened(work)
             failpoints.reached("conversation-recorded", work.event.id)
+
+    def _keep_due(self, answering: Answering) -> None:
+        """Keep the finish of the bridge's own conversation up to date; of a new one that is over there was none."""
+        work, before = answering.work, answering.work.due
+        work.due = None if answering.stream.conversation_completed else self._due(work)
+        if work.due is not None or before is not None or answering.asked.kind is not RequestKind.CREATE:
+            self._journal.due(work.due, work.conversation_id)
 
     def _due(self, work: Work) -> DueFinish | None:
         """The finish of the event's conversation; it waits for what has to be read before it, as long as that may."""

@@ -24,7 +24,7 @@ from bridge.flow.work import TagGroup, Work
 
 def group_up(first: Work, behind: Iterable[Work]) -> None:
     """The event leads a group where some of those right behind it do likewise; one that leads one leads it on."""
-    if first.tag_group is not None:
+    if first.tag_group is not None or first.event.seeks_owner:
         return
     works = [first]
     for work in behind:
@@ -32,6 +32,7 @@ def group_up(first: Work, behind: Iterable[Work]) -> None:
         if not like or work.comes_again or work.tag_group is not None or work.event.lifetime is not None:
             break
         works.append(work)
+        work.event = replace(work.event, seeks_owner=False)  # it stands in the lane that the first one has found
     if len(works) > 1:
         group = TagGroup(works)
         for work in works:
@@ -100,7 +101,7 @@ class Tagging:
         """Claim an event before its turn. False where it is not a new one: its turn will tell."""
         other.foreseen = other.progress.after(_about(other, request))
         try:
-            claim = await self._journal.claim(other)
+            claim = await self._journal.claim(other, in_line=False)
         except LedgerUnavailable:
             claim = None
         other.foreseen = None

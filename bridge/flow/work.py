@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bridge.core.answer.outbound_message import EventContext
+from bridge.core.answer.outbound_message import EventContext, OutboundMessage
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
+from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.ledger_knowledge import UNASKED, LedgerKnowledge
 from bridge.core.delivery.outcome import DeadLetter, Outcome
@@ -77,8 +78,12 @@ class Work:
     `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
     `answer` is the ending that an answer has been found or given in this handling, and `owed` what is still due to
     subscribers once that is out; `enrichments` are those of it that are on their way out.
+    `turn_of` is the lane of which the ledger has given it the turn, `before` are those that come before it there.
+    `refused_since_s` is since when the broker refuses what is published for it (Unix seconds), in earlier handlings;
+    `lacking` are the outbounds that do not have its ending yet, where that is known of an earlier handling.
+    `dead_lettered`: the letter of its failure is out, and `bridge-failed` is not.
     `log` are its last attempts, and `limit` says which rate limit it waits for, if it does. `refusal` is why the event
-    cannot be resolved: nothing is asked for it any more.
+    cannot be resolved: nothing is asked for it any more. `uncopyable`: no delay queue will ever take a copy of it.
     """
 
     event: RoutedEvent
@@ -103,6 +108,12 @@ class Work:
     counts: WorkCounts = field(default_factory=WorkCounts)
     refusal: Outcome | None = None
     tag_group: TagGroup | None = None
+    turn_of: Key | None = None
+    before: Before | None = None
+    uncopyable: bool = False
+    refused_since_s: float | None = None
+    lacking: frozenset[int] | None = None
+    dead_lettered: bool = False
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
 
@@ -125,7 +136,20 @@ class Work:
             pauses=incoming.pauses,
             progress=past(incoming),
             refusal=refusal,
+            refused_since_s=incoming.refused_since_s,
+            dead_lettered=incoming.dead_lettered,
         )
+
+    @property
+    def in_lane(self) -> bool:
+        """True where the event stands in a lane that the ledger has: its user and its service are known."""
+        return all(self.event.lane)
+
+    @property
+    def lacks_turn(self) -> bool:
+        """True where it is claimed without the turn of its lane: it has come into this lane since, say."""
+        is_done = self.tag_group is not None and self in self.tag_group.done
+        return self.in_lane and self.entry is not None and self.turn_of != self.event.lane and not is_done
 
     @property
     def delivery(self) -> Delivery:
@@ -201,11 +225,17 @@ class Work:
             tags=together(self.joined_tags, event.tags),
         )
 
+    def still_lacking(self, ending: Sequence[OutboundMessage]) -> Sequence[OutboundMessage]:
+        """Of the messages of its ending those that are to be published: outbounds that have it get it once."""
+        lacking = self.lacking
+        return ending if lacking is None else [message for message in ending if message.to.outbound in lacking]
+
     def resumes_plan(self) -> bool:
         """Go on with the event as it was planned when something was asked for it. True where its lane is another."""
-        lane = self.event.lane
-        if self.progress.planned is not None:
-            self.event = self.progress.planned.applied_to(self.event)
+        planned = self.progress.planned
+        if planned is None:
+            return False
+        lane, self.event = self.event.lane, planned.applied_to(self.event)
         return self.event.lane != lane
 
     def fails_as_planned(self) -> None:

@@ -19,13 +19,14 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.core.broker.republished_copy import delay_queue
+from bridge.core.broker.republished_copy import delay_queue, held_queue
 from bridge.core.delivery.rate_limits import LIMITS, MAX_TOLD_LIMIT, WINDOW_S
 from bridge.core.delivery.retry import DELAY_LEVELS_S
 from bridge.core.errors import BridgeError
 from bridge.core.event.enrichment import DEFAULT_ENRICH_FOR_S, TYPES
 from bridge.core.event.route import DEFAULT_FINISH_S
 from bridge.core.event.user import DEFAULT_ROLE
+from bridge.settings.admin import AdminSettings, ControlSettings
 from bridge.settings.routes import RouteSettings
 from bridge.settings.sources import PREFIX, read
 from bridge.settings.types import (
@@ -44,7 +45,6 @@ from bridge.settings.types import (
     OneOrMany,
     Regex,
     RoutingKeyTemplate,
-    Secret,
     Section,
     UserId,
     VersionSet,
@@ -123,7 +123,8 @@ class AmqpSettings(Section):
             raise ValueError(f"what goes out would come in again: {', '.join(sorted(looped))} is on both sides")
         if self.delay.exchange in targets | {inbound.exchange for inbound in self.inbound}:
             raise ValueError(f"delay.exchange: {self.delay.exchange} is used for something else already")
-        own = {self.dead_letter.queue, *(delay_queue(queue, level) for queue in queues for level in DELAY_LEVELS_S)}
+        own = {self.dead_letter.queue, *map(held_queue, queues)}
+        own |= {delay_queue(queue, level) for queue in queues for level in DELAY_LEVELS_S}
         if own & set(queues):
             raise ValueError(
                 f"an inbound cannot be a queue of the bridge's own: {', '.join(sorted(own & set(queues)))}"
@@ -174,6 +175,7 @@ class RetrySettings(Section):
 
 class LaneSettings(Section):
     park_after: Duration = 60.0
+    lost_after: Annotated[Duration, Field(ge=1.0)] = 600.0
 
 
 class LimitSettings(Section):
@@ -207,10 +209,6 @@ class HttpSettings(Section):
     trusted_proxies: tuple[Network, ...] = ()
 
 
-class AdminSettings(Section):
-    token: Secret | None = None
-
-
 class ShutdownSettings(Section):
     grace: Duration = 30.0
 
@@ -238,6 +236,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
     admin: AdminSettings = AdminSettings()
+    control: ControlSettings = ControlSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
 
@@ -257,9 +256,9 @@ class Settings(BaseSettings):
     def longest_hold_s(self) -> float:
         """The longest that a delivery may be held unacked.
 
-        Waiting, one stream, enrichments, retries in memory, and a margin.
+        Waiting, one stream, enrichments, retries in memory (of attempts, and of what the broker refuses), and a margin.
         """
-        in_memory_s = min(self.retry.attempts * DELAY_LEVELS_S[0], self.retry.longest)
+        in_memory_s = min(self.retry.attempts * DELAY_LEVELS_S[0], self.retry.longest) + self.lanes.park_after
         waits_s = self.lanes.park_after + self.amigo.longest + self.conversations.enrich_for
         return waits_s + in_memory_s + MARGIN_S
 
@@ -285,6 +284,8 @@ class Settings(BaseSettings):
             if hook.max_bytes > most and "max_bytes" in hook.model_fields_set
         ]
         wrong += self._unheard()
+        if self.admin.tokens and self.http.port and self.admin.listen.rpartition(":")[2] == str(self.http.port):
+            wrong.append(f"admin.listen: {self.admin.listen} has the port of http: it is never the public one")
         if self.longest_hold_s > self.amqp.consumer_timeout:
             wrong.append(
                 f"amqp.consumer_timeout: {self.amqp.consumer_timeout:g} s is shorter than a delivery may be held: "

@@ -17,10 +17,11 @@ from bridge.core.secret import AROUND, header_value, trimmed
 
 AMQP_NAME = re.compile(r"[A-Za-z0-9_.:@#,/+ -]{0,127}")
 API_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-AMQP_QUERY = frozenset({"heartbeat", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
+AMQP_QUERY = frozenset({"heartbeat", "frame_max", "name", "cafile", "capath", "cadata", "certfile", "keyfile"})
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 HOST = re.compile(r"[A-Za-z0-9_.:%-]*")
 USERINFO = re.compile(r"(?P<scheme>[a-z]+://)(?P<user>[^/@:]*)(?P<password>:[^@]*)?@", re.IGNORECASE)
+MAX_PORT = 65_535
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AMQP_FORM = "amqp://user:password@host:port/vhost"
 
@@ -67,6 +68,16 @@ def _address(text: str, form: str) -> URL:
     return url
 
 
+def _listen(value: str) -> str:
+    """`host:port`; an IPv6 address stands in brackets."""
+    host, colon, port = trimmed(value).rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or (":" in bare) is (bare == host) or not port.isdecimal() or int(port) > MAX_PORT:
+        raise ValueError("not of the form host:port, such as 127.0.0.1:8081 or [::1]:8081")
+    _host(bare)
+    return f"{host}:{int(port)}"
+
+
 def _host(value: str) -> str:
     """A name or an address that can be looked up: a resolver says nothing but UnicodeError of one that cannot."""
     value = trimmed(value)
@@ -101,6 +112,9 @@ def _broker_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
     heartbeat = url.query.get("heartbeat", "10")
     if not heartbeat.isdecimal() or not 5 <= int(heartbeat) <= 60:
         raise ValueError("heartbeat is not a whole number from 5 to 60")
+    frame_max = url.query.get("frame_max", "4096")
+    if not frame_max.isdecimal() or not 4096 <= int(frame_max) <= 131_072:
+        raise ValueError("frame_max is not a whole number from 4096 to 131072")
     try:
         unquote(urlsplit(value.get_secret_value()).path, errors="strict")
     except ValueError:
@@ -151,16 +165,13 @@ def _network(value: str) -> str:
     return value
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    return SecretStr(_not_empty(trimmed(value.get_secret_value())))
-
-
 def _webhook_secret(value: SecretStr) -> SecretStr:
     """Check a webhook's secret as text; its scheme says what may be inside."""
     return SecretStr(_not_empty(value.get_secret_value().strip(AROUND)))
 
 
-def _api_key(value: SecretStr) -> SecretStr:
+def header_secret(value: SecretStr) -> SecretStr:
+    """A secret that somebody sends in an HTTP header. Raises ValueError."""
     return SecretStr(_not_empty(header_value(value.get_secret_value())))
 
 
@@ -218,12 +229,12 @@ BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 RoutingKeyTemplate = Annotated[str, AfterValidator(_routing_key)]
 ApiUrl = Annotated[str, AfterValidator(_api_url)]
 LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger_url)]
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
-ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
+ApiKey = Annotated[SecretStr, AfterValidator(header_secret)]
 ApiKeyId = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_not_empty)]
 ApiName = Annotated[str, BeforeValidator(_trimmed), _of_form(API_NAME, "of the form [A-Za-z0-9_.-]+, no dot first")]
 Host = Annotated[str, AfterValidator(_host)]
+Listen = Annotated[str, AfterValidator(_listen)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Payload = Annotated[str, AfterValidator(_payload)]
 Network = Annotated[str, AfterValidator(_network)]

@@ -1,9 +1,10 @@
 """The settings as values of the core and of the edges."""
 
+import hashlib
 import time
 from functools import partial
 
-from bridge.core.answer.outbound_message import Outbound, RoutingKey
+from bridge.core.answer.outbound_message import Outbound, RoutingKey, key_at
 from bridge.core.broker.topology import Inbound, Topology, topology
 from bridge.core.delivery.rate_limits import LIMITS, LimitFigures, LimitScope
 from bridge.core.delivery.retry import RetryPolicy
@@ -11,6 +12,9 @@ from bridge.core.event.route import ChannelDefaults, Defaults
 from bridge.core.event.user import UserRules
 from bridge.core.webhook.schemes import key_of
 from bridge.edges.amigo.client import Credentials
+from bridge.edges.http.admin_server import AdminToken
+from bridge.edges.rabbitmq.control import ControlConfig
+from bridge.edges.rabbitmq.control_client import user_of
 from bridge.edges.rabbitmq.supervisor import BrokerConfig
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Log
@@ -114,6 +118,29 @@ def broker_of(amqp: AmqpSettings) -> BrokerConfig:
     return BrokerConfig(tuple(url.get_secret_value() for url in amqp.url), topology_of(amqp), amqp.declare)
 
 
+def control_of(settings: Settings) -> ControlConfig:
+    """Who is obeyed on `bridge.control`."""
+    own_user = user_of(settings.amqp.url[0].get_secret_value())
+    return ControlConfig(own_user, settings.control.users, settings.amqp.declare)
+
+
+def admin_tokens_of(settings: Settings) -> list[AdminToken]:
+    """Who may use `/admin`."""
+    tokens = settings.admin.tokens.items()
+    return [AdminToken(name, each.token.get_secret_value(), each.role) for name, each in tokens]
+
+
+def admin_address_of(settings: Settings) -> tuple[str, int]:
+    """Host and port of the operators' listener."""
+    host, _, port = settings.admin.listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def configuration_hash(settings: Settings) -> str:
+    """Twelve digits that tell one configuration from another. Secrets count as set or not set."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+
+
 def topology_of(amqp: AmqpSettings) -> Topology:
     """Every exchange and queue that the bridge needs."""
     return topology(
@@ -122,4 +149,5 @@ def topology_of(amqp: AmqpSettings) -> Topology:
         dead_exchange=amqp.dead_letter.exchange,
         dead=amqp.dead_letter.queue,
         delay_exchange=amqp.delay.exchange,
+        keys={each.exchange: key for each in reversed(outbounds_of(amqp)) if (key := key_at(each)) is not None},
     )

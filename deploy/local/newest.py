@@ -112,9 +112,8 @@ def compared(requirements: Iterable[str], lock: Mapping[str, str], newest: Mappi
 
 def said_at_import() -> str:
     """The error with which the bridge's import ends; empty where it ends well."""
-    done = subprocess.run(
-        [python(), "-c", "import bridge.app, bridge.cli.main"], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    imports = "import bridge.cli.run, bridge.cli.check, bridge.cli.sandbox, bridge.cli.webhooks, bridge.cli.history"
+    done = subprocess.run([python(), "-c", imports], cwd=ROOT, capture_output=True, text=True, timeout=60)
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 

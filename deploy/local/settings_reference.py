@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from bridge.settings import model, routes, types, webhooks
+from bridge.settings import admin, model, routes, types, webhooks
 from bridge.settings.sources import AMIGO_VARIABLES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
@@ -35,9 +35,10 @@ FORMS: tuple[tuple[Any, str], ...] = (
     (types.ApiUrl, "`https://` URL"),
     (types.LedgerUrl, "`sqlite:///` or `postgresql://` URL, secret"),
     (types.PublicUrl, "`https://` URL"),
-    (types.Secret, "secret"),
     (types.WebhookSecret, "secret"),
     (types.ApiKey, "secret"),
+    (admin.AdminToken, "secret of at least 32 characters"),
+    (types.Listen, "`host:port`"),
     (types.ApiKeyId, "text"),
     (types.ApiName, "name"),
     (types.Host, "name or address"),
@@ -57,7 +58,8 @@ SINGLE = (webhooks.HmacSettings, routes.UserTemplates, routes.NewUserTemplates)
 WORDS = {
     "amqp.insecure": "permits plain amqp, or the user guest, beyond this machine",
     "amqp.url": "one broker, or a list of a cluster's nodes that are tried in turn. Query keys: `heartbeat` (5 to 60), "
-    "`name`, `cafile`, `capath`, `cadata`, `certfile`, `keyfile`",
+    "`frame_max` (4096 to 131072 bytes, of which the broker's own may be less; RabbitMQ takes no less than 8192 since "
+    "4.1), `name`, `cafile`, `capath`, `cadata`, `certfile`, `keyfile`",
     "amqp.declare": "declare exchanges and queues once, at the start; false: only verify that all of them exist",
     "amqp.inbound": "one inbound, or a list of them",
     "amqp.inbound.exchange": "where publishers send events",
@@ -139,6 +141,8 @@ WORDS = {
     "retry.publish_for": "how long a message that the broker refuses is published again; then its event is a dead "
     "letter, `undeliverable`",
     "lanes.park_after": "events that wait longer for their lane or a pause go to the delay queues",
+    "lanes.lost_after": "the events of a lane wait so long for one that nobody has in hand and that does not come "
+    "back; counted only while the inbounds are consumed with fewer messages ready than their prefetch",
     "limits.create": "conversations started a window",
     "limits.interact": "interactions",
     "limits.finish": "conversations finished",
@@ -186,7 +190,12 @@ WORDS = {
     "webhooks.hmac.timestamp_header": "where the signed time is",
     "webhooks.hmac.timestamp_unit": "its unit",
     "webhooks.hmac.id_header": "where the sender's own id is",
-    "admin.token": "read and checked; this version does nothing with it",
+    "admin": "the operators' listener; without tokens there is none",
+    "admin.listen": "where `/admin`, `/metrics` and the whole `/readyz` are; never the port of `http`",
+    "admin.tokens": "who may use `/admin`, by a name of `[A-Za-z0-9_-]{1,40}` that the log tells",
+    "admin.tokens.token": "sent as `Authorization: Bearer …`",
+    "admin.tokens.role": "`viewer` may look, `operator` may pause and resume too",
+    "control.users": "users of the broker whose commands on `bridge.control` are obeyed, beside the bridge's own",
     "shutdown.grace": "how long a stop waits for what is streaming",
     "log.level": "the least level that is logged",
     "log.format": "`auto`: readable on a terminal, otherwise JSON",
@@ -268,6 +277,8 @@ def _inner(hint: Any) -> type[BaseModel] | None:
 
 
 def _form(hint: Any, inner: type[BaseModel] | None) -> str:
+    if inner is not None and get_origin(hint) is dict:
+        return "map of sections"
     if inner is not None:
         return "section" if inner in SINGLE else "section or list"
     metadata = [*_metadata(hint)]

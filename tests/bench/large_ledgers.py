@@ -14,7 +14,8 @@ import asyncpg
 
 from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.progress import Progress, Requested, RequestKind
-from bridge.edges.ledger.call_queue import CallKind, LedgerCall
+from bridge.edges.ledger.call_kinds import CallKind
+from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.factory import OpenLedger
 from bridge.edges.ledger.postgresql import statements
 from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits

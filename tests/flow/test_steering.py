@@ -7,6 +7,7 @@ import pytest
 
 from bridge.core.delivery.outcome import ROWS, OutcomeKind
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly
+from bridge.core.event.route import Defaults
 from bridge.flow import failpoints
 from tests.flow.test_ledger import Death, immortal
 from tests.support.flow_bench import SERVICE, USER, Bench
@@ -59,6 +60,50 @@ async def test_finish_finishes_the_conversation_that_it_names() -> None:
         await bench.quiet()
         assert (named.finished, other.finished) == (False, True)
         assert len(bench.agent.calls("finish")) == 1
+
+
+async def test_user_and_service_are_those_of_the_conversation_that_is_named() -> None:
+    async with Bench(defaults=Defaults()) as bench:
+        bench.deliver("e1", user_id="user-9")
+        await bench.quiet()
+        (talk,) = bench.agent.talks
+        nobody: dict[str, Any] = {"user_id": None, "service_id": None}
+        tag(bench, "t1", conversation_id=talk.id, tags={"a": "b"}, **nobody)
+        await bench.quiet()
+        finish(bench, conversation_id=talk.id, user_id="somebody-else", service_id=OTHER)
+        await bench.quiet()
+        assert (talk.tags["a"], talk.finished) == ("b", True)
+        assert {call.user_id for call in bench.agent.calls("modify_tags", "finish")} == {"user-9"}
+        assert bodies(bench, "f1") == [finished(talk.id, already=False)]
+        assert bench.out("t1")[0].headers["service_id"] == SERVICE
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"service_id": None}, "no-route"), ({"user_id": None}, "invalid-event")],
+)
+async def test_of_a_conversation_that_the_ledger_does_not_know_the_event_says_whose_it_is(
+    fields: dict[str, Any], reason: str
+) -> None:
+    async with Bench(defaults=Defaults()) as bench:
+        finish(bench, conversation_id=OTHER, **fields)
+        await bench.quiet()
+        assert bench.dead() == [reason]
+        assert bench.said("bridge-failed", "f1")[0]["error"].startswith("the ledger does not know the conversation")
+
+
+async def test_a_named_conversations_owner_is_asked_for_once_the_ledger_is_there() -> None:
+    async with Bench(defaults=Defaults()) as bench:
+        bench.deliver("e1", user_id="user-9")
+        await bench.quiet()
+        (talk,) = bench.agent.talks
+        bench.ledger.trouble = "it is away"
+        finish(bench, conversation_id=talk.id, user_id=None, service_id=None)
+        await bench.wait(1)
+        assert (bench.dead(), talk.finished) == ([], False)
+        bench.ledger.trouble = None
+        await bench.quiet()
+        assert talk.finished
 
 
 async def test_where_nothing_is_open_finish_is_done_already() -> None:

@@ -97,6 +97,17 @@ async def test_nobody_or_two_is_no_user(ids: list[str]) -> None:
         assert it.ledger.entries["e1"].letter is not None
 
 
+async def test_a_cancelled_event_needs_no_user() -> None:
+    async with bench() as it:
+        it.accounts.users[KEY] = []
+        it.deliver("c1", kind="cancel", message=None, cancels="e1", user_id=None, service_id=None)
+        await it.quiet()
+        deliver(it)
+        await it.quiet()
+        assert (it.accounts.journal, it.dead()) == ([], [])
+        assert it.types("e1") == ["bridge-cancelled"]
+
+
 async def test_nobody_is_remembered_for_a_while() -> None:
     async with bench() as it:
         for number in range(3):

@@ -8,6 +8,7 @@ from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.outbox import Outbox
+from bridge.flow.refusal_log import RefusalLog
 from bridge.flow.work import Work, past, traceparent
 from tests.support.fakes import FakeDelivery, FakeLog, FakePublisher
 from tests.support.making import unproved
@@ -32,7 +33,7 @@ EVENT = RoutedEvent(
 
 
 def work(incoming: InboundMessage | None = None) -> Work:
-    outbox = Outbox(FakePublisher(), Backoff(POLICY, lambda: 0.0), FakeLog())
+    outbox = Outbox(FakePublisher(), Backoff(POLICY, lambda: 0.0), RefusalLog(FakeLog()))
     return Work.of(EVENT, FakeDelivery(incoming or InboundMessage(b"{}")), outbox, 0.0)
 
 

@@ -19,6 +19,7 @@ GAUGES = Gauges(
     limited_s={"interact": 12.5},
     too_many={"interact": 1},
     closed_gates={"interact": 1},
+    pauses={"route": 1},
 )
 
 

@@ -67,6 +67,14 @@ async def test_only_what_is_still_due_can_be_taken(ledger: Tellable) -> None:
     assert await ledger.take_due("c1", 1_060.0) == DUE
 
 
+async def test_what_is_known_of_a_conversation_is_found_until_it_is_over(ledger: Tellable) -> None:
+    await kept(ledger, DUE)
+    assert await ledger.find_due("c1") == DUE
+    assert await ledger.find_due("nobody") is None
+    ledger.drop_due("c1")
+    assert await ledger.find_due("c1") is None
+
+
 async def test_what_is_dropped_is_not_due(ledger: Tellable) -> None:
     await kept(ledger, DUE, replace(DUE, conversation_id="c2"))
     ledger.drop_due("c1")

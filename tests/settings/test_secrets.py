@@ -25,7 +25,7 @@ def said(text: str | None, tmp_path: Path, **variables: str) -> str:
 
 
 GOOD = [
-    "admin: {token: %s}",
+    "admin: {tokens: {ops: {token: %s-%s-%s-%s, role: operator}}}",
     "webhooks: [{name: a, scheme: amigo, secrets: [%s, %s]}]",
     "amqp: {url: 'amqp://bridge:%s@127.0.0.1/'}",
     "amqp: {url: ['amqps://bridge:%s@a.example/', 'amqps://bridge:%s@b.example/']}",
@@ -47,7 +47,9 @@ BAD = [
     "amigo: {api_key: {nested: %s}}",
     "amigo: {api_key: [%s]}",
     "amigo: {api_key: %s, base_url: nowhere}",
-    "admin: {token: [%s]}",
+    "admin: {tokens: {ops: {token: [%s], role: operator}}}",
+    "admin: {tokens: {ops: {token: %s, role: operator}}}",
+    "admin: {token: %s}",
     "admin: {tokens: %s}",
     "admin: %s",
     "webhooks: [{name: a, scheme: amigo, secrets: %s}]",

@@ -84,6 +84,10 @@ class Broker:
         credentials = f"{quote(name, safe='')}:{quote(password, safe='')}"
         return f"amqp://{credentials}@{HOST}:{self.node.port}/{quote(vhost, safe='')}"
 
+    def permit(self, vhost: str, name: str, *, configure: str = ".*", write: str = ".*", read: str = ".*") -> None:
+        """The user's rights in the vhost from now on."""
+        self.node.ctl("set_permissions", "-p", vhost, name, configure, write, read)
+
     def url(self, vhost: str) -> str:
         return self.node.url + vhost
 

@@ -26,24 +26,32 @@ from bridge.flow.due_watch import DueWatch
 from bridge.flow.enricher import Enricher
 from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
+from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.interaction import Interaction
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
+from bridge.flow.lost_events import LostEvents
 from bridge.flow.open_conversations import OpenConversations
 from bridge.flow.outbox import Outbox
+from bridge.flow.pauses import Pauses
 from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.reconciler import Reconciler
+from bridge.flow.refusal_log import RefusalLog
+from bridge.flow.refused_events import RefusedEvents
 from bridge.flow.relay import Limits, Relay
 from bridge.flow.settler import Settler
 from bridge.flow.steering import Steering
+from bridge.flow.turn_guard import TurnGuard
 from bridge.flow.user_lookup import UserLookup
+from tests.support.event_bodies import event_id_of, text_of
 from tests.support.fakes import (
     DELAY,
     FakeAccounts,
     FakeAgent,
     FakeDelivery,
     FakeEnrichments,
+    FakeHeldQueues,
     FakeInbox,
     FakeLedger,
     FakeLog,
@@ -82,6 +90,7 @@ class Bench:
         patience_s: float = 10.0,
         busy_for_s: float = 7_200.0,
         user_rules: UserRules | None = None,
+        share: int = 100,
     ) -> None:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
@@ -95,6 +104,7 @@ class Bench:
         self.begun = 0
         self.on_the_way = 0
         self._waiting: list[InboundMessage] = []
+        self.held: list[RepublishedCopy] = []
         self._delay_queues: defaultdict[str, deque[RepublishedCopy]] = defaultdict(deque)
         self._streams = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -102,6 +112,7 @@ class Bench:
         self.inbox.resumed = self._resumed
         self.ledger = ledger or FakeLedger()
         self.accounts, self._user_rules = FakeAccounts(), user_rules or UserRules()
+        self._share = share
         self._when_lost, self._patience_s, self._busy_for_s = when_lost, patience_s, busy_for_s
         self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
         self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
@@ -115,9 +126,14 @@ class Bench:
 
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciler = Reconciler(self.agent, self._settle_s, self.log)
-        self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=self._when_lost == "hold")
+        self.lost = LostEvents()
+        self.lost.look(short=True)
+        holds = self._when_lost == "hold"
+        self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=holds, lost=self.lost)
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
-        self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream)
+        backoff = Backoff(self.policy, roll)
+        refused_events = RefusedEvents(backoff, {QUEUE: self._share}, self._park_after_s, factory.clock, self.log)
+        self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream, refused_events)
         conversations = OpenConversations(shared=self.ledger.shared)
         steering = Steering(self.agent, self.reconciler, self.journal, factory, conversations, self._busy_for_s)
         users = UserLookup(self.accounts, self.ledger, self._user_rules, self.counters, factory.clock, self.log)
@@ -125,18 +141,21 @@ class Bench:
             self.agent, self.streaming, steering, self.reconciler, conversations, users, self.log
         )
         exchanges = CopyExchanges("bridge.dead", DELAY)
-        backoff = Backoff(self.policy, roll)
-        self.settler = Settler(self.republisher, self.journal, factory, exchanges, backoff, self.counters, self.log)
+        self.settler = Settler(
+            self.republisher, self.journal, factory, exchanges, refused_events, self.counters, self.log
+        )
         self.api_breaker = ApiBreaker(self.agent, self.inbox, backoff, self.log)
         self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
         poison_guard = PoisonGuard(self.journal, self._park_after_s, self.log)
-        attempts = Attempts(
-            self.interaction, self.journal, poison_guard, self.api_breaker, backoff, self.counters, self.log
-        )
-        new_outbox = partial(Outbox, self.publisher, backoff, self.log)
-        finisher = DueFinisher(self.agent, self.ledger, conversations, factory, new_outbox, self.counters, self.log)
+        held = FakeHeldQueues(self._pass_on)
+        self.pauses = Pauses(self.ledger, self.inbox, (QUEUE,), held, factory.clock, self.log)
+        guard = TurnGuard(poison_guard, self.pauses)
+        attempts = Attempts(self.interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self.log)
+        new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(self.log))
+        announcer = FinishAnnouncer(self.ledger, factory, new_outbox, backoff, self.counters, self.log)
+        finisher = DueFinisher(self.agent, self.ledger, conversations, factory, announcer, self.counters, self.log)
         reader = EnrichmentReader(self.source, backoff, self._limits.enrich_for_s, factory.clock)
-        enricher = Enricher(reader, self.journal, factory, new_outbox, self.counters, self.log)
+        enricher = Enricher(reader, self.journal, factory, new_outbox, refused_events, self.counters, self.log)
         after = AfterAnswer(enricher, finisher, self.journal)
         self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, after, self._park_after_s, self.log)
         self.due_watch = DueWatch(self.ledger, finisher, self.lanes, factory)
@@ -169,7 +188,7 @@ class Bench:
 
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
-        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch)
+        parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch, self.pauses)
         self._tasks = [asyncio.create_task(part.run()) for part in parts]
 
     def reconfigure(self, *outbounds: Outbound) -> None:
@@ -183,7 +202,7 @@ class Bench:
             task.cancel()
         await asyncio.gather(*self._tasks, *self.event_intake.tasks, return_exceptions=True)
         self.ledger.gone()
-        self.ledger = FakeLedger(beside=self.ledger)
+        self.ledger = FakeLedger(beside=self.ledger, shared=self.ledger.shared)
         self.inbox.reasons.clear()
         self._assemble()
         self.start()
@@ -233,11 +252,23 @@ class Bench:
     def _delayed(self, copy: RepublishedCopy) -> None:
         if copy.exchange != DELAY:
             return
+        if copy.routing_key == f"{QUEUE}.held":
+            self.held.append(copy)
+            return
         self.on_the_way += 1
         queue = self._delay_queues[copy.routing_key]
         queue.append(copy)
         delay_s = float(copy.routing_key.rsplit(".", 1)[1])
         asyncio.get_running_loop().call_later(delay_s + LATENCY_S, self._back, queue)
+
+    def _pass_on(self) -> int:
+        """What is held comes back, at the end of the inbound queue."""
+        held, self.held = self.held, []
+        for copy in held:
+            self._waiting.append(InboundMessage(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers))
+        self.on_the_way += len(held)
+        self._resumed()
+        return len(held)
 
     def _back(self, queue: deque[RepublishedCopy]) -> None:
         """First in, first out, also for those that come back at the same moment."""
@@ -341,6 +372,8 @@ class Bench:
             if what == "acked":
                 left = sorted(unconfirmed[event_id_of(it.incoming.body)])
                 assert not left, f"acked before these were confirmed: {left}"
+            elif what == "copied" and it.exchange == DELAY:
+                unconfirmed[event_id_of(it.body)].clear()  # it goes on when it comes back
             elif what != "copied":
                 name = (it.to.outbound, it.message_id)
                 refusals[name] += what == "refused"
@@ -364,20 +397,3 @@ class Bench:
         allowed = Counter(events.values()) + self.agent.others
         for text in events.values():
             assert text is None or self.agent.heard(text) <= allowed[text], f"the agent has heard it twice: {text!r}"
-
-
-def event_id_of(body: bytes) -> str:
-    return str(_field(body, "id"))
-
-
-def text_of(body: bytes) -> str | None:
-    text = _field(body, "message")
-    return text if isinstance(text, str) else None
-
-
-def _field(body: bytes, name: str) -> object:
-    try:
-        said = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return said.get(name) if isinstance(said, dict) else None

@@ -29,6 +29,8 @@ EVENTS_ARGUMENTS = {
     "x-overflow": "reject-publish",
 }
 DEAD_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 1000000}
+HELD = "bridge.events.held"
+CONTROL = "bridge.control"
 DELAYS_S = (1, 2, 5, 10, 30, 60, 300, 600)
 QUORUM = {"x-queue-type": "quorum"}
 AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
@@ -149,7 +151,7 @@ class Rabbit:
             channel.queue_bind(DEAD, DEAD, "#")
 
     def declare_delays_now(self, back_through: str = DELAY) -> None:
-        """The delay queues: quorum, TTL, dead-lettered back; those of earlier versions through "".
+        """The delay queues, quorum, TTL, dead-lettered back (those of earlier versions through ""), and the held queue.
 
         See docs/operations.md, What has to exist at the broker.
         """
@@ -160,6 +162,8 @@ class Rabbit:
                 channel.queue_declare(name, durable=True, arguments=arguments)
                 if back_through:
                     channel.queue_bind(name, back_through, name)
+            channel.queue_declare(HELD, durable=True, arguments={**EVENTS_ARGUMENTS, "x-delivery-limit": 1_000_000})
+            channel.queue_bind(HELD, DELAY, HELD)
 
     async def declare(self, inbound_arguments: dict[str, Any] | None = None) -> None:
         await asyncio.to_thread(self.declare_now, inbound_arguments)
@@ -194,6 +198,13 @@ class Rabbit:
                 channel.exchange_delete(exchange)
 
         await asyncio.to_thread(delete)
+
+    async def make_exchange(self, exchange: str, kind: str = "topic") -> None:
+        def make() -> None:
+            with self.channel() as channel:
+                channel.exchange_declare(exchange, kind, durable=True)
+
+        await asyncio.to_thread(make)
 
     async def delete_queue(self, queue: str) -> None:
         def delete() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey
+from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey, key_at
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.broker.topology import Inbound, topology
 from bridge.core.delivery.poison import QUICK_S
@@ -13,6 +13,7 @@ from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import USUAL_CONNECT_LIMITS, ConnectLimits
 from bridge.edges.rabbitmq.consuming.consumer import BrokerDelivery, Consumer
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
+from bridge.edges.rabbitmq.held_queue import BrokerHeldQueues
 from bridge.edges.rabbitmq.publishing.batching import BatchingPublisher
 from bridge.edges.rabbitmq.publishing.confirmed_publisher import CONFIRM_S, BrokerConfirmedPublisher
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
@@ -132,8 +133,11 @@ class Rig:
         self.publisher = make(tuple(outbounds))
         self.republisher = BrokerRepublisher()
         self.confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked, confirm_s)
+        self.held_queues = BrokerHeldQueues(self.republisher, DELAY)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
-        whole = topology(tuple(inbounds), exchanges, dead_exchange=DEAD, dead=DEAD, delay_exchange=DELAY)
+        keys = {outbound.exchange: key for outbound in outbounds if (key := key_at(outbound)) is not None}
+        names = {"dead_exchange": DEAD, "dead": DEAD, "delay_exchange": DELAY}
+        whole = topology(tuple(inbounds), exchanges, **names, keys=keys)
         self.ledger = FakeLedger()
         self.supervisor = Supervisor(
             BrokerConfig(
@@ -145,7 +149,7 @@ class Rig:
                 max_permanent_s,
             ),
             self.consumer,
-            Publishers(self.publisher, self.republisher, self.confirmed_publisher),
+            Publishers(self.publisher, self.republisher, self.confirmed_publisher, (self.held_queues,)),
             QuickDeaths(self.ledger, self.inbox, log, quick_s),
             dice,
             log,

@@ -35,7 +35,7 @@ async def permitted(world: World, who: str, name: str) -> str:
 
 
 def test_the_page_states_them_for_every_kind_of_user() -> None:
-    assert set(stated()) == {"service, amqp.declare: true", "service, amqp.declare: false", "desk"}
+    assert set(stated()) == {"service, amqp.declare: true", "service, amqp.declare: false", "desk", "operator"}
     assert stated()["service, amqp.declare: true"] == [r"^(bridge|agent)\."] * 3
     for expressions in stated().values():
         assert not any(re.search(expression, "amq.default") for expression in expressions)

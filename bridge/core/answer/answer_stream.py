@@ -130,7 +130,7 @@ class AnswerStream:
     def receive(self, lines: Iterable[bytes]) -> list[OutboundMessage]:
         """The messages of these lines: the bytes of each, once an outbound. A line that is not JSON cuts the stream."""
         made: list[OutboundMessage] = []
-        now_s = int(self._factory.clock())
+        now_s, ids, known = int(self._factory.clock()), self._ids, self._common
         for line in lines:
             if self._stage not in LISTENING:
                 break
@@ -143,7 +143,7 @@ class AnswerStream:
                     self.cut(f"line {self.sequence + 1} of the stream is not JSON: {error}")
                     break
             type_ = content.get("type", "") if type(content) is dict else ""
-            common = self._common.get(type_) if type(type_) is str else None
+            common = known.get(type_) if type(type_) is str else None
             if common is None:
                 type_ = _type(type_)
                 if type_ == COMPLETE and self.complete:
@@ -153,7 +153,7 @@ class AnswerStream:
                 self._notice(type_, content, line)
                 common = self._in_common(type_)
             addresses, common_headers = common
-            message_id = f"{self._ids}{sequence}" if type_ != COMPLETE else ending_id(self.context.event_id, type_)
+            message_id = f"{ids}{sequence}" if type_ != COMPLETE else ending_id(self.context.event_id, type_)
             for to in addresses:
                 own = NO_HEADERS
                 if to.cloudevents:

@@ -14,6 +14,7 @@ from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
 from bridge.core.event.inbound_message import NO_HEADERS, Headers
 from bridge.core.event.route import NO_TAGS, RoutedEvent
 from bridge.core.event.tags import fence, together
+from bridge.core.value import value
 
 APP_ID = "amigo-bridge"
 JSON = "application/json"
@@ -91,6 +92,18 @@ class Outbound:
         return self.types == EVERY_TYPE or any(fnmatchcase(type_, pattern) for pattern in self.types)
 
 
+USUAL_TYPES = ("interaction-complete", "bridge-failed", "new-message")
+
+
+def key_at(outbound: Outbound) -> str | None:
+    """A routing key that is used there for events without a channel; None where it takes only unusual types."""
+    for type_ in USUAL_TYPES:
+        if outbound.takes(type_):
+            values = {"type": type_, "channel": DEFAULT_CHANNEL, "channel_type": channel_type(DEFAULT_CHANNEL)}
+            return outbound.key.render(values)
+    return None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Address:
     """The way of messages of one type: an outbound, by its index in the configuration, its exchange, the routing key.
@@ -157,7 +170,7 @@ class OutboundMessage:
         return self.common_headers.correlation_id
 
 
-@dataclass(frozen=True)
+@value(frozen=True)
 class EventContext:
     """Whom and what a message is about: the constant part of all messages of one event, worked out once."""
 

@@ -1,7 +1,7 @@
 """The way an ending takes, as it was decided when the ending was: an ending said again is the same message."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bridge.core.answer.outbound_message import (
     CommonHeaders,
@@ -10,11 +10,12 @@ from bridge.core.answer.outbound_message import (
     cloudevents_of,
 )
 from bridge.core.event.inbound_message import Headers
+from bridge.core.value import value
 
 CLOUDEVENTS = "cloudEvents:"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SentTo:
     """One exchange that an ending goes to, and under which routing key."""
 
@@ -22,7 +23,7 @@ class SentTo:
     routing_key: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SentEnding:
     """All of an ending but its bytes: its type, its timestamp (Unix seconds), its headers, and where it goes.
 
@@ -36,11 +37,18 @@ class SentEnding:
 
     @classmethod
     def of(cls, type_: str, messages: Sequence[OutboundMessage]) -> "SentEnding":
-        """The ending among these messages."""
-        sent = [message for message in messages if message.type == type_]
+        """The ending among these messages: one an outbound, in a row, and little or nothing behind them."""
+        sent: list[OutboundMessage] = []
+        for message in reversed(messages):
+            if message.to.type == type_:
+                sent.insert(0, message)
+            elif sent:
+                break
         if not sent:
             return cls(type_, 0)
-        headers = {name: value for name, value in sent[0].headers.items() if not name.startswith(CLOUDEVENTS)}
+        headers = sent[0].headers
+        if sent[0].to.cloudevents:
+            headers = {name: value for name, value in headers.items() if not name.startswith(CLOUDEVENTS)}
         places = tuple([SentTo(message.exchange, message.routing_key) for message in sent])
         return cls(type_, sent[0].timestamp_s, headers, places)
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from bridge.core.event.inbound_message import (
     ATTEMPT,
     COPIES,
+    DEAD_LETTERED,
     FIRST_SEEN,
     ORIGIN_EXCHANGE,
     ORIGIN_PRIORITY,
     ORIGIN_ROUTING_KEY,
     PAUSES,
     PROGRESS,
+    REFUSED_SINCE,
     Headers,
     InboundMessage,
 )
@@ -19,8 +21,11 @@ from bridge.core.event.inbound_message import (
 ACTING_HEADERS = frozenset({"x-delivery-count", "x-acquired-count", "x-death", "CC", "BCC"})
 ACTING_PREFIXES = ("x-first-death-", "x-last-death-")
 ACTING_PROPERTIES = frozenset({"expiration", "user_id"})
-OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY, FIRST_SEEN})
+OF_REFUSALS = frozenset({REFUSED_SINCE, DEAD_LETTERED})
+OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY, FIRST_SEEN}) | OF_REFUSALS
 """Headers of delayed copies, which tell a reader of dead letters nothing."""
+NOT_COPIED = frozenset({PROGRESS, ORIGIN_PRIORITY}) | OF_REFUSALS
+"""Headers of a delayed copy that the next one has only where they still hold."""
 MAX_ERROR_BYTES = 1_000
 MAX_ORIGIN_BYTES = 255
 TRUNCATED = "x-bridge-truncated"
@@ -102,23 +107,28 @@ def reduced(letter: RepublishedCopy) -> RepublishedCopy | None:
 def delayed(
     incoming: InboundMessage,
     exchange: str,
-    level_s: int,
+    level_s: int | None,
     *,
     attempt: int,
     pauses: int,
     progress: str | None,
     first_seen_s: float | None = None,
+    refused_since_s: float | None = None,
+    dead_lettered: bool = False,
 ) -> RepublishedCopy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
 
+    Without `level_s` it waits in the held queue, until it is passed on.
+
     `exchange` leads to the delay queues by their names. `progress` is what is known of requests already made for the
-    event, for the delivery that will come; `first_seen_s` (Unix seconds) is when the event came first. The copy has no
+    event, for the delivery that will come; `first_seen_s` (Unix seconds) is when the event came first. The broker
+    refuses what is published for it since `refused_since_s`; of a failed event the letter may be out. The copy has no
     priority: in a quorum queue of RabbitMQ 4 it would stand in front of the others, whose time to live counts only at
     the head.
     """
     from_exchange, from_key = (_cut(name, MAX_ORIGIN_BYTES) for name in incoming.origin)
     headers = {
-        **{name: value for name, value in _kept(incoming).items() if name not in (PROGRESS, ORIGIN_PRIORITY)},
+        **{name: value for name, value in _kept(incoming).items() if name not in NOT_COPIED},
         ATTEMPT: attempt,
         PAUSES: pauses,
         COPIES: incoming.copies + 1,
@@ -129,10 +139,23 @@ def delayed(
         headers[ORIGIN_PRIORITY] = incoming.priority
     if progress is not None:
         headers[PROGRESS] = progress
-    if first_seen_s is not None:
-        headers[FIRST_SEEN] = round(first_seen_s * 1000)
+    times = {FIRST_SEEN: first_seen_s, REFUSED_SINCE: refused_since_s}
+    headers.update({name: round(time_s * 1000) for name, time_s in times.items() if time_s is not None})
+    if dead_lettered:
+        headers[DEAD_LETTERED] = True
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
-    return RepublishedCopy(exchange, delay_queue(incoming.queue, level_s), incoming.body, properties, headers)
+    queue = held_queue(incoming.queue) if level_s is None else delay_queue(incoming.queue, level_s)
+    return RepublishedCopy(exchange, queue, incoming.body, properties, headers)
+
+
+def passed_on(held: InboundMessage, exchange: str, queue: str) -> RepublishedCopy:
+    """A message of the held queue on its way back to `queue`, as it is; `exchange` leads to queues by their names."""
+    return RepublishedCopy(exchange, queue, held.body, _properties(held), _kept(held))
+
+
+def held_queue(queue: str) -> str:
+    """The name of the queue in which messages of `queue` wait for a pause to be lifted."""
+    return f"{queue}.held"
 
 
 def delay_queue(queue: str, level_s: int) -> str:

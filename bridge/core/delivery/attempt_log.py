@@ -22,11 +22,18 @@ class WaitReason(StrEnum):
     """The ledger is away."""
     LIMIT = "limit"
     """A rate limit."""
+    BROKER = "broker"
+    """The broker refuses what is published for it."""
+    PERSON = "person"
+    """A person has paused its route, its user, its inbound or everything: until that is lifted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A wait in a delay queue: until when (Unix seconds), why, and for which limit where it is one."""
+    """A wait in a delay queue, or (PERSON) in the held queue: until when (Unix seconds; 0: nobody knows), and why.
+
+    `about` says for which limit, where it is one.
+    """
 
     until_s: int
     reason: WaitReason

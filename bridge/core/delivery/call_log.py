@@ -94,6 +94,13 @@ class CallLog:
         place = self._place_of(caller)
         return 0 if place is None else len(self._ahead(place, now_s))
 
+    def holds_back_s(self, now_s: float) -> float:
+        """For how long calls are held back that have been asked for; 0 where none is."""
+        closed_s = self.closed_until_s - now_s
+        if not self._places or self.occupying(now_s) < self._figure.limit:
+            return max(0.0, closed_s)
+        return self._moment(0, now_s) - now_s
+
     def leave(self, caller: str) -> None:
         """Give up the caller's place."""
         place = self._place_of(caller)

@@ -1,10 +1,12 @@
 """When a conversation is to be finished: docs/semantics.md, The end of a conversation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
+
+from bridge.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DueFinish:
     """A conversation that the bridge will finish, as the ledger has it. Times are Unix seconds.
 

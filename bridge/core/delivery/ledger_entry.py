@@ -6,15 +6,17 @@ claimed ▸ requested ▸ open ▸ answered ▸ complete       waiting: in a del
                  └────────┴──── or failed
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
+from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.outcome import ROWS, DeadLetter, OutcomeKind
 from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.poison import MAX_DEATHS, POISON
 from bridge.core.delivery.progress import Doubted, Progress, Recalled, StartedOver
+from bridge.core.value import value
 
 
 class State(StrEnum):
@@ -34,7 +36,7 @@ NO_USER = ROWS[OutcomeKind.NO_USER].reason
 FINAL = frozenset({State.COMPLETE, State.FAILED})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Entry:
     """The ledger's knowledge of one event.
 
@@ -78,15 +80,21 @@ class Holder(StrEnum):
     """An entry was left by a process that is gone, or settled, or let go: it is this process's now."""
     ANOTHER = "another"
     """Another process has it, and its lease runs."""
+    LANE = "lane"
+    """Others come before it in its lane: it waits there, and has not been claimed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim:
-    """The result of a claim. `entry` is the knowledge before it; `wait_s` is the rest of another process's lease."""
+    """The result of a claim. `entry` is the knowledge before it; `wait_s` is the rest of another process's lease.
+
+    `before` are those that come before it in its lane.
+    """
 
     holder: Holder
     entry: Entry | None = None
     wait_s: float = 0.0
+    before: Before | None = None
 
 
 class Plan(StrEnum):
@@ -106,6 +114,8 @@ class Plan(StrEnum):
     """Failed: see its failure's steps through."""
     POISON = "condemn"
     """Too many processes have died with it in hand: dead-letter it untried."""
+    LANE = "lane"
+    """Others come before it in its lane: wait for them."""
     DELAY = "delay"
     """Another process is at it: come back later."""
 
@@ -118,6 +128,8 @@ def plan(claim: Claim, *, redelivered: bool, requeue: int, sure: bool) -> Plan:
     entry = claim.entry
     if claim.holder is Holder.ANOTHER:
         return Plan.DELAY
+    if claim.holder is Holder.LANE:
+        return Plan.LANE
     if entry is None:
         return Plan.RECONCILE if redelivered else Plan.START
     match entry.state:

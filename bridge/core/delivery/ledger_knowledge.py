@@ -1,12 +1,13 @@
 """The ledger's knowledge of an event in hand, from the claim on, and what is to be written next."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bridge.core.delivery.ledger_entry import Entry, Plan, State
 from bridge.core.delivery.progress import Progress
+from bridge.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LedgerKnowledge:
     """The entry as it was claimed or written last, also where writing it failed; None where none was claimed.
 

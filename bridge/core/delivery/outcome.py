@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
+from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.retry import RetryPolicy, backoff, level_within, pause
 from bridge.core.errors import (
     ApiError,
@@ -23,6 +24,7 @@ from bridge.core.errors import (
     UnknownUser,
     Unsendable,
 )
+from bridge.core.value import value
 
 
 class OutcomeKind(StrEnum):
@@ -45,6 +47,7 @@ class OutcomeKind(StrEnum):
     UNKNOWN = "unknown"
     VOID = "void"
     UNDELIVERABLE = "undeliverable"
+    UNTAKEN = "untaken"
     UNCERTAIN = "uncertain"
     LEDGER_AWAY = "ledger-away"
     LEASE_LOST = "lease-lost"
@@ -52,15 +55,15 @@ class OutcomeKind(StrEnum):
 
 
 class Then(StrEnum):
-    """The next step: done, another try that counts, another try that does not, the dead-letter queue, another lane.
-
-    `PLACE` is a pause until a moment that is kept for it.
+    """The next step: done, another try that counts, another try that does not, the same from a delay queue,
+    the dead-letter queue, another lane. `PLACE` is a pause until a moment that is kept for it.
     """
 
     ACK = "ack"
     RETRY = "retry"
     PAUSE = "pause"
     PLACE = "place"
+    AWAY = "away"
     DEAD = "dead-letter"
     MOVE = "move"
 
@@ -91,6 +94,7 @@ ROWS: Mapping[OutcomeKind, Row] = {
     OutcomeKind.UNKNOWN: Row(Then.RETRY),
     OutcomeKind.VOID: Row(Then.RETRY),
     OutcomeKind.UNDELIVERABLE: Row(Then.DEAD, "undeliverable"),
+    OutcomeKind.UNTAKEN: Row(Then.AWAY),
     OutcomeKind.UNCERTAIN: Row(Then.DEAD, "uncertain"),
     OutcomeKind.LEDGER_AWAY: Row(Then.PAUSE),
     OutcomeKind.LEASE_LOST: Row(Then.PAUSE),
@@ -111,7 +115,7 @@ STATUSES: Mapping[int, OutcomeKind] = {
 TRANSIENT_4XX = frozenset({408, 409, 429})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended, in whose words, the wait that the API asked for, and whether the API may have acted."""
 
@@ -122,7 +126,7 @@ class Outcome:
     maybe_sent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Acknowledge:
     """Settled: everything is confirmed; `repeat` where it had been before."""
 
@@ -134,13 +138,15 @@ class Again:
     """Try again in `after_s` seconds; `attempt` and `pauses` are the counts that the next try starts with.
 
     Whether it must first ask what became of the last one is not decided here: the progress says so. `limit` says which
-    rate limit it waits for, where it is one: its place there is kept for that moment.
+    rate limit it waits for, where it is one: its place there is kept for that moment. `away`: not in memory, where it
+    would hold what others need.
     """
 
     after_s: float
     attempt: int
     pauses: int
     limit: str = ""
+    away: bool = False
 
     @property
     def park_s(self) -> float:
@@ -169,7 +175,21 @@ class NotYet:
     left_s: float
 
 
-Settlement = Acknowledge | Again | DeadLetter | Moved | NotYet
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Others come before the event in its lane, as the ledger has it: it goes on once they have ended."""
+
+    before: Before
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """A person wants the event to wait: it goes to the held queue until the pause of this key is lifted."""
+
+    key: str
+
+
+Settlement = Acknowledge | Again | Behind | DeadLetter | KeptBack | Moved | NotYet
 
 
 def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dice: float) -> Settlement:
@@ -188,6 +208,8 @@ def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dic
         case Then.PLACE:
             wait_s = max(outcome.wait_s or 0.0, SHORTEST_WAIT_S)
             return Again(wait_s, attempt - 1, max(pauses, 1), outcome.error)
+        case Then.AWAY:
+            return Again(outcome.wait_s or policy.first_s, attempt - 1, pauses, away=True)
         case Then.RETRY:
             retry_s = backoff(attempt, policy, dice)
             if retry_s is None:

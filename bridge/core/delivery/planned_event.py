@@ -6,10 +6,11 @@ that request used (docs/semantics.md, Planned once); what has not started is pla
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import inf
 
 from bridge.core.event.route import NO_TAGS, RoutedEvent
+from bridge.core.value import value
 
 NEVER = -1
 """Infinite silence, as JSON can have it."""
@@ -17,7 +18,7 @@ TEXT_DIGITS = 16
 FIELDS = 10
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PlannedEvent:
     """The choices of event, route and configuration that a request was made with.
 
@@ -68,6 +69,7 @@ class PlannedEvent:
             finish_s=self.finish_s,
             response_format=self.response_format,
             tags=self.tags,
+            seeks_owner=False,
         )
 
     @property

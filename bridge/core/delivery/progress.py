@@ -19,6 +19,7 @@ import orjson
 
 from bridge.core.delivery.planned_event import PlannedEvent, load_planned
 from bridge.core.errors import BridgeError
+from bridge.core.value import value
 
 
 class RequestKind(StrEnum):
@@ -53,7 +54,7 @@ class ImpossibleStep(BridgeError):
     """A step that must not follow on what has happened: a bug of the bridge."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Requested:
     """A request is about to be sent. `stream` is what would answer it; `watermark` the newest message before it.
 
@@ -74,12 +75,12 @@ class NotMade:
     """The request never reached the API, or was refused by it without being carried out."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StreamOpened:
     """The API answers with a stream. Subscribers have been told what an earlier one, whose id is lost, means."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LinesSeen:
     """The stream has come so far: the sequence of its last line, its conversation, the id of the event's message."""
 
@@ -177,7 +178,7 @@ NEXT: Mapping[type[Step], Mapping[Phase, Phase]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Progress:
     """The requests made for one event so far.
 

@@ -119,6 +119,20 @@ class Gating:
     beyond: int
 
 
+@dataclass(frozen=True, slots=True)
+class BindingLimit:
+    """An operation that may not be called for so many seconds: by this user, or (None) by anybody."""
+
+    operation: str
+    user_id: str | None
+    left_s: float
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The same as JSON."""
+        return {"operation": self.operation, "user_id": self.user_id, "left_s": round(self.left_s, 1)}
+
+
 class RateLimits:
     """The logs of all users and operations."""
 
@@ -249,6 +263,15 @@ class RateLimits:
         """How many gates are closed, by operation."""
         self._closed = {key: log for key, log in self._closed.items() if log.closed_until_s > now_s}
         return Counter(operation for _, operation in self._closed)
+
+    def binding(self, now_s: float) -> list[BindingLimit]:
+        """The limits that hold somebody back now, the longest first."""
+        all_ = [
+            BindingLimit(operation, None if scope == EVERYBODY else scope, left_s)
+            for (scope, operation), log in self._logs.items()
+            if (left_s := log.holds_back_s(now_s)) > 0
+        ]
+        return sorted(all_, key=lambda one: -one.left_s)
 
     def seen(self, scope: str, operation: str, count: int, now_s: float) -> None:
         """So many calls of the scope count, as somebody knows who sees more of them than this process."""

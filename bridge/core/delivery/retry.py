@@ -47,6 +47,11 @@ def republish(times: int, refused_for_s: float, policy: RetryPolicy, dice: float
     return wait_s if refused_for_s + wait_s <= policy.publish_for_s else None
 
 
+def put_off(refused_for_s: float, policy: RetryPolicy, *, longest_s: float = 60.0) -> float:
+    """Seconds in a delay queue for what the broker has refused for so long: as long again, within bounds."""
+    return min(max(refused_for_s, policy.first_s), longest_s, policy.longest_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """A policy with its dice, a function that gives numbers in 0..1."""

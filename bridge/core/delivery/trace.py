@@ -30,6 +30,8 @@ WAITS = {
     WaitReason.API: "for the API, which is away or does not take the bridge's credentials",
     WaitReason.LEDGER: "for the ledger",
     WaitReason.LIMIT: "for a rate limit",
+    WaitReason.BROKER: "for the broker, which refuses what is published for it",
+    WaitReason.PERSON: "in the held queue: a person has paused its route, its user, its inbound or everything",
 }
 
 
@@ -165,15 +167,16 @@ def _planned(entry: Entry) -> PlannedEvent | None:
 
 
 def _wait_facts(wait: Wait) -> dict[str, object]:
-    known: dict[str, object] = {"until": _time(wait.until_s), "reason": wait.reason.value}
+    known: dict[str, object] = {"until": _time(wait.until_s or None), "reason": wait.reason.value}
     return {**known, "limit": wait.about} if wait.about else known
 
 
 def _wait_lines(entry: Entry) -> Iterator[str]:
     wait, progress = entry.log.wait, entry.progress
     if entry.state is State.WAITING and isinstance(wait, Wait):
+        until = f"until {_time(wait.until_s)}, " if wait.until_s else ""
         about = f": {wait.about}" if wait.about else ""
-        yield _line("waits", f"until {_time(wait.until_s)}, {WAITS[wait.reason]}{about}")
+        yield _line("waits", f"{until}{WAITS[wait.reason]}{about}")
     if progress.busy_since_s is not None and entry.state not in (State.COMPLETE, State.FAILED):
         yield _line("busy", f"the conversation is waited for since {_time(progress.busy_since_s)}")
     if progress.waits:

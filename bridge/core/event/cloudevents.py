@@ -21,10 +21,11 @@ class CloudEvent:
 
 def unwrap(incoming: InboundMessage) -> CloudEvent | None:
     """The CloudEvent that a message carries, or None where it carries none. Raises InvalidEvent for a broken one."""
-    if incoming.content_type == STRUCTURED:
+    content_type = incoming.content_type
+    if content_type == STRUCTURED:
         return _structured(_json(incoming.body))
-    if incoming.content_type.startswith("application/cloudevents"):
-        raise InvalidEvent(f"content type {incoming.content_type} is not understood: send {STRUCTURED}")
+    if content_type.startswith("application/cloudevents"):
+        raise InvalidEvent(f"content type {content_type} is not understood: send {STRUCTURED}")
     attributes = _attributes(incoming.headers)
     if "specversion" not in attributes:
         return None

@@ -6,7 +6,7 @@ table of fields. Every other JSON object is a foreign one: it is `data` for the 
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from bridge.core import numbers
@@ -28,13 +28,14 @@ from bridge.core.event.event_fields import (
 )
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE, InboundMessage
 from bridge.core.event.user import UserByEmail, user_of
+from bridge.core.value import value
 
 SPEAKING = (EventKind.EXTERNAL_EVENT, EventKind.USER_MESSAGE)
 ANSWERED = (*SPEAKING, EventKind.AGENT_FIRST)
 FIELDS = frozenset({"id", "data", *CHECKS})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Event:
     """One external event as published; None where it leaves the choice to the route or the configuration."""
 
@@ -63,6 +64,16 @@ class Event:
     def needs_service(self) -> bool:
         """False for what concerns another event instead of an agent."""
         return self.kind is not EventKind.CANCEL
+
+    @property
+    def seeks_owner(self) -> bool:
+        """True where user and service are those of the conversation that it names, if the ledger knows it."""
+        return self.conversation_id is not None and self.kind in (EventKind.FINISH, EventKind.TAG)
+
+    @property
+    def must_name_service(self) -> bool:
+        """True where nothing but event or route can say which service is meant."""
+        return self.needs_service and not self.seeks_owner
 
     @property
     def asks_agent(self) -> bool:

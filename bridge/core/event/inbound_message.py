@@ -1,10 +1,12 @@
 """A message as the broker hands it over, whatever it holds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+
+from bridge.core.value import value
 
 Headers = Mapping[str, Any]
 NO_HEADERS: Headers = MappingProxyType({})
@@ -20,6 +22,8 @@ ORIGIN_EXCHANGE = "x-bridge-exchange"
 ORIGIN_ROUTING_KEY = "x-bridge-routing-key"
 ORIGIN_PRIORITY = "x-bridge-priority"
 FIRST_SEEN = "x-bridge-first-seen"
+REFUSED_SINCE = "x-bridge-refused-since"
+DEAD_LETTERED = "x-bridge-dead-lettered"
 REPLAY = "x-bridge-requeue"
 # The webhook's name, on what came in by one.
 SOURCE = "x-bridge-source"
@@ -28,7 +32,7 @@ PLAIN_ENCODINGS = frozenset({"", "identity", "utf-8", "utf8"})
 """Content encodings that change nothing. UTF-8 is none, but some senders say it there."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class InboundMessage:
     """One inbound message: raw body, AMQP properties by their AMQP names (unset ones absent), headers apart.
 
@@ -98,10 +102,17 @@ class InboundMessage:
     @property
     def first_seen_s(self) -> float | None:
         """When the event was first seen, in Unix seconds, as a copy that came back from a delay queue has it."""
-        value = self.headers.get(FIRST_SEEN)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_MS:
-            return None
-        return value / 1000
+        return self._time_s(FIRST_SEEN)
+
+    @property
+    def refused_since_s(self) -> float | None:
+        """Since when the broker refuses what is published for the event (Unix seconds), as a delayed copy has it."""
+        return self._time_s(REFUSED_SINCE)
+
+    @property
+    def dead_lettered(self) -> bool:
+        """True where the dead letter of the event is out, as a delayed copy has it, and `bridge-failed` is not."""
+        return self.headers.get(DEAD_LETTERED) is True
 
     @property
     def priority(self) -> int | None:
@@ -109,6 +120,12 @@ class InboundMessage:
         value = self.properties.get("priority", self.headers.get(ORIGIN_PRIORITY))
         known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST_PRIORITY
         return value if known else None
+
+    def _time_s(self, header: str) -> float | None:
+        value = self.headers.get(header)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_MS:
+            return None
+        return value / 1000
 
     def _count(self, header: str) -> int:
         value = self.headers.get(header, 0)

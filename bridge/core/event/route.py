@@ -17,6 +17,7 @@ from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.lifetime import MAX_AHEAD_S, Lifetime, time_s
 from bridge.core.event.user import CREATE, OPTIONAL, UserByEmail, check_user, user_of
 from bridge.core.event.version_weights import Weights, version_set_of
+from bridge.core.value import value
 
 DEFAULT_VERSION_SET = "release"
 DEFAULT_FINISH_S = 3600.0
@@ -46,7 +47,7 @@ class Route:
     max_wait_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Rendered:
     """A route's templates filled in for one event; None where the route has no such template."""
 
@@ -76,12 +77,14 @@ class Defaults:
     finish_s: float = DEFAULT_FINISH_S
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RoutedEvent:
     """An event with nothing left to choose. Of the kind `cancel`, user and service are empty.
 
     Where `user` names the user, `user_id` is empty until it is known. `version_weights`: the user decides. `lifetime`
     is None where nothing limits it. `alone`: it stands in no lane, as it may not start yet, or not any more.
+    `seeks_owner`: the ledger is still to say whose conversation it names; until then, user and service are what event,
+    route and defaults say, or empty.
     """
 
     id: str
@@ -107,6 +110,7 @@ class RoutedEvent:
     enrich: tuple[WantedEnrichment, ...] = ()
     lifetime: Lifetime | None = None
     alone: bool = False
+    seeks_owner: bool = False
 
     @property
     def lane(self) -> tuple[str, str]:
@@ -115,7 +119,7 @@ class RoutedEvent:
         So has what cannot be resolved, and an event whose time has not come, or is over: it holds up nobody.
         """
         apart = self.alone or not self.service_id or self.kind is EventKind.CANCEL
-        return ("", self.id) if apart else self.line
+        return ("", self.id) if apart or (self.seeks_owner and not self.user_id) else self.line
 
     @property
     def line(self) -> tuple[str, str]:
@@ -127,6 +131,20 @@ class RoutedEvent:
         weights = self.version_weights
         version_set = self.version_set if weights is None else version_set_of(user_id, weights)
         return replace(self, user_id=user_id, version_set=version_set)
+
+    def owned_by(self, owner: tuple[str, str] | None) -> "RoutedEvent":
+        """The same event, once the owner (user, service) of its conversation is known, or known to be unknown.
+
+        Raises NoRoute or InvalidEvent where nobody says whose it is.
+        """
+        if owner is not None:
+            user_id, service_id = owner
+            return replace(self, user_id=user_id, service_id=service_id, user=None, seeks_owner=False)
+        if not self.service_id:
+            raise NoRoute("the ledger does not know the conversation, and the event names no service_id", self.id)
+        if not self.user_id and self.user is None:
+            raise InvalidEvent("the ledger does not know the conversation, and the event names no user_id", self.id)
+        return replace(self, seeks_owner=False)
 
     def in_line(self) -> "RoutedEvent":
         """The same event, once it stands in its lane."""
@@ -193,7 +211,7 @@ def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: D
         kind=event.kind,
         message=_message(event, rendered),
         user_id=user_id,
-        service_id=_service_id(event, chosen) if event.needs_service else "",
+        service_id=_service_id(event, chosen),
         channel=channel,
         version_set=version_set,
         conversation_id=event.conversation_id,
@@ -211,6 +229,7 @@ def _resolved(event: Event, route: Route | None, rendered: Rendered, defaults: D
         version_weights=weights,
         enrich=rendered.enrich if event.asks_agent else (),
         lifetime=_lifetime(event, chosen),
+        seeks_owner=event.seeks_owner,
     )
 
 
@@ -235,10 +254,12 @@ def _lifetime(event: Event, route: Route) -> Lifetime | None:
 
 
 def _service_id(event: Event, route: Route) -> str:
+    if not event.needs_service:
+        return ""
     service_id = event.service_id or route.service_id
-    if service_id is None:
+    if service_id is None and event.must_name_service:
         raise NoRoute("no route took the event and it names no service_id", event.id)
-    return service_id
+    return service_id or ""
 
 
 def _message(event: Event, rendered: Rendered) -> str | None:
@@ -278,6 +299,8 @@ def _user_id(event: Event, rendered: Rendered, defaults: Defaults) -> str:
     if event.user_id is None and rendered.user_id is not None and not rendered.user_id.strip():
         raise InvalidEvent("user_id: the route's template came out blank", event.id)
     user_id = event.user_id or rendered.user_id or defaults.user_id
+    if user_id is None and event.seeks_owner:
+        return ""
     if user_id is None:
         raise InvalidEvent("no user_id: neither the event nor its route nor amigo.user_id has one", event.id)
     if USER_ID.fullmatch(user_id) is None:

@@ -6,6 +6,8 @@
 405  not a POST                                  429  more than the source's rate
 408  the body takes too long                     500  a bug
 413  the body is too large                       503  the broker cannot confirm, or too much is in hand
+
+Of the operators' listener alone: 403, a token whose role may not do that.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ RETRY_S = 5
 TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",

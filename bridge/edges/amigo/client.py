@@ -19,6 +19,7 @@ from yarl import URL
 from bridge.core import numbers
 from bridge.core.delivery.rate_limits import NO_FIGURES, WINDOW_S, CallUnderWay
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
+from bridge.core.value import value
 from bridge.edges.amigo._internals import Connector, HttpProcessingError, StreamHandler, handler_of
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
 from bridge.edges.amigo.own_limits import OwnLimits
@@ -63,7 +64,7 @@ class Credentials:
         return f"Credentials({self.base_url!r}, {self.organization_id!r}, user_id={self.user_id!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Call:
     """One request. `operation` names it in errors and for the rate limits; `user_id` is whose limits it counts on.
 

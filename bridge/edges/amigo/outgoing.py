@@ -6,6 +6,7 @@ raises for them names no cause, and leaves open whether the request was made.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import orjson
 from yarl import URL
@@ -16,6 +17,7 @@ Params = Mapping[str, str | Sequence[str]]
 """Query parameters; a list is sent as the same key several times (docs/api-contract.md, 1)."""
 PART = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,199}")
 VALUE = re.compile(r"[\t\x20-\x7e]*")
+MAX_REMEMBERED = 1_024
 
 
 def part(id_: str) -> str:
@@ -28,7 +30,7 @@ def part(id_: str) -> str:
 def address(operation: str, base_url: str, path: str, params: Params | None) -> URL:
     """The URL of a call. Raises Unsendable."""
     try:
-        return URL(base_url.rstrip("/") + path).extend_query(_pairs(params))
+        return _url(base_url.rstrip("/") + path, tuple(_pairs(params)))
     except (ValueError, TypeError) as error:
         raise Unsendable(f"{operation}: the address cannot be written ({type(error).__name__})") from None
 
@@ -46,6 +48,12 @@ def json_body(operation: str, content: object) -> bytes:
         return orjson.dumps(content)
     except (TypeError, ValueError) as error:
         raise Unsendable(f"{operation}: the body cannot be written as JSON: {error}") from None
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _url(address_: str, pairs: tuple[tuple[str, str], ...]) -> URL:
+    """The URL with its query. Conversations are started at one address, most of them with the same parameters."""
+    return URL(address_).extend_query(pairs)
 
 
 def _pairs(params: Params | None) -> list[tuple[str, str]]:

@@ -38,10 +38,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
     0 where that is now or over; None where the answer does not tell.
     """
+    after, reset = headers.get("Retry-After"), headers.get("X-RateLimit-Reset")
+    if after is None and reset is None:
+        return None
     date_s = dated_s(headers)
-    wait_s = _seconds(headers.get("Retry-After"), date_s)
+    wait_s = _seconds(after, date_s)
     if wait_s is None:
-        wait_s = _reset(headers.get("X-RateLimit-Reset"), date_s)
+        wait_s = _reset(reset, date_s)
     return None if wait_s is None else min(max(wait_s, 0.0), MAX_WAIT_S)
 
 

@@ -105,7 +105,7 @@ class JinjaRoutes:
                     return compiled.route
             except Exception as error:  # whatever an expression can raise over foreign data
                 errors.append(f"{compiled.route.name}: {error}")
-        if event.service_id is None and event.needs_service:
+        if event.service_id is None and event.must_name_service:
             tried = f" ({'; '.join(errors)[:MAX_ERROR_CHARS]})" if errors else ""
             raise NoRoute(f"no route took the event and it names no service_id{tried}", event.id, event.channel)
         return None

@@ -1,23 +1,16 @@
 """Calls of the port on their way to the database. Those that wait at the same time are carried out together."""
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 from math import inf
-from typing import Any, Self
+from typing import Any
 
-from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.ledger_entry import Entry
-from bridge.core.delivery.progress import Progress
-from bridge.core.event.user import KnownUser
-from bridge.edges.ledger.due_rows import due_of, due_row
-from bridge.edges.ledger.rows import ENDING, OWED, Row, cancelled_row, claimed_row, entry_of, key_of, row_of
-from bridge.edges.ledger.user_rows import user_of_row, user_row
-from bridge.flow.ports.ledger import EntryUnreadable, LedgerUnavailable
+from bridge.edges.ledger.call_kinds import CallKind
+from bridge.edges.ledger.rows import ENDING, OWED, Row, key_of
+from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
 SHORTEST_S, MAX_S = 0.1, 5.0
@@ -32,26 +25,6 @@ MAX_BYTES = 8 * 1024 * 1024
 """Of endings and enrichments that go together; the last one may go beyond it."""
 
 
-class CallKind(Enum):
-    """The kinds of call to the database."""
-
-    CLAIM = auto()
-    WRITE = auto()
-    RELEASE = auto()
-    FIND = auto()
-    CANCEL = auto()
-    KEEP_DUE = auto()
-    DROP_DUE = auto()
-    DUE = auto()
-    TAKE_DUE = auto()
-    SET_DUE = auto()
-    FIND_USER = auto()
-    KEEP_USER = auto()
-    DROP_USER = auto()
-    BEGUN = auto()
-    LIVES_ON = auto()
-
-
 Answered = asyncio.Future[Any]
 """The answer of a call, as the kind of call has it: an entry's row, a number, nothing."""
 
@@ -60,13 +33,15 @@ Answered = asyncio.Future[Any]
 class LedgerCall:
     """One call for one event, or for the process. `answer` is None where nobody waits for it.
 
-    `row` is what a write writes; of a claim, the row of an event that nobody knew; else parameters.
+    `row` is what a write writes; of a claim, the row of an event that nobody knew; else parameters. `line` are those of
+    the lane's turn that a claim wants as well: its answer then comes in a pair with a Turn.
     """
 
     kind: CallKind
     key: str
     row: Row
     answer: Answered | None
+    line: Row | None = None
 
 
 class CallQueue:
@@ -91,17 +66,17 @@ class CallQueue:
         self._log = log
         self._waiting: deque[LedgerCall] = deque()
         self._wake = asyncio.Event()
-        self._soon: dict[str, Row] = {}
+        self._soon: dict[str, LedgerCall] = {}
         self._soon_by_s = inf
         self._gathering: list[asyncio.Future[None]] | None = None
         """Who waits for the end of a pause; None where it is over."""
 
-    def put(self, kind: CallKind, event_id: str, row: Row = ()) -> Answered:
+    def put(self, kind: CallKind, event_id: str, row: Row = (), line: Row | None = None) -> Answered:
         """Queue a call; gives the future of its answer. Raises LedgerUnavailable while there is trouble."""
         if self.trouble is not None:
             raise LedgerUnavailable(self.trouble)
         answer: Answered = asyncio.get_running_loop().create_future()
-        self._add(LedgerCall(kind, key_of(event_id), row, answer))
+        self._add(LedgerCall(kind, key_of(event_id), row, answer, line))
         return answer
 
     def put_soon(self, kind: CallKind, event_id: str, row: Row = ()) -> None:
@@ -109,18 +84,21 @@ class CallQueue:
         if self.trouble is None:
             self._add(LedgerCall(kind, key_of(event_id), row, None))
 
-    def write_soon(self, event_id: str, row: Row) -> None:
+    def put_late(self, kind: CallKind, event_id: str, row: Row) -> None:
         """A write that goes together with others, though never after a later call for its event."""
         if self.trouble is not None:
             return
         if not self._soon:
             self._soon_by_s = asyncio.get_running_loop().time() + SOON_S
             self._wake.set()
-        self._soon[key_of(event_id)] = row
+        key = key_of(event_id)
+        if kind is not CallKind.WRITE and (earlier := self._soon.pop(key, None)) is not None:
+            self._waiting.append(earlier)  # which a whole write would make superfluous
+        self._soon[key] = LedgerCall(kind, key, row, None)
 
     def _add(self, call: LedgerCall) -> None:
-        if (row := self._soon.pop(call.key, None)) is not None:
-            self._waiting.append(LedgerCall(CallKind.WRITE, call.key, row, None))
+        if (earlier := self._soon.pop(call.key, None)) is not None:
+            self._waiting.append(earlier)
         self._waiting.append(call)
         if len(self._waiting) <= 2:
             self._wake.set()
@@ -129,7 +107,7 @@ class CallQueue:
         """Carry out what could wait, where it is due or others are carried out anyway."""
         now_s = asyncio.get_running_loop().time()
         if self._waiting or self.closing or len(self._soon) >= MAX_SOON or now_s >= self._soon_by_s:
-            self._waiting += [LedgerCall(CallKind.WRITE, key, row, None) for key, row in self._soon.items()]
+            self._waiting += self._soon.values()
             self._soon, self._soon_by_s = {}, inf
 
     def take(self, most: int) -> list[LedgerCall]:
@@ -200,6 +178,12 @@ class CallQueue:
             async with asyncio.timeout_at(min(until_s, self._soon_by_s)):
                 await self._wake.wait()
 
+    def flush(self) -> None:
+        """Carry out now what could wait: somebody waits for it."""
+        if self._soon:
+            self._soon_by_s = 0.0
+            self._wake.set()
+
     def wake(self) -> None:
         """Let the worker look."""
         self._wake.set()
@@ -246,131 +230,3 @@ class CallQueue:
         self._waiting.clear()
         self._soon, self._soon_by_s = {}, inf
         self.tried.set()
-
-
-class QueuedLedger(ABC):
-    """The common part of the ledgers: a queue of calls. Each ledger adds the worker that carries them out."""
-
-    def __init__(self, log: Log) -> None:
-        self._calls = CallQueue(log)
-        self._log = log
-        self._in_danger = False
-        self._task: asyncio.Task[None]
-
-    @property
-    def trouble(self) -> str | None:
-        """Why it is unavailable; None when it is well."""
-        return self._calls.trouble
-
-    async def available(self) -> None:
-        """See the port."""
-        await self._calls.up.wait()
-
-    async def away(self) -> None:
-        """See the port."""
-        await self._calls.down.wait()
-
-    @property
-    def operations(self) -> int:
-        """Calls carried out so far."""
-        return self._calls.operations
-
-    @property
-    def commits(self) -> int:
-        """In how many commits or statements."""
-        return self._calls.commits
-
-    def _claim(self, event_id: str, digest: bytes, progress: Progress | None) -> Answered:
-        return self._calls.put(CallKind.CLAIM, event_id, claimed_row(digest, progress))
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._work(), name="ledger")
-        await self._calls.tried.wait()
-        return self
-
-    async def write(self, entry: Entry) -> None:
-        """Remember it; see the port."""
-        await self._calls.put(CallKind.WRITE, entry.event_id, row_of(entry))
-
-    def write_soon(self, entry: Entry) -> None:
-        """Remember it, before long; see the port."""
-        self._calls.write_soon(entry.event_id, row_of(entry))
-
-    def gathering(self) -> asyncio.Future[None] | None:
-        """See the port."""
-        return self._calls.gathering()
-
-    async def cancel(self, event_id: str, ending: bytes) -> bool:
-        """Give an event that has not started its ending; see the port."""
-        done: bool = await self._calls.put(CallKind.CANCEL, event_id, cancelled_row(ending))
-        return done
-
-    def keep_due(self, due: DueFinish) -> None:
-        """A sign of life of a conversation; see the port."""
-        self._calls.put_soon(CallKind.KEEP_DUE, due.conversation_id, due_row(due))
-
-    def drop_due(self, conversation_id: str) -> None:
-        """The conversation is over; see the port."""
-        self._calls.put_soon(CallKind.DROP_DUE, conversation_id)
-
-    async def due(self, now_s: float, most: int) -> Sequence[DueFinish]:
-        """The conversations that are to be finished; see the port."""
-        dues = []
-        for row in await self._calls.put(CallKind.DUE, PROCESS, (now_s, most)):
-            try:
-                dues.append(due_of(row))
-            except EntryUnreadable as error:  # nothing will come of it
-                self._log.error("entry.unreadable", error=str(error))
-                self.drop_due(str(row[0]))
-        return dues
-
-    async def take_due(self, conversation_id: str, now_s: float) -> DueFinish | None:
-        """Take one of them; see the port."""
-        row = await self._calls.put(CallKind.TAKE_DUE, conversation_id, (now_s,))
-        return None if row is None else due_of(row)
-
-    async def set_due(self, due: DueFinish) -> None:
-        """Remember how far its finish has come; see the port."""
-        await self._calls.put(CallKind.SET_DUE, due.conversation_id, due_row(due))
-
-    async def find_user(self, digest: str, now_s: float) -> KnownUser | None:
-        """Whose e-mail it is; see the port."""
-        row = await self._calls.put(CallKind.FIND_USER, digest, (now_s,))
-        return None if row is None else user_of_row(row)
-
-    def keep_user(self, known: KnownUser) -> None:
-        """Remember it; see the port."""
-        self._calls.put_soon(CallKind.KEEP_USER, known.digest, user_row(known))
-
-    def drop_user(self, known: KnownUser) -> None:
-        """Forget it; see the port."""
-        self._calls.put_soon(CallKind.DROP_USER, known.digest, (known.user_id,))
-
-    async def release(self, event_ids: Collection[str]) -> None:
-        """Let go of events; see the port."""
-        await asyncio.gather(*[self._calls.put(CallKind.RELEASE, event_id) for event_id in event_ids])
-
-    async def find(self, event_id: str) -> Entry | None:
-        """The entry of an event; see the port."""
-        row = await self._calls.put(CallKind.FIND, event_id)
-        return None if row is None else entry_of(event_id, row)
-
-    async def begun(self) -> int:
-        """See the port."""
-        self._in_danger = True
-        return int(await self._calls.put(CallKind.BEGUN, PROCESS))
-
-    async def lives_on(self) -> None:
-        """See the port."""
-        await self._calls.put(CallKind.LIVES_ON, PROCESS)
-        self._in_danger = False
-
-    def _close(self) -> None:
-        """Let the worker end in good order."""
-        if self._in_danger:
-            self._calls.put_soon(CallKind.LIVES_ON, PROCESS)
-        self._calls.close()
-
-    @abstractmethod
-    async def _work(self) -> None:
-        """Carry out what is asked, until the end."""

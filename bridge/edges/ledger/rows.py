@@ -6,6 +6,7 @@ history has, is laid aside without the ending and with the beginning of its dige
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from functools import lru_cache
@@ -22,6 +23,7 @@ from bridge.edges.ledger.sent_text import owed_of_text, owed_text, sent_of, sent
 from bridge.flow.ports.ledger import EntryUnreadable
 
 COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "sent", "ending")
+REQUEUE = COLUMNS.index("requeue")
 DEATHS = COLUMNS.index("deaths")
 PROGRESS, ENDING = COLUMNS.index("progress"), COLUMNS.index("ending")
 OWED = COLUMNS.index("letter")
@@ -47,6 +49,9 @@ LAID_ASIDE = {name: name for name in COLUMNS} | {
     "ending": f"CASE WHEN {_OF_HISTORY} THEN NULL ELSE ending END",
 }
 """The rest of each column, as an expression of SQL, once `keep_endings` is over."""
+
+ESCAPED = re.compile(r"\\(\\|0|u[0-9a-f]{4})")
+ESCAPES = {"\\": "\\", "0": "\0"}
 
 Row = Sequence[Any]
 """The values of COLUMNS."""
@@ -78,6 +83,11 @@ def key_of(event_id: str) -> str:
     return escaped.encode("utf-8", "backslashreplace").decode()
 
 
+def id_of(key: str) -> str:
+    """The event's id that has this key."""
+    return ESCAPED.sub(lambda match: ESCAPES.get(match[1]) or chr(int(match[1][1:], 16)), key) if "\\" in key else key
+
+
 @lru_cache(8192)
 def hash_of(key: str) -> bytes:
     """The bytes by which an event with this key is found."""
@@ -97,6 +107,11 @@ def row_of(entry: Entry) -> Row:
         None if entry.sent is None else sent_text(entry.sent),
         entry.ending,
     )
+
+
+def completed_row(progress: Progress) -> Row:
+    """The change of an answered event's row, beside that of its state, that makes it a complete one's: its progress."""
+    return (_short(progress, complete=True),)
 
 
 def claimed_row(digest: bytes, progress: Progress | None = None) -> Row:

@@ -1,5 +1,8 @@
 """All that the bridge uses of aiormq, aio-pika and pamqp beyond their documentation.
 
+**Reading.** aiormq awaits each frame in three pieces. Here frames are cut from what one read gives. A confirm goes
+straight to its channel instead of through two queues and a task, unless aiormq still has a frame of that channel.
+
 **Opening a connection.** aiormq takes the broker's refusal for a frame that it does not know, and decodes the virtual
 host in a URL twice; aio-pika begins to close a connection whenever it is collected.
 
@@ -12,10 +15,12 @@ host in a URL twice; aio-pika begins to close a connection whenever it is collec
 """
 
 import asyncio
+import struct
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib import import_module, metadata
-from typing import Any, ClassVar
+from typing import Any
 
 import aio_pika
 import aiormq
@@ -34,8 +39,8 @@ AIORMQ = Library(
     "aiormq",
     "7.2.4",
     {
-        "aiormq.connection": ("exception_by_code",),
-        "aiormq.connection:FrameReceiver": ("get_frame",),
+        "aiormq.connection": ("FrameReceiver", "exception_by_code"),
+        "aiormq.connection:FrameReceiver": ("get_frame", "reader"),
         "aiormq.connection:TransportFactory": ("create",),
         "aiormq:Connection": ("_rpc", "channels", "connection_tune", "vhost", "write_queue"),
         "aiormq:Channel": (
@@ -63,7 +68,15 @@ AIO_PIKA = Library(
         "aio_pika.abc:UnderlayConnection": ("connect", "connection", "make_connection"),
     },
 )
-PAMQP = Library("pamqp", "4.0.1", {"pamqp.decode": ("METHODS", "field_table", "short_str", "timestamp")})
+PAMQP = Library(
+    "pamqp",
+    "4.0.1",
+    {
+        "pamqp.decode": ("METHODS", "field_table", "short_str", "timestamp"),
+        "pamqp.exceptions": ("PAMQPException",),
+        "pamqp.frame": ("unmarshal",),
+    },
+)
 for library in (AIORMQ, AIO_PIKA, PAMQP):
     ensure(library, import_module, metadata.version)
 
@@ -71,12 +84,13 @@ for library in (AIORMQ, AIO_PIKA, PAMQP):
 from aio_pika.abc import UnderlayConnection  # noqa: E402
 from aiormq.abc import ChannelFrame  # noqa: E402
 from aiormq.connection import FrameReceiver, ReceivedFrame, TransportFactory, exception_by_code  # noqa: E402
-from pamqp import decode  # noqa: E402
+from pamqp import decode, exceptions, frame  # noqa: E402
 
 __all__ = [
     "AIORMQ",
     "AIO_PIKA",
     "PAMQP",
+    "BufferedFrames",
     "HookedChannel",
     "OpenedConnection",
     "TransportFactory",
@@ -92,14 +106,99 @@ NO_LIMIT = 131_072
 """Bytes of a frame where the broker says that there is no limit (0)."""
 
 
+# --- reading
+
+
+READ_BYTES = 65_536
+HEAD = struct.Struct(">BHI")
+END_BYTES = 1
+CONFIRM = struct.Struct(">BHIHHQB")
+"""The head of a frame, the numbers of class and method, the delivery tag, and bits of which the first is `multiple`."""
+METHOD, CONFIRM_BYTES, BASIC, ACK, NACK = 1, 13, 60, 80, 120
+TELL_S = 0.5
+"""aiormq takes a connection for dead from which it gets no frame for long: so often it gets a confirm too."""
+
+
+class BufferedFrames(FrameReceiver):
+    """The frames of a connection, as many as come with one read. Errors are aiormq's.
+
+    `hooked` are the channels that are told of confirms here, by their numbers.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self.hooked: Mapping[int, HookedChannel] = {}
+        self._time = asyncio.get_running_loop().time
+        self._told_s = 0.0
+        self._read = b""
+        self._at = 0
+
+    async def get_frame(self) -> ReceivedFrame:
+        """The next frame that is not dealt with here: its bytes, the number of its channel, its value."""
+        while True:
+            while (end := self._end()) is None:
+                await self._read_more()
+            start, self._at = self._at, end
+            if end - start == CONFIRM.size + END_BYTES and self._confirmed(start):
+                continue
+            try:
+                received = frame.unmarshal(self._read[start:end])
+            except exceptions.PAMQPException as error:
+                raise aiormq.exceptions.InvalidFrameError(str(error)) from error
+            if (channel := self.hooked.get(received[1])) is not None:
+                channel.in_hand = received[2]
+            return received
+
+    __anext__ = get_frame
+
+    def _confirmed(self, start: int) -> bool:
+        """Tell a channel of its confirm. False where the frame is none, or is aiormq's to deal with."""
+        kind, number, _, class_, method, delivery_tag, bits = CONFIRM.unpack_from(self._read, start)
+        channel = self.hooked.get(number)
+        if channel is None or kind != METHOD or class_ != BASIC or method not in (ACK, NACK):
+            return False
+        now_s = self._time()
+        if channel.in_hand is not None or now_s - self._told_s > TELL_S:
+            self._told_s = now_s
+            return False
+        channel.on_confirm(delivery_tag, multiple=bool(bits & 1), acked=method == ACK)
+        return True
+
+    def _end(self) -> int | None:
+        """The end of the next frame; None where it has not come yet."""
+        start, come = self._at, len(self._read)
+        if come - start < HEAD.size:
+            return None
+        _, __, length = HEAD.unpack_from(self._read, start)
+        end: int = start + HEAD.size + length + END_BYTES
+        return None if come < end else end
+
+    async def _read_more(self) -> None:
+        if self.reader.at_eof() and self._at == len(self._read):
+            raise StopAsyncIteration
+        try:
+            more = await self.reader.read(READ_BYTES)
+        except OSError as error:
+            raise aiormq.exceptions.AMQPConnectionError(f"Server connection error: {error!r}") from error
+        if not more:
+            raise aiormq.exceptions.AMQPConnectionError("Server connection unexpectedly closed")
+        self._read, self._at = self._read[self._at :] + more, 0
+        if self._read.startswith(b"AMQP"):
+            raise aiormq.exceptions.ProtocolSyntaxError("Unexpected AMQP protocol header")
+
+
+aiormq.connection.FrameReceiver = BufferedFrames  # type: ignore[misc]  # by this name `connect` makes one
+
+
 # --- opening a connection
 
 
 class Answers(FrameReceiver):
-    """The broker's answers while a connection is opened."""
+    """The broker's answers while a connection is opened. `frame_max` is the most that the bridge wants in a frame."""
 
-    def __init__(self, frames: FrameReceiver) -> None:
+    def __init__(self, frames: FrameReceiver, frame_max: int) -> None:
         self._frames = frames
+        self._frame_max = frame_max
 
     async def get_frame(self) -> ReceivedFrame:
         """The next frame. Raises AMQPError, with the broker's words, where it closes the connection instead."""
@@ -109,17 +208,28 @@ class Answers(FrameReceiver):
             if answer.reply_code == ACCESS_REFUSED:
                 raise aiormq.exceptions.ProbableAuthenticationError(answer.reply_text)
             raise exception_by_code(answer)
+        if isinstance(answer, commands.Connection.Tune) and self._frame_max:
+            answer.frame_max = min(answer.frame_max or self._frame_max, self._frame_max)
         return received
 
 
 class Opening(aiormq.Connection):
-    """aiormq's connection, which tells why the broker does not open it."""
+    """aiormq's connection, which tells why the broker does not open it, and heeds `frame_max` in the URL.
 
-    @staticmethod
-    async def _rpc(
-        request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
+    `hooked` are its channels for publishing, by their numbers.
+    """
+
+    @cached_property
+    def hooked(self) -> "dict[int, HookedChannel]":
+        return {}
+
+    async def _rpc(  # type: ignore[override]  # a static method there, called on the connection
+        self, request: Frame, writer: asyncio.StreamWriter, frame_receiver: FrameReceiver, wait_response: bool = True
     ) -> FrameTypes | None:
-        return await aiormq.Connection._rpc(request, writer, Answers(frame_receiver), wait_response)
+        if isinstance(frame_receiver, BufferedFrames):
+            frame_receiver.hooked = self.hooked
+        frame_max = int(self.url.query.get("frame_max", "0"))
+        return await aiormq.Connection._rpc(request, writer, Answers(frame_receiver, frame_max), wait_response)
 
 
 class Transport(UnderlayConnection):
@@ -172,17 +282,20 @@ class HookedChannel(aiormq.Channel):
     `Connection.channel` makes only channels of aiormq's own kind, and numbers them from 1.
     """
 
-    on_confirm: ClassVar[Callable[..., Coroutine[None, None, None]]]
-    """Is called with the frame of each confirm, as a coroutine function."""
-
-    def __init_subclass__(cls) -> None:
-        """Put the hook in the place of aiormq's handler, so that a confirm costs no call more."""
-        super().__init_subclass__()
-        cls._on_confirm_frame = cls.on_confirm  # type: ignore[method-assign]
-
     def __init__(self, connection: aiormq.abc.AbstractConnection, number: int) -> None:
         super().__init__(connection, number, publisher_confirms=True, frame_buffer=FRAME_BUFFER)
         connection.channels[number] = self
+        self.in_hand: object | None = self
+        """The last frame that aiormq has been given for the channel and has not dealt with: no confirm overtakes it.
+
+        At first the channel itself: frames are aiormq's until it has dealt with a confirm.
+        """
+        if isinstance(connection, Opening):
+            connection.hooked[number] = self
+
+    @abstractmethod
+    def on_confirm(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
+        """A confirm has come: of this tag, or of all up to it."""
 
     @abstractmethod
     def on_return(self, message_id: str | None) -> None:
@@ -201,6 +314,12 @@ class HookedChannel(aiormq.Channel):
     def behind(self) -> bool:
         """True where the connection's writer has so much to write that it takes nothing more just now."""
         return bool(self.write_queue.full())
+
+    async def _on_confirm_frame(self, frame: spec.Basic.Ack | spec.Basic.Nack | spec.Basic.Reject) -> None:
+        multiple = not isinstance(frame, spec.Basic.Reject) and bool(frame.multiple)
+        self.on_confirm(int(frame.delivery_tag or 0), multiple=multiple, acked=isinstance(frame, spec.Basic.Ack))
+        if frame is self.in_hand:
+            self.in_hand = None
 
     async def _on_return_frame(self, frame: spec.Basic.Return) -> None:
         header = await self._get_frame()

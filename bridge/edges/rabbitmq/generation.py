@@ -64,16 +64,19 @@ class Generation:
         self.number = number
         self.refused = False
         """True where it ended with a refusal that will last."""
+        self.judged = False
+        """True where the bridge itself ended it, over what it saw, with connections that were still there."""
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
     def alive(self) -> bool:
         return not self._over.done()
 
-    def end(self, reason: str, kind: TroubleKind | None = None) -> None:
+    def end(self, reason: str, kind: TroubleKind | None = None, *, judged: bool = False) -> None:
         """End it; the first reason stands."""
         if not self._over.done():
             self.refused = kind in LASTING
+            self.judged = judged
             self._over.set_result(reason)
 
     async def over(self) -> str:

@@ -1,6 +1,6 @@
 """The supervisor of the connection to RabbitMQ: one generation after the other, for as long as the process lives.
 
-connect twice ▸ topology ▸ publisher, republisher ▸ consumer ▸ watch ▸ ✝ ▸ back-off with jitter ▸ the next one
+connect twice ▸ topology ▸ publisher, republisher ▸ watch ▸ consumer ▸ ✝ ▸ back-off with jitter ▸ the next one
 """
 
 import asyncio
@@ -12,11 +12,13 @@ from itertools import count
 import aio_pika
 from yarl import URL
 
+from bridge.core.broker.patience import patience
 from bridge.core.broker.topology import Topology
 from bridge.edges.rabbitmq import lenient_decoding
 from bridge.edges.rabbitmq.addresses import Addresses
 from bridge.edges.rabbitmq.connection import USUAL_CONNECT_LIMITS, ConnectLimits, SeverableConnection, connection_to
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
+from bridge.edges.rabbitmq.destinations import Destinations
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.topology import declare, verify
@@ -44,7 +46,10 @@ class BrokerConfig:
 
 
 class Supervisor:
-    """Keeps a generation alive. `trouble` says why there is none; None while there is one."""
+    """Keeps a generation alive. `trouble` says why there is none; None while there is one.
+
+    `destinations` is what the broker said last of everything that is published to.
+    """
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class Supervisor:
     ) -> None:
         self.trouble: str | None = "not connected yet"
         self.generations = 0
+        self.destinations = Destinations(config.topology, log, may_declare=config.may_declare)
         self._urls = config.urls
         self._addresses = addresses or Addresses()
         self._topology = config.topology
@@ -65,6 +71,7 @@ class Supervisor:
         self._watch_limits = config.watch
         self._connect_limits = config.connect
         self._max_permanent_s = config.max_permanent_s
+        self._patience = 1.0
         self._consumer = consumer
         self._publishers = publishers
         self._lives = lives
@@ -111,25 +118,39 @@ class Supervisor:
             self._log.info("broker.connected", generation=generation.number, host=URL(url).host)
             return await self._until_over(
                 generation,
-                self._consumer.run(consuming, generation),
+                self._consume(watch, consuming, generation),
                 watch.blocked(publishing),
                 watch.confirms(),
-                watch.publishing(),
+                watch.publishing(publishing),
                 watch.consuming(consuming),
                 self._lives.outlive(),
             )
 
     def _watchdog(self, generation: Generation) -> Watchdog:
         outbound, copies = self._publishers.outbound, self._publishers.copies
-        delay_exchange = self._topology.delay_exchange
-        return Watchdog(self._consumer, outbound, copies, delay_exchange, generation, self._watch_limits, self._log)
+        limits = self._watch_limits.times(self._patience)
+        return Watchdog(self._consumer, outbound, copies, self.destinations, generation, limits, self._log)
+
+    async def _consume(
+        self, watch: Watchdog, consuming: aio_pika.abc.AbstractConnection, generation: Generation
+    ) -> None:
+        """Consume, but not before the checks have passed that may end the generation at once.
+
+        The broker counts what it has delivered and gets back: a connection that ends again and again must have had
+        nothing.
+        """
+        await watch.looked()
+        await self._consumer.run(consuming, generation)
 
     async def _until_over(self, generation: Generation, *parts: Coroutine[None, None, None]) -> str:
         tasks = [asyncio.create_task(self._part(generation, part)) for part in parts]
         began_s = asyncio.get_running_loop().time()
         try:
             self.trouble = await generation.over()
-            self._lives.ended(asyncio.get_running_loop().time() - began_s)
+            lived_s = asyncio.get_running_loop().time() - began_s
+            self._lives.ended(lived_s)
+            limit_s = max(self._watch_limits.slowest_confirm_s, self._watch_limits.stuck_s)
+            self._patience = patience(self._patience, judged=generation.judged, lived_s=lived_s, limit_s=limit_s)
             return self.trouble
         finally:
             for task in tasks:
@@ -164,7 +185,10 @@ class Supervisor:
             self._log.info("broker.unclosed", error="the connection was cut: the broker did not answer")
 
     async def _see_to_topology(self, connection: aio_pika.abc.AbstractConnection) -> None:
-        """Declare once in the life of the process, if at all; from then on only verify."""
+        """Declare once in the life of the process, if at all; from then on only verify.
+
+        Without any queue to consume there is nothing to do. What else is missing is told, and does without.
+        """
         if self._to_declare:
             as_found = await declare(connection, self._topology)
             self._to_declare = False
@@ -172,6 +196,7 @@ class Supervisor:
                 error = "they have other arguments, as an earlier version declared them, and are used as they are"
                 self._log.warning("topology.as_found", queues=as_found, error=error)
             return
-        missing = await verify(connection, self._topology)
-        if missing:
+        missing, queues = await verify(connection, self._topology)
+        if set(self._topology.consumed) <= set(queues):
             raise BrokerTrouble(f"missing at the broker: {', '.join(missing)}", permanent=True)
+        self.destinations.queues_missing([name for name in queues if name not in self._topology.consumed])

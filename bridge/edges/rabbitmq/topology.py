@@ -78,12 +78,15 @@ class Declaring:
             raise
 
 
-async def verify(connection: aio_pika.abc.AbstractConnection, topology: Topology) -> list[str]:
-    """Names of what is missing; nothing is created. Where the role may not even look, that counts as present."""
-    exchanges = [exchange.name for exchange in topology.exchanges]
-    missing = [f"exchange {name}" for name in exchanges if not await _exists(connection, exchange=name)]
-    missing += [f"queue {queue.name}" for queue in topology.queues if not await _exists(connection, queue=queue.name)]
-    return missing
+async def verify(connection: aio_pika.abc.AbstractConnection, topology: Topology) -> tuple[list[str], list[str]]:
+    """Everything that is missing, by kind and name, and the names of the queues among it; nothing is created.
+
+    Where the role may not even look, that counts as present.
+    """
+    names = [exchange.name for exchange in topology.exchanges]
+    exchanges = [name for name in names if not await _exists(connection, exchange=name)]
+    queues = [queue.name for queue in topology.queues if not await _exists(connection, queue=queue.name)]
+    return [*(f"exchange {name}" for name in exchanges), *(f"queue {name}" for name in queues)], queues
 
 
 async def _exists(

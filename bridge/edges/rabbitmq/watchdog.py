@@ -4,15 +4,15 @@ Waiting is counted in ticks, not by the clock: a process that is busy itself mus
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aio_pika
 import aiormq
 
 from bridge.core.broker.idleness import Verdict, verdict
-from bridge.core.broker.publish_refusal import RefusalKind
 from bridge.edges.rabbitmq._internals import underlay_of
 from bridge.edges.rabbitmq.consuming.consumer import Consumer, QueueConsumer
+from bridge.edges.rabbitmq.destinations import Destinations
 from bridge.edges.rabbitmq.generation import (
     TICK_S,
     BrokerPublisher,
@@ -22,10 +22,12 @@ from bridge.edges.rabbitmq.generation import (
     limited,
     patiently,
 )
+from bridge.edges.rabbitmq.inquiry import Inquiry
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.flow.ports.runtime import Log
 
-REFUSED_FOR = {RefusalKind.FORBIDDEN: TroubleKind.ACCESS, RefusalKind.MISSING: TroubleKind.NOT_FOUND}
+NOWHERE = "outbound"
+"""The reason for which the consumer is held back where no outbound exchange exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class WatchLimits:
     single_silent_s: float = 40.0
     slowest_confirm_s: float = 15.0
 
+    def times(self, factor: float) -> "WatchLimits":
+        """With so much more patience for what connecting anew may not mend."""
+        slowest_confirm_s = self.slowest_confirm_s * factor
+        return replace(self, stuck_s=self.stuck_s * factor, slowest_confirm_s=slowest_confirm_s)
+
 
 USUAL_LIMITS = WatchLimits()
 
@@ -56,7 +63,7 @@ class Watchdog:
         consumer: Consumer,
         publisher: BrokerPublisher,
         republisher: BrokerRepublisher,
-        delay_exchange: str,
+        destinations: Destinations,
         generation: Generation,
         limits: WatchLimits,
         log: Log,
@@ -64,16 +71,18 @@ class Watchdog:
         self._consumer = consumer
         self._publisher = publisher
         self._republisher = republisher
-        self._delay_exchange = delay_exchange
+        self._destinations = destinations
         self._generation = generation
         self._limits = limits
         self._log = log
+        self._looked = asyncio.Event()
 
     async def blocked(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Tell the publisher what the broker says of the publishing connection (a resource alarm)."""
         while (underlay := underlay_of(connection)) is not None:
             if not await self._ready(underlay):
                 self._publisher.block()
+                self._looked.set()
                 self._log.warning("publisher.blocked")
                 await underlay.ready()
                 self._log.warning("publisher.unblocked")
@@ -99,19 +108,28 @@ class Watchdog:
             before_s, oldest_s = oldest_s, min([since_s for since_s in both_s if since_s is not None], default=None)
             still = oldest_s is not None and oldest_s == before_s and not self._publisher.blocked
             waited_s = waited_s + TICK_S if still else 0.0
-        self._generation.end(f"no confirm for {self._limits.slowest_confirm_s:g} s")
+        self._generation.end(f"no confirm for {self._limits.slowest_confirm_s:g} s", judged=True)
 
-    async def publishing(self) -> None:
+    async def publishing(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Publish into the void now and then: only a connection that publishes is told that it is blocked.
 
-        It is also the first that is refused where the exchange for delays is missing, or not for this role to write to.
+        What the broker refuses there closes the asking channel and ends nothing. Raises BrokerTrouble where it does not
+        answer.
         """
+        inquiry = Inquiry(connection, self._limits.answer_s, lambda: self._publisher.blocked)
         while True:
-            refusal = await self._republisher.probe(self._delay_exchange)
-            kind = REFUSED_FOR.get(refusal.kind) if refusal is not None else None
-            if refusal is not None and kind is not None:
-                self._generation.end(f"publishing to {self._delay_exchange}: {refusal.error}", kind)
+            await self._destinations.look(inquiry)
+            await inquiry.close()
+            if self._destinations.nowhere:
+                self._consumer.inbox.pause(NOWHERE)
+            else:
+                self._consumer.inbox.resume(NOWHERE)
+            self._looked.set()
             await asyncio.sleep(self._limits.every_s)
+
+    async def looked(self) -> None:
+        """Wait until the publishing connection has been found to work, or to be blocked: what may end it at once."""
+        await self._looked.wait()
 
     async def consuming(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Compare what the broker says of each queue with what arrives here."""
@@ -157,9 +175,10 @@ class Watchdog:
             served=queue_consumer.served,
         )
         if judgement is Verdict.LOST:
-            self._generation.end(f"{queue} has lost its consumer")
+            self._generation.end(f"{queue} has lost its consumer", judged=True)
         elif judgement is Verdict.STUCK:
-            self._generation.end(f"{queue} has {ready} messages, none was delivered for {idle_s:.0f} s")
+            reason = f"{queue} has {ready} messages, none was delivered for {idle_s:.0f} s"
+            self._generation.end(reason, judged=True)
         elif judgement is Verdict.RENEW:
             await self._consumer.renew(connection, self._generation, queue_consumer)
 

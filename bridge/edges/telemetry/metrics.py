@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bridge.core.control.pause import PauseScope
 from bridge.core.counters import Counters
 
 COUNTERS: Mapping[str, tuple[str, str]] = {
@@ -23,6 +24,7 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "users_missing": ("bridge_users_missing", "Events whose e-mail has no user, or more than one."),
     "published": ("bridge_published", "Outbound messages handed to the publisher."),
     "refused": ("bridge_publish_refused", "Outbound messages that the broker refused or returned."),
+    "unsaid": ("bridge_endings_unsaid", "Endings of the bridge's own that the broker does not take: given up."),
     "lost": ("bridge_publish_repeated", "Outbound messages published again after a lost connection."),
 }
 
@@ -38,6 +40,7 @@ class Gauges:
     generations: int
     loop_lag_s: float
     components: Mapping[str, bool]
+    pauses: Mapping[str, int]
     limited_s: Mapping[str, float] = field(default_factory=dict)
     too_many: Mapping[str, int] = field(default_factory=dict)
     closed_gates: Mapping[str, int] = field(default_factory=dict)
@@ -99,6 +102,10 @@ class BridgeCollector(Collector):
         for component, is_ok in gauges.components.items():
             ok.add_metric([component], is_ok)
         yield ok
+        pauses = GaugeMetricFamily("bridge_pauses", "Pauses that a person has ordered.", labels=["scope"])
+        for scope in PauseScope:
+            pauses.add_metric([scope.value], gauges.pauses.get(scope.value, 0))
+        yield pauses
         yield from _limits(gauges)
 
 

@@ -24,6 +24,13 @@ class Delivery(Protocol):
         """Acknowledge. False where the right to do so is gone. Called once at most."""
 
 
+class Backlog(Protocol):
+    """The inbound queues' messages that are in nobody's hands."""
+
+    async def short(self) -> bool:
+        """True where every inbound is consumed, and has fewer of them than its prefetch. Raises nothing."""
+
+
 class Receipt(Protocol):
     """Told what became of each message handed to a publisher: `confirmed` or `refused`, once, in the loop's thread."""
 
@@ -84,11 +91,28 @@ class Inbox(Protocol):
     def resume(self, reason: str) -> None:
         """Take new events again, if no other reason stands."""
 
+    def pause_queues(self, queues: frozenset[str]) -> None:
+        """Consume none of these inbound queues, since a person wants it so, and all others as before."""
+
     def isolate(self, settlements: int) -> None:
         """Take one event at a time, from the next start of a consumer on, until so many have been settled."""
 
     async def begun(self) -> None:
         """Return once something has been consumed from."""
+
+
+class HeldQueues(Protocol):
+    """The queues in which pauses keep events back, one for each inbound."""
+
+    async def pass_on(self, queue: str) -> int:
+        """Pass on to the inbound `queue`, in order, as many messages as its held queue has now; gives how many.
+
+        Raises HeldQueueUnavailable; what has not been passed on by then is there still.
+        """
+
+
+class HeldQueueUnavailable(BridgeError):
+    """A held queue cannot be passed on just now."""
 
 
 class ConnectionLives(Protocol):

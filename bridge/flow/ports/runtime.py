@@ -10,6 +10,9 @@ Dice = Callable[[], float]
 class Log(Protocol):
     """A structured logger: an event name (`noun.past`) and fields."""
 
+    def is_enabled_for(self, level: int) -> bool:
+        """True where lines of this level of `logging` are written: else many fields need not be worked out."""
+
     def debug(self, event: str, **fields: object) -> object: ...
     def info(self, event: str, **fields: object) -> object: ...
     def warning(self, event: str, **fields: object) -> object: ...

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from bridge.core.broker.topology import (
+    Destination,
     Exchange,
     Inbound,
     Queue,
     Topology,
+    Use,
     dead_queue,
     delay_queues,
     inbound_queue,
@@ -82,10 +84,17 @@ def test_the_whole_topology_names_each_thing_once() -> None:
     found = whole(EVENTS, OTHER, outbounds=("agent.events", "agent.events", "bridge.events"), dead="dead")
     topics = ("bridge.dead", "bridge.events", "agent.events")
     assert found.exchanges == (*(Exchange(name, "topic") for name in topics), Exchange(DELAY, "direct"))
-    assert found.delay_exchange == DELAY
+    assert found.consumed == ("bridge.events", "other")
+    assert found.destinations == (
+        Destination("agent.events", None, Use.OUTBOUND),
+        Destination("bridge.events", None, Use.OUTBOUND),
+        Destination("bridge.dead", "rejected", Use.DEAD),
+        Destination(DELAY, "bridge.events.delay.1", Use.DELAY),
+        Destination("bridge.events", None, Use.INBOUND),
+    )
     names = [queue.name for queue in found.queues]
-    assert len(names) == len(set(names)) == 1 + 2 * 9
-    assert {"dead", "bridge.events", "other", "other.delay.600"} <= set(names)
+    assert len(names) == len(set(names)) == 1 + 2 * 10
+    assert {"dead", "bridge.events", "other", "other.delay.600", "other.held"} <= set(names)
 
 
 def test_what_feeds_a_queue_and_takes_its_dead_letters_exists() -> None:
@@ -94,6 +103,20 @@ def test_what_feeds_a_queue_and_takes_its_dead_letters_exists() -> None:
     for queue in found.queues:
         assert {exchange for exchange, _ in queue.bindings} <= names
         assert queue.arguments.get("x-dead-letter-exchange", DELAY) in names
+
+
+def test_what_a_pause_keeps_back_waits_without_a_time_to_live() -> None:
+    (held,) = [queue for queue in whole(EVENTS).queues if queue.name == "bridge.events.held"]
+    assert held.arguments == {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 1_000_000,
+        "x-dead-letter-exchange": "bridge.dead",
+        "x-dead-letter-routing-key": "poison",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    assert held.bindings == ((DELAY, "bridge.events.held"),)
+    assert not held.as_found
 
 
 def test_what_has_waited_is_led_back_to_the_queue_that_it_came_from() -> None:

@@ -57,6 +57,7 @@ FOLLOWS = {
     OutcomeKind.UNKNOWN: (Then.RETRY, ""),
     OutcomeKind.VOID: (Then.RETRY, ""),
     OutcomeKind.UNDELIVERABLE: (Then.DEAD, "undeliverable"),
+    OutcomeKind.UNTAKEN: (Then.AWAY, ""),
     OutcomeKind.UNCERTAIN: (Then.DEAD, "uncertain"),
     OutcomeKind.LEDGER_AWAY: (Then.PAUSE, ""),
     OutcomeKind.LEASE_LOST: (Then.PAUSE, ""),
@@ -94,6 +95,8 @@ def test_every_outcome_at_every_attempt_is_settled_as_its_row_says(outcome: Outc
                 assert settlement == Again(expected, attempt - 1, pauses + 1)
             case Then.PLACE:
                 assert settlement == Again(max(wait_s or 0.0, 0.01), attempt - 1, max(pauses, 1), "why")
+            case Then.AWAY:
+                assert settlement == Again(wait_s or POLICY.first_s, attempt - 1, pauses, away=True)
             case Then.RETRY if attempt >= POLICY.attempts:
                 assert settlement == DeadLetter("exhausted", "why", attempt)
             case Then.RETRY:

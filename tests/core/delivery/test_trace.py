@@ -90,7 +90,14 @@ def test_attempts_are_told_with_their_reasons() -> None:
     ]
 
 
-@pytest.mark.parametrize("reason", WaitReason)
+def test_what_a_person_keeps_back_waits_until_nobody_knows_when() -> None:
+    entry = Entry("e1", State.WAITING, b"", log=AttemptLog(wait=Wait(0, WaitReason.PERSON)))
+    (line,) = [line for line in entry_lines(traced(entry)) if line.startswith("  waits ")]
+    assert line.startswith("  waits        in the held queue: a person has paused ")
+    assert facts(traced(entry))["wait"] == {"until": None, "reason": "person"}
+
+
+@pytest.mark.parametrize("reason", [reason for reason in WaitReason if reason is not WaitReason.PERSON])
 def test_what_it_waits_for_is_told_and_until_when(reason: WaitReason) -> None:
     entry = Entry("e1", State.WAITING, b"", log=AttemptLog(wait=Wait(int(NOON_S), reason)))
     (line,) = [line for line in entry_lines(traced(entry)) if line.startswith("  waits ")]

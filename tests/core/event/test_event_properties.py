@@ -170,6 +170,9 @@ def _leaves_nothing_open(routed: RoutedEvent, event: Event) -> None:
         assert (routed.user_id, routed.service_id, routed.lane) == ("", "", ("", routed.id))
         assert routed.cancels
     else:
+        if routed.seeks_owner and not (routed.user_id and routed.service_id):
+            assert routed.lane == ("", routed.id)
+            routed = routed.owned_by(("user-1", routed.conversation_id or ""))
         if routed.user is not None:
             assert (routed.user_id, routed.lane) == ("", (routed.user.key, ""))
             routed = routed.of_user("user-1")

@@ -34,6 +34,20 @@ def test_the_event_says_which_service_else_the_route() -> None:
     assert isinstance(refused(Route("r"), service_id=None), NoRoute)
 
 
+def test_of_a_named_conversation_that_is_finished_or_tagged_the_owner_is_sought_first() -> None:
+    named = resolved(service_id=None, kind=EventKind.FINISH, conversation_id=HEX, message=None, defaults=Defaults())
+    assert (named.seeks_owner, named.user_id, named.service_id) == (True, "", "")
+    assert named.lane == ("", "e-1")
+    owned = named.owned_by(("user-9", OTHER_HEX))
+    assert (owned.seeks_owner, owned.lane) == (False, ("user-9", OTHER_HEX))
+    with pytest.raises(NoRoute):
+        named.owned_by(None)
+    said = resolved(kind=EventKind.TAG, conversation_id=HEX, message=None)
+    assert said.owned_by(None).lane == (said.user_id, HEX)
+    assert not resolved(conversation_id=HEX).seeks_owner
+    assert isinstance(refused(service_id=None, kind=EventKind.FINISH, message=None), NoRoute)
+
+
 def test_the_event_says_which_channel_else_the_route_else_api() -> None:
     assert resolved(ROUTE, channel="phone").channel == "phone"
     assert resolved(ROUTE).channel == "email"

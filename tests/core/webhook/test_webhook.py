@@ -382,6 +382,7 @@ def test_problems_are_documents() -> None:
         problem.not_taken(),
         problem.too_busy(),
         problem.malformed(too_long=True),
+        problem.of_status(403),
         problem.of_status(417),
         problem.of_status(500),
     ]

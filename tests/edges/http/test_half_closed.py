@@ -194,8 +194,8 @@ async def test_who_is_gone_altogether_breaks_nothing(
     confirmed_publisher.gate.set()
     await until(lambda: len(confirmed_publisher.messages) == 3, "all are on the queue")
     await until(lambda: hooks.door.held_bytes == 0, "all have been let go")
-    assert hooks.server._runner is not None
-    server = hooks.server._runner.server
+    assert hooks.server._listener._runner is not None
+    server = hooks.server._listener._runner.server
     assert server is not None
     await until(lambda: not server.connections, "no connection is left")
     assert (await hooks.good(id_="g-9")).status == 202

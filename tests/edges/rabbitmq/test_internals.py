@@ -4,7 +4,6 @@ import pytest
 
 from bridge.core.library import Library
 from bridge.edges.rabbitmq._internals import AIO_PIKA, AIORMQ, PAMQP
-from bridge.edges.rabbitmq.publishing.confirms import PublishChannel
 from tests.support.library import message_without
 
 
@@ -25,7 +24,3 @@ def test_a_missing_member_is_named(library: Library, place: str, member: str) ->
     assert message.startswith(f"{library.name} 99.0 is installed, which has no ")
     assert missing in message
     assert f"works with {library.name} {library.read_in}" in message
-
-
-def test_the_hook_for_confirms_stands_in_the_place_of_aiormqs_handler() -> None:
-    assert vars(PublishChannel)["_on_confirm_frame"] is vars(PublishChannel)["on_confirm"]

@@ -232,13 +232,14 @@ async def test_channels_stay_as_many_as_they_were_over_two_thousand_messages(bui
     def receive(delivery: Delivery) -> None:
         delivery.ack()
 
-    rig = await build(receive=receive).start()
+    rig = await build(receive=receive, watch=WatchLimits(every_s=3600.0)).start()
 
     def channels() -> int:
         rows = broker.node.ctl("list_channels", "vhost", "name").splitlines()
         return sum(row.startswith(f"{rig.vhost}\t") for row in rows)
 
     receipts = Receipts()
+    await until(lambda: channels() == 5, "the connection's own, and none that asks any more")
     before = channels()
     for number in range(2000):
         rig.publisher.publish([outgoing(f"m{number}", mandatory=False)], receipts)

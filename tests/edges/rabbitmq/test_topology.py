@@ -154,10 +154,15 @@ async def test_single_active_is_declared_and_is_another_queue_to_the_broker(buil
 async def test_an_exchange_for_delays_that_is_deleted_is_said_before_anything_has_to_wait(build: Build) -> None:
     rig = await build(watch=WatchLimits(every_s=0.2), max_permanent_s=SOON_S).start()
     await rig.rabbit.delete_exchange(DELAY)
-    await until(lambda: f"missing at the broker: exchange {DELAY}" in str(rig.supervisor.trouble), "it is said")
+    await until(lambda: f"exchange {DELAY}" in rig.supervisor.destinations.troubles, "it is said")
+    assert "declare it, or restart the bridge" in rig.supervisor.destinations.troubles[f"exchange {DELAY}"]
     assert not await rig.rabbit.exchange_exists(DELAY)
+    await rig.rabbit.publish(Outgoing(b"goes on"))
+    await rig.delivered(1)
     await rig.rabbit.declare()
-    await rig.connected(generation=2)
+    await until(lambda: not rig.supervisor.destinations.troubles, "it is seen that it is there again")
+    assert rig.generation == 1
+    assert [len(rig.log.of(f"destination.{event}")) for event in ("unusable", "usable")] == [1, 1]
 
 
 # --- delay queues of an earlier version

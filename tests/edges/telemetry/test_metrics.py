@@ -16,6 +16,7 @@ GAUGES = Gauges(
     generations=4,
     loop_lag_s=0.25,
     components={"broker": True, 'odd "name"\n\\': False},
+    pauses={},
 )
 
 

@@ -48,6 +48,7 @@ class FakeInbox:
     def __init__(self) -> None:
         self.reasons: set[str] = set()
         self.changes: list[tuple[str, str]] = []
+        self.paused_queues: frozenset[str] = frozenset()
         self.resumed: Callable[[], None] = lambda: None
         self.began = asyncio.Event()
         """Whether something has been consumed from; cleared for a while by a test."""
@@ -55,7 +56,7 @@ class FakeInbox:
 
     @property
     def consuming(self) -> bool:
-        return not self.reasons
+        return not self.reasons and not self.paused_queues
 
     def pause(self, reason: str) -> None:
         self.reasons.add(reason)
@@ -67,11 +68,27 @@ class FakeInbox:
         if not self.reasons:
             self.resumed()
 
+    def pause_queues(self, queues: frozenset[str]) -> None:
+        self.paused_queues = queues
+        if self.consuming:
+            self.resumed()
+
     def isolate(self, settlements: int) -> None:
         self.changes.append(("isolate", str(settlements)))
 
     async def begun(self) -> None:
         await self.began.wait()
+
+
+class FakeHeldQueues:
+    """The port of held queues; `pass_on` is the test's."""
+
+    def __init__(self, pass_on: Callable[[], int]) -> None:
+        self._pass_on = pass_on
+
+    async def pass_on(self, queue: str) -> int:
+        await asyncio.sleep(0)
+        return self._pass_on()
 
 
 class FakeRepublisher:

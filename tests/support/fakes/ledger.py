@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
+from bridge.core.control.pause import Pause
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS
 from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.delivery.lane_claim import InLine, LaneClaim
+from bridge.core.delivery.lane_turns import Before, Key
 from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
 from bridge.core.event.user import KnownUser
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+from tests.support.fakes.lanes import FakeLanes
 
 LEASE_S = 30.0
+SETTLED_S = 60.0
 
 
 class Nobody:
@@ -31,6 +36,16 @@ def kept(entry: Entry) -> Entry:
     return replace(entry, progress=progress, log=NO_ATTEMPTS)
 
 
+@dataclass(eq=False)
+class HeldRow:
+    """An event that is kept back: of which queue, by which pause, since when; and when a process saw to it last."""
+
+    queue: str
+    key: str
+    since_s: float
+    taken_s: float = 0.0
+
+
 class FakeLedger:
     """The ledger port. `beside` makes it another process's view of the same ledger."""
 
@@ -44,8 +59,11 @@ class FakeLedger:
         """Every entry that this process has written, in order."""
         self.dues: dict[str, DueFinish] = {} if beside is None else beside.dues
         self.users: dict[str, KnownUser] = {} if beside is None else beside.users
+        self.paused: dict[str, Pause] = {} if beside is None else beside.paused
+        self.held: dict[str, HeldRow] = {} if beside is None else beside.held
         self._due_holders: dict[str, object] = {} if beside is None else beside._due_holders
         self._holders: dict[str, object] = {} if beside is None else beside._holders
+        self.lanes: FakeLanes = FakeLanes(self, None if beside is None else beside.lanes)
         self._life: list[int] = [0, 0] if beside is None else beside._life
         """Deaths, and whether somebody has begun."""
         self._dead = False
@@ -117,11 +135,14 @@ class FakeLedger:
     def gone(self, *, in_order: bool = False) -> None:
         """This process has ended, and its leases are over."""
         self._dead = True
+        self.lanes.gone()
         if in_order:
             self._life[:] = [0, 0]
         self.trouble = "the process is gone"
 
-    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, progress: Progress | None = None, line: LaneClaim | None = None
+    ) -> Claim:
         await self._available()
         entry = self._seen(event_id)
         holder = self._holders.get(event_id, self)
@@ -132,6 +153,8 @@ class FakeLedger:
             and not getattr(holder, "_dead", False)
         ):
             return Claim(Holder.ANOTHER, wait_s=LEASE_S)
+        if line is not None and (before := self.lanes.claim(event_id, line, entry)) is not None:
+            return Claim(Holder.LANE, before=before)
         self._holders[event_id] = self
         if entry is not None:
             self.entries[event_id] = entry
@@ -147,11 +170,19 @@ class FakeLedger:
             raise LeaseLost(f"another process has {entry.event_id!r} now")
         self.entries[entry.event_id] = kept(entry)
         self.written.append(entry)
+        if entry.is_final:
+            self.lanes.leave(entry.event_id)
 
     def write_soon(self, entry: Entry) -> None:
         if self.trouble is None and self._holders.setdefault(entry.event_id, self) is self:
             self.entries[entry.event_id] = kept(entry)
             self.written.append(entry)
+            if entry.is_final:
+                self.lanes.leave(entry.event_id)
+
+    def complete_soon(self, event_id: str, progress: Progress) -> None:
+        if event_id in self.entries:
+            self.write_soon(replace(self.entries[event_id], state=State.COMPLETE, progress=progress, letter=None))
 
     async def cancel(self, event_id: str, ending: bytes) -> bool:
         await self._available()
@@ -166,7 +197,23 @@ class FakeLedger:
                 known or Entry(event_id, State.CLAIMED, b""), state=State.ANSWERED, ending=ending
             )
             self._holders[event_id] = NOBODY
+            self.lanes.leave(event_id)
         return waiting
+
+    async def take_turn(self, event_id: str, line: LaneClaim) -> Before | None:
+        await self._available()
+        return self.lanes.claim(event_id, line, None)
+
+    def line_up(self, lane: Key, events: Sequence[InLine]) -> None:
+        if self.trouble is None:
+            self.lanes.line_up(lane, events)
+
+    def leave_lane(self, event_id: str) -> None:
+        if self.trouble is None:
+            self.lanes.leave(event_id)
+
+    async def freed(self) -> Collection[Key]:
+        return await self.lanes.freed()
 
     def keep_due(self, due: DueFinish) -> None:
         if self.trouble is None:
@@ -189,6 +236,10 @@ class FakeLedger:
         self._due_holders[conversation_id] = self
         return due
 
+    async def find_due(self, conversation_id: str) -> DueFinish | None:
+        await self._available()
+        return self.dues.get(conversation_id)
+
     async def set_due(self, due: DueFinish) -> None:
         await self._available()
         self.dues[due.conversation_id] = due
@@ -210,11 +261,49 @@ class FakeLedger:
         holder = self._due_holders.get(conversation_id, self)
         return holder is self or getattr(holder, "_dead", False)
 
+    async def pauses(self) -> Sequence[Pause]:
+        await self._available()
+        return [self.paused[key] for key in sorted(self.paused)]
+
+    async def set_pause(self, pause: Pause) -> None:
+        await self._available()
+        self.paused[pause.key] = pause
+
+    async def drop_pause(self, key: str, ended_s: float | None = None) -> bool:
+        await self._available()
+        pause = self.paused.get(key)
+        if pause is None or (ended_s is not None and pause.holds_at(ended_s)):
+            return False
+        del self.paused[key]
+        return True
+
+    async def hold(self, event_id: str, queue: str, key: str, now_s: float) -> None:
+        await self._available()
+        self.held[event_id] = HeldRow(queue, key, now_s)
+
+    async def take_unheld(self, now_s: float) -> Sequence[str]:
+        await self._available()
+        rows = [row for row in self._unheld(now_s) if row.taken_s < now_s - SETTLED_S]
+        for row in rows:
+            row.taken_s = now_s
+        return sorted({row.queue for row in rows})
+
+    async def clear_unheld(self, queue: str, now_s: float) -> None:
+        await self._available()
+        gone = [row for row in self._unheld(now_s) if row.queue == queue and row.since_s < now_s - SETTLED_S]
+        for event_id in [event_id for event_id, row in self.held.items() if row in gone]:
+            del self.held[event_id]
+
+    def _unheld(self, now_s: float) -> list[HeldRow]:
+        active = {key for key, pause in self.paused.items() if pause.holds_at(now_s)}
+        return [row for row in self.held.values() if row.key not in active]
+
     async def release(self, event_ids: Collection[str]) -> None:
         await self._available()
         for event_id in event_ids:
             if self._holders.get(event_id) is self:
                 del self._holders[event_id]
+                self.lanes.let_go(event_id)
 
     async def find(self, event_id: str) -> Entry | None:
         await self._available()

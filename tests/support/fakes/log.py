@@ -27,6 +27,9 @@ class FakeLog:
         """Every line of that level."""
         return [line for line in self.lines if line.level == level]
 
+    def is_enabled_for(self, _level: int) -> bool:
+        return True
+
     def debug(self, event: str, **fields: Any) -> None:
         self.lines.append(Line("debug", event, fields))
 

@@ -108,6 +108,10 @@ class FakePublisher:
         """Refuse so many of the messages that it concerns, as the next ones come to be told."""
         self._refusals.append(Refusal(times, refusal, concerns))
 
+    def take_all(self) -> None:
+        """Refuse nothing any more."""
+        self._refusals.clear()
+
     def lose(self) -> None:
         """The connection goes: what is in flight is lost to it, and waits at the front for the next one."""
         self.connected = False

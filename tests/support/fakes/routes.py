@@ -39,7 +39,7 @@ class FakeRoutes:
         for entry in self.entries:
             if entry.when(event):
                 return entry.route
-        if event.service_id is None and event.needs_service:
+        if event.service_id is None and event.must_name_service:
             raise NoRoute("no route took the event and it names no service_id", event.id, event.channel)
         return None
 

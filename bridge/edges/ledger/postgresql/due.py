@@ -41,6 +41,7 @@ DROP = "DELETE FROM amigo_bridge.due_finishes WHERE conversation_id = $1"
 DUE = f"""
 SELECT {COLUMNS} FROM amigo_bridge.due_finishes WHERE {DUE_AT} <= $2 AND {FREE} ORDER BY {DUE_AT} LIMIT $3
 """  # noqa: S608 - of constants
+FIND = f"SELECT {COLUMNS} FROM amigo_bridge.due_finishes WHERE conversation_id = $1"  # noqa: S608 - of constants
 TAKE = f"""
 UPDATE amigo_bridge.due_finishes SET owner = $1, held_until = now() + interval '1 minute'
 WHERE conversation_id = $2 AND {DUE_AT} <= $3 AND {FREE} RETURNING {COLUMNS}
@@ -81,5 +82,14 @@ async def taken(connection: DatabaseConnection, owner: str, calls: Sequence[Ledg
     answers: list[Row | None] = []
     for call in calls:
         rows = await connection.fetch(TAKE, owner, call.key, *call.row)
+        answers.append(tuple(rows[0]) if rows else None)
+    return answers
+
+
+async def looked_up(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[Row | None]:
+    """The rows of these conversations."""
+    answers: list[Row | None] = []
+    for call in calls:
+        rows = await connection.fetch(FIND, call.key)
         answers.append(tuple(rows[0]) if rows else None)
     return answers

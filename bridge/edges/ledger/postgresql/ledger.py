@@ -17,13 +17,16 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from bridge.core.delivery.ledger_entry import Claim
+from bridge.core.delivery.lane_claim import LaneClaim
+from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.call_queue import CallKind, LedgerCall, QueuedLedger
-from bridge.edges.ledger.postgresql import due, short_tables, statements, users
+from bridge.edges.ledger.call_kinds import CallKind
+from bridge.edges.ledger.call_queue import LedgerCall
+from bridge.edges.ledger.pause_calls import PausingLedger
+from bridge.edges.ledger.postgresql import due, lanes, pauses, short_tables, statements, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.purging import Purging
-from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of
+from bridge.edges.ledger.rows import KEEP_ENDINGS_S, KEY_BYTES, entry_of
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Log
 
@@ -41,23 +44,34 @@ TROUBLES = (
 )
 CarryOut = Callable[[DatabaseConnection, str, Sequence[LedgerCall]], Awaitable[Sequence[object]]]
 STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
+    (CallKind.LINE_UP, lanes.line_up),
+    (CallKind.LEAVE, lanes.leave),
     (CallKind.CLAIM, statements.claim),
+    (CallKind.TAKE_TURN, lanes.take),
     (CallKind.KEEP_DUE, due.keep),
     (CallKind.DROP_DUE, due.drop),
     (CallKind.WRITE, statements.write),
+    (CallKind.COMPLETE, statements.complete),
     (CallKind.SET_DUE, due.keep_as_it_is),
     (CallKind.DUE, due.listed),
     (CallKind.TAKE_DUE, due.taken),
+    (CallKind.FIND_DUE, due.looked_up),
     (CallKind.KEEP_USER, users.keep),
     (CallKind.DROP_USER, users.drop),
     (CallKind.FIND_USER, users.find),
+    (CallKind.PAUSES, pauses.listed),
+    (CallKind.SET_PAUSE, pauses.put),
+    (CallKind.DROP_PAUSE, pauses.dropped),
+    (CallKind.HOLD, pauses.hold),
+    (CallKind.TAKE_UNHELD, pauses.taken),
+    (CallKind.CLEAR_UNHELD, pauses.cleared),
     (CallKind.RELEASE, statements.release),
     (CallKind.FIND, statements.find),
     (CallKind.CANCEL, statements.cancel),
     (CallKind.BEGUN, statements.begun),
     (CallKind.LIVES_ON, statements.lives_on),
 )
-OF_EVENTS = (CallKind.CLAIM, CallKind.WRITE, CallKind.FIND, CallKind.RELEASE, CallKind.CANCEL)
+OF_EVENTS = (CallKind.CLAIM, CallKind.WRITE, CallKind.COMPLETE, CallKind.FIND, CallKind.RELEASE, CallKind.CANCEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,7 @@ class PostgresqlLimits:
 USUAL_LIMITS = PostgresqlLimits()
 
 
-class PostgresqlLedger(QueuedLedger):
+class PostgresqlLedger(PausingLedger):
     """The ledger port; an async context manager that connects and lets go. Entering never fails: see `trouble`."""
 
     shared = True
@@ -110,9 +124,13 @@ class PostgresqlLedger(QueuedLedger):
             await asyncio.wait((self._task,))
         self._calls.closed(f"the ledger at {self._place} is closed")
 
-    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, progress: Progress | None = None, line: LaneClaim | None = None
+    ) -> Claim:
         """Take the event, unless another process's lease on it runs; see the port."""
-        holder, row, wait_s = await self._claim(event_id, digest, progress)
+        (holder, row, wait_s), before = await self._claim(event_id, digest, progress, line)
+        if before is not None:
+            return Claim(Holder.LANE, before=before)
         return Claim(holder, None if row is None else entry_of(event_id, row), wait_s)
 
     async def _work(self) -> None:
@@ -139,6 +157,7 @@ class PostgresqlLedger(QueuedLedger):
         )
         try:
             connection.add_termination_listener(lambda _: self._calls.wake())
+            await connection.add_listener(lanes.CHANNEL, self._notified)
             await statements.migrate(connection)
             await statements.renew(connection, self._owner, limits.lease_s)
             self._has_old = await short_tables.has_old(connection)
@@ -147,6 +166,17 @@ class PostgresqlLedger(QueuedLedger):
             await connection.close(timeout=limits.command_s)
         finally:
             connection.terminate()
+
+    def _notified(self, _: object, __: int, ___: str, payload: str) -> None:
+        """Another replica waits for a lane's turn, or has ended one: see lanes.py."""
+        lane, owner = bytes.fromhex(payload[1 : 1 + 2 * KEY_BYTES]), payload[1 + 2 * KEY_BYTES :]
+        if owner != self._owner:
+            return
+        if payload.startswith("w"):
+            self._lanes.awaited(lane)
+            self._calls.flush()
+        else:
+            self._lanes.freed_by(lane)
 
     async def _serve(self, connection: DatabaseConnection) -> None:
         """Carry out what waits and keep the lease, until the end or until the connection fails."""

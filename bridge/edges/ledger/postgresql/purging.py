@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bridge.edges.ledger.postgresql import due, users
+from bridge.edges.ledger.postgresql import due, lanes, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.short_tables import FORGET_OLD
 from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, LAID_ASIDE, UNFINISHED_KEEPS
@@ -101,6 +101,8 @@ class Purging:
         await connection.execute(FORGET_OWNERS)
         await connection.execute(due.PURGE, self._keep_s)
         await connection.execute(users.PURGE)
+        await connection.execute(lanes.PURGE, self._keep_s * UNFINISHED_KEEPS)
+        await connection.execute(lanes.PURGE_LANES, self._keep_s)
         if self._limit is not None:
             self._copied.append((self._clock(), self._limit))
         self._limit, self._all_copied = None, False

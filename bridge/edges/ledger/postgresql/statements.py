@@ -19,10 +19,11 @@ from collections.abc import Mapping, Sequence
 from bridge.core.delivery.ledger_entry import Holder
 from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
-from bridge.edges.ledger.postgresql import due, limit_rows, users
+from bridge.edges.ledger.lane_calls import FREE, Turn
+from bridge.edges.ledger.postgresql import due, lanes, limit_rows, pauses, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.short_tables import ASKED_FOR, SHORT_TABLES
-from bridge.edges.ledger.rows import COLUMNS, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
+from bridge.edges.ledger.rows import COLUMNS, COMPLETE, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
@@ -64,6 +65,8 @@ MIGRATIONS: tuple[str, ...] = (
     due.TABLE,
     users.TABLE,
     SHORT_TABLES,
+    pauses.TABLES,
+    lanes.TABLES,
     limit_rows.TABLE,
 )
 
@@ -86,8 +89,7 @@ HAS_VERSION = (
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'amigo_bridge' AND tablename = 'version')"
 )
 
-CLAIM = f"""
-WITH asked AS MATERIALIZED (SELECT * FROM {ASKED}),
+_CLAIM = f"""
 past AS MATERIALIZED (SELECT e.* FROM amigo_bridge.past e JOIN asked ON asked.key = e.key WHERE {LAID_ASIDE}),
 claimed AS (
     INSERT INTO amigo_bridge.known AS e (key, event_id, owner, {", ".join(COLUMNS)})
@@ -101,6 +103,16 @@ claimed AS (
 SELECT * FROM claimed
 UNION ALL SELECT asked.event_id, 0, {STORED} FROM past e JOIN asked ON asked.key = e.key
 """  # noqa: S608 - of constants
+CLAIM = f"WITH asked AS MATERIALIZED (SELECT * FROM {ASKED}), {_CLAIM}"  # noqa: S608 - of constants
+CLAIM_IN_LINE = f"""
+WITH turns AS MATERIALIZED (SELECT * FROM {lanes.IN_CLAIM}),
+asked AS MATERIALIZED (
+    SELECT * FROM {ASKED} WHERE NOT EXISTS (SELECT FROM turns WHERE turns.key = asked.key AND turns.before > 0)
+), {_CLAIM}
+UNION ALL SELECT encode(turns.key, 'hex'), -1, NULL, NULL, turns.before, NULL, NULL, turns.first_id, NULL, NULL, NULL
+FROM turns
+"""  # noqa: S608 - of constants
+"""The same where some want the turn of their lane with it; its rows come last, with -1 claims."""
 
 LEFT = """
 SELECT e.event_id, extract(epoch FROM o.until - now())::float8 AS wait_s
@@ -114,6 +126,16 @@ SELECT asked.key, asked.event_id, $1, {ASKED_COLUMNS} FROM {ASKED}
 ON CONFLICT (key) DO UPDATE SET changed_at = now(), {", ".join(f"{name} = excluded.{name}" for name in COLUMNS)}
 WHERE e.owner = excluded.owner
 RETURNING e.event_id
+"""  # noqa: S608 - of constants
+
+COMPLETED = f"""
+WITH held AS (
+    SELECT e.key, asked.progress FROM amigo_bridge.known e
+    JOIN unnest($2::bytea[], $3::text[]) AS asked (key, progress) ON asked.key = e.key
+    WHERE e.owner = $1 ORDER BY e.key FOR UPDATE OF e
+)
+UPDATE amigo_bridge.known e SET changed_at = now(), state = {COMPLETE}, progress = held.progress, letter = NULL
+FROM held WHERE e.key = held.key
 """  # noqa: S608 - of constants
 
 CANCEL = f"""
@@ -182,23 +204,32 @@ async def migrate(connection: DatabaseConnection) -> None:
         await connection.execute("UPDATE amigo_bridge.version SET version = $1", len(MIGRATIONS))
 
 
-async def claim(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[Answer]:
+async def claim(
+    connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]
+) -> list[Answer | tuple[Answer, Turn]]:
     """Claim events, each once in `calls` or more often; answers in their order."""
     rows = {call.key: call.row for call in reversed(calls)}
-    taken = {row[0]: row for row in await connection.fetch(CLAIM, owner, *_columns(rows))}
+    in_line = {call.key: call for call in calls if call.line is not None}
+    parameters = [*_columns(rows), *lanes.columns(list(in_line.values()))]
+    answered = await connection.fetch(CLAIM_IN_LINE if in_line else CLAIM, owner, *parameters)
+    taken = {row[0]: row for row in answered if row[1] >= 0}
+    turns = {row[0]: lanes.turn_of(row[4], row[7]) for row in answered if row[1] < 0}
     denied = [hash_of(key) for key in rows if key not in taken]
     waits = {row[0]: row[1] for row in await connection.fetch(LEFT, denied)} if denied else {}
-    answers: list[Answer] = []
+    answers: list[Answer | tuple[Answer, Turn]] = []
     seen: set[str] = set()
     for call in calls:
         row = taken.get(call.key)
+        answer: Answer
         if row is None:
-            answers.append((Holder.ANOTHER, None, max(SHORTEST_WAIT_S, waits.get(call.key, 0.0))))
+            answer = (Holder.ANOTHER, None, max(SHORTEST_WAIT_S, waits.get(call.key, 0.0)))
         elif row[1] == 1 and call.key not in seen:
-            answers.append((Holder.NOBODY, None, 0.0))
+            answer = (Holder.NOBODY, None, 0.0)
         else:
-            answers.append((Holder.EARLIER, tuple(row)[2:], 0.0))
+            answer = (Holder.EARLIER, tuple(row)[2:], 0.0)
         seen.add(call.key)
+        turn = None if call.line is None else turns.get(hash_of(call.key).hex(), FREE)
+        answers.append(answer if turn is None else (answer, turn))
     return answers
 
 
@@ -209,6 +240,13 @@ async def write(connection: DatabaseConnection, owner: str, calls: Sequence[Ledg
     return [None if call.key in written else LeaseLost(f"another process has {call.key!r} now") for call in calls]
 
 
+async def complete(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:
+    """Let answered events that are still this owner's be complete."""
+    rows = {hash_of(call.key): call.row for call in calls}
+    await connection.execute(COMPLETED, owner, list(rows), [progress for (progress,) in rows.values()])
+    return [None] * len(calls)
+
+
 async def cancel(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[bool]:
     """Give events that have not started their endings. Answers in their order: False where it was too late."""
     rows = {call.key: call.row for call in reversed(calls)}
@@ -216,6 +254,8 @@ async def cancel(connection: DatabaseConnection, owner: str, calls: Sequence[Led
     names = {hash_of(key): key for key in rows if key not in done}
     left = await connection.fetch(FIND, owner, list(names))
     done |= {names[row[0]] for row in left if is_cancelled(tuple(row)[1:])}
+    for key in done:
+        await connection.execute(lanes.CANCELLED, hash_of(key))
     return [call.key in done for call in calls]
 
 

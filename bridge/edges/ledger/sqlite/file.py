@@ -23,21 +23,28 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from bridge.edges.ledger.call_queue import CallKind, LedgerCall
+from bridge.edges.ledger.call_kinds import CallKind
+from bridge.edges.ledger.call_queue import LedgerCall
+from bridge.edges.ledger.lane_calls import Turn
 from bridge.edges.ledger.rows import (
     FINAL_STATES,
+    UNFINISHED_KEEPS,
     Row,
     cancel,
     died_with,
     hash_of,
     is_cancelled,
 )
+from bridge.edges.ledger.sqlite import pauses
 from bridge.edges.ledger.sqlite.file_lock import FileLock, Identity, identity
+from bridge.edges.ledger.sqlite.lane_places import LanePlaces, Write
 from bridge.edges.ledger.sqlite.past import Ages, Past
 from bridge.edges.ledger.sqlite.schema import (
     BEGUN,
+    COMPLETED,
     DROP_DUE,
     DUE,
+    FIND_DUE,
     KEEP_DUE,
     LIVES_ON,
     PURGE_DUE,
@@ -58,8 +65,19 @@ T = TypeVar("T")
 
 BUSY_S = 2.0
 """How long a commit waits for another program that reads or writes the file, such as `sqlite3` in someone's hands."""
+OTHERS = {
+    CallKind.KEEP_DUE: KEEP_DUE,
+    CallKind.SET_DUE: SET_DUE,
+    CallKind.DROP_DUE: DROP_DUE,
+    CallKind.KEEP_USER: KEEP_USER,
+    CallKind.DROP_USER: DROP_USER,
+    CallKind.HOLD: pauses.HOLD,
+}
+"""Statements of other tables than the events'."""
 READING = (CallKind.CLAIM, CallKind.FIND, CallKind.CANCEL)
 """Calls that ask what is known."""
+LOOKED_UP = {CallKind.TAKE_DUE: TAKE_DUE, CallKind.FIND_DUE: FIND_DUE, CallKind.FIND_USER: FIND_USER}
+"""Calls that are answered with one row, by the call's key."""
 CHUNK = 50
 """Events in one statement."""
 CHECKPOINT_ROWS, CHECKPOINT_PAGES = 1_000, 8_000
@@ -88,6 +106,7 @@ class LedgerFile:
         self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
         self._past: Past | None = None
+        self._places: LanePlaces | None = None
         self._lock = FileLock(self._beside("-lock"))
         self._identity: Identity | None = None
         self._wal_identity: Identity | None = None
@@ -101,7 +120,7 @@ class LedgerFile:
         self.log_is_long = False
         """True where `checkpoint` had better be called before the next commit."""
 
-    def open(self) -> None:
+    def open(self, now_s: float) -> None:
         """Take the lock, open or create the file, bring its schema up to date, and prove that it can be written."""
         with self._translated():
             self._real = self.path.resolve()  # whatever it is called: all names of one file share one lock
@@ -118,6 +137,7 @@ class LedgerFile:
             self._check(connection)
             self._prepare(connection)
             self._past = Past(connection, self._ages)
+            self._places = LanePlaces(connection, self._owner, now_s)
             self._identity, self._wal_identity = identity(self.path), identity(self._beside("-wal"))
             self._made_anew, self._gone = self._gone, False
 
@@ -129,7 +149,7 @@ class LedgerFile:
     def close(self) -> None:
         """Close the file, but keep the lock."""
         replaced, connection = self._identity is not None and self._replaced, self._connection
-        self._connection = self._identity = self._past = None
+        self._connection = self._identity = self._past = self._places = None
         if connection is not None:
             with suppress(sqlite3.Error):  # what could not be written has been reported by the commit that failed
                 if replaced:
@@ -144,24 +164,34 @@ class LedgerFile:
         """Give up the lock, so that another process may have the file."""
         self._lock.let_go()
 
-    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[Row | int | LeaseLost | None]:
+    def carry_out(self, calls: Sequence[LedgerCall], now_s: float) -> list[object]:
         """All of it in one commit, in order. The answers are those of the port; of events, what was known before."""
-        self._reopen_if_replaced()
+        self._reopen_if_replaced(now_s)
         with self._translated():
             known = dict(self._read({call.key for call in calls if call.kind in READING}))
             changed: dict[str, Row] = {}
             released: list[str] = []
-            others: list[tuple[str, Row]] = []
-            answers: list[Row | int | LeaseLost | None] = []
+            others: list[Write] = []
+            answers: list[object] = []
             for call in calls:
+                turn = self._turn(call, known.get(call.key), now_s, others)
                 answers.append(known.get(call.key))
                 match call.kind:
+                    case CallKind.TAKE_TURN:
+                        answers[-1] = turn
+                    case CallKind.CLAIM if turn is not None and turn.before is not None:
+                        pass
                     case CallKind.WRITE if call.key in self._cancelled:
                         answers[-1] = LeaseLost(f"{call.key!r} was cancelled meanwhile")
                     case CallKind.WRITE:
                         changed[call.key] = call.row
+                        others += self._opened_places.leave(call.key) if call.row[0] in FINAL_STATES else ()
+                    case CallKind.COMPLETE if call.key not in self._cancelled:
+                        others.append((COMPLETED, (int(now_s * 1000), *call.row, hash_of(call.key))))
+                        others += self._opened_places.leave(call.key)
                     case CallKind.CANCEL:
                         answers[-1] = self._cancel(call, known, changed)
+                        others += self._opened_places.leave(call.key) if answers[-1] else ()
                     case CallKind.RELEASE:
                         released.append(call.key)
                     case CallKind.CLAIM if call.key in known:
@@ -170,29 +200,23 @@ class LedgerFile:
                             changed[call.key] = known[call.key]
                     case CallKind.CLAIM:
                         known[call.key] = changed[call.key] = call.row
-                    case CallKind.KEEP_DUE:
-                        others.append((KEEP_DUE, call.row))
-                    case CallKind.SET_DUE:
-                        others.append((SET_DUE, call.row))
-                    case CallKind.DROP_DUE:
-                        others.append((DROP_DUE, (call.key,)))
-                    case CallKind.DUE:
-                        answers[-1] = self._opened.execute(DUE, call.row).fetchall()
-                    case CallKind.TAKE_DUE:
-                        answers[-1] = self._opened.execute(TAKE_DUE, (call.key, *call.row)).fetchone()
-                    case CallKind.KEEP_USER:
-                        others.append((KEEP_USER, call.row))
-                    case CallKind.DROP_USER:
-                        others.append((DROP_USER, (call.key, *call.row)))
-                    case CallKind.FIND_USER:
-                        answers[-1] = self._opened.execute(FIND_USER, (call.key, *call.row)).fetchone()
-                    case CallKind.BEGUN:
-                        (answers[-1],) = self._opened.execute(BEGUN).fetchone()
-                    case CallKind.LIVES_ON:
-                        self._opened.execute(LIVES_ON)
+                    case CallKind.DUE | CallKind.BEGUN:
+                        answers[-1] = self._answer(call)
+                    case kind if kind in LOOKED_UP:
+                        answers[-1] = self._opened.execute(LOOKED_UP[kind], (call.key, *call.row)).fetchone()
+                    case kind if kind in pauses.KINDS:
+                        answers[-1] = pauses.carried_out(self._opened, call)
+                    case _:
+                        others += self._other_writes(call, now_s)
+                if turn is not None and call.kind is CallKind.CLAIM:
+                    answers[-1] = (answers[-1], turn)
             self._change(changed, released, int(now_s * 1000), others)
             self.log_is_long = self._opened.total_changes - self._checkpointed >= CHECKPOINT_ROWS
             return answers
+
+    def has_places(self, lane: bytes) -> bool:
+        """True where somebody waits in this lane. Any thread may ask."""
+        return self._places is not None and self._places.has(lane)
 
     def checkpoint(self) -> None:
         """Bring what is in the log into the file, while nobody waits for a commit."""
@@ -211,6 +235,37 @@ class LedgerFile:
         self._cancelled.add(call.key)
         return True
 
+    def _answer(self, call: LedgerCall) -> object:
+        """The answer to a call that is about no event's own row."""
+        if call.kind is CallKind.DUE:
+            return self._opened.execute(DUE, call.row).fetchall()
+        (deaths,) = self._opened.execute(BEGUN).fetchone()
+        return deaths
+
+    def _other_writes(self, call: LedgerCall, now_s: float) -> Sequence[Write]:
+        """The writes of a call that is about no event's own row."""
+        match call.kind:
+            case CallKind.LINE_UP:
+                return self._opened_places.line_up(call, now_s)
+            case CallKind.LEAVE:
+                return self._opened_places.leave(call.row[1])
+            case CallKind.KEEP_DUE | CallKind.SET_DUE | CallKind.KEEP_USER:
+                return [(OTHERS[call.kind], call.row)]
+            case CallKind.DROP_DUE | CallKind.DROP_USER | CallKind.HOLD:
+                return [(OTHERS[call.kind], (call.key, *call.row))]
+            case CallKind.LIVES_ON:
+                return [(LIVES_ON, ())]
+            case _:
+                return ()
+
+    def _turn(self, call: LedgerCall, known: Row | None, now_s: float, writes: list[Write]) -> Turn | None:
+        """The lane's turn for a call that wants one; None for one that does not."""
+        if call.line is None:
+            return None
+        turn, more = self._opened_places.turn(call, known, now_s)
+        writes += more
+        return turn
+
     def purge(self, now_s: float) -> tuple[int, bool]:
         """Some steps of removing what is too old: how many entries went, and whether there may be more to do."""
         removed, more, until_s = 0, True, time.monotonic() + TIDY_S
@@ -224,14 +279,15 @@ class LedgerFile:
             finally:
                 self._opened.execute("PRAGMA synchronous = FULL")
             if not more:
+                self._opened_places.forget(now_s - self._ages.keep_ms / 1000 * UNFINISHED_KEEPS)
                 self._opened.execute(PURGE_DUE, ((now_ms - self._ages.keep_ms) / 1000,))
                 self._opened.execute(PURGE_USERS, (now_s,))
         return removed, more
 
-    def _reopen_if_replaced(self) -> None:
+    def _reopen_if_replaced(self, now_s: float) -> None:
         if self._replaced or not self._lock.held:
             self.close()
-            self.open()
+            self.open(now_s)
 
     @property
     def _replaced(self) -> bool:
@@ -243,6 +299,12 @@ class LedgerFile:
         if self._connection is None:
             raise LedgerUnavailable(f"the ledger {self.path} is closed")
         return self._connection
+
+    @property
+    def _opened_places(self) -> LanePlaces:
+        if self._places is None:
+            raise LedgerUnavailable(f"the ledger {self.path} is closed")
+        return self._places
 
     @property
     def _opened_past(self) -> Past:
@@ -258,9 +320,7 @@ class LedgerFile:
                 yield names.pop(key), row if owner in (None, self._owner) else died_with(row)
             yield from self._opened_past.find(names)
 
-    def _change(
-        self, changed: dict[str, Row], released: list[str], now_ms: int, others: Sequence[tuple[str, Row]] = ()
-    ) -> None:
+    def _change(self, changed: dict[str, Row], released: list[str], now_ms: int, others: Sequence[Write] = ()) -> None:
         """Write rows and what other tables have, and let go of events: in one commit."""
         if not changed and not released and not others:
             return

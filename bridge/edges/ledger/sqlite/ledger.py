@@ -14,9 +14,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bridge.core.delivery.lane_claim import LaneClaim
+from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
-from bridge.edges.ledger.call_queue import QueuedLedger
+from bridge.edges.ledger.lane_calls import lane_hash
+from bridge.edges.ledger.pause_calls import PausingLedger
 from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of
 from bridge.edges.ledger.sqlite.file import BUSY_S, LedgerFile
 from bridge.flow.ports.ledger import LedgerUnavailable
@@ -31,7 +34,7 @@ CLOSING_S = 10.0
 REPLACED = "the file was deleted or moved: what is at its place now is used, if need be made anew"
 
 
-class SqliteLedger(QueuedLedger):
+class SqliteLedger(PausingLedger):
     """The ledger port; an async context manager that opens and closes the file. Entering never fails: see `trouble`."""
 
     shared = False
@@ -63,16 +66,24 @@ class SqliteLedger(QueuedLedger):
         self._calls.closed(f"the ledger {self._file.path} is closed")
         self._thread.shutdown(wait=bool(done))
 
-    async def claim(self, event_id: str, digest: bytes, progress: Progress | None = None) -> Claim:
+    async def claim(
+        self, event_id: str, digest: bytes, progress: Progress | None = None, line: LaneClaim | None = None
+    ) -> Claim:
         """Take the event; see the port. Whoever had it before is gone: nobody else can have the file."""
-        row = await self._claim(event_id, digest, progress)
+        row, before = await self._claim(event_id, digest, progress, line)
+        if before is not None:
+            return Claim(Holder.LANE, before=before)
         return Claim(Holder.NOBODY) if row is None else Claim(Holder.EARLIER, entry_of(event_id, row))
+
+    async def take_turn(self, event_id: str, line: LaneClaim) -> Before | None:
+        """Take the turn for a claimed event; see the port. A lane in which nobody has had to wait has no need of it."""
+        return await super().take_turn(event_id, line) if self._file.has_places(lane_hash(line.lane)) else None
 
     async def _work(self) -> None:
         in_thread, calls = asyncio.get_running_loop().run_in_executor, self._calls
         while not calls.closing:
             try:
-                await in_thread(self._thread, self._file.open)
+                await in_thread(self._thread, self._file.open, self._clock())
                 calls.well(file=str(self._file.path))
                 self._tell_replaced()
                 await self._serve()

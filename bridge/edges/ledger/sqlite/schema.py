@@ -5,8 +5,8 @@ from functools import cache
 
 from bridge.core.errors import BridgeError
 from bridge.edges.ledger.due_rows import DUE_COLUMNS
-from bridge.edges.ledger.rows import COLUMNS
-from bridge.edges.ledger.sqlite import users
+from bridge.edges.ledger.rows import COLUMNS, COMPLETE
+from bridge.edges.ledger.sqlite import lane_places, pauses, users
 
 # user_version is how many of these a file has been through.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -97,6 +97,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE TABLE runs (run INTEGER PRIMARY KEY, ended_ms INTEGER NOT NULL, entries INTEGER NOT NULL)",
     ),
+    pauses.TABLES,
+    lane_places.TABLE,
 )
 ROOM_BYTES = 64 * 1024
 
@@ -152,9 +154,12 @@ def upsert(count: int) -> str:
     )
 
 
+COMPLETED = f"UPDATE known SET state = {COMPLETE}, changed_ms = ?, progress = ?, letter = NULL WHERE key = ?"  # noqa: S608
+"""An answered event is complete: the rest of its row, with its ending, need not be written again."""
 DUE_AT = "max(last_s + finish_s, again_s)"
 DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE {DUE_AT} <= ? ORDER BY {DUE_AT} LIMIT ?"  # noqa: S608
-TAKE_DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE conversation_id = ? AND {DUE_AT} <= ?"  # noqa: S608
+FIND_DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE conversation_id = ?"  # noqa: S608 - of constants
+TAKE_DUE = f"{FIND_DUE} AND {DUE_AT} <= ?"
 _INSERT_DUE = f"""
 INSERT INTO due_finishes ({", ".join(DUE_COLUMNS)}) VALUES ({", ".join("?" * len(DUE_COLUMNS))})
 ON CONFLICT (conversation_id) DO UPDATE SET

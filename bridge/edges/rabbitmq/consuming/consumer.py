@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import InitVar, dataclass, field
 from functools import partial
 from uuid import uuid4
@@ -15,12 +16,15 @@ from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq._internals import on_consumer_cancel
 from bridge.edges.rabbitmq.consuming.acks import Acks
 from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited, open_channel
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, TroubleKind, limited, open_channel
 from bridge.edges.rabbitmq.properties import incoming
 from bridge.flow.ports.broker import Delivery
 from bridge.flow.ports.runtime import Log
 
 TAG = "amigo-bridge"
+REFUSALS = frozenset({TroubleKind.ACCESS, TroubleKind.NOT_FOUND})
+AGAIN_S = 5.0
+"""The wait before a queue is asked for again that the broker has refused."""
 SETTLE_S = 0.5
 """How long a channel stays open after its last ack: a quorum queue carries acks out in batches, and the broker forgets
 those that wait for their turn when the channel closes."""
@@ -107,7 +111,7 @@ class Consumer:
     ) -> None:
         """`receive` is handed every delivery, and settles it sooner or later."""
         self._inbounds = inbounds
-        self._inbox = inbox
+        self.inbox = inbox
         self._receive = receive
         self._log = log
         self._paused = asyncio.Event()
@@ -118,6 +122,7 @@ class Consumer:
         self._replacing: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()
+        self._refused: dict[str, str] = {}
 
     @property
     def queue_consumers(self) -> list[QueueConsumer]:
@@ -126,26 +131,61 @@ class Consumer:
 
     @property
     def consuming(self) -> bool:
-        """True where every inbound has its consumer, is just getting another, or has as much in hand as it may."""
-        served = self._queue_consumers.keys() | self._replacing
-        return not self._inbox.held_back_by and all(
+        """True where every inbound has its consumer, is just getting another, or has as much in hand as it may.
+
+        One that a person has paused, or that the broker refuses, is left alone.
+        """
+        left_alone = self._refused.keys() | self.inbox.paused_queues
+        served = self._queue_consumers.keys() | self._replacing | left_alone
+        return not self.inbox.held_back_by and all(
             inbound.queue in served or self._free(inbound) <= 0 for inbound in self._inbounds
         )
 
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Why a queue is not consumed though others are, by kind and name."""
+        return {f"queue {queue}": reason for queue, reason in self._refused.items()}
+
     async def run(self, connection: aio_pika.abc.AbstractConnection, generation: Generation) -> None:
-        """Consume in this generation, as far as wanted, until it ends. Raises BrokerTrouble."""
+        """Consume in this generation, as far as wanted, until it ends.
+
+        A queue that the broker refuses is asked for again, while others are consumed. Raises BrokerTrouble where there
+        are none.
+        """
         while True:
-            self._inbox.changed.clear()
+            self.inbox.changed.clear()
+            refusals: list[BrokerTrouble] = []
             for inbound in self._inbounds:
-                async with self._changing:
-                    await self._see_to(connection, generation, inbound)
-            await self._inbox.changed.wait()
+                try:
+                    async with self._changing:
+                        await self._see_to(connection, generation, inbound)
+                    if inbound.queue in self._queue_consumers:
+                        self._admit(inbound.queue)
+                except BrokerTrouble as trouble:
+                    if trouble.kind not in REFUSALS:
+                        raise
+                    self._refuse(inbound.queue, str(trouble))
+                    refusals.append(trouble)
+            if len(refusals) == len(self._inbounds):
+                raise refusals[0]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S if refusals else None):
+                    await self.inbox.changed.wait()
+
+    def _refuse(self, queue: str, reason: str) -> None:
+        if queue not in self._refused:
+            self._log.error("consumer.refused", queue=queue, error=reason)
+        self._refused[queue] = reason
+
+    def _admit(self, queue: str) -> None:
+        if self._refused.pop(queue, None) is not None:
+            self._log.info("consumer.admitted", queue=queue)
 
     async def _see_to(
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, inbound: Inbound
     ) -> None:
         queue_consumer, free = self._queue_consumers.get(inbound.queue), self._free(inbound)
-        if reasons := self._inbox.held_back_by:
+        if reasons := self.inbox.reasons_for(inbound.queue):
             if queue_consumer is not None:
                 await self._retire(queue_consumer)
                 self._log.info("consumer.paused", queue=inbound.queue, by=reasons)
@@ -195,7 +235,7 @@ class Consumer:
 
     async def acks_sent(self) -> None:
         """Return when every ack has reached the queue, or can no more, and what a pause has retired is closed."""
-        if self._inbox.held_back_by:
+        if self.inbox.held_back_by:
             await self._paused.wait()
         for queue_consumer in (*self._queue_consumers.values(), *self._retired):
             await queue_consumer.acks.all_written()
@@ -206,9 +246,9 @@ class Consumer:
     def send_ack(self, delivery: BrokerDelivery) -> None:
         """Write the ack at the end of this turn of the loop."""
         delivery.queue_consumer.acks.put(delivery.tag)
-        self._inbox.settled()
+        self.inbox.settled()
         if delivery.queue_consumer.prefetch < delivery.queue_consumer.inbound.prefetch or self._retired:
-            self._inbox.changed.set()
+            self.inbox.changed.set()
 
     def _start_task(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -221,7 +261,7 @@ class Consumer:
     def _free(self, inbound: Inbound) -> int:
         """How many more deliveries of this inbound may be in hand."""
         queue_consumers = (*self._queue_consumers.values(), *self._retired)
-        most = 1 if self._inbox.cautious else inbound.prefetch
+        most = 1 if self.inbox.cautious else inbound.prefetch
         return most - sum(
             queue_consumer.held for queue_consumer in queue_consumers if queue_consumer.inbound is inbound
         )
@@ -232,7 +272,7 @@ class Consumer:
         """Start a consumer for as many as are free; at least one must be."""
         queue, prefetch = inbound.queue, self._free(inbound)
         name = f"consuming channel of {queue}"
-        _, channel, unwatch = await open_channel(connection, generation, name)
+        opened, channel, unwatch = await open_channel(connection, generation, name)
         on_consumer_cancel(channel, partial(_cancelled, generation, queue))
         await limited(channel.basic_qos(prefetch_count=prefetch), f"setting the prefetch of {queue}")
         tag = f"{TAG}-{queue}-{uuid4().hex[:12]}"
@@ -240,9 +280,11 @@ class Consumer:
             inbound, prefetch, tag, channel, unwatch, _now(), self._close_if_done, self._ack_lost
         )
         callback = partial(self._deliver, queue_consumer, generation)
+        unwatch()  # a refusal closes the channel, and may leave other queues their consumers
         await limited(channel.basic_consume(queue, callback, consumer_tag=tag), f"consuming {queue}")
+        queue_consumer.unwatch = generation.watch(opened, name)
         self._queue_consumers[queue] = queue_consumer
-        self._inbox.started()
+        self.inbox.started()
         self._paused.clear()
 
     async def _retire(self, queue_consumer: QueueConsumer) -> None:

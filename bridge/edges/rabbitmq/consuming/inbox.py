@@ -8,6 +8,8 @@ class ConsumerInbox:
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
+        self.paused_queues: frozenset[str] = frozenset()
+        """Inbound queues that a person has paused."""
         self._reasons: set[str] = set()
         self._settle_first = 0
         """Deliveries that are still to be taken one at a time."""
@@ -36,6 +38,16 @@ class ConsumerInbox:
         """Let go; see the port."""
         self._reasons.discard(reason)
         self.changed.set()
+
+    def pause_queues(self, queues: frozenset[str]) -> None:
+        """Consume all but these; see the port."""
+        if queues != self.paused_queues:
+            self.paused_queues = queues
+            self.changed.set()
+
+    def reasons_for(self, queue: str) -> list[str]:
+        """The reasons for which this queue is not consumed."""
+        return [*self.held_back_by, *(["paused"] if queue in self.paused_queues else [])]
 
     async def begun(self) -> None:
         """See the port."""

@@ -16,6 +16,7 @@ compare the frames with pamqp's, and the versions of aio-pika, aiormq and pamqp 
 
 **One message that the broker will not have** closes the channel, and others flew beside it: `publisher_channel.py` says
 how it is found. What may be taken later (403) is published again on a channel of its own, where nobody waits for it.
+From then on, what goes to the same exchange under the same routing key goes there at first try: `suspicion.py`.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
 from bridge.edges.rabbitmq.publishing.confirms import open_publish_channel
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
 from bridge.edges.rabbitmq.publishing.publisher_channel import Pending, PublisherChannel
+from bridge.edges.rabbitmq.publishing.suspicion import Suspicion
 from bridge.flow.ports.broker import Receipt
 
 MAX_UNCONFIRMED = 20_000
@@ -52,6 +54,7 @@ class BatchingPublisher:
         self._blocked = False
         self._publisher_channels = [PublisherChannel(self, index) for index in range(len(outbounds))]
         self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
+        self._suspicion = Suspicion()
         self._connection: aio_pika.abc.AbstractConnection
         self._generation: Generation | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -88,12 +91,30 @@ class BatchingPublisher:
         """Hand over; see the port."""
         if not messages:
             return
+        if alone or self._suspicion.active:
+            self._publish_warily(messages, receipt, alone=alone)
+            return
         publisher_channels, total = self._publisher_channels, 0
         for message in messages:
             size = len(message.body)
             total += size
-            publisher_channel = self._alone if alone else publisher_channels[message.to.outbound]
-            publisher_channel.waiting.append((message, receipt, size))
+            publisher_channels[message.to.outbound].waiting.append((message, receipt, size))
+        self._pending(len(messages), total)
+
+    def _publish_warily(self, messages: Sequence[OutboundMessage], receipt: Receipt, *, alone: bool) -> None:
+        """Hand over beside the others what may close the channel; see `suspicion.py`."""
+        suspicion, loop, total = self._suspicion, asyncio.get_running_loop(), 0
+        for message in messages:
+            size = len(message.body)
+            total += size
+            pending = (message, receipt, size)
+            if (refusal := suspicion.refusal_of(message, loop.time())) is not None:
+                loop.call_soon(self._tell, [pending], refusal, set())
+            elif alone or suspicion.is_aside(message, receipt):
+                suspicion.goes_aside(message, receipt)
+                self._alone.waiting.append(pending)
+            else:
+                self._publisher_channels[message.to.outbound].waiting.append(pending)
         self._pending(len(messages), total)
 
     def withdraw(self, message: OutboundMessage) -> None:
@@ -101,6 +122,7 @@ class BatchingPublisher:
         for publisher_channel in self._all:
             size = publisher_channel.withdraw(message)
             if size is not None:
+                self._suspicion.settled(message)
                 self._forget(1, size)
 
     def forget(self, receipt: Receipt) -> None:
@@ -177,6 +199,30 @@ class BatchingPublisher:
 
     def settled(self, over: list[Pending], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
         """See ChannelOwner."""
+        if self._suspicion.active or refusal is not None:
+            self._learn(over, refusal)
+        self._tell(over, refusal, unrouted)
+
+    def _learn(self, over: list[Pending], refusal: PublishRefusal | None) -> None:
+        """See what this fate says of the routing keys; others of a key that is refused as such are so with it."""
+        suspicion, now_s = self._suspicion, asyncio.get_running_loop().time()
+        for message, _, _ in over:
+            suspicion.settled(message)
+            if refusal is None:
+                suspicion.taken(message)
+            elif suspicion.refused(message, refusal, now_s):
+                self._refuse_alike(message, refusal)
+
+    def _refuse_alike(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
+        for publisher_channel in self._all:
+            alike = publisher_channel.withdraw_alike(message)
+            for other, _, _ in alike:
+                self._suspicion.settled(other)
+            if alike:
+                self._loop.call_soon(self._tell, alike, refusal, set())
+
+    def _tell(self, over: list[Pending], refusal: PublishRefusal | None, unrouted: set[str]) -> None:
+        """Tell the receipts."""
         self._forget(len(over), sum([size for _, _, size in over]))
         if refusal is None and not unrouted:
             for receipt, pending in groupby(over, WHOM):

@@ -70,10 +70,9 @@ class PublishChannel(HookedChannel):
         if refusal is not None and self._listener is not None:
             self._listener.blamed(refusal)
 
-    async def on_confirm(self, frame: spec.Basic.Ack | spec.Basic.Nack) -> None:
+    def on_confirm(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
         if self._listener is not None:
-            acked = isinstance(frame, spec.Basic.Ack)
-            self._listener.confirmed(int(frame.delivery_tag or 0), multiple=bool(frame.multiple), acked=acked)
+            self._listener.confirmed(delivery_tag, multiple=multiple, acked=acked)
 
     def on_return(self, message_id: str | None) -> None:
         if self._listener is not None:

@@ -8,6 +8,7 @@ one by one    a suspect flies alone: confirmed, it is cleared; closing the chann
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from bridge.core.answer.outbound_message import OutboundMessage
@@ -45,10 +46,11 @@ class ChannelOwner(Protocol):
 class PublisherChannel:
     """One publishing channel: what waits, and what flies, oldest first. The first that flies has tag `first_tag`.
 
-    None stands for one whose fate was known before that of an earlier one. `ids` are those of the messages that fly,
-    `unrouted` those of them that came back; `batches` are, for each write, the tag after its last and when it was
-    (event loop time). `suspects` counts how many of those that wait or fly, from the front, go one by one; with
-    `always_alone` all of them do. `blame` is what the broker said as it closed the whole connection.
+    None stands for one whose fate was known before that of an earlier one. `ids` are those of the mandatory messages
+    that fly, since no others come back, `unrouted` those of them that came back; `batches` are, for each write, the tag
+    after its last and when it was (event loop time). `suspects` counts how many of those that wait or fly, from the
+    front, go one by one; with `always_alone` all of them do. `blame` is what the broker said as it closed the whole
+    connection.
     """
 
     owner: ChannelOwner
@@ -97,7 +99,8 @@ class PublisherChannel:
         while self.batches and self.batches[0][0] <= self.first_tag:
             self.batches.popleft()
         over = [pending for pending in settled if pending is not None]
-        self.ids.difference_update([message.message_id for message, _, _ in over])
+        if self.ids:
+            self.ids.difference_update([message.message_id for message, _, _ in over])
         self.flying_bytes -= sum([size for _, _, size in over])
         if self.suspects:
             self._cleared(len(over))
@@ -146,6 +149,21 @@ class PublisherChannel:
                 return pending[2]
         return None
 
+    def withdraw_alike(self, message: OutboundMessage) -> list[Pending]:
+        """Forget what waits for the same exchange under the same routing key; returns it, in order."""
+        alike = [
+            pending
+            for pending in self.waiting
+            if pending[0].routing_key == message.routing_key and pending[0].exchange == message.exchange
+        ]
+        if alike:
+            taken = {pending[0] for pending in alike}
+            suspects = max(0, self.suspects - len(self.flying))
+            among = sum(pending[0] in taken for pending in islice(self.waiting, suspects))
+            self.waiting = deque(pending for pending in self.waiting if pending[0] not in taken)
+            self._cleared(among)
+        return alike
+
     def take_back(self) -> list[Pending]:
         """Give up the channel; returns what flew on it."""
         lost = [pending for pending in self.flying if pending is not None]
@@ -174,7 +192,8 @@ class PublisherChannel:
         parts: list[Piece] = []
         while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:
             message, _, size = pending = waiting.popleft()
-            if message.message_id in ids:
+            mandatory = message.to.mandatory
+            if mandatory and message.message_id in ids:
                 waiting.appendleft(pending)
                 break  # returns go by id: the other one of this id must have been told of first
             try:
@@ -184,7 +203,8 @@ class PublisherChannel:
                 refuse(pending, PublishRefusal(RefusalKind.IMPOSSIBLE, f"it cannot be written as AMQP: {error}"))
                 continue
             flying.append(pending)
-            ids.add(message.message_id)
+            if mandatory:
+                ids.add(message.message_id)
             room, room_bytes, batch_bytes = room - 1, room_bytes - size, batch_bytes - written
         if parts:
             self.batches.append((self.first_tag + len(flying), now_s))

@@ -17,8 +17,6 @@ from bridge.flow.ports.broker import RepublishRefused
 CHANNEL_INDEX = 850
 """Beyond those of the outbounds, which count from 0."""
 ALONE_INDEX = 851
-PROBE_KEY = "amigo-bridge.probe"
-"""No queue is bound with it."""
 NO_COMMON_HEADERS = CommonHeaders("")
 NO_COPY = RepublishedCopy("", "", b"", {}, {})
 
@@ -30,8 +28,8 @@ class RepublishedMessage(OutboundMessage):
     copy: RepublishedCopy = NO_COPY
 
     @classmethod
-    def of(cls, copy: RepublishedCopy, *, mandatory: bool = True) -> "RepublishedMessage":
-        to = Address(0, copy.exchange, copy.routing_key, "", mandatory=mandatory)
+    def of(cls, copy: RepublishedCopy) -> "RepublishedMessage":
+        to = Address(0, copy.exchange, copy.routing_key, "", mandatory=True)
         message_id = str(copy.properties.get("message_id") or "")
         return cls(to, copy.body, message_id, 0, NO_COMMON_HEADERS, copy=copy)
 
@@ -84,25 +82,7 @@ class BrokerRepublisher(BatchingPublisher):
 
     async def copy(self, copy: RepublishedCopy, *, alone: bool = False) -> None:
         """Return when the copy is confirmed; see the port."""
-        await self._confirmed(RepublishedMessage.of(copy), alone=alone)
-
-    async def probe(self, exchange: str) -> PublishRefusal | None:
-        """A publish that reaches no queue: confirmed if the broker still takes anything from this connection.
-
-        Gives the broker's refusal, if it is one; None also where something is unconfirmed, which tells as much.
-        """
-        if self.unconfirmed:
-            return None
-        try:
-            await self._confirmed(
-                RepublishedMessage.of(RepublishedCopy(exchange, PROBE_KEY, b"", {}, {}), mandatory=False)
-            )
-        except RepublishRefused as error:
-            return error.refusal
-        return None
-
-    async def _confirmed(self, message: RepublishedMessage, *, alone: bool = False) -> None:
-        receipt = CopyReceipt()
+        message, receipt = RepublishedMessage.of(copy), CopyReceipt()
         self.publish([message], receipt, alone=alone)
         try:
             await receipt.fate

@@ -117,8 +117,15 @@ async def test_a_key_that_the_user_may_not_write_is_refused_and_taken_once_it_ma
     assert (others.losses, others.refusals) == ([], []), "nobody waits for what is known to close the channel"
     assert [one.kind for _, one in again.refusals] == [RefusalKind.FORBIDDEN]
     broker.node.ctl(GRANT, "-p", rig.vhost, "guest", AGENT, ".*", ".*")
-    rig.publisher.publish([forbidden], again, alone=True)
-    await until(lambda: again.confirmations == ["forbidden"], "it is taken", 20)
+
+    async def taken() -> bool:
+        """For a second after a refusal others of the key are refused unsent."""
+        late = Receipts()
+        rig.publisher.publish([forbidden], late, alone=True)
+        await late.all_told(1)
+        return late.confirmations == ["forbidden"]
+
+    await until(taken, "it is taken", 20, step_s=0.2)
     assert rig.generation == 1
 
 

@@ -1,0 +1,107 @@
+"""The order of a lane's events, over replicas, restarts, kills and losses."""
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from tests.support.events import event, text_of
+from tests.support.fake_api import Refusal, answer
+from tests.support.nodes import shared_postgres
+from tests.support.waiting import until
+from tests.support.world import World
+
+USERS, EACH, APART_S = 20, 10, 0.1
+FIRST_RETRY = {"retry": {"first": "1s", "longest": "2s", "attempts": 6}}
+
+
+def event_id(user: int, number: int) -> str:
+    return f"u{user:02}-{number:02}"
+
+
+ALL = [event_id(user, number) for user in range(USERS) for number in range(EACH)]
+BY_USER = {f"user-{user}": [event_id(user, number) for number in range(EACH)] for user in range(USERS)}
+
+
+def heard(world: World) -> dict[str, list[str]]:
+    """The events that the API has been told, for each user, in the order in which that was begun."""
+    by_text = {text_of(one): one for one in ALL}
+    order: defaultdict[str, list[str]] = defaultdict(list)
+    for talk in world.fake.truth.talks:
+        if talk.committed and talk.text in by_text:
+            order[f"user-{int(by_text[talk.text][1:3])}"].append(by_text[talk.text])
+    return order
+
+
+async def shared_ledger(request: pytest.FixtureRequest) -> dict[str, Any]:
+    server = await asyncio.to_thread(shared_postgres, request.config)
+    return {"url": server.url(await server.database())}
+
+
+async def publish_all(world: World, *, from_: int = 0, to: int = EACH) -> None:
+    """The events of all users, those of one user some time apart, a few of which fail at first."""
+    for number in range(from_, to):
+        for user in range(USERS):
+            one = event_id(user, number)
+            if (user + 3 * number) % 7 == 0:
+                world.fake.script(text_of(one), Refusal(500), answer("at last"))
+        await world.publish(*[event(event_id(user, number), user_id=f"user-{user}") for user in range(USERS)])
+        await asyncio.sleep(APART_S)
+
+
+async def test_two_replicas_keep_the_order_of_each_lane(world: World, request: pytest.FixtureRequest) -> None:
+    ledger = await shared_ledger(request)
+    both = [await world.launch(ledger=ledger, **FIRST_RETRY) for _ in range(2)]
+    await publish_all(world)
+    await world.endings(*ALL, bound_s=120)
+    assert heard(world) == BY_USER
+    assert world.fake.truth.overlaps() == []
+    for bridge in both:
+        assert any(line["event"] == "delivery.settled" for line in bridge.log_lines()), "both have had some"
+
+
+async def test_the_order_holds_where_a_replica_is_killed(world: World, request: pytest.FixtureRequest) -> None:
+    ledger = await shared_ledger(request)
+    victim, _ = [await world.launch(ledger=ledger, **FIRST_RETRY) for _ in range(2)]
+    await publish_all(world, to=EACH // 2)
+    await victim.kill()
+    await publish_all(world, from_=EACH // 2)
+    await world.endings(*ALL, bound_s=180)
+    assert heard(world) == BY_USER
+
+
+async def test_the_order_holds_over_a_restart_while_an_event_is_parked(world: World) -> None:
+    mine = BY_USER["user-0"]
+    slow = {"retry": {"first": "4s", "longest": "4s", "attempts": 6}}
+    world.fake.script(text_of(mine[0]), Refusal(500), answer("at last"))
+    bridge = await world.launch(**slow)
+    await world.publish(*[event(one, user_id="user-0") for one in mine[:4]])
+    await until(lambda: mine[0] in parked(bridge.log_lines()), "the first is parked, the others are or wait for it", 20)
+    assert await bridge.stop() == 0
+    await world.publish(*[event(one, user_id="user-0") for one in mine[4:7]])
+    await world.launch(**slow)
+    await world.publish(*[event(one, user_id="user-0") for one in mine[7:]])
+    await world.endings(*mine, bound_s=60)
+    assert heard(world) == {"user-0": mine}
+
+
+async def test_an_event_that_is_lost_holds_up_nobody_for_good(world: World) -> None:
+    first, *others = BY_USER["user-0"][:3]
+    world.fake.script(text_of(first), Refusal(500))
+    bridge = await world.launch(
+        retry={"first": "10s", "longest": "10s"}, lanes={"park_after": "3s", "lost_after": "2s"}
+    )
+    await world.publish(event(first, user_id="user-0"))
+    await until(lambda: len(parked(bridge.log_lines())) == 1, "it is parked", 20)
+    assert len(await world.rabbit.take("bridge.events.delay.10")) == 1, "nobody will ever see it again"
+    await world.publish(*[event(one, user_id="user-0") for one in others])
+    await world.endings(*others, bound_s=90)
+    assert heard(world) == {"user-0": others}
+
+
+def parked(lines: list[dict[str, Any]]) -> list[str]:
+    """The events that have gone to a delay queue."""
+    return [
+        line["event_id"] for line in lines if line["event"] == "delivery.settled" and line["settlement"] == "parked"
+    ]
