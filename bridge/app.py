@@ -23,7 +23,7 @@ from bridge.core.delivery.rate_limits import RateLimits
 from bridge.core.delivery.retry import Backoff
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
-from bridge.edges.amigo.client import Credentials, HttpClient
+from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.enrichments import AmigoEnrichments
 from bridge.edges.amigo.users import AmigoUsers
 from bridge.edges.http.server import Component
@@ -77,6 +77,7 @@ from bridge.settings.values import (
     broker_of,
     configuration_hash,
     control_of,
+    credentials_of,
     defaults_of,
     inbounds_of,
     keyring_of,
@@ -102,13 +103,7 @@ class Bridge:
     """All parts of one process, wired."""
 
     def __init__(
-        self,
-        settings: Settings,
-        client: HttpClient,
-        credentials: Credentials,
-        ledger: Ledger,
-        rate_limits: RateLimits,
-        log: Log,
+        self, settings: Settings, client: HttpClient, ledger: Ledger, rate_limits: RateLimits, log: Log
     ) -> None:
         self.counters = Counters()
         self.stopping = False
@@ -126,7 +121,7 @@ class Bridge:
         confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked)
         self.webhook_ingest = self._webhook_ingest(confirmed_publisher, inbounds[0], factory)
 
-        signed = SignedClient(client, credentials, ONE_ATTEMPT, random.random, log=log)
+        signed = SignedClient(client, credentials_of(settings), ONE_ATTEMPT, random.random, log=log)
         agent, accounts = AmigoAgent(signed), AmigoUsers(signed, settings.amigo.user_id)
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)

@@ -48,7 +48,7 @@ async def serve(settings: Settings, log: Log) -> int:
             keep_endings_s=settings.ledger.keep_endings,
         )
         ledger = await stack.enter_async_context(keeping)
-        bridge = Bridge(settings, client, credentials, ledger, limiter.limits, log)
+        bridge = Bridge(settings, client, ledger, limiter.limits, log)
         metrics = Metrics(bridge.counters, bridge.gauges)
         has_admin = bool(settings.admin.tokens)
         handler = WebhookHandler(bridge.webhook_ingest, networks(settings.http.trusted_proxies))
