@@ -212,6 +212,7 @@ class Attempts:
         if plan_ is Plan.LANE:
             work.before = claim.before
         elif plan_ is not Plan.DELAY:
+            work.trust_headers(known=claim.entry is not None, failed=plan_ is Plan.RESUME_FAILURE)
             work.follow(HandlingStep.CLAIMED)
             if claim.entry is not None:
                 self._known(work, claim.entry, plan_)

@@ -12,6 +12,9 @@ from bridge.core.errors import BridgeError
 from bridge.flow.ports.broker import Publisher
 from bridge.flow.refusal_log import RefusalLog
 
+PATIENT_TRIES = 4
+"""After so many refusals a message is sent alone, where that costs the others nothing and a fresh channel may help."""
+
 
 class Undeliverable(BridgeError):
     """The broker refused a message until patience was out, or will never take it."""
@@ -143,8 +146,8 @@ class Outbox:
         if wait_s is None:
             self._give_up(message, refusal)
         else:
-            closes = refusal.kind.closes
-            self._retries[message] = asyncio.get_running_loop().call_later(wait_s, self._again, message, closes)
+            alone = refusal.kind.closes or self._tries[message].times >= PATIENT_TRIES
+            self._retries[message] = asyncio.get_running_loop().call_later(wait_s, self._again, message, alone)
         if self._changed is not None:
             self._changed.set()
 

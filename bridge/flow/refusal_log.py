@@ -7,8 +7,9 @@ from bridge.flow.ports.runtime import Log
 
 EVERY_S = 5.0
 """One line so often for each (event, exchange, routing key, kind)."""
-MAX_LINES = 1_000
-"""Kinds of lines that are held back at once; beyond that each is written."""
+MAX_KEYS = 20
+"""Routing keys with lines of their own at once; what goes elsewhere then shares one, which names the last of them."""
+OTHERS = "…"
 
 Key = tuple[str, str, str, str]
 
@@ -38,14 +39,17 @@ class RefusalLog:
         self._refused((event, exchange, routing_key, kind), fields, at_error=True)
 
     def _refused(self, key: Key, fields: dict[str, object], *, at_error: bool) -> None:
+        event, exchange, routing_key, kind = key
+        fields = {"routing_key": routing_key, **fields}
+        if key not in self._held and len(self._held) >= MAX_KEYS:
+            key = (event, exchange, OTHERS, kind)
         held = self._held.get(key)
         if held is not None:
             held.lines, held.at_error, held.fields = held.lines + 1, at_error, fields
             return
         self._write(key, at_error, fields)
-        if len(self._held) < MAX_LINES:
-            self._held[key] = HeldBack()
-            asyncio.get_running_loop().call_later(EVERY_S, self._over, key)
+        self._held[key] = HeldBack()
+        asyncio.get_running_loop().call_later(EVERY_S, self._over, key)
 
     def _over(self, key: Key) -> None:
         held = self._held.pop(key)
@@ -55,6 +59,6 @@ class RefusalLog:
             asyncio.get_running_loop().call_later(EVERY_S, self._over, key)
 
     def _write(self, key: Key, at_error: bool, fields: dict[str, object]) -> None:
-        event, exchange, routing_key, kind = key
+        event, exchange, _, kind = key
         say = self._log.error if at_error else self._log.warning
-        say(event, exchange=exchange, routing_key=routing_key, kind=kind, **fields)
+        say(event, exchange=exchange, kind=kind, **fields)

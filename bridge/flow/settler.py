@@ -19,7 +19,7 @@ from bridge.core.errors import BridgeError
 from bridge.flow import failpoints
 from bridge.flow.expiry import first_seen_s
 from bridge.flow.ledger_journal import LedgerJournal
-from bridge.flow.outbox import Undeliverable
+from bridge.flow.outbox import PATIENT_TRIES, Undeliverable
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
 from bridge.flow.ports.runtime import Log
 from bridge.flow.refusal_log import RefusalLog
@@ -305,7 +305,7 @@ class Settler:
                 kind = error.refusal.kind
                 if kind is RefusalKind.IMPOSSIBLE or (only_once and kind.closes):
                     return error.refusal
-                alone = kind.closes
+                alone = kind.closes or tries >= PATIENT_TRIES
                 wait_s = self._backoff.pause(tries)
                 self._refusal_log.error(
                     "copy.refused",

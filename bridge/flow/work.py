@@ -230,6 +230,13 @@ class Work:
         lacking = self.lacking
         return ending if lacking is None else [message for message in ending if message.to.outbound in lacking]
 
+    def trust_headers(self, *, known: bool, failed: bool) -> None:
+        """Believe what the message says of an earlier handling only as far as the ledger knows of one."""
+        if not known:
+            self.refused_since_s = None
+        if not failed:
+            self.dead_lettered = False
+
     def resumes_plan(self) -> bool:
         """Go on with the event as it was planned when something was asked for it. True where its lane is another."""
         planned = self.progress.planned

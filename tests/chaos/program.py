@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bridge.flow.failpoints import ENRICH_LABELS, FINISH_LABELS, LABELS
+from bridge.flow.failpoints import ENRICH_LABELS, EVENT_LABELS, FINISH_LABELS
 from tests.chaos import clock, enrichments, kills, ledgers, steering, troubles
 from tests.chaos.field import Batch
 from tests.chaos.setup import Setup
@@ -34,6 +34,10 @@ class Row:
     batch: int
     run: Batch
     setup: Setup = USUAL
+
+
+LABELS = (*EVENT_LABELS, *FINISH_LABELS, *ENRICH_LABELS)
+"""The steps that events come to by themselves; to those of a pause a person leads them: tests/flow/test_pauses.py."""
 
 
 def leading_to(label: str) -> str:

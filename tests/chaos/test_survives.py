@@ -4,10 +4,9 @@ import random
 
 import pytest
 
-from bridge.flow.failpoints import LABELS
 from tests.chaos import enrichments, kills, ledgers, steering, troubles
 from tests.chaos.field import Batch, Field
-from tests.chaos.program import leading_to
+from tests.chaos.program import LABELS, leading_to
 from tests.chaos.setup import Setup
 from tests.support.rabbit import EVENTS
 

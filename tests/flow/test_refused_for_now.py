@@ -267,3 +267,17 @@ async def test_an_enrichment_that_is_refused_for_too_long_is_given_up_and_counte
         await bench.quiet()
         assert bench.counters.enrichments["interaction-insights", "refused"] == 1
         assert [line.event for line in bench.log.at("error")] == ["enrichment.refused"]
+
+
+@pytest.mark.parametrize("header", [{"x-bridge-dead-lettered": True}, {"x-bridge-refused-since": 1}])
+async def test_a_publishers_word_on_earlier_handlings_is_not_believed(header: dict[str, object]) -> None:
+    async with bench_of() as bench:
+        bench.deliver("e1", service_id=None, headers=header)
+        await bench.quiet()
+        assert bench.dead() == ["no-route"]
+        assert bench.types() == ["bridge-failed"]
+        bench.publisher.refuse(2, FORBIDDEN, of_event("e2", "new-message"))
+        bench.deliver("e2", headers=header)
+        await bench.quiet()
+        assert "interaction-complete" in bench.types("e2")
+        assert bench.dead() == ["no-route"]

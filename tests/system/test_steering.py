@@ -94,7 +94,7 @@ async def test_a_paused_user_waits_and_goes_on_in_order(world: World) -> None:
 
 async def test_a_pause_outlives_the_process_and_ends_by_itself(world: World) -> None:
     bridge = await world.launch()
-    assert (await steer(world, "pause", "--user", "ann", "--for", "20s")).status == 0
+    assert (await steer(world, "pause", "--user", "ann", "--for", "1h")).status == 0
     await world.publish(event("e1", user_id="ann"))
     await until(held(world, 1), "it is held")
     await bridge.kill()
@@ -102,6 +102,9 @@ async def test_a_pause_outlives_the_process_and_ends_by_itself(world: World) -> 
     await bridge.ready()
     await world.publish(event("e2", user_id="ann"))
     await until(held(world, 2), "so is the next one, by the next process")
+    assert (await steer(world, "pause", "--user", "ann", "--for", "5s")).status == 0
+    await bridge.kill()
+    bridge.start()
     await world.endings("e1", "e2", bound_s=60)
     assert committed(world, "e1", "e2") == ["e1", "e2"]
 
@@ -202,7 +205,7 @@ async def test_a_command_that_cannot_be_says_what_is_wrong_with_it(world: World)
     assert (await steer(world, "pause", "--user", "annabel")).status == 0
     done = await steer(world, "resume", "--user", "anabel")
     assert (done.status, "Did you mean annabel?" in done.err) == (1, True)
-    assert "1 of 2 replicas" in (await steer(world, "status", "--wait", "1s", replicas=2)).err
+    assert "1 of 2 replicas" in (await steer(world, "status", "--wait", "10s", replicas=2)).err
     await bridge.stop()
     done = await steer(world, "status", "--wait", "1s")
     assert (done.status, "no replica has answered" in " ".join(done.err.split())) == (1, True)

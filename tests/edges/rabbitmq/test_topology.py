@@ -53,6 +53,7 @@ async def test_exactly_the_topology_of_the_design_is_declared(build: Build, brok
         EVENTS: EVENTS_ARGUMENTS,
         DEAD: DEAD_ARGUMENTS,
         **{f"{EVENTS}.delay.{seconds}": delay_arguments(EVENTS, seconds) for seconds in DELAYS},
+        f"{EVENTS}.held": {**EVENTS_ARGUMENTS, "x-delivery-limit": 1_000_000},
     }
     assert {(row["durable"], row["auto_delete"]) for row in queues} == {(True, False)}
     exchanges = listed(broker, rig.vhost, "list_exchanges", "name", "type", "durable", "auto_delete", "arguments")
@@ -67,6 +68,7 @@ async def test_exactly_the_topology_of_the_design_is_declared(build: Build, brok
         (DEAD, DEAD, "#"),
         (DELAY, EVENTS, EVENTS),
         *((DELAY, queue, queue) for queue in (f"{EVENTS}.delay.{seconds}" for seconds in DELAYS)),
+        (DELAY, f"{EVENTS}.held", f"{EVENTS}.held"),
     }
 
 
@@ -78,7 +80,7 @@ async def test_several_inbounds_and_outbounds_share_what_has_the_same_name(build
     ).start()
     names = {row["name"] for row in listed(broker, rig.vhost, "list_queues", "name")}
     delays = {f"{queue}.delay.{seconds}" for queue in (EVENTS, "second") for seconds in DELAYS}
-    assert names == {EVENTS, "second", DEAD} | delays
+    assert names == {EVENTS, "second", DEAD, f"{EVENTS}.held", "second.held"} | delays
     assert sorted(broker.bindings(rig.vhost, EVENTS)) == ["a.#", "b.*"]
     assert broker.bindings(rig.vhost, "other") == ["#"]
 

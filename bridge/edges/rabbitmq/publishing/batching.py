@@ -20,7 +20,7 @@ From then on, what goes to the same exchange under the same routing key goes the
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import ClassVar
@@ -28,9 +28,9 @@ from typing import ClassVar
 import aio_pika
 
 from bridge.core.answer.outbound_message import Outbound, OutboundMessage
-from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
-from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
-from bridge.edges.rabbitmq.publishing.confirms import open_publish_channel
+from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal
+from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
+from bridge.edges.rabbitmq.publishing.confirms import PublishChannel, open_publish_channel
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
 from bridge.edges.rabbitmq.publishing.publisher_channel import Pending, PublisherChannel
 from bridge.edges.rabbitmq.publishing.suspicion import Suspicion
@@ -42,6 +42,9 @@ MAX_UNCONFIRMED_BYTES = 32 * 1024 * 1024
 ALONE_INDEX = 800
 """The channel for what may close it again, beyond those of the outbounds, which count from 0."""
 BEHIND_S = 0.005
+FRESH_AFTER_S = 5.0
+"""So long a channel is used for what is refused by nack; then a fresh one, for RabbitMQ remembers for each channel that
+a queue was full, also where its limit is gone."""
 WHOM = itemgetter(1)
 
 
@@ -54,6 +57,7 @@ class BatchingPublisher:
         self._blocked = False
         self._publisher_channels = [PublisherChannel(self, index) for index in range(len(outbounds))]
         self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
+        self._alone_since_s = 0.0
         self._suspicion = Suspicion()
         self._connection: aio_pika.abc.AbstractConnection
         self._generation: Generation | None = None
@@ -212,6 +216,34 @@ class BatchingPublisher:
                 suspicion.taken(message)
             elif suspicion.refused(message, refusal, now_s):
                 self._refuse_alike(message, refusal)
+        if refusal is NACKED:
+            self._renew_alone()
+
+    def _renew_alone(self) -> None:
+        """Use a fresh channel for what goes alone, where the old one has been used for a while."""
+        alone, generation = self._alone, self._generation
+        channel = alone.channel
+        if channel is None or generation is None or alone.opening or alone.flying:
+            return
+        if self._loop.time() - self._alone_since_s < FRESH_AFTER_S:
+            return
+        alone.take_back()
+        alone.opening = True
+        channel.retire()
+        self._see_to(self._replaced(channel, generation))
+
+    async def _replaced(self, channel: PublishChannel, generation: Generation) -> None:
+        try:
+            await limited(channel.close(), "closing a publishing channel")
+        except BrokerTrouble as trouble:
+            generation.end(str(trouble))
+        else:
+            await self._open_again(self._alone, generation)
+
+    def _see_to(self, opening: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(opening)
+        self._openings.add(task)
+        task.add_done_callback(self._openings.discard)
 
     def _refuse_alike(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
         for publisher_channel in self._all:
@@ -327,9 +359,7 @@ class BatchingPublisher:
         """Open another channel for what waits."""
         if not publisher_channel.opening:
             publisher_channel.opening = True
-            opening = self._loop.create_task(self._open_again(publisher_channel, generation))
-            self._openings.add(opening)
-            opening.add_done_callback(self._openings.discard)
+            self._see_to(self._open_again(publisher_channel, generation))
 
     async def _open_again(self, publisher_channel: PublisherChannel, generation: Generation) -> None:
         try:
@@ -342,3 +372,5 @@ class BatchingPublisher:
     async def _open(self, publisher_channel: PublisherChannel, generation: Generation) -> None:
         channel = await open_publish_channel(self._connection, generation, publisher_channel.index, publisher_channel)
         publisher_channel.opened(channel, self.new_encoder(channel.number, channel.frame_max))
+        if publisher_channel is self._alone:
+            self._alone_since_s = self._loop.time()

@@ -63,6 +63,11 @@ class PublishChannel(HookedChannel):
         """Tell nobody anything any more: what still comes belongs to a generation that is over."""
         self._listener = None
 
+    def retire(self) -> None:
+        """Be about to be closed by us: nobody is told, and no generation ends with it."""
+        self.silence()
+        self.is_told = True
+
     def blame(self, error: BaseException | None) -> None:
         """Tell of a connection that the broker has closed, where that may be for what was published."""
         code = None if error is None else _CONNECTION_CODES.get(type(error))
