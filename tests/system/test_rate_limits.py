@@ -4,16 +4,16 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 import pytest
 
-from bridge.sandbox import SandboxOptions
-from bridge.sandbox.http.observer import SentAnswer
-from bridge.sandbox.http.server import Sandbox, serve
+from bridge.sandbox.http.server import Sandbox
 from tests.support.events import event
 from tests.support.nodes import shared_postgres
+from tests.support.observed_sandbox import observed_sandbox
 from tests.support.world import World
 
 USERS, EVENTS = 20, 20
@@ -21,14 +21,11 @@ WINDOW_S = 2.0
 DOCUMENTED: dict[str, Any] = {"create": 5, "interact": 15, "finish": 5, "list": 15, "messages": 20, "tags": 50}
 
 
+@dataclass
 class Statuses:
-    """Counts what the sandbox answers."""
+    """What the sandbox answered."""
 
-    def __init__(self) -> None:
-        self.counts: Counter[tuple[str, int]] = Counter()
-
-    def answered(self, answer: SentAnswer) -> None:
-        self.counts[answer.operation, answer.status] += 1
+    counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     @property
     def refused(self) -> dict[str, int]:
@@ -38,12 +35,8 @@ class Statuses:
 @asynccontextmanager
 async def limited_sandbox(**options: Any) -> AsyncIterator[tuple[Sandbox, Statuses]]:
     statuses = Statuses()
-    chosen = SandboxOptions(**{"pace": 0, "limit_window_s": WINDOW_S, **options})
-    sandbox = await serve(chosen, observer=statuses)
-    try:
+    async with observed_sandbox(statuses.counts, **{"limit_window_s": WINDOW_S, **options}) as sandbox:
         yield sandbox, statuses
-    finally:
-        await sandbox.close()
 
 
 def config(sandbox: Sandbox, **limits: Any) -> dict[str, Any]:
