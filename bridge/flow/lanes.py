@@ -107,7 +107,7 @@ class Lanes:
             self._order.forget()
             for lane in list(self._lanes.values()):
                 if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
-                    parker = self._tasks.start(self._park(lane.waiting, lane, BEHIND_WAIT_S), f"parking {lane.key}")
+                    parker = self._tasks.start(self._park(None, lane, BEHIND_WAIT_S), f"parking {lane.key}")
                     lane.parkers.add(parker)
                     parker.add_done_callback(lane.parkers.discard)
                     await asyncio.wait({parker})
@@ -329,9 +329,9 @@ class Lanes:
         self._drop(lane, work)
         return True
 
-    async def _park(self, works: list[Work], lane: Lane, after_s: float, held_by: str = "") -> None:
-        """Give these events of the lane to a delay queue, or the held one; those that stay behind wait for them."""
-        works = [work for work in works if not work.uncopyable]
+    async def _park(self, works: list[Work] | None, lane: Lane, after_s: float, held_by: str = "") -> None:
+        """Give these of the lane's events (None: all that wait by then) to a delay queue, or the held one."""
+        works = [work for work in (lane.waiting if works is None else works) if not work.uncopyable]
         self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:

@@ -89,6 +89,29 @@ class CallLog:
         place.due_s = self._moment(len(ahead), now_s)
         return place.due_s - now_s
 
+    def turn_s(self, caller: str, user_id: str, now_s: float) -> float:
+        """0 where it is the caller's turn to ask who keeps the log elsewhere, with as many others as may call at once.
+
+        Else seconds until then, about. The caller has a place, until `served`.
+        """
+        place = self._place(caller, user_id, now_s)
+        ahead = len(self._ahead(place, now_s))
+        if ahead < self._figure.limit:
+            return 0.0
+        place.due_s = max(self._moment(ahead, now_s), now_s + self._figure.window_s / self._figure.limit)
+        return place.due_s - now_s
+
+    def served(self, caller: str, due_s: float | None) -> None:
+        """The caller may call, or has a moment for it; or (`due_s`) is to ask again then."""
+        place = self._place_of(caller)
+        if place is None:
+            return
+        if due_s is not None:
+            place.due_s = due_s
+            return
+        self._places.remove(place)
+        self._served = max(self._served, place.rank)
+
     def before(self, caller: str, now_s: float) -> int:
         """How many come before the caller's next call."""
         place = self._place_of(caller)

@@ -13,6 +13,8 @@ from bridge.core.delivery.call_log import Figure
 
 REFUSED_USERS = 3
 TRIAL_EVERY_S = 600.0
+LEARNED_LATER_S = 30.0
+"""How much later than the replica that found the scope out another one tries to go back: one of them tries."""
 PROOF_WITHIN = 0.8
 """The share of a window within which the proof must have been answered: calls are counted before they are answered."""
 
@@ -70,6 +72,11 @@ class ScopeFinder:
             return False
         self._since_s, self.on_trial = now_s, False
         return True
+
+    def learned(self, ago_s: float, now_s: float) -> None:
+        """Another replica found out so long ago that the limit is the organization's."""
+        if ago_s < TRIAL_EVERY_S and not self.is_organization(now_s) and not self.proved(now_s):
+            self._since_s, self.on_trial = now_s - ago_s + LEARNED_LATER_S, False
 
     def _recent(self, now_s: float) -> dict[str, float]:
         since_s = now_s - self._figure.window_s

@@ -185,6 +185,25 @@ class RateLimits:
             return LimitedWait(min(BRIEF_S, self._window_s / 20), EVERYBODY)
         return Gating(user_id, EVERYBODY, int(beyond))
 
+    def turn(self, user_id: str, operation: str, caller: str, now_s: float) -> LimitedWait | None:
+        """For who keeps the logs elsewhere: in the organization's, None where it is the caller's turn to ask there."""
+        log = self._log(EVERYBODY, operation, self._figure(operation), now_s)
+        wait_s = log.turn_s(caller, user_id, now_s)
+        return LimitedWait(wait_s, EVERYBODY, log.before(caller, now_s)) if wait_s > 0 else None
+
+    def served(self, operation: str, caller: str, now_s: float, due_s: float | None = None) -> None:
+        """The caller whose turn it was has its moment, or is to ask again at `due_s`."""
+        self._log(EVERYBODY, operation, self._figure(operation), now_s).served(caller, due_s)
+
+    def proved(self, operation: str, now_s: float) -> bool:
+        """True where the limit cannot be the organization's."""
+        return self._finder(operation).proved(now_s)
+
+    def learned(self, operation: str, ago_s: float, now_s: float) -> None:
+        """Another replica found out so long ago that the operation's limit is the organization's."""
+        if self._scope_of(operation, self._figure(operation)) is LimitScope.AUTO:
+            self._finder(operation).learned(ago_s, now_s)
+
     def begun(self, gate: Gating, user_id: str, operation: str, now_s: float) -> CallUnderWay:
         """A call is made that was let go elsewhere: it counts here too."""
         figure = self._figure(operation)

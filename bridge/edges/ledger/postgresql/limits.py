@@ -3,7 +3,7 @@
 ask ▸ waiting ▸ one statement for all that wait and all that was answered meanwhile ▸ let go, or a moment
 
 The database says when a call may go; it has a connection of its own, on which nothing waits for the disk. What was
-answered is told with the next question, or within a second by itself. Whose calls count is found out by each process.
+answered is told with the next question, or within a second by itself. Whose calls count, one process tells the others.
 Without the database each process counts alone, as it always has been doing beside it.
 """
 
@@ -11,7 +11,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -21,6 +21,7 @@ import asyncpg
 from bridge.core.delivery.call_log import GUARD
 from bridge.core.delivery.rate_limits import (
     BRIEF_S,
+    EVERYBODY,
     NO_LIMIT,
     CallUnderWay,
     Gating,
@@ -32,7 +33,8 @@ from bridge.core.delivery.rate_limits import (
 from bridge.edges.ledger.postgresql import limit_rows, statements
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.ledger import TROUBLES, cause
-from bridge.edges.ledger.postgresql.limit_rows import CallAsked, CallMoment, CallReport
+from bridge.edges.ledger.postgresql.limit_notes import CallNotes
+from bridge.edges.ledger.postgresql.limit_rows import CallAsked, CallMoment, CallReport, OrganizationRow
 from bridge.flow.ports.limits import CALLER
 from bridge.flow.ports.runtime import Clock, Log
 
@@ -58,6 +60,19 @@ class KeptMoment:
     moment_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class AskedMoment:
+    """A call that waits for the database's answer. `noted`: it counts in the organization's row with the question."""
+
+    call: CallAsked
+    answer: "asyncio.Future[CallMoment | None]"
+    noted: bool
+
+    def note(self, now_s: float) -> CallReport:
+        """The news for the organization's row."""
+        return CallReport(EVERYBODY, self.call.operation, self.call.limit, self.call.id_, now_s)
+
+
 class SharedLimits:
     """See the port. An async context manager; entering never fails. `limits` counts what it did."""
 
@@ -74,8 +89,10 @@ class SharedLimits:
         self._process = secrets.token_hex(6)
         self._drawn = 0
         self._trouble: str | None = "it is being connected"
-        self._asked: list[tuple[CallAsked, asyncio.Future[CallMoment | None]]] = []
+        self._asked: list[AskedMoment] = []
         self._reports: list[CallReport] = []
+        self._notes = CallNotes()
+        self._noted_s = monotonic()
         self._wake, self._tried = asyncio.Event(), asyncio.Event()
         self._kept: dict[tuple[str, str, str], KeptMoment] = {}
         self._since: dict[tuple[str, str, str], float] = {}
@@ -122,22 +139,24 @@ class SharedLimits:
     def answered(self, call: CallUnderWay, headers: LimitHeaders, *, refused_s: float | None = None) -> None:
         """In the process's own logs at once, and in the database's soon."""
         now_s = self._monotonic()
+        scope = self.limits.scope_of(call.user_id, call.operation, now_s)
         closed = self.limits.answered(call, now_s, headers, refused_s=refused_s)
-        gate = self._under_way.pop(call.ticket, None)
+        scope_found = self.limits.scope_of(call.user_id, call.operation, now_s) != scope
+        gate = self._under_way.get(call.ticket)
         if gate is not None and headers.left == 0 and headers.reset_s is not None:
             closed.setdefault(gate.scope, now_s + min(headers.reset_s, self._span_s))
-        self._report(call, gate, now_s, closed)
+        self._report(call, now_s, closed, new=scope_found)
 
     def lost(self, call: CallUnderWay) -> None:
         """As one that was answered just now."""
         now_s = self._monotonic()
         self.limits.answered(call, now_s)
-        self._report(call, self._under_way.pop(call.ticket, None), now_s, {})
+        self._report(call, now_s, {})
 
     def unmade(self, call: CallUnderWay) -> None:
         """As if it had never been asked for."""
         self.limits.unmade(call)
-        self._report(call, self._under_way.pop(call.ticket, None), None, {})
+        self._report(call, None, {})
 
     async def _ask(self, user_id: str, operation: str, caller: str) -> CallUnderWay | LimitedWait:
         if not self._tried.is_set():
@@ -147,54 +166,95 @@ class SharedLimits:
             return self.limits.ask(user_id, operation, caller, now_s)
         kept = self._kept.get((caller, user_id, operation))
         if kept is not None:
-            wait_s = max(kept.moment_s - now_s, self.limits.closed_for_s(kept.gate.scope, operation, now_s))
+            call = self._come_back(kept, user_id, operation, caller)
+            if call is not None:
+                return call
+        gate = self.limits.gate(user_id, operation, now_s)
+        if isinstance(gate, LimitedWait):
+            return gate
+        if gate.scope == EVERYBODY and (wait := self.limits.turn(user_id, operation, caller, now_s)) is not None:
+            return wait
+        return await self._asked_for(gate, user_id, operation, caller)
+
+    def _come_back(
+        self, kept: KeptMoment, user_id: str, operation: str, caller: str
+    ) -> CallUnderWay | LimitedWait | None:
+        """The call at the moment that was kept for it; None where that is worth nothing any more."""
+        now_s = self._monotonic()
+        closed_s = max(self.limits.closed_for_s(scope, operation, now_s) for scope in (kept.gate.scope, EVERYBODY))
+        wait_s = max(kept.moment_s - now_s, closed_s)
+        if not self._outdated(kept.gate, user_id, operation, now_s):
             if wait_s > 0:
                 return LimitedWait(wait_s, kept.gate.scope)
             del self._kept[caller, user_id, operation]
             return self._go(kept.gate, kept.ticket, user_id, operation)
-        gate = self.limits.gate(user_id, operation, now_s)
-        if isinstance(gate, LimitedWait):
-            return gate
+        del self._kept[caller, user_id, operation]
+        self._give_back(kept, operation)
+        return None
+
+    def _outdated(self, gate: Gating, user_id: str, operation: str, now_s: float) -> bool:
+        """True where a user's log let the call go, and the organization's has to by now."""
+        return gate.scope != EVERYBODY and self.limits.scope_of(user_id, operation, now_s) == EVERYBODY
+
+    async def _asked_for(self, gate: Gating, user_id: str, operation: str, caller: str) -> CallUnderWay | LimitedWait:
+        """Ask the database."""
         self._drawn += 1
         ticket = f"{self._process}-{self._drawn}"
-        moment = await self._moment(
-            CallAsked(gate.scope, operation, ticket, self.limits.limit_of(operation), gate.also)
-        )
+        limit = self.limits.limit_of(operation)
+        noted = gate.also == EVERYBODY and not self.limits.proved(operation, self._monotonic())
+        moment = await self._moment(CallAsked(gate.scope, operation, ticket, limit), noted=noted)
         now_s = self._monotonic()
         if moment is None:
             return self.limits.ask(user_id, operation, caller, now_s)
-        if moment.seen is not None and gate.also is not None:
-            self.limits.seen(gate.also, operation, moment.seen, now_s)
+        if self._outdated(gate, user_id, operation, now_s):
+            self._give_back(KeptMoment(gate, ticket, now_s), operation, noted=noted)
+            return await self._ask(user_id, operation, caller)
+        if gate.scope == EVERYBODY:
+            self.limits.served(operation, caller, now_s, None if moment.kept else now_s + moment.wait_s)
         if moment.wait_s <= 0:
-            return self._go(gate, ticket, user_id, operation)
+            return self._go(gate, ticket, user_id, operation, known=noted)
+        if noted:
+            self._reports.append(CallReport(EVERYBODY, operation, limit, ticket))
         if moment.kept:
             self._kept[caller, user_id, operation] = KeptMoment(gate, ticket, now_s + moment.wait_s)
         return LimitedWait(moment.wait_s, gate.scope)
 
-    def _go(self, gate: Gating, ticket: str, user_id: str, operation: str) -> CallUnderWay:
-        call = self.limits.begun(gate, user_id, operation, self._monotonic())
+    def _go(self, gate: Gating, ticket: str, user_id: str, operation: str, *, known: bool = False) -> CallUnderWay:
+        now_s = self._monotonic()
+        call = self.limits.begun(gate, user_id, operation, now_s)
         call.ticket = ticket
         self._under_way[ticket] = gate
+        if gate.also is not None:
+            report = CallReport(gate.also, operation, self.limits.limit_of(operation), ticket, now_s)
+            self._notes.begun(ticket, report, known=known)
         return call
 
-    async def _moment(self, asked: CallAsked) -> CallMoment | None:
-        """The database's answer; None where it gives none."""
+    async def _moment(self, asked: CallAsked, *, noted: bool) -> CallMoment | None:
+        """The database's answer; None where it gives none. `noted`: the organization's row counts the call at once."""
         answer: asyncio.Future[CallMoment | None] = asyncio.get_running_loop().create_future()
-        self._asked.append((asked, answer))
+        self._asked.append(AskedMoment(asked, answer, noted))
         self._wake.set()
         return await answer
 
-    def _report(self, call: CallUnderWay, gate: Gating | None, at_s: float | None, closed: dict[str, float]) -> None:
+    def _report(self, call: CallUnderWay, at_s: float | None, closed: dict[str, float], *, new: bool = False) -> None:
+        gate, limit = self._under_way.pop(call.ticket, None), self.limits.limit_of(call.operation)
         if gate is not None:
-            self._reports += _gone(gate, call.operation, call.ticket, at_s)
-        if self.limits.limit_of(call.operation) != NO_LIMIT:
-            self._reports += [CallReport(scope, call.operation, None, None, until) for scope, until in closed.items()]
+            self._reports.append(CallReport(gate.scope, call.operation, limit, call.ticket, at_s=at_s))
+            self._notes.gone(call.ticket, at_s)
+            if gate.also == EVERYBODY and not self.limits.proved(call.operation, self._monotonic()):
+                self._notes.hurry()
+        if limit != NO_LIMIT:
+            self._reports += [CallReport(scope, call.operation, limit, closed_until_s=s) for scope, s in closed.items()]
+            if new:
+                self._reports.append(CallReport(EVERYBODY, call.operation, limit, scope_found=True))
         if closed:
+            self._notes.hurry()
             self._wake.set()
         del self._reports[:-MAX_REPORTS]
 
-    def _give_back(self, kept: KeptMoment, operation: str) -> None:
-        self._reports += _gone(kept.gate, operation, kept.ticket, None)
+    def _give_back(self, kept: KeptMoment, operation: str, *, noted: bool = False) -> None:
+        for scope in (kept.gate.scope, EVERYBODY) if noted else (kept.gate.scope,):
+            self._reports.append(CallReport(scope, operation, self.limits.limit_of(operation), kept.ticket))
 
     async def _work(self) -> None:
         while not self._closing:
@@ -242,7 +302,7 @@ class SharedLimits:
             if not self._asked and not self._closing:
                 await self._woken()
             self._forget()
-            if self._asked or self._reports:
+            if self._asked or self._reports or self._notes:
                 await self._exchange(connection)
             elif self._closing:
                 return
@@ -258,18 +318,41 @@ class SharedLimits:
             return
 
     async def _exchange(self, connection: DatabaseConnection) -> None:
-        self._asked = [each for each in self._asked if not each[1].done()]  # whoever asked may have gone
-        asked, reports = self._asked[:MAX_AT_ONCE], self._reports[:]
-        calls = [call for call, _ in asked]
-        moments = await limit_rows.take(connection, reports, calls, self._span_s, self._monotonic())
+        self._asked = [each for each in self._asked if not each.answer.done()]  # whoever asked may have gone
+        asked = self._asked[:MAX_AT_ONCE]
+        self._take_notes(asked)
+        reports, now_s = self._reports[:], self._monotonic()
+        calls = [each.call for each in asked]
+        new = [each.note(now_s) for each in asked if each.noted]
+        moments, rows = await limit_rows.take(connection, [*reports, *new], calls, self._span_s, now_s)
         self.round_trips += 1
         del self._asked[: len(asked)]
         del self._reports[: len(reports)]
-        for (call, answer), moment in zip(asked, moments, strict=True):
-            if not answer.done():
-                answer.set_result(moment)
+        for operation, row in rows.items():
+            self._looked(operation, row)
+        for each, moment in zip(asked, moments, strict=True):
+            if not each.answer.done():
+                each.answer.set_result(moment)
             elif moment.kept:
-                self._reports += _gone(Gating(call.scope, call.also, 0), call.operation, call.id_, None)
+                gate = Gating(each.call.scope, None, 0)
+                self._give_back(KeptMoment(gate, each.call.id_, 0.0), each.call.operation, noted=each.noted)
+
+    def _take_notes(self, asked: Sequence[AskedMoment]) -> None:
+        """Tell what counts in other rows: twice a second, or now where it may decide something."""
+        now_s = self._monotonic()
+        urgent = self._notes.urgent or self._closing or any(each.call.scope == EVERYBODY for each in asked)
+        if self._notes and (urgent or now_s >= self._noted_s + SOON_S):
+            self._reports += self._notes.taken()
+            self._noted_s = now_s
+
+    def _looked(self, operation: str, row: OrganizationRow) -> None:
+        """Take over what the organization's row says: who else calls, that its gate is closed, whose the limit is."""
+        now_s = self._monotonic()
+        if row.closed_s > 0:
+            self.limits.close(EVERYBODY, operation, now_s + row.closed_s, now_s)
+        self.limits.learned(operation, row.found_ago_s, now_s)
+        if row.seen and not self.limits.proved(operation, now_s):
+            self.limits.seen(EVERYBODY, operation, row.seen, now_s)
 
     def _forget(self) -> None:
         """Give back the moments for which nobody has come."""
@@ -283,12 +366,7 @@ class SharedLimits:
 
     def _fail(self) -> None:
         """Whoever waits for an answer goes on without the database."""
-        for _, answer in self._asked:
-            if not answer.done():
-                answer.set_result(None)
+        for each in self._asked:
+            if not each.answer.done():
+                each.answer.set_result(None)
         self._asked.clear()
-
-
-def _gone(gate: Gating, operation: str, ticket: str, at_s: float | None) -> list[CallReport]:
-    scopes = [gate.scope] if gate.also is None else [gate.scope, gate.also]
-    return [CallReport(scope, operation, ticket, at_s) for scope in scopes]

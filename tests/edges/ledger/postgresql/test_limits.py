@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import asyncpg
 import pytest
 
-from bridge.core.delivery.rate_limits import CallUnderWay, LimitFigures, LimitHeaders, LimitScope
+from bridge.core.delivery.call_log import Figure
+from bridge.core.delivery.rate_limits import EVERYBODY, CallUnderWay, LimitFigures, LimitHeaders, LimitScope
 from bridge.core.errors import Limited
 from bridge.edges.ledger.postgresql.limit_rows import LOST_S
 from bridge.edges.ledger.postgresql.limits import SharedLimits
+from bridge.flow.ports.limits import CALLER
 from tests.promises.ledgers import PostgresqlWorld
 from tests.support.logbook import Logbook
 from tests.support.postgres import PostgresServer
@@ -96,3 +99,65 @@ async def test_in_the_organizations_scope_all_users_of_all_processes_count(
         with pytest.raises(Limited) as limited:
             await one.admit("eve", "interact")
         assert str(limited.value).startswith("the limit of the organization for interact until")
+
+
+async def test_the_organizations_row_holds_no_users_call_up(postgres: PostgresServer, log: Logbook) -> None:
+    async with limiters(postgres, log, scope=LimitScope.AUTO) as (world, one, _):
+        for number in range(5):  # more than twice the limit: it is proved that users are counted
+            assert await went(one, f"user-{number}") is not None
+        await until(lambda: not one._notes and not one._reports, "all is known to the database")
+        connection = await asyncpg.connect(world.url)
+        try:
+            async with connection.transaction():
+                held = "SELECT FROM amigo_bridge.rate_limits WHERE scope = '' FOR UPDATE"
+                assert await connection.execute(held) == "SELECT 1"
+                assert await went(one, "another") is not None
+        finally:
+            await connection.close()
+
+
+async def test_all_users_calls_are_in_the_organizations_row_before_long(postgres: PostgresServer, log: Logbook) -> None:
+    async with limiters(postgres, log, scope=LimitScope.AUTO) as (world, one, two):
+        for number in range(8):
+            assert await went((one, two)[number % 2], f"user-{number}") is not None
+        rows = "SELECT cardinality(answered) FROM amigo_bridge.rate_limits WHERE scope = ''"
+        await until(lambda: not (one._notes or two._notes or one._reports or two._reports), "all is known")
+        ((count,),) = await postgres.fetch(rows, world.url.rpartition("/")[2])
+        assert isinstance(count, int)
+        assert count >= 4, "twice the limit, which is all that matters"
+
+
+async def test_the_scope_that_one_process_finds_out_the_other_knows(postgres: PostgresServer, log: Logbook) -> None:
+    async with limiters(postgres, log, scope=LimitScope.AUTO) as (_, one, two):
+        for number in range(2):
+            assert await went(one, f"user-{number}") is not None
+        for number in range(3):
+            call = await one.admit(f"unlucky-{number}", "interact")
+            one.answered(call, LimitHeaders(), refused_s=0.2)
+        await until(lambda: not one._reports, "it is written")
+        with pytest.raises(Limited) as limited:
+            await two.admit("eve", "interact")
+        assert str(limited.value).startswith("the limit of the organization for interact until")
+        with pytest.raises(Limited):
+            await two.admit("another", "interact")
+        assert two.limits.scope_of("eve", "interact", asyncio.get_running_loop().time()) == EVERYBODY
+
+
+async def test_in_the_organizations_scope_users_take_turns(postgres: PostgresServer, log: Logbook) -> None:
+    async with limiters(postgres, log, scope=LimitScope.ORGANIZATION) as (_, one, __):
+        called: list[str] = []
+
+        async def ask(user: str, number: int) -> None:
+            CALLER.set(f"{user}-{number}")
+            try:
+                one.answered(await one.admit(user, "interact"), LimitHeaders())
+            except Limited:
+                return
+            called.append(user)
+
+        for number in range(20):
+            await ask("hot", number)
+        await ask("few", 0)
+        assert called == ["hot", "hot"]
+        ahead = one.limits._log(EVERYBODY, "interact", Figure(2, 60.0), 0.0).before("few-0", one._monotonic())
+        assert ahead < 4, "behind those of the first round, not behind all"
