@@ -1,6 +1,7 @@
 """The rate limits of all users and operations: whose log holds a call back, and how that is found out."""
 
 from dataclasses import dataclass, field
+from math import ceil
 
 import pytest
 from hypothesis import given, settings
@@ -230,6 +231,27 @@ def test_the_organizations_scope_is_found_out_and_few_calls_are_refused() -> Non
     trials = over_s / TRIAL_EVERY_S
     assert server.refusals <= 3 + trials * 2
     assert over_s <= 400 / 5 * WINDOW_S * 1.1
+
+
+@pytest.mark.parametrize("limit", [5, 10, 15, 50])
+def test_in_the_organizations_scope_only_the_tries_to_go_back_are_refused(limit: int) -> None:
+    """A thousand calls. Three refusals show the scope, and each try, every ten minutes, costs one.
+
+    In ten minutes the API takes 10 * limit calls: the tries alone are one call of 10 * limit + 1. With 5 a minute
+    that is 1 of 51, or 2 %, whoever tries and whenever; from 15 a minute on all refusals are at most 1 %.
+    """
+    pace, server = limits(LimitScope.AUTO, create_conversation=limit), Server(limit, by_user=False)
+    over_s = played(pace, server, {f"user-{n}": 5 for n in range(200)}, float("inf"))
+    assert server.refusals <= 3 + ceil(over_s / TRIAL_EVERY_S)
+    assert over_s <= 1000 / limit * WINDOW_S * 1.1
+    if limit >= 15:
+        assert server.refusals <= 0.01 * server.calls
+
+
+def test_users_who_all_wait_for_their_moment_need_no_try() -> None:
+    pace, server = limits(LimitScope.AUTO), Server(5, by_user=False)
+    played(pace, server, {f"user-{n}": 1 for n in range(1000)}, float("inf"))
+    assert server.refusals <= 0.01 * server.calls
 
 
 def test_in_the_organizations_scope_one_users_many_do_not_starve_the_rest() -> None:
