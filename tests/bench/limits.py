@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import get_args
 
 import asyncpg
+import uvloop
 
 from bridge.core.delivery.rate_limits import LIMITS, LimitFigures, LimitHeaders, LimitScope
 from bridge.core.errors import Limited
@@ -33,7 +34,7 @@ OPERATIONS = ("interact", "list", "messages", "tags")
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     if options.replica:
-        asyncio.run(_replica(options.replica, options.rate, options.users))
+        uvloop.run(_replica(options.replica, options.rate, options.users))
         return 0
     print(", ".join(f"{key} {value}" for key, value in machine.description("").items() if value), flush=True)
     faults = [fault for windows in options.windows for fault in _played(options.users, options.events, windows)]

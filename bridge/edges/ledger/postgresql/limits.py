@@ -299,7 +299,7 @@ class SharedLimits:
             if connection.is_closed():
                 raise ConnectionResetError("the server closed the connection")
             self._wake.clear()
-            if not self._asked and not self._closing:
+            if not self._asked and not self._closing and not self._notes_due(SOON_S):
                 await self._woken()
             self._forget()
             if self._asked or self._reports or self._notes:
@@ -338,12 +338,14 @@ class SharedLimits:
                 self._give_back(KeptMoment(gate, each.call.id_, 0.0), each.call.operation, noted=each.noted)
 
     def _take_notes(self, asked: Sequence[AskedMoment]) -> None:
-        """Tell what counts in other rows: twice a second, or now where it may decide something."""
-        now_s = self._monotonic()
+        """Tell what counts in other rows: where it may decide something, with a question; else while nobody asks."""
         urgent = self._notes.urgent or self._closing or any(each.call.scope == EVERYBODY for each in asked)
-        if self._notes and (urgent or now_s >= self._noted_s + SOON_S):
+        if self._notes and (urgent or self._notes_due(2 * SOON_S if asked else SOON_S)):
             self._reports += self._notes.taken()
-            self._noted_s = now_s
+            self._noted_s = self._monotonic()
+
+    def _notes_due(self, after_s: float) -> bool:
+        return bool(self._notes) and self._monotonic() >= self._noted_s + after_s
 
     def _looked(self, operation: str, row: OrganizationRow) -> None:
         """Take over what the organization's row says: who else calls, that its gate is closed, whose the limit is."""
