@@ -20,6 +20,8 @@ class Setup:
     wires: bool = False
     gateway: bool = False
     pace: float = 0.5
+    limits: tuple[str, ...] = ("--limits", "off")
+    """The sandbox's options."""
     config: dict[str, Any] = field(default_factory=dict)
 
 
