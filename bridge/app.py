@@ -50,7 +50,7 @@ from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.interaction import Interaction
-from bridge.flow.lane_waits import waiting
+from bridge.flow.lane_waits import WaitLimits, waiting
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
@@ -126,7 +126,8 @@ class Bridge:
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
         self.journal = self._journal(ledger)
-        held_queues = BrokerHeldQueues(republisher, settings.amqp.delay.exchange)
+        exchanges = CopyExchanges(settings.amqp.dead_letter.exchange, settings.amqp.delay.exchange)
+        held_queues = BrokerHeldQueues(republisher, exchanges, log)
         queues = [inbound.queue for inbound in inbounds]
         self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
         lives = PausingLives(QuickDeaths(ledger, self.inbox, log), self.pauses)
@@ -134,18 +135,18 @@ class Bridge:
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
         refused_events = self._refused_events(backoff, inbounds)
         relay = self._relay(factory, refused_events)
-        settler = self._settler(republisher, factory, refused_events)
+        settler = self._settler(republisher, factory, exchanges, refused_events)
         conversations = OpenConversations(shared=ledger.shared)
         new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(log))
         attempts = self._attempts(self._interaction(agent, relay, factory, conversations, users), backoff)
         announcer = FinishAnnouncer(ledger, factory, new_outbox, backoff, self.counters, log)
         finisher = DueFinisher(agent, ledger, conversations, factory, announcer, self.counters, log)
         after = AfterAnswer(self._enricher(signed, factory, refused_events, new_outbox), finisher, self.journal)
-        self.lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, settings.lanes.park_after, log)
+        self.lanes = Lanes(attempts, settler, self.api_breaker, self.journal, after, self._wait_limits(inbounds), log)
         self.due_watch = DueWatch(ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(router_of(settings), self.lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
-        self.replica = SteeredReplica(REPLICA, self.pauses, self.status, time.time, log)
+        self.replica = SteeredReplica(REPLICA, self.pauses, finisher.finished_by_person, self.status, time.time, log)
         self.control = ControlLink(control_of(settings), self.replica, log)
         publishers = Publishers(self.publisher, republisher, confirmed_publisher, (held_queues, self.control))
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
@@ -160,8 +161,12 @@ class Bridge:
         await self.journal.lost.watch(InboundBacklog(self.consumer))
 
     def _refused_events(self, backoff: Backoff, inbounds: Sequence[Inbound]) -> RefusedEvents:
+        limits = self._wait_limits(inbounds)
+        return RefusedEvents(backoff, limits.shares, limits.park_after_s, time.time, self._log)
+
+    def _wait_limits(self, inbounds: Sequence[Inbound]) -> WaitLimits:
         shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
-        return RefusedEvents(backoff, shares, self._settings.lanes.park_after, time.time, self._log)
+        return WaitLimits(self._settings.lanes.park_after, shares)
 
     def _relay(self, factory: MessageFactory, refused_events: RefusedEvents) -> Relay:
         amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for
@@ -197,10 +202,12 @@ class Bridge:
         return Enricher(reader, self.journal, factory, new_outbox, refused_events, self.counters, self._log)
 
     def _settler(
-        self, republisher: BrokerRepublisher, factory: MessageFactory, refused_events: RefusedEvents
+        self,
+        republisher: BrokerRepublisher,
+        factory: MessageFactory,
+        exchanges: CopyExchanges,
+        refused_events: RefusedEvents,
     ) -> Settler:
-        amqp = self._settings.amqp
-        exchanges = CopyExchanges(amqp.dead_letter.exchange, amqp.delay.exchange)
         return Settler(republisher, self.journal, factory, exchanges, refused_events, self.counters, self._log)
 
     def _webhook_ingest(

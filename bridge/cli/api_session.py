@@ -49,10 +49,18 @@ class ApiOptions:
     as_json: bool
     as_user: str | None
 
+    def read(self) -> tuple[Screen, Settings]:
+        """The screen of the command, and the configuration."""
+        return begun(self.config, self.as_json)
+
+    def session(self, screen: Screen, settings: Settings) -> "AbstractAsyncContextManager[ApiSession]":
+        """The command's session, which is to be entered."""
+        return api_session(settings, self.as_user, screen)
+
     def begun(self) -> "tuple[Screen, Callable[[], AbstractAsyncContextManager[ApiSession]]]":
         """The screen of the command, and how to begin its session."""
-        screen, settings = begun(self.config, self.as_json)
-        return screen, partial(api_session, settings, self.as_user, screen)
+        screen, settings = self.read()
+        return screen, partial(self.session, screen, settings)
 
 
 @dataclass(frozen=True, slots=True)

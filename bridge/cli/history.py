@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
@@ -9,10 +10,11 @@ from bridge.cli.api_session import ApiOptions, ApiSession, Paging, api_options, 
 from bridge.cli.dialogue import by_time, dialogue
 from bridge.cli.insights_page import insights_page
 from bridge.cli.invocation import attempt
+from bridge.cli.lazy_group import LazyGroup
 from bridge.cli.permissions import lacks
 from bridge.cli.screen import Screen
 from bridge.cli.table import Column, Table, moment, tags_text
-from bridge.core.errors import BridgeError, Refused
+from bridge.core.errors import BridgeError
 from bridge.edges.amigo import calls
 from bridge.edges.amigo.calls import ConversationFilter, MessageFilter, Slice
 from bridge.edges.amigo.conversations import CONVERSATIONS_A_PAGE, MESSAGES_A_PAGE
@@ -37,7 +39,13 @@ class NotThere(BridgeError):
     """The API shows nothing of the kind that the command is about."""
 
 
-@click.group()
+class HistoryCommands(LazyGroup):
+    """The commands here, and the one that needs the broker beside the API."""
+
+    places: ClassVar = {"finish": "bridge.cli.history_finish:finish"}
+
+
+@click.group(cls=HistoryCommands)
 def history() -> None:
     """Conversations: list, read, tag and finish them; what the agent thought.
 
@@ -219,7 +227,7 @@ def tags(
     async def work() -> None:
         async with session() as api:
             if not pairs and not deletes:
-                row = await _listed(api, conversation)
+                row = await listed(api, conversation)
                 if row is None:
                     raise NotThere(f"{conversation} is not listed: it does not exist, or {lacks('list')}")
                 kept = ConversationResult.read("list", row).tags
@@ -232,29 +240,6 @@ def tags(
     attempt(screen, work())
 
 
-@history.command(epilog="Example: amigo-bridge history finish 6a0000000000000000000001")
-@api_options
-@click.argument("conversation")
-def finish(options: ApiOptions, conversation: str) -> None:
-    """Finish CONVERSATION; one that is finished already is done."""
-    screen, session = options.begun()
-
-    async def work() -> None:
-        already = False
-        async with session() as api:
-            try:
-                await api.send(calls.finish_call(api.user_id, conversation))
-            except Refused as error:
-                # 409 is "finished already" as well as "busy": only the conversation itself tells which.
-                if error.status != 409 or not await _is_finished(api, conversation):
-                    raise
-                already = True
-        sentence = f"{conversation} is finished already" if already else f"{conversation} is finished"
-        screen.say(sentence, conversation_id=conversation, already=already)
-
-    attempt(screen, work())
-
-
 async def _newest(api: ApiSession, conversation: str) -> str:
     """The id of the newest interaction. Raises NotThere."""
     call = calls.messages_call(api.user_id, conversation, MessageFilter(), Slice(1, sort_by=("-created_at",)))
@@ -263,16 +248,11 @@ async def _newest(api: ApiSession, conversation: str) -> str:
     raise NotThere(f"{conversation} shows no interaction: it has none, or {lacks(call.operation)}")
 
 
-async def _listed(api: ApiSession, conversation: str) -> Row | None:
+async def listed(api: ApiSession, conversation: str) -> Row | None:
     """The conversation as it is listed, None where it is not."""
     call = calls.conversations_call(api.user_id, ConversationFilter(ids=(conversation,)))
     rows = await api.rows(call, "conversations")
     return next((row for row in rows if row.get("id") == conversation), None)
-
-
-async def _is_finished(api: ApiSession, conversation: str) -> bool:
-    row = await _listed(api, conversation)
-    return row is not None and row.get("is_finished") is True
 
 
 async def _save(screen: Screen, audio: MessageSource, file: Path) -> None:

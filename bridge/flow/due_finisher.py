@@ -54,6 +54,21 @@ class DueFinisher:
         except Exception:
             self._log.critical("finish.unhandled", exc_info=True, conversation_id=due.conversation_id)
 
+    async def finished_by_person(self, conversation_id: str) -> bool:
+        """Say soon that a person has finished it at the API. False where it is none that the bridge would finish.
+
+        Raises LedgerUnavailable.
+        """
+        due = await self._ledger.find_due(conversation_id)
+        if due is None:
+            return False
+        self._open.forget((due.user_id, due.service_id))
+        if due.ending is None:
+            ending = conversation_finished(due.event_id, conversation_id, by="person")
+            now_s = self._factory.clock()
+            await self._ledger.set_due(replace(due, requested=True, ending=ending, finish_s=0.0, last_s=now_s))
+        return True
+
     async def _finished(self, due: DueFinish) -> None:
         failpoints.reached("finish-taken", due.event_id)
         try:

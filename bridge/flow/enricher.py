@@ -26,6 +26,7 @@ from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from bridge.flow.ports.runtime import Log
+from bridge.flow.refusal_log import RefusalLog
 from bridge.flow.refused_events import RefusedEvents
 from bridge.flow.work import Work
 
@@ -64,6 +65,7 @@ class Enricher:
         self._refused_events = refused_events
         self._counters = counters
         self._log = log
+        self._refusal_log = RefusalLog(log)
 
     def owes(self, work: Work) -> bool:
         """True where something is due for an event whose ending is out. First asked then: its time begins to run."""
@@ -186,7 +188,7 @@ class Enricher:
         except Undeliverable as error:
             work.refused_since_s = None
             self._counters.enrichments[owed.recorded[0].sent.type, REFUSED] += 1
-            self._log.error("enrichment.refused", event_id=work.event.id, error=str(error))
+            self._refusal_log.error("enrichment.refused", event_id=work.event.id, error=str(error))
         if wait_s is not None:
             work.enrichments = None
             raise PutOff(wait_s)

@@ -1,12 +1,13 @@
 """Saying that a due finish is done: `conversation-finished`, under one id however often it takes.
 
 published once, in the lane's turn ─▸ confirmed ▸ row gone
-                                   └▸ refused   ▸ row stays with the bytes ▸ due again, later each time
+                                   └▸ refused   ▸ row stays with the bytes ▸ due again, later each time, and then only
+                                                  where it is not confirmed yet
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bridge.core.answer.ending import CONVERSATION_FINISHED
 from bridge.core.answer.outbound_message import EventContext, MessageFactory, OutboundMessage, ending_id
@@ -17,8 +18,24 @@ from bridge.flow import failpoints
 from bridge.flow.outbox import Outbox, Undeliverable
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
+from bridge.flow.refusal_log import RefusalLog
 
 MAX_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEnding:
+    """How often it was refused, and the outbounds that do not have it yet; None where that is not known."""
+
+    times: int = 0
+    lacking: frozenset[int] | None = None
+
+    def still_lacking(self, messages: list[OutboundMessage]) -> list[OutboundMessage]:
+        """Those of the messages that are not confirmed yet."""
+        return [each for each in messages if self.lacking is None or each.to.outbound in self.lacking]
+
+
+NEVER_REFUSED = RefusedEnding()
 
 
 class FinishAnnouncer:
@@ -39,25 +56,27 @@ class FinishAnnouncer:
         self._backoff = backoff
         self._counters = counters
         self._log = log
-        self._refused: OrderedDict[str, int] = OrderedDict()
-        """How often the ending of a conversation was refused: for the waits, which begin anew with each process."""
+        self._refusal_log = RefusalLog(log)
+        self._refused: OrderedDict[str, RefusedEnding] = OrderedDict()
+        """Endings of conversations that were refused, as far as this process knows."""
 
     async def say(self, due: DueFinish, ending: bytes) -> None:
         """Publish it once. The row goes when it is confirmed, or when the broker will never take it."""
-        outbox = self._new_outbox()
-        outbox.put(self._messages(due, ending))
+        outbox, before = self._new_outbox(), self._refused.pop(due.conversation_id, NEVER_REFUSED)
+        outbox.put(before.still_lacking(self._messages(due, ending)))
         given_up = await self._resolved(outbox)
         left = outbox.leave().messages
         if left or (given_up is not None and not outbox.hopeless):
-            await self._refused_now(replace(due, requested=True, ending=ending), outbox.refusal)
+            lacking = before.lacking if given_up is not None else frozenset(each.to.outbound for each in left)
+            self._remember(due.conversation_id, RefusedEnding(before.times + 1, lacking))
+            await self._refused_now(replace(due, requested=True, ending=ending), before.times + 1, outbox.refusal)
             return
         failpoints.reached("finish-said", due.event_id)
-        self._refused.pop(due.conversation_id, None)
         self._ledger.drop_due(due.conversation_id)
         self._counters.finished += 1
         if given_up is not None:
             self._counters.unsaid += 1
-            self._log.error(
+            self._refusal_log.error(
                 "ending.refused", event_id=due.event_id, conversation_id=due.conversation_id, error=given_up
             )
         self._log.info("conversation.finished", conversation_id=due.conversation_id, event_id=due.event_id)
@@ -75,12 +94,14 @@ class FinishAnnouncer:
             else:
                 return given_up
 
-    async def _refused_now(self, due: DueFinish, error: str) -> None:
-        times = self._refused[due.conversation_id] = self._refused.pop(due.conversation_id, 0) + 1
+    def _remember(self, conversation_id: str, refused: RefusedEnding) -> None:
+        self._refused[conversation_id] = refused
         if len(self._refused) > MAX_REMEMBERED:
             self._refused.popitem(last=False)
+
+    async def _refused_now(self, due: DueFinish, times: int, error: str) -> None:
         wait_s = self._backoff.pause(times, longest_s=self._backoff.policy.longest_s)
-        self._log.warning(
+        self._refusal_log.warning(
             "finish.unsaid", conversation_id=due.conversation_id, event_id=due.event_id, error=error, again_in_s=wait_s
         )
         await self._ledger.set_due(replace(due, again_s=self._factory.clock() + wait_s))

@@ -17,6 +17,7 @@ from bridge.core.delivery.lane_turns import Before, Key, LaneTurns
 from bridge.core.delivery.retry import delay_level
 from bridge.flow.lane import Lane
 from bridge.flow.lane_journal import LaneJournal
+from bridge.flow.lane_waits import BEHIND_AT_MOST_S, BEHIND_WAIT_S
 from bridge.flow.lost_events import LostEvents
 from bridge.flow.work import Work
 
@@ -102,6 +103,22 @@ class Order:
             return False
         before = self._turns(work).before_in_line(work.event.id, self._lost.before_s)
         return any(place.holder is None for place in before)
+
+    def blocked_s(self, lane: Lane) -> float | None:
+        """Seconds for which nothing can happen in the lane, about, whatever waits in hand there; None where it can.
+
+        What comes next is in a delay queue or another process's, or is held over a refusal of the broker.
+        """
+        if lane.running:
+            return BEHIND_WAIT_S if lane.handled is not None and lane.handled.is_refused else None
+        if lane.recheck_s > _now():
+            return BEHIND_WAIT_S
+        first = lane.works[0] if lane.works else None
+        if first is None or not self._has(first):
+            return None
+        before = self._turns(first).before_in_line(first.event.id, self._lost.before_s)
+        back_s = [place.back_s for place in before if place.holder is None]
+        return min(max(back_s) - _now(), BEHIND_AT_MOST_S) if back_s else None
 
     def leaves(self, works: Iterable[Work]) -> None:
         """These events are on their way to a delay queue."""

@@ -1,7 +1,7 @@
 """Lanes: the events of one (user, service) run one at a time, in order of arrival; different lanes side by side.
 
-A wait goes where it costs least: under a second in memory; the whole lane's too, while no delivery is held longer than
-`park_after` over it; anything longer, and every counted retry, in a delay queue.
+A wait goes where it costs least: under a second in memory; waits of the whole lane too, as long as no delivery is held
+longer than `park_after` over it; anything longer, and every counted retry, in a delay queue.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.attempts import Attempts
 from bridge.flow.lane import Lane, LaneJob, first_done, loop_time
 from bridge.flow.lane_order import Order
-from bridge.flow.lane_waits import BEHIND_WAIT_S, CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S
+from bridge.flow.lane_sweep import sweeps
+from bridge.flow.lane_waits import CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S, WaitLimits
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
@@ -39,7 +40,7 @@ class Lanes:
         api_breaker: ApiBreaker,
         journal: LedgerJournal,
         after: AfterAnswer,
-        park_after_s: float,
+        limits: WaitLimits,
         log: Log,
     ) -> None:
         self._attempts = attempts
@@ -47,7 +48,8 @@ class Lanes:
         self._settler = settler
         self._api_breaker = api_breaker
         self._journal = journal
-        self._park_after_s = park_after_s
+        self._limits = limits
+        self._park_after_s = limits.park_after_s
         self._log = log
         self._order = Order(journal.lanes, journal.lost, attempts.holding)
         self._lanes: dict[Key, Lane] = {}
@@ -100,17 +102,12 @@ class Lanes:
             lane.task = self._tasks.start(self._run(lane), f"lane {lane.key}")
 
     async def sweep(self) -> None:
-        """Park, every now and then, what has waited too long behind another. Runs until it is cancelled."""
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            now_s = loop_time()
-            self._order.forget()
-            for lane in list(self._lanes.values()):
-                if lane.waiting and lane.waiting[0].started_s + self._park_after_s < now_s:
-                    parker = self._tasks.start(self._park(None, lane, BEHIND_WAIT_S), f"parking {lane.key}")
-                    lane.parkers.add(parker)
-                    parker.add_done_callback(lane.parkers.discard)
-                    await asyncio.wait({parker})
+        """Park, every now and then, what has waited too long in hand. Runs until it is cancelled."""
+        async for lane, works, wait_s in sweeps(lambda: self.open, self._order, self._limits):
+            if self._settler.can_park:
+                parker = self._tasks.start(self._park_overdue(works, lane, wait_s), f"parking {lane.key}")
+                lane.parkers.add(parker)
+                parker.add_done_callback(lane.parkers.discard)
 
     async def listen(self) -> None:
         """Go on with lanes that other processes have left. Runs until it is cancelled."""
@@ -329,9 +326,13 @@ class Lanes:
         self._drop(lane, work)
         return True
 
-    async def _park(self, works: list[Work] | None, lane: Lane, after_s: float, held_by: str = "") -> None:
-        """Give these of the lane's events (None: all that wait by then) to a delay queue, or the held one."""
-        works = [work for work in (lane.waiting if works is None else works) if not work.uncopyable]
+    async def _park_overdue(self, works: list[Work], lane: Lane, after_s: float) -> None:
+        """Park those of the events whose turn has not come meanwhile."""
+        await self._park([work for work in lane.waiting if work in works], lane, after_s)
+
+    async def _park(self, works: list[Work], lane: Lane, after_s: float, held_by: str = "") -> None:
+        """Give these events of the lane to a delay queue, or the held one; those that stay behind wait for them."""
+        works = [work for work in works if not work.uncopyable]
         self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:

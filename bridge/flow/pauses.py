@@ -19,6 +19,8 @@ TICK_S = 1.0
 READ_EVERY_S = 10.0
 """As often as leases are renewed."""
 PASS_EVERY_S = 60.0
+"""How often is looked for what nothing holds any more; and the longest wait for a held queue that cannot be passed on.
+"""
 
 
 class Pauses:
@@ -37,6 +39,8 @@ class Pauses:
         self._known = NO_PAUSES
         self._to_pass: set[str] = set()
         """Inbound queues whose held queue this process is to pass on."""
+        self._unpassed: dict[str, tuple[int, float]] = {}
+        """Of those, which could not be: how often in a row, and when they are tried again (event loop time)."""
         self._changed = asyncio.Event()
 
     @property
@@ -89,7 +93,8 @@ class Pauses:
                     pass_s = loop.time() + PASS_EVERY_S
                     self._to_pass.update(await self._ledger.take_unheld(self._clock()))
                 for queue in sorted(self._to_pass):
-                    await self._pass_on(queue)
+                    if self._unpassed.get(queue, (0, 0.0))[1] <= loop.time():
+                        await self._pass_on(queue)
             except LedgerUnavailable:
                 await self._ledger.available()
             self._changed.clear()
@@ -103,6 +108,7 @@ class Pauses:
         self._know(PauseSet({name: pause for name, pause in self._known.pauses.items() if name != key}))
         if lifted:
             self._to_pass.update(self._queues)
+            self._unpassed.clear()
             self._changed.set()
         return lifted
 
@@ -111,12 +117,21 @@ class Pauses:
             try:
                 messages = await self._held.pass_on(queue)
             except HeldQueueUnavailable as error:
-                self._log.warning("held.unpassed", queue=queue, error=str(error))
-                return  # it is tried again
+                wait_s = self._unpassed_now(queue)
+                self._log.warning("held.unpassed", queue=queue, error=str(error), again_in_s=wait_s)
+                return
             if messages:
                 self._log.info("held.passed", queue=queue, messages=messages)
         self._to_pass.discard(queue)
+        self._unpassed.pop(queue, None)
         await self._ledger.clear_unheld(queue, self._clock())
+
+    def _unpassed_now(self, queue: str) -> float:
+        """Seconds after which to try again: twice as many each time."""
+        times = self._unpassed.get(queue, (0, 0.0))[0] + 1
+        wait_s = min(TICK_S * 2.0 ** min(times - 1, 16), PASS_EVERY_S)
+        self._unpassed[queue] = (times, asyncio.get_running_loop().time() + wait_s)
+        return wait_s
 
     def _know(self, known: PauseSet) -> None:
         before, self._known = self._known.pauses, known

@@ -24,23 +24,26 @@ class HeldBack:
 
 
 class RefusalLog:
-    """Writes the first line of a kind at once, then one every five seconds with how many more there were (`more`)."""
+    """Writes the first line of a kind at once, then one every five seconds with how many more there were (`more`).
+
+    What stands in no line, as an exchange where it is all the same which, is left empty.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._held: dict[Key, HeldBack] = {}
 
-    def warning(self, event: str, exchange: str, routing_key: str, kind: str, **fields: object) -> None:
+    def warning(self, event: str, exchange: str = "", routing_key: str = "", kind: str = "", **fields: object) -> None:
         """A message was refused, and that may be all right."""
         self._refused((event, exchange, routing_key, kind), fields, at_error=False)
 
-    def error(self, event: str, exchange: str, routing_key: str, kind: str, **fields: object) -> None:
+    def error(self, event: str, exchange: str = "", routing_key: str = "", kind: str = "", **fields: object) -> None:
         """A message was refused, and somebody must act."""
         self._refused((event, exchange, routing_key, kind), fields, at_error=True)
 
     def _refused(self, key: Key, fields: dict[str, object], *, at_error: bool) -> None:
         event, exchange, routing_key, kind = key
-        fields = {"routing_key": routing_key, **fields}
+        fields = {**({"routing_key": routing_key} if routing_key else {}), **fields}
         if key not in self._held and len(self._held) >= MAX_KEYS:
             key = (event, exchange, OTHERS, kind)
         held = self._held.get(key)
@@ -61,4 +64,5 @@ class RefusalLog:
     def _write(self, key: Key, at_error: bool, fields: dict[str, object]) -> None:
         event, exchange, _, kind = key
         say = self._log.error if at_error else self._log.warning
-        say(event, exchange=exchange, kind=kind, **fields)
+        known = {name: part for name, part in (("exchange", exchange), ("kind", kind)) if part}
+        say(event, **known, **fields)

@@ -11,9 +11,12 @@ from math import inf
 
 from bridge.core.answer.ending import ENDINGS
 from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.delivery.retry import Backoff, put_off
+from bridge.core.errors import BridgeError
 from bridge.flow.outbox import Outbox
 from bridge.flow.ports.runtime import Clock, Log
+from bridge.flow.refusal_log import RefusalLog
 from bridge.flow.work import Work
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
@@ -27,6 +30,14 @@ KEPT_BEYOND_S = 600.0
 def shares_of(prefetches: Mapping[str, int]) -> Mapping[str, int]:
     """How many events of each inbound queue may be held at once over refusals: a quarter of its prefetch."""
     return {queue: prefetch // 4 for queue, prefetch in prefetches.items()}
+
+
+class NotTaken(BridgeError):
+    """The broker refuses a copy for now, and patience is out."""
+
+    def __init__(self, refusal: PublishRefusal) -> None:
+        super().__init__(refusal.error)
+        self.refusal = refusal
 
 
 class RefusalPatience:
@@ -88,7 +99,7 @@ class RefusedEvents:
         self.hold_s = hold_s
         self._shares = shares
         self._clock = clock
-        self._log = log
+        self._log = RefusalLog(log)
         self._held: Counter[str] = Counter()
         self._kept: OrderedDict[str, KeptMessages] = OrderedDict()
         self._kept_bytes = 0
@@ -145,6 +156,7 @@ class RefusedEvents:
     async def _confirmed_soon(self, work: Work, outbox: Outbox) -> bool:
         """True where everything is confirmed while the event may be held."""
         patience = self.patience(work.incoming.queue, work.refused_since_s)
+        work.is_refused = True
         try:
             left_s = patience.left_s()
             if left_s:
@@ -153,6 +165,7 @@ class RefusedEvents:
         except TimeoutError:
             await outbox.resolved()
         finally:
+            work.is_refused = False
             patience.close()
         return not outbox.waiting
 

@@ -1,6 +1,6 @@
 """This process as it is steered: it obeys commands, and tells how it is."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from bridge.core.control.command import Command, Facts, Verb
 from bridge.flow.pauses import Pauses
@@ -11,9 +11,21 @@ from bridge.flow.ports.runtime import Clock, Log
 class SteeredReplica:
     """Carries out commands of those who may give them; who may is not decided here. See the port `Replica`."""
 
-    def __init__(self, name: str, pauses: Pauses, status: Callable[[], Facts], clock: Clock, log: Log) -> None:
-        """`status` tells how the replica is; `clock` gives Unix seconds."""
+    def __init__(
+        self,
+        name: str,
+        pauses: Pauses,
+        finished: Callable[[str], Awaitable[bool]],
+        status: Callable[[], Facts],
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        """`status` tells how the replica is; `clock` gives Unix seconds.
+
+        `finished` takes a conversation that a person has finished: True where the bridge says so to subscribers.
+        """
         self._name = name
+        self._finished = finished
         self._pauses = pauses
         self._status = status
         self._clock = clock
@@ -44,6 +56,8 @@ class SteeredReplica:
         match command.verb:
             case Verb.STATUS:
                 return self._status()
+            case Verb.FINISHED:
+                return {"announced": await self._finished(command.conversation_id)}
             case Verb.PAUSE:
                 await self._pauses.order(command.pause(by, self._clock()))
                 was = False

@@ -15,7 +15,6 @@ from bridge.core.broker.republished_copy import CopyExchanges, RepublishedCopy
 from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import Again, DeadLetter
 from bridge.core.delivery.retry import delay_level
-from bridge.core.errors import BridgeError
 from bridge.flow import failpoints
 from bridge.flow.expiry import first_seen_s
 from bridge.flow.ledger_journal import LedgerJournal
@@ -23,7 +22,7 @@ from bridge.flow.outbox import PATIENT_TRIES, Undeliverable
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
 from bridge.flow.ports.runtime import Log
 from bridge.flow.refusal_log import RefusalLog
-from bridge.flow.refused_events import RefusalPatience, RefusedEvents
+from bridge.flow.refused_events import NotTaken, RefusalPatience, RefusedEvents
 from bridge.flow.work import Work, digest
 
 MAX_REMEMBERED = 10_000
@@ -35,14 +34,6 @@ COMPLETE = "ack"
 REPEAT = "repeat"
 
 V = TypeVar("V")
-
-
-class NotTaken(BridgeError):
-    """The broker refuses a copy for now, and patience is out."""
-
-    def __init__(self, refusal: PublishRefusal) -> None:
-        super().__init__(refusal.error)
-        self.refusal = refusal
 
 
 class Settler:
@@ -70,6 +61,11 @@ class Settler:
         self._settled_as: OrderedDict[str, tuple[object, ...]] = OrderedDict()
         self._complete: OrderedDict[str, bytes] = OrderedDict()
         self._unparkable_until_s: float | None = None
+
+    @property
+    def can_park(self) -> bool:
+        """False for some seconds after the delay exchange was found to be missing or forbidden."""
+        return self._unparkable_until_s is None or _now() >= self._unparkable_until_s
 
     def settled_before(self, event_id: str, delivery: Delivery) -> bool:
         """True where the event had its ending, or this very message was settled and its ack was lost; acks it then.
@@ -116,7 +112,7 @@ class Settler:
 
         The work says whether that is so for good.
         """
-        if self._unparkable_until_s is not None and _now() < self._unparkable_until_s:
+        if not self.can_park:
             return False
         level_s = delay_level(after_s)
         await self._journal.waiting(work, level_s, api_away=api_away)
@@ -155,6 +151,7 @@ class Settler:
             first_seen_s=first_seen_s(work, self._factory.clock()),
             refused_since_s=work.refused_since_s,
             dead_lettered=work.dead_lettered,
+            planned=work.ledger.recorded and work.progress.planned is not None,
         )
         refusal = await self._not_copied(copy, once=work.refused_since_s is not None)
         if refusal is not None:
@@ -170,7 +167,7 @@ class Settler:
         if refusal.kind in (RefusalKind.FORBIDDEN, RefusalKind.MISSING):
             self._unparkable_until_s = _now() + UNPARKABLE_S
         if refusal.kind is RefusalKind.IMPOSSIBLE or not known:
-            self._log.warning("delivery.unparkable", event_id=event_id, error=refusal.error)
+            self._refusal_log.warning("delivery.unparkable", kind=refusal.kind, event_id=event_id, error=refusal.error)
 
     async def bury(self, work: Work, letter: DeadLetter, *, parkable: bool = True) -> Again | None:
         """Dead-letter an event of which the ledger knows that it failed, say `bridge-failed`, and ack, in this order.
@@ -178,7 +175,8 @@ class Settler:
         What was answered is not said to have failed: its ending comes with the replay of the dead letter. Where the
         broker refuses one of them for now, the event is to come back and go on from there; not if it is not `parkable`.
         """
-        parkable &= work.ledger.recorded  # else whoever gets it back would not know that it has failed
+        # Else whoever gets it back would not know that it has failed; the message itself says that it is invalid.
+        parkable &= work.ledger.recorded or work.refusal is not None
         wait_s = await self._lettered(work, letter, parkable=parkable)
         while wait_s is None and not work.ledger.answered:
             wait_s = await self._say_failed(work, letter)
@@ -198,12 +196,14 @@ class Settler:
             return None
         failpoints.reached("dead-lettering", work.event.id)
         patience = self._refused_events.patience(work.incoming.queue, work.refused_since_s, parkable=parkable)
+        work.is_refused = True
         try:
             await self._republished_as_can_be(self._dead(work.delivery, letter, work.conversation_id), patience)
         except NotTaken:
             wait_s, work.refused_since_s = self._refused_events.put_off(patience.since_s)
             return wait_s
         finally:
+            work.is_refused = False
             patience.close()
         work.dead_lettered, work.refused_since_s = True, None
         failpoints.reached("dead-lettered", work.event.id)
@@ -282,7 +282,9 @@ class Settler:
         """See a dead letter to its confirm: whole, or with as much of it as the broker takes. Raises NotTaken."""
         while (refusal := await self._republished(letter, patience)) is not None:
             smaller = republished_copy.reduced(letter)
-            self._log.error("copy.reduced", exchange=letter.exchange, error=refusal.error, in_vain=smaller is None)
+            self._refusal_log.error(
+                "copy.reduced", letter.exchange, kind=refusal.kind, error=refusal.error, in_vain=smaller is None
+            )
             if smaller is None:
                 await self._sleep(self._backoff.pause(LATER), patience, refusal)
             else:
@@ -343,7 +345,7 @@ class Settler:
             except Undeliverable as error:
                 if outbox.gave_up(message_id):
                     self._counters.unsaid += 1
-                    self._log.error("ending.refused", event_id=work.event.id, error=str(error))
+                    self._refusal_log.error("ending.refused", event_id=work.event.id, error=str(error))
                     return None
                 outbox.forgive()
 

@@ -84,6 +84,7 @@ class Work:
     `dead_lettered`: the letter of its failure is out, and `bridge-failed` is not.
     `log` are its last attempts, and `limit` says which rate limit it waits for, if it does. `refusal` is why the event
     cannot be resolved: nothing is asked for it any more. `uncopyable`: no delay queue will ever take a copy of it.
+    `is_refused`: it is held in hand just now, only because the broker refuses what it publishes.
     """
 
     event: RoutedEvent
@@ -114,6 +115,7 @@ class Work:
     refused_since_s: float | None = None
     lacking: frozenset[int] | None = None
     dead_lettered: bool = False
+    is_refused: bool = False
     digest: bytes = field(init=False)
     """The SHA-256 of the body, which tells it from another."""
 

@@ -70,7 +70,7 @@ async def test_tags_are_shown_set_and_deleted_and_a_conversation_is_finished(tmp
         assert await commands.rows("history", "tags", b.conversation_id) == [{"channel": "sms", "team": "billing"}]
         assert (await commands.run("history", "finish", b.conversation_id)).out == f"{b.conversation_id} is finished\n"
         (again,) = await commands.rows("history", "finish", b.conversation_id)
-        assert again == {"conversation_id": b.conversation_id, "already": True}
+        assert again == {"conversation_id": b.conversation_id, "already": True, "announced": False}
         nobody = await commands.run("history", "tags", "0" * 24)
         assert (nobody.status, "is not listed: it does not exist, or" in nobody.err) == (1, True), nobody.all
 

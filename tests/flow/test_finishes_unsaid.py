@@ -3,11 +3,11 @@
 from itertools import pairwise
 from typing import Any
 
-from bridge.core.answer.outbound_message import OutboundMessage
+from bridge.core.answer.outbound_message import Outbound, OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.route import Defaults
-from tests.support.flow_bench import Bench
+from tests.support.flow_bench import AGENT_EVENTS, KEY, Bench
 
 FORBIDDEN = PublishRefusal(RefusalKind.FORBIDDEN, "the broker refused it (403)")
 TOO_LARGE = PublishRefusal(RefusalKind.IMPOSSIBLE, "the broker refused it (406)")
@@ -73,3 +73,14 @@ async def test_no_patience_at_all_is_no_reason_to_give_it_up() -> None:
         bench.deliver("e1")
         await bench.until(lambda: bench.counters.finished, "it is said", 100)
         assert bench.counters.unsaid == 0
+
+
+async def test_an_outbound_that_has_it_does_not_get_it_again_with_every_try_of_the_other() -> None:
+    async with bench_of(outbounds=(AGENT_EVENTS, Outbound("audit", KEY))) as bench:
+        bench.publisher.refuse(ALWAYS, FORBIDDEN, lambda each: is_finished(each) and each.to.outbound == 1)
+        bench.deliver("e1")
+        await bench.until(lambda: len(bench.log.of("finish.unsaid")) > 3, "it is refused again and again", 1_000)
+        bench.publisher.take_all()
+        await bench.until(lambda: not bench.ledger.dues, "it is said", 700)
+        taken = [each.to.outbound for each in bench.publisher.confirmed if is_finished(each)]
+        assert sorted(taken) == [0, 1]

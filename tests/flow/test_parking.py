@@ -346,3 +346,17 @@ async def test_an_event_that_would_be_held_too_long_is_undeliverable() -> None:
         bench.deliver()
         await bench.quiet()
         assert bench.order() == ["copy:undeliverable", "bridge-failed", "ack"]
+
+
+async def test_an_event_whose_turn_comes_before_it_is_parked_stays() -> None:
+    gate = Gate()
+    async with Bench() as bench:
+        bench.agent.script(answered(gate, complete()))
+        bench.deliver("e0")
+        await bench.until(lambda: bench.agent.journal and bench.agent.journal[-1].operation == "create", "it is asked")
+        (lane,) = bench.lanes.open
+        await bench.lanes._park_overdue(list(lane.works), lane, 60.0)
+        assert levels(bench) == []
+        gate.open()
+        await bench.quiet()
+        assert ended(bench) == ["e0"]

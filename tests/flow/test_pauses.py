@@ -16,6 +16,7 @@ from tests.support.fakes import FakeInbox, FakeLedger, FakeLog, FakeRoutes
 from tests.support.flow_bench import QUEUE, USER, Bench
 
 BASE_S = 1_700_000_000.0
+KNOWN = "6a0000000000000000000001"
 
 
 def now_s(bench: Bench) -> float:
@@ -246,11 +247,17 @@ class Broken:
         return 0
 
 
+async def is_known(conversation_id: str) -> bool:
+    """What stands for the finisher of conversations knows one."""
+    return conversation_id == KNOWN
+
+
 async def replica_of(held: Broken) -> tuple[SteeredReplica, Pauses, FakeLedger, FakeLog]:
     ledger, log = FakeLedger(), FakeLog()
     pauses = Pauses(ledger, FakeInbox(), (QUEUE, "bulk"), held, lambda: BASE_S, log)
     status: Facts = {"version": "1"}
-    return SteeredReplica("host/1", pauses, lambda: status, lambda: BASE_S, log), pauses, ledger, log
+    replica = SteeredReplica("host/1", pauses, is_known, lambda: status, lambda: BASE_S, log)
+    return replica, pauses, ledger, log
 
 
 async def test_a_replica_obeys_and_every_command_is_in_the_log() -> None:
@@ -264,12 +271,17 @@ async def test_a_replica_obeys_and_every_command_is_in_the_log() -> None:
     assert (await replica.obey(resume, "token x"))["lifted"] is True
     assert (await replica.obey(resume, "token x"))["lifted"] is False
     assert pauses.none
+    for conversation_id, is_announced in ((KNOWN, True), ("6" * 24, False)):
+        answer = await replica.obey(Command(Verb.FINISHED, conversation_id=conversation_id), "user ops")
+        assert answer == {"replica": "host/1", "announced": is_announced}
     told = [(fields["command"], fields["about"], fields["by"]) for fields in log.of("control.commanded")]
     assert told == [
         ("status", None, "user ops"),
         ("pause", "route:payments", "user ops"),
         ("resume", "route:payments", "token x"),
         ("resume", "route:payments", "token x"),
+        ("finished", KNOWN, "user ops"),
+        ("finished", "6" * 24, "user ops"),
     ]
 
 

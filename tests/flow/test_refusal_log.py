@@ -29,3 +29,13 @@ async def test_keys_that_are_new_each_time_share_a_line() -> None:
     assert len(log.lines) == MAX_KEYS + 2
     assert log.lines[-1].fields["routing_key"] == "key.999"
     assert log.lines[-1].fields["more"] == 1_000 - MAX_KEYS - 2
+
+
+async def test_a_line_needs_neither_exchange_nor_key() -> None:
+    log = FakeLog()
+    refusals = RefusalLog(log)
+    for number in range(100):
+        refusals.warning("finish.unsaid", event_id=f"e{number}")
+    assert [line.fields for line in log.lines] == [{"event_id": "e0"}]
+    await asyncio.sleep(EVERY_S + 0.1)
+    assert [line.fields for line in log.lines[1:]] == [{"event_id": "e99", "more": 98}]

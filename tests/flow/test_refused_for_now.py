@@ -281,3 +281,44 @@ async def test_a_publishers_word_on_earlier_handlings_is_not_believed(header: di
         await bench.quiet()
         assert "interaction-complete" in bench.types("e2")
         assert bench.dead() == ["no-route"]
+
+
+async def test_those_behind_a_refused_one_take_no_more_than_a_share_of_the_prefetch_either() -> None:
+    """Whether the one that they wait for is in hand or in a delay queue."""
+    async with bench_of(share=3) as bench:
+        bench.publisher.refuse(ALWAYS, FORBIDDEN, lambda each: each.correlation_id.startswith("bad"))
+        for number in range(5):
+            bench.deliver(f"bad{number}", user_id=f"user-{number}")
+        await bench.wait(2)
+        behind = [bench.deliver(f"next{number}", user_id=f"user-{number % 5}") for number in range(30)]
+        await bench.wait(3)
+        assert sum(not delivery.acked for delivery in behind) <= 3
+        await bench.wait(100)
+        allow(bench)
+        await bench.quiet()
+        assert bench.dead() == []
+        for lane in range(5):
+            said_of = [f"bad{lane}", *(f"next{number}" for number in range(lane, 30, 5))]
+            endings = [each.correlation_id for each in bench.publisher.confirmed if each.type == "interaction-complete"]
+            assert [each for each in endings if each in said_of] == said_of, "in order"
+
+
+async def test_a_few_behind_one_that_is_away_wait_in_hand() -> None:
+    async with bench_of(share=3) as bench:
+        bench.publisher.refuse(ALWAYS, FORBIDDEN, of_event("e1"))
+        bench.deliver("e1")
+        await bench.wait(2)
+        behind = bench.deliver("e2")
+        await bench.wait(10)
+        assert not behind.acked
+
+
+async def test_without_a_ledger_what_is_invalid_and_whose_dead_letter_is_refused_waits_elsewhere() -> None:
+    async with bench_of(share=0, when_lost="ask") as bench:
+        bench.ledger.break_down()
+        bench.republisher.refuse(1)
+        first = bench.deliver("e1", channel="fax")
+        await bench.wait(1)
+        assert first.acked, "whoever gets it back sees that it is invalid"
+        await bench.quiet()
+        assert (bench.dead(), bench.types()) == (["invalid-event"], ["bridge-failed"])

@@ -28,6 +28,7 @@ from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.finish_announcer import FinishAnnouncer
 from bridge.flow.interaction import Interaction
+from bridge.flow.lane_waits import WaitLimits
 from bridge.flow.lanes import Lanes
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ledger_watch import LedgerWatch
@@ -122,9 +123,6 @@ class Bench:
     def _assemble(self) -> None:
         """What a process has in its own memory."""
 
-        def roll() -> float:
-            return self._dice
-
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciler = Reconciler(self.agent, self._settle_s, self.log)
         self.lost = LostEvents()
@@ -132,7 +130,7 @@ class Bench:
         holds = self._when_lost == "hold"
         self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=holds, lost=self.lost)
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
-        backoff = Backoff(self.policy, roll)
+        backoff, limits = Backoff(self.policy, lambda: self._dice), WaitLimits(self._park_after_s, {QUEUE: self._share})
         refused_events = RefusedEvents(backoff, {QUEUE: self._share}, self._park_after_s, factory.clock, self.log)
         self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream, refused_events)
         conversations = OpenConversations(shared=self.ledger.shared)
@@ -154,12 +152,12 @@ class Bench:
         attempts = Attempts(self.interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self.log)
         new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(self.log))
         announcer = FinishAnnouncer(self.ledger, factory, new_outbox, backoff, self.counters, self.log)
-        finisher = DueFinisher(self.agent, self.ledger, conversations, factory, announcer, self.counters, self.log)
+        self.finisher = DueFinisher(self.agent, self.ledger, conversations, factory, announcer, self.counters, self.log)
         reader = EnrichmentReader(self.source, backoff, self._limits.enrich_for_s, factory.clock)
         enricher = Enricher(reader, self.journal, factory, new_outbox, refused_events, self.counters, self.log)
-        after = AfterAnswer(enricher, finisher, self.journal)
-        self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, after, self._park_after_s, self.log)
-        self.due_watch = DueWatch(self.ledger, finisher, self.lanes, factory)
+        after = AfterAnswer(enricher, self.finisher, self.journal)
+        self.lanes = Lanes(attempts, self.settler, self.api_breaker, self.journal, after, limits, self.log)
+        self.due_watch = DueWatch(self.ledger, self.finisher, self.lanes, factory)
         self.event_intake = EventIntake(
             EventRouter(self.routes, self._defaults, {QUEUE: 1024 * 1024}, factory.clock),
             self.lanes,

@@ -107,7 +107,7 @@ class BridgeProcess:
         assert self._process is not None
         self._process.send_signal(number)
 
-    async def exit_status(self, bound_s: float) -> int:
+    async def exit_status(self, bound_s: float = 20) -> int:
         assert self._process is not None
         process = self._process
         await until(lambda: process.poll() is not None, "the bridge has ended", bound_s)
@@ -116,9 +116,9 @@ class BridgeProcess:
 
     async def kill(self) -> None:
         self.signal(signal.SIGKILL)
-        await self.exit_status(5)
+        await self.exit_status()
 
-    async def stop(self, bound_s: float = 15) -> int:
+    async def stop(self, bound_s: float = 20) -> int:
         self.signal(signal.SIGTERM)
         return await self.exit_status(bound_s)
 
@@ -155,7 +155,7 @@ class BridgeProcess:
     async def ready(self, bound_s: float = 20) -> None:
         await until(self.is_ready, "/readyz says 200", bound_s, step_s=0.05)
 
-    async def not_ready(self, bound_s: float) -> dict[str, Any]:
+    async def not_ready(self, bound_s: float = 20) -> dict[str, Any]:
         """Waits for 503 and gives its body."""
         await until(self.is_not_ready, "/readyz says 503", bound_s, step_s=0.05)
         found = await self.readiness()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.waiting import slowness
+from tests.support.waiting import MAX_TURN_S, MIN_BOUND_S, slowness
 
 
 def processes_in(folder: Path) -> dict[int, str]:
@@ -25,9 +25,11 @@ def processes_in(folder: Path) -> dict[int, str]:
 
 def eventually(condition: Callable[[], object], within_s: float = 10) -> bool:
     """Whether the condition comes to hold in time, as long as the machine makes it."""
-    started = time.monotonic()
+    counted_s, turn_s = 0.0, time.monotonic()
     while not condition():
-        if time.monotonic() - started > within_s * slowness():
+        if counted_s > max(within_s, MIN_BOUND_S) * slowness():
             return False
         time.sleep(0.02)
+        counted_s += min(time.monotonic() - turn_s, MAX_TURN_S)
+        turn_s = time.monotonic()
     return True

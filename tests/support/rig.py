@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge.core.answer.outbound_message import Address, CommonHeaders, Outbound, OutboundMessage, RoutingKey, key_at
 from bridge.core.broker.publish_refusal import PublishRefusal
+from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound, topology
 from bridge.core.delivery.poison import QUICK_S
 from bridge.edges.rabbitmq.addresses import Addresses
@@ -133,7 +134,7 @@ class Rig:
         self.publisher = make(tuple(outbounds))
         self.republisher = BrokerRepublisher()
         self.confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked, confirm_s)
-        self.held_queues = BrokerHeldQueues(self.republisher, DELAY)
+        self.held_queues = BrokerHeldQueues(self.republisher, CopyExchanges(DEAD, DELAY), log)
         exchanges = tuple(outbound.exchange for outbound in outbounds)
         keys = {outbound.exchange: key for outbound in outbounds if (key := key_at(outbound)) is not None}
         names = {"dead_exchange": DEAD, "dead": DEAD, "delay_exchange": DELAY}
@@ -196,7 +197,6 @@ class Rig:
             return
         running, self._running = self._running, None
         running.cancel()
-        await asyncio.wait((running,), timeout=bound_s)
-        assert running.done(), f"the session does not end within {bound_s:g} s of being cancelled"
+        await until(running.done, "the session has ended after it was cancelled", bound_s)
         if not running.cancelled():
             running.result()

@@ -122,7 +122,7 @@ class World:
         await until(empty, "the inbound queue has nothing ready", bound_s, step_s=0.05)
 
     async def counts(self, queue: str, *allowed: tuple[int, int]) -> bool:
-        """Whether (ready, unacknowledged), as the broker's own tool says, is among the allowed."""
+        """Whether (ready, unacknowledged), at this moment, is among the allowed."""
         found = await self.rabbit.counts(queue)
         return found in allowed
 

@@ -168,22 +168,20 @@ async def test_one_sign_in_a_user_however_many_events_ask_at_once(world: World) 
 
 
 async def test_tokens_are_renewed_before_they_expire(world: World) -> None:
-    """Events of one user over three lives of a token: the API never sees one that has expired."""
-    world.fake.token_life_s = 2.0
+    """Events of one user over three tokens, each used for half its life: the API never sees one that has expired."""
+    world.fake.token_life_s = 10.0
     await world.launch()
-    started = time.monotonic()
-    while time.monotonic() - started < 6:
+    while world.fake.sign_ins.count("ann") < 3:
         event_id = f"k{time.monotonic_ns()}"
         await world.publish(event(event_id, user_id="ann"))
         await world.ending(event_id)
     refused = [call for call in world.fake.truth.calls if call.status == 401]
     assert refused == []
-    assert world.fake.sign_ins.count("ann") >= 3
 
 
 @pytest.mark.parametrize("husk", [Husk.COMMIT, Husk.LATE, Husk.ROLLBACK])
 async def test_a_stream_that_lasts_too_long_is_left_and_looked_up(world: World, husk: Husk) -> None:
-    await world.launch(amigo={"longest": "2s"})
+    await world.launch(amigo={"longest": "5s"})
     gate = Gate()
     world.fake.script(text_of("long"), answer("some", before_end=(gate,), abandoned=husk))
     started = time.monotonic()
@@ -192,7 +190,7 @@ async def test_a_stream_that_lasts_too_long_is_left_and_looked_up(world: World, 
         await until(lambda: world.fake.truth.calls_of("finish"), "the lock is met")
         world.fake.settle_late()
     told = await world.ending("long")
-    assert time.monotonic() - started >= 1.9
+    assert time.monotonic() - started >= 4.9
     assert told.recovered == (husk is not Husk.ROLLBACK)
     assert len(world.fake.truth.talks_of(text_of("long"))) == (2 if husk is Husk.ROLLBACK else 1)
     assert len(world.fake.truth.committed(text_of("long"))) == 1

@@ -93,8 +93,13 @@ async def test_an_event_that_is_lost_holds_up_nobody_for_good(world: World) -> N
         retry={"first": "10s", "longest": "10s"}, lanes={"park_after": "3s", "lost_after": "2s"}
     )
     await world.publish(event(first, user_id="user-0"))
-    await until(lambda: len(parked(bridge.log_lines())) == 1, "it is parked", 20)
-    assert len(await world.rabbit.take("bridge.events.delay.10")) == 1, "nobody will ever see it again"
+
+    async def taken() -> bool:
+        """As soon as it is parked: nobody will ever see it again."""
+        return len(await world.rabbit.take("bridge.events.delay.10")) == 1
+
+    await until(taken, "it is parked")
+    await until(lambda: parked(bridge.log_lines()) == [first], "it is settled")
     await world.publish(*[event(one, user_id="user-0") for one in others])
     await world.endings(*others, bound_s=90)
     assert heard(world) == {"user-0": others}

@@ -10,24 +10,26 @@ from tests.support.rabbit import EVENTS
 from tests.support.waiting import until
 from tests.support.world import World
 
+WAITS_S = 12.0
+
 
 def in_seconds(seconds: float) -> str:
     return datetime.fromtimestamp(time.time() + seconds, UTC).isoformat()
 
 
 async def test_an_event_waits_for_its_time_in_delay_queues_and_is_started_then(world: World) -> None:
-    await world.launch(lanes={"park_after": "500ms"})
-    due_s = time.time() + 4
-    await world.publish(event("l1", user_id="u", not_before=in_seconds(4)))
+    bridge = await world.launch(lanes={"park_after": "500ms"})
+    due_s = time.time() + WAITS_S
+    await world.publish(event("l1", user_id="u", not_before=in_seconds(WAITS_S)))
     await world.publish(event("l2", user_id="u"))
-    await world.ending("l2")
-    assert not world.fake.truth.talks_of(text_of("l1"))
-    parked = [line for line in world.bridges[0].log_lines() if line.get("settlement") == "parked"]
-    assert {line["event_id"] for line in parked} == {"l1"}
-    assert {line["delay_s"] for line in parked} <= {1, 2}
-    told = await world.ending("l1", bound_s=30)
-    assert time.time() >= due_s
+    told, _ = await world.endings("l1", "l2", bound_s=60)
     assert told.ending.type == "interaction-complete"
+    parked = [line for line in bridge.log_lines() if line.get("settlement") == "parked"]
+    assert {line["event_id"] for line in parked} == {"l1"}
+    assert {line["delay_s"] for line in parked} <= {1, 2, 5, 10}
+    assert [talk.text for talk in world.fake.truth.talks] == [text_of("l2"), text_of("l1")]
+    (asked,) = [call for call in world.fake.truth.calls_of("create", "interact") if call.text == text_of("l1")]
+    assert time.time() - (time.monotonic() - asked.started) >= due_s - 0.1
     await until(lambda: world.counts(EVENTS, (0, 0)), "the event is settled")
 
 

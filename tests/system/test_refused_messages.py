@@ -44,9 +44,7 @@ async def test_a_line_that_the_broker_does_not_take_makes_its_own_event_undelive
 
 async def test_a_key_that_may_not_be_written_is_given_up_after_its_time_and_holds_nobody_up(world: World) -> None:
     await world.rabbit.declare()
-    world.rabbit.broker.node.ctl(
-        "set_topic_permissions", "-p", world.rabbit.vhost, "guest", "agent.events", r"^text\.", ".*"
-    )
+    world.rabbit.broker.permit_keys(world.rabbit.vhost, "agent.events", r"^text\.")
     await world.launch(retry={"publish_for": "3s"})
     await world.publish(event("voice", channel="phone"), *(event(name, channel="sms") for name in OTHERS))
     await world.endings(*OTHERS)

@@ -97,11 +97,13 @@ async def test_a_pause_outlives_the_process_and_ends_by_itself(world: World) -> 
     assert (await steer(world, "pause", "--user", "ann", "--for", "1h")).status == 0
     await world.publish(event("e1", user_id="ann"))
     await until(held(world, 1), "it is held")
+    await until(lambda: world.counts(EVENTS, (0, 0)), "and settled: a kill before that would have it held twice")
     await bridge.kill()
     bridge.start()
     await bridge.ready()
     await world.publish(event("e2", user_id="ann"))
     await until(held(world, 2), "so is the next one, by the next process")
+    await until(lambda: world.counts(EVENTS, (0, 0)), "and settled")
     assert (await steer(world, "pause", "--user", "ann", "--for", "5s")).status == 0
     await bridge.kill()
     bridge.start()
@@ -221,3 +223,19 @@ async def test_status_in_words(world: World) -> None:
         assert words in done.out
     done = await run_command(world.folder, "resume", *config, "--route", "payments")
     assert "route payments goes on, on 1 replica: " in done.out
+
+
+async def test_what_a_person_finishes_is_said_by_person(world: World) -> None:
+    world.fake.default = answer("some", done=False)
+    bridge = await world.launch()
+    await world.publish(event("e1", user_id="ann"))
+    await world.ending("e1")
+    (conversation,) = world.fake.truth.conversations.values()
+    config = ("--config", bridge.file.name, "--as", "ann", "--json")
+    done = await run_command(world.folder, "history", "finish", *config, conversation.id)
+    assert done.status == 0, done.all
+    assert json.loads(done.out) == {"conversation_id": conversation.id, "already": False, "announced": True}
+    await until(lambda: any(record.type == "conversation-finished" for record in world.records), "it is said")
+    (record,) = [record for record in world.records if record.type == "conversation-finished"]
+    assert json.loads(record.body)["by"] == "person"
+    assert record.properties.message_id == f"{conversation.id}:conversation-finished"

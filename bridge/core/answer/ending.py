@@ -17,10 +17,12 @@ def cancelled(event_id: str, by: str) -> bytes:
     return orjson.dumps({"type": CANCELLED, "event_id": event_id, "by": by})
 
 
-def conversation_finished(event_id: str, conversation_id: str, *, already: bool | None) -> bytes:
-    """Said of a conversation that the bridge has finished; `already` where somebody else was first, None: unknown."""
+def conversation_finished(
+    event_id: str, conversation_id: str, *, already: bool | None = None, by: str = "bridge"
+) -> bytes:
+    """Said of a conversation that is finished; `already` where somebody else was first, None: unknown."""
     known = {"type": CONVERSATION_FINISHED, "event_id": event_id, "conversation_id": conversation_id}
-    return orjson.dumps({**known, **({} if already is None else {"already": already}), "by": "bridge"})
+    return orjson.dumps({**known, **({} if already is None else {"already": already}), "by": by})
 
 
 def type_of(ending: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -220,7 +220,20 @@ class EventContext:
 
     def within(self, conversation_id: str | None) -> "EventContext":
         """The same subject, in a conversation that is now known."""
-        return replace(self, conversation_id=conversation_id or self.conversation_id)
+        return EventContext(
+            event_id=self.event_id,
+            user_id=self.user_id,
+            service_id=self.service_id,
+            channel=self.channel,
+            version_set=self.version_set,
+            route=self.route,
+            attempt=self.attempt,
+            conversation_id=conversation_id or self.conversation_id,
+            traceparent=self.traceparent,
+            stream=self.stream,
+            tags=self.tags,
+            conversation_version_set=self.conversation_version_set,
+        )
 
     @cached_property
     def common_headers(self) -> CommonHeaders:

@@ -26,6 +26,7 @@ OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY, FIRST
 """Headers of delayed copies, which tell a reader of dead letters nothing."""
 NOT_COPIED = frozenset({PROGRESS, ORIGIN_PRIORITY}) | OF_REFUSALS
 """Headers of a delayed copy that the next one has only where they still hold."""
+OWN_PREFIX = "x-bridge-"
 MAX_ERROR_BYTES = 1_000
 MAX_ORIGIN_BYTES = 255
 TRUNCATED = "x-bridge-truncated"
@@ -46,7 +47,7 @@ class CopyExchanges:
 class RepublishedCopy:
     """A message that the bridge publishes in place of one which it holds; always persistent, always mandatory.
 
-    `foreign` names the headers that may be left out where they are too much: a dead letter's that are not the bridge's.
+    `foreign` names the headers that may be left out where they are too much: those that are not the bridge's.
     """
 
     exchange: str
@@ -115,6 +116,7 @@ def delayed(
     first_seen_s: float | None = None,
     refused_since_s: float | None = None,
     dead_lettered: bool = False,
+    planned: bool = False,
 ) -> RepublishedCopy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
 
@@ -122,13 +124,16 @@ def delayed(
 
     `exchange` leads to the delay queues by their names. `progress` is what is known of requests already made for the
     event, for the delivery that will come; `first_seen_s` (Unix seconds) is when the event came first. The broker
-    refuses what is published for it since `refused_since_s`; of a failed event the letter may be out. The copy has no
-    priority: in a quorum queue of RabbitMQ 4 it would stand in front of the others, whose time to live counts only at
-    the head.
+    refuses what is published for it since `refused_since_s`; of a failed event the letter may be out. Where it is
+    `planned`, nothing of it is read again: its publisher's headers may be left out if they are too much.
+
+    The copy has no priority: in a quorum queue of RabbitMQ 4 it would stand in front of the others, whose time to live
+    counts only at the head.
     """
     from_exchange, from_key = (_cut(name, MAX_ORIGIN_BYTES) for name in incoming.origin)
+    kept = {name: value for name, value in _kept(incoming).items() if name not in NOT_COPIED}
     headers = {
-        **{name: value for name, value in _kept(incoming).items() if name not in NOT_COPIED},
+        **kept,
         ATTEMPT: attempt,
         PAUSES: pauses,
         COPIES: incoming.copies + 1,
@@ -145,7 +150,8 @@ def delayed(
         headers[DEAD_LETTERED] = True
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
     queue = held_queue(incoming.queue) if level_s is None else delay_queue(incoming.queue, level_s)
-    return RepublishedCopy(exchange, queue, incoming.body, properties, headers)
+    foreign = frozenset(name for name in kept if not name.startswith(OWN_PREFIX)) if planned else frozenset()
+    return RepublishedCopy(exchange, queue, incoming.body, properties, headers, foreign)
 
 
 def passed_on(held: InboundMessage, exchange: str, queue: str) -> RepublishedCopy:

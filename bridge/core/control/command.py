@@ -1,7 +1,7 @@
 """Commands to the replicas, and their answers, as they go over `bridge.control` and the admin's HTTP.
 
-A command is a JSON object: `command` (pause, resume, status), and for the first two `scope` (all, inbound, route,
-user), `name`, `reason`, `for` (a duration).
+A command is a JSON object: `command` (pause, resume, status, finished), and for the first two `scope` (all, inbound,
+route, user), `name`, `reason`, `for` (a duration); for the last one `conversation_id`.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,12 @@ import orjson
 from bridge.core.control.pause import Pause, PauseScope, pause_key
 from bridge.core.duration import seconds
 from bridge.core.errors import BridgeError
+from bridge.core.event.event_fields import HEX24
 
 MAX_NAME, MAX_REASON = 200, 500
 MAX_FOR_S = 366 * 86_400.0
 FIELDS = frozenset({"command", "scope", "name", "reason", "for"})
+FINISHED_FIELDS = frozenset({"command", "conversation_id"})
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -31,6 +33,8 @@ class Verb(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     STATUS = "status"
+    FINISHED = "finished"
+    """A person has finished a conversation at the API."""
 
 
 class CommandUnreadable(BridgeError):
@@ -46,6 +50,7 @@ class Command:
     name: str = ""
     reason: str = ""
     for_s: float | None = None
+    conversation_id: str = ""
 
     @property
     def changes(self) -> bool:
@@ -54,8 +59,8 @@ class Command:
 
     @property
     def key(self) -> str:
-        """The key of the pause that it is about."""
-        return pause_key(self.scope, self.name)
+        """The key of the pause that it is about; the conversation where it is about one."""
+        return self.conversation_id or pause_key(self.scope, self.name)
 
     def pause(self, by: str, now_s: float) -> Pause:
         """The pause that it orders, at that time (Unix seconds)."""
@@ -65,7 +70,9 @@ class Command:
     def dump(self) -> bytes:
         """The command as JSON."""
         fields: Facts = {"command": self.verb.value}
-        if self.changes:
+        if self.verb is Verb.FINISHED:
+            fields["conversation_id"] = self.conversation_id
+        elif self.changes:
             fields |= {"scope": self.scope.value, "name": self.name, "reason": self.reason}
         if self.for_s is not None:
             fields["for"] = f"{round(self.for_s * 1000)}ms"
@@ -85,18 +92,26 @@ def read_command(body: bytes) -> Command:
 
 def command_of(fields: Mapping[str, object]) -> Command:
     """The command in a JSON object. Raises CommandUnreadable."""
-    unknown = sorted(set(fields) - FIELDS)
+    verb = _one_of(Verb, fields.get("command"), "command")
+    unknown = sorted(set(fields) - (FINISHED_FIELDS if verb is Verb.FINISHED else FIELDS))
     if unknown:
         raise CommandUnreadable(f"unknown fields: {', '.join(unknown)}")
-    verb = _one_of(Verb, fields.get("command"), "command")
     if verb is Verb.STATUS:
         return Command(verb)
+    if verb is Verb.FINISHED:
+        return Command(verb, conversation_id=_conversation_id(fields.get("conversation_id")))
     scope = _one_of(PauseScope, fields.get("scope"), "scope")
     name = _text(fields.get("name") or "", "name", MAX_NAME)
     if bool(name) is (scope is PauseScope.ALL):
         raise CommandUnreadable("name: only of an inbound, a route or a user, and there it must be")
     reason = _text(fields.get("reason") or "", "reason", MAX_REASON)
     return Command(verb, scope, name, reason, _for_s(fields.get("for")))
+
+
+def _conversation_id(value: object) -> str:
+    if not isinstance(value, str) or HEX24.fullmatch(value) is None:
+        raise CommandUnreadable("conversation_id: not 24 digits of lower-case hex")
+    return value
 
 
 def _for_s(value: object) -> float | None:

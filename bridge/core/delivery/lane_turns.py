@@ -24,6 +24,7 @@ from enum import StrEnum
 from math import inf
 
 from bridge.core.errors import BridgeError
+from bridge.core.value import value
 
 Key = tuple[str, str]
 """A lane: (user, service)."""
@@ -102,7 +103,7 @@ class Before:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LanePlace:
     """An event's place. `holder` is who has it in hand; with nobody, it should have been back at `back_s`.
 
@@ -119,6 +120,10 @@ class LanePlace:
     def lost(self, lost_before_s: float) -> bool:
         """True where nobody has it, and it should have been back before this moment."""
         return self.holder is None and self.back_s < lost_before_s
+
+    def standing_so(self, standing: Standing) -> "LanePlace":
+        """The same place in this standing."""
+        return LanePlace(self.event_id, self.number, self.holder, self.back_s, standing, self.awaits)
 
 
 class LaneTurns:
@@ -150,7 +155,8 @@ class LaneTurns:
         """The event is in these hands: with the number that it has, or else with the next one."""
         known = self._places.get(event_id)
         if known is not None:
-            return self._put(replace(known, holder=holder, back_s=inf))
+            is_here = known.holder == holder and known.back_s == inf
+            return known if is_here else self._put(replace(known, holder=holder, back_s=inf))
         place = LanePlace(event_id, self._next, holder)
         self._next += 1
         insort(self._order, (place.number, event_id))
@@ -184,6 +190,8 @@ class LaneTurns:
 
     def before(self, event_id: str, lost_before_s: float, passing: Passing = NOBODY) -> Before | None:
         """Those that the event has to wait for; None where it may have the turn."""
+        if self._turn is None and self._order[0][1] == event_id:
+            return None  # it is the first, as nearly all are
         places = list(self._before(event_id, lost_before_s, passing))
         return Before(places[0].event_id, len(places)) if places else None
 
@@ -198,7 +206,9 @@ class LaneTurns:
             return before
         if self._turn not in (None, event_id):  # lost with it: it has its place, no longer the turn
             self._step(self._turn or "", LaneStep.LEAVE)
-        self._put(replace(self._step(event_id, LaneStep.TAKE), awaits=None))
+        place = self._step(event_id, LaneStep.TAKE)
+        if place.awaits is not None:
+            self._put(replace(place, awaits=None))
         self._turn = event_id
         return None
 
@@ -301,7 +311,7 @@ class LaneTurns:
             raise ImpossibleLaneStep(f"{step} cannot follow on {place.standing}")
         if self._turn == event_id and standing in (Standing.WAITING, Standing.HELD):
             self._turn = None
-        return self._put(replace(place, standing=standing))
+        return self._put(place.standing_so(standing))
 
     def _put(self, place: LanePlace) -> LanePlace:
         self._places[place.event_id] = place

@@ -128,5 +128,7 @@ class InboundMessage:
         return value / 1000
 
     def _count(self, header: str) -> int:
-        value = self.headers.get(header, 0)
+        value = self.headers.get(header)
+        if value is None:
+            return 0
         return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1_000_000 else 0

@@ -5,6 +5,7 @@ What the event says wins over the route, the route over the channel's settings, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 
 from bridge.core.errors import InvalidEvent, NoRoute
@@ -77,7 +78,7 @@ class Defaults:
     finish_s: float = DEFAULT_FINISH_S
 
 
-@value(frozen=True, slots=True)
+@value(frozen=True)
 class RoutedEvent:
     """An event with nothing left to choose. Of the kind `cancel`, user and service are empty.
 
@@ -112,7 +113,7 @@ class RoutedEvent:
     alone: bool = False
     seeks_owner: bool = False
 
-    @property
+    @cached_property
     def lane(self) -> tuple[str, str]:
         """The API takes one conversation at a time for this pair: (user, service). `cancel` has a lane of its own.
 

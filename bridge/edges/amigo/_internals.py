@@ -3,6 +3,9 @@
 Connections resume reading only where they were paused, and can be held. aiohttp 3.14 resumes a connection after every
 chunk that somebody reads, and each time has the parser look for what it has left over. That is half of what a chunk
 costs, and nothing is left over where nothing was paused.
+
+A body is read in one piece. aiohttp hands out all that has come, too, but goes through it chunk by chunk, and an answer
+has a chunk a line.
 """
 
 import asyncio
@@ -31,6 +34,18 @@ AIOHTTP = Library(
         "aiohttp:TCPConnector": ("_factory", "_loop"),
         "aiohttp:ClientResponse": ("connection",),
         "aiohttp.connector:Connection": ("protocol",),
+        "aiohttp.streams:StreamReader": (
+            "_buffer",
+            "_buffer_offset",
+            "_cursor",
+            "_eof",
+            "_exception",
+            "_http_chunk_splits",
+            "_protocol",
+            "_size",
+            "_timer",
+            "_wait",
+        ),
         "aiohttp.http_exceptions": ("HttpProcessingError",),
     },
 )
@@ -39,7 +54,7 @@ ensure(AIOHTTP, import_module, metadata.version)
 from aiohttp.client_proto import ResponseHandler  # noqa: E402 - once it is known to be there
 from aiohttp.http_exceptions import HttpProcessingError  # noqa: E402
 
-__all__ = ["AIOHTTP", "Connector", "HttpProcessingError", "StreamHandler", "handler_of"]
+__all__ = ["AIOHTTP", "Connector", "HttpProcessingError", "StreamHandler", "handler_of", "read_available"]
 
 NEXT_ADDRESS_S = 0.25
 """How long an address of the name may keep silent before the next one is tried beside it (RFC 8305)."""
@@ -95,6 +110,30 @@ def handler_of(response: aiohttp.ClientResponse) -> StreamHandler | None:
     connection = response.connection
     handler = connection.protocol if connection is not None else None
     return handler if isinstance(handler, StreamHandler) else None
+
+
+async def read_available(content: aiohttp.StreamReader) -> bytes:
+    """All that has come of a body, once something has; empty at its end. Raises what `readany` raises."""
+    if type(content) is not aiohttp.StreamReader:
+        return await content.readany()  # an answer without a body
+    while not content._buffer and not content._eof and content._exception is None:
+        await content._wait("readany")
+    chunks = content._buffer
+    if len(chunks) < 2 or content._buffer_offset or content._exception is not None:
+        return await content.readany()
+    content._timer.assert_timeout()
+    data = b"".join(chunks)
+    chunks.clear()
+    content._size = 0
+    content._cursor += len(data)
+    splits = content._http_chunk_splits
+    if splits:  # the ends of HTTP chunks, ascending; the last one may be where the next chunk begins
+        last = splits.pop()
+        splits.clear()
+        if last >= content._cursor:
+            splits.append(last)
+    content._protocol.resume_reading()
+    return data
 
 
 def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:

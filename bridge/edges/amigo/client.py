@@ -20,7 +20,7 @@ from bridge.core import numbers
 from bridge.core.delivery.rate_limits import NO_FIGURES, WINDOW_S, CallUnderWay
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.core.value import value
-from bridge.edges.amigo._internals import Connector, HttpProcessingError, StreamHandler, handler_of
+from bridge.edges.amigo._internals import Connector, HttpProcessingError, StreamHandler, handler_of, read_available
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
 from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.edges.amigo.response import dated_s, error_text, limit_headers, retry_after_s
@@ -232,7 +232,7 @@ class Chunks:
     async def __anext__(self) -> bytes:
         self._let_go()
         try:
-            chunk = await self._content.readany()
+            chunk = await read_available(self._content)
         except BROKEN as error:
             raise _translated(self._call, error, sent=True) from None
         if not chunk:
@@ -246,7 +246,7 @@ class Chunks:
         self._let_go()
         try:
             async with asyncio.timeout(ARRIVAL_S):
-                return await self._content.readany()
+                return await read_available(self._content)
         except (*BROKEN, TimeoutError):
             return b""
 

@@ -1,19 +1,26 @@
 """Passing on what a pause has kept back: from the held queue to the inbound queue, in order, confirmed, then acked.
 
 as many as the queue has now ▸ a batch is delivered ▸ its copies are confirmed ▸ acked ▸ the next batch
+                                                    └▸ refused for now  ▸ it stays, its neighbours are acked
+                                                    └▸ refused for good ▸ a dead letter, whole or cut, then acked
 """
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import aio_pika
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
-from bridge.core.broker.republished_copy import held_queue, passed_on
+from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
+from bridge.core.broker.republished_copy import CopyExchanges, RepublishedCopy, dead, held_queue, passed_on, reduced
+from bridge.core.delivery.ledger_entry import UNDELIVERABLE
+from bridge.core.event.inbound_message import InboundMessage
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
 from bridge.edges.rabbitmq.properties import incoming
 from bridge.flow.ports.broker import HeldQueueUnavailable, Republisher, RepublishRefused
+from bridge.flow.ports.runtime import Log
 
 BATCH = 250
 IDLE_S = 2.0
@@ -23,9 +30,10 @@ IDLE_S = 2.0
 class BrokerHeldQueues:
     """The port, on a channel that is thrown away each time. No two queues are passed on at once."""
 
-    def __init__(self, republisher: Republisher, delay_exchange: str) -> None:
+    def __init__(self, republisher: Republisher, exchanges: CopyExchanges, log: Log) -> None:
         self._republisher = republisher
-        self._exchange = delay_exchange
+        self._exchanges = exchanges
+        self._log = log
         self._connection: aio_pika.abc.AbstractConnection | None = None
         self._passing = asyncio.Lock()
 
@@ -59,12 +67,46 @@ class BrokerHeldQueues:
             batch = await _batch(channel, name, min(BATCH, left))
             if not batch:
                 break
-            copies = [passed_on(incoming(message, queue), self._exchange, queue) for message in batch]
-            await asyncio.gather(*[self._republisher.copy(copy) for copy in copies])  # in this order
-            acked = channel.basic_ack(batch[-1].delivery_tag or 0, multiple=True)
-            await limited(acked, f"acknowledging what was passed on of {name}")
+            passing = [self._passed_on(incoming(message, queue)) for message in batch]
+            refusals = await asyncio.gather(*passing)  # in this order
+            await _acknowledged(channel, name, batch, refusals)
+            if refused := [refusal for refusal in refusals if refusal is not None]:
+                raise RepublishRefused(refused[0])
             passed += len(batch)
         return passed
+
+    async def _passed_on(self, held: InboundMessage) -> PublishRefusal | None:
+        """See the message to its queue, or, where the broker can never take it there, to the dead letters.
+
+        Gives why neither takes it for now.
+        """
+        try:
+            await self._republisher.copy(passed_on(held, self._exchanges.delay, held.queue))
+        except RepublishRefused as error:
+            if error.refusal.kind is not RefusalKind.IMPOSSIBLE:
+                return error.refusal
+            return await self._lettered(held, error.refusal)
+        return None
+
+    async def _lettered(self, held: InboundMessage, refusal: PublishRefusal) -> PublishRefusal | None:
+        letter: RepublishedCopy | None = dead(
+            held,
+            self._exchanges.dead,
+            reason=UNDELIVERABLE,
+            error=f"a person had paused it, and {held.queue} does not take it any more: {refusal.error}",
+            attempts=held.attempt,
+            failed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            conversation_id=None,
+        )
+        while letter is not None and refusal.kind is RefusalKind.IMPOSSIBLE:
+            try:
+                await self._republisher.copy(letter)
+            except RepublishRefused as error:
+                letter, refusal = reduced(letter), error.refusal
+            else:
+                self._log.error("held.undeliverable", queue=held.queue, message_id=held.message_id, error=refusal.error)
+                return None
+        return refusal
 
 
 async def _batch(channel: AbstractChannel, name: str, most: int) -> Sequence[DeliveredMessage]:
@@ -87,6 +129,19 @@ async def _batch(channel: AbstractChannel, name: str, most: int) -> Sequence[Del
         pass
     await limited(channel.basic_cancel(consuming.consumer_tag or ""), f"cancelling the consumer of {name}")
     return batch
+
+
+async def _acknowledged(
+    channel: AbstractChannel, name: str, batch: Sequence[DeliveredMessage], refusals: Sequence[PublishRefusal | None]
+) -> None:
+    """Acknowledge what was passed on of the batch, whatever became of the rest."""
+    what = f"acknowledging what was passed on of {name}"
+    if not any(refusals):
+        await limited(channel.basic_ack(batch[-1].delivery_tag or 0, multiple=True), what)
+        return
+    for message, refusal in zip(batch, refusals, strict=True):
+        if refusal is None:
+            await limited(channel.basic_ack(message.delivery_tag or 0), what)
 
 
 async def _closed(channel: aio_pika.abc.AbstractChannel) -> None:

@@ -47,18 +47,21 @@ _NAMES = {
 def incoming(message: DeliveredMessage, queue: str) -> InboundMessage:
     """The inbound message in a delivery of aiormq."""
     raw = message.header.properties
-    properties = {name: getattr(raw, attribute) for name, attribute in _NAMES.items()}
+    properties = {
+        name: value for name, attribute in _NAMES.items() if (value := getattr(raw, attribute)) not in (None, "")
+    }
     headers = raw.headers or {}
     seen = {**properties, "exchange": message.exchange, "routing_key": message.routing_key, **headers}
+    unreadable = [name for name, value in seen.items() if isinstance(value, UnreadableTable)]
     return InboundMessage(
         body=message.body,
         queue=queue,
         exchange=message.exchange or "",
         routing_key=message.routing_key or "",
         redelivered=bool(message.redelivered),
-        properties={name: value for name, value in properties.items() if value not in (None, "")},
+        properties=properties,
         headers=headers,
-        unreadable=tuple(sorted(name for name, value in seen.items() if isinstance(value, UnreadableTable))),
+        unreadable=tuple(sorted(unreadable)) if unreadable else (),
     )
 
 

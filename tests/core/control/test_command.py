@@ -17,6 +17,7 @@ NAMED = (PauseScope.INBOUND, PauseScope.ROUTE, PauseScope.USER)
     "command",
     [
         Command(Verb.STATUS),
+        Command(Verb.FINISHED, conversation_id="6a0000000000000000000001"),
         Command(Verb.PAUSE),
         Command(Verb.PAUSE, reason="maintenance: until tomorrow", for_s=90.5),
         *[Command(verb, scope, "näme") for verb in (Verb.PAUSE, Verb.RESUME) for scope in NAMED],
@@ -46,6 +47,11 @@ def test_a_command_is_read_as_it_was_written(command: Command) -> None:
         ({"command": "pause", "scope": "all", "for": "0s"}, "for: more than nothing"),
         ({"command": "pause", "scope": "all", "for": "400d"}, "for: more than nothing"),
         ({"command": "pause", "scope": "all", "until": "noon"}, "unknown fields: until"),
+        ({"command": "pause", "scope": "all", "conversation_id": "6" * 24}, "unknown fields: conversation_id"),
+        ({"command": "finished", "conversation_id": "6" * 24, "scope": "all"}, "unknown fields: scope"),
+        ({"command": "finished"}, "conversation_id: not 24 digits"),
+        ({"command": "finished", "conversation_id": "6A" * 12}, "conversation_id: not 24 digits"),
+        ({"command": "finished", "conversation_id": 6}, "conversation_id: not 24 digits"),
     ],
 )
 def test_what_is_no_command_is_refused_and_why(fields: dict[str, Any], words: str) -> None:
@@ -64,4 +70,4 @@ def test_a_pause_ends_so_long_after_it_was_ordered() -> None:
     pause = command.pause("token ops", 1000.0)
     assert (pause.key, pause.since_s, pause.until_s, pause.by) == ("route:payments", 1000.0, 1060.0, "token ops")
     assert Command(Verb.PAUSE).pause("x", 1000.0).until_s is None
-    assert [Command(verb).changes for verb in Verb] == [True, True, False]
+    assert [Command(verb).changes for verb in Verb] == [True, True, False, True]

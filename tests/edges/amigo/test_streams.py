@@ -14,7 +14,7 @@ from bridge.flow.read_ahead import ReadAhead
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, IDLE_S, agent_at, read, routed
 from tests.support.scripted import CHUNKED, LAST_CHUNK, Talk, chunk, head, signing_in, token
-from tests.support.waiting import slowness, stays, until
+from tests.support.waiting import stays, until
 
 KIB, MIB = 1024, 1024 * 1024
 MAX_ENTRIES = 4 * MIB
@@ -129,25 +129,28 @@ async def test_a_piece_is_handed_on_before_the_next_one_is_written(serve: Serve)
 
 async def test_lines_that_had_come_are_given_though_the_connection_broke_meanwhile(serve: Serve) -> None:
     """docs/reliability.md, H6: a subscriber is told what was said, however slowly the broker takes it."""
-    reading, cut = asyncio.Event(), asyncio.Event()
+    reading, come, cut = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def five_lines_and_a_reset(talk: Talk) -> None:
         await talk.send(CHUNKED + chunk(b"1\n"))
         await reading.wait()
         for number in b"2345":
             await talk.send(chunk(b"%c\n" % number))
-        await asyncio.sleep(0.05)  # so that they have come before the reset does
+        await come.wait()
         talk.reset()
         cut.set()
 
     server = await serve(signing_in(five_lines_and_a_reset))
     pieces: list[bytes] = []
 
-    async def room() -> None:
-        await cut.wait()
-        await asyncio.sleep(0.05)  # the broker is slow
-
     async with agent_at(server.base_url) as agent, agent.create(routed()) as stream:
+
+        async def room() -> None:
+            await until(lambda: stream._content.total_bytes == 10, "they have come")
+            come.set()
+            await cut.wait()
+            await asyncio.sleep(0.05)  # the broker is slow
+
         ahead = ReadAhead(stream)
         pieces.append(await ahead.chunk() or b"")
         reading.set()
@@ -273,7 +276,6 @@ async def test_a_stream_for_each_of_200_users_does_not_delay_a_sign_in(serve: Se
         await talk.hang()
 
     server = await serve(signing_in(endless))
-    loop = asyncio.get_running_loop()
     opened = asyncio.Semaphore(0)
 
     async def listen(user_id: str) -> None:
@@ -282,14 +284,13 @@ async def test_a_stream_for_each_of_200_users_does_not_delay_a_sign_in(serve: Se
             opened.release()
             await anext(stream)
 
-    async with agent_at(server.base_url, idle_s=30) as agent:
+    async with agent_at(server.base_url, idle_s=3600) as agent:
         listeners = [asyncio.create_task(listen(f"user-{number}")) for number in range(200)]
         for _ in listeners:
             await opened.acquire()
         assert len(server.links) >= 200
-        started_s = loop.time()
         await agent.finish("user-201", CONVERSATION)
-        assert loop.time() - started_s < 1 * slowness()
+        assert not any(listener.done() for listener in listeners), "it waited for none of them"
         for listener in listeners:
             listener.cancel()
         await asyncio.gather(*listeners, return_exceptions=True)

@@ -196,6 +196,21 @@ async def test_a_queue_that_may_not_be_read_does_not_keep_the_others_from_being_
     assert said(rig, "consumer.refused", "consumer.admitted") == ["consumer.refused", "consumer.admitted"]
 
 
+async def test_a_queue_that_may_not_be_read_any_more_ends_no_connection(build: Build, broker: Broker) -> None:
+    """A consumer is renewed after a silence, and refused then; only its own queue waits."""
+    rig = build()
+    user = User(broker, rig.vhost)
+    inbounds = (inbound(), inbound("other", bindings=("other.#",)))
+    hasty = WatchLimits(every_s=0.2, silent_s=0.5)
+    rig = await build(urls=(user.url,), inbounds=inbounds, watch=hasty).start()
+    await user.may(read=r"^bridge\.")
+    await told(rig, "queue other")
+    await taken(rig, b"meanwhile")
+    await user.may()
+    await told(rig)
+    assert rig.generation == 1
+
+
 async def test_a_queue_that_is_deleted_does_not_keep_the_others_from_being_consumed(build: Build) -> None:
     """The broker's cancel ends the connection, once; the next one does without."""
     rig = await build(inbounds=(inbound(), inbound("other", bindings=("other.#",))), watch=WATCH).start()
@@ -218,13 +233,13 @@ async def test_a_queue_that_never_confirms_ends_fewer_and_fewer_generations(buil
     process = (
         f'amqqueue:get_pid(element(2, rabbit_amqqueue:lookup(rabbit_misc:r(<<"{rig.vhost}">>, queue, <<"tap">>))))'
     )
-    await asyncio.to_thread(broker.node.ctl, "eval", f"sys:suspend({process}).")
+    await asyncio.to_thread(broker.evaluate, f"sys:suspend({process}).")
     receipts = Receipts()
     rig.publisher.publish([outgoing("m")], receipts)
     await rig.connected(3)
     ends = [fields["error"] for fields in rig.log.of("broker.lost")]
     assert ends == ["no confirm for 1 s", "no confirm for 2 s"]
-    await asyncio.to_thread(broker.node.ctl, "eval", f"sys:resume({process}).")
+    await asyncio.to_thread(broker.evaluate, f"sys:resume({process}).")
     await receipts.all_told(1)
     assert rig.generation == 3
 

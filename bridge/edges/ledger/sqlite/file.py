@@ -19,7 +19,8 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -329,8 +330,8 @@ class LedgerFile:
         alone = len(rows) + len(keys) + len(others) == 1
         if not alone:
             self._opened.execute("BEGIN IMMEDIATE")
-        for statement, row in others:
-            self._opened.execute(statement, row)
+        for statement, alike in groupby(others, itemgetter(0)):
+            self._opened.executemany(statement, [row for _, row in alike])
         for chunk in rows:
             values = [v for key, row in chunk for v in (hash_of(key), key, now_ms, now_ms, self._owner, *row)]
             self._opened.execute(upsert(len(chunk)), values)

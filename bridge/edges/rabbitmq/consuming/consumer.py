@@ -202,14 +202,20 @@ class Consumer:
         """Cancel this consumer and start another, unless it is cancelled already. Raises BrokerTrouble.
 
         A quorum queue that was deleted and declared again at once goes on counting our consumer, and delivers nothing
-        to it: from here that looks just like silence, so after enough of it the consumer is renewed.
+        to it: from here that looks just like silence, so after enough of it the consumer is renewed. Where the broker
+        refuses that, as it does once a permission has been taken away, `run` asks again, and others are consumed on.
         """
         async with self._changing:
             if (
                 self._queue_consumers.get(queue_consumer.inbound.queue) is queue_consumer
                 and self._free(queue_consumer.inbound) > 0
             ):
-                await self._replace(connection, generation, queue_consumer)
+                try:
+                    await self._replace(connection, generation, queue_consumer)
+                except BrokerTrouble as trouble:
+                    if trouble.kind not in REFUSALS:
+                        raise
+                    self.inbox.changed.set()
 
     async def _replace(
         self, connection: aio_pika.abc.AbstractConnection, generation: Generation, queue_consumer: QueueConsumer

@@ -28,7 +28,7 @@ from typing import ClassVar
 import aio_pika
 
 from bridge.core.answer.outbound_message import Outbound, OutboundMessage
-from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal
+from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
 from bridge.edges.rabbitmq.publishing.confirms import PublishChannel, open_publish_channel
 from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
@@ -43,8 +43,10 @@ ALONE_INDEX = 800
 """The channel for what may close it again, beyond those of the outbounds, which count from 0."""
 BEHIND_S = 0.005
 FRESH_AFTER_S = 5.0
-"""So long a channel is used for what is refused by nack; then a fresh one, for RabbitMQ remembers for each channel that
-a queue was full, also where its limit is gone."""
+"""So long a channel is used once something on it was refused by nack; then a fresh one, for RabbitMQ remembers for each
+channel that a queue was full, also where its limit is gone."""
+DRAIN_S = 1.0
+"""How long what flies may keep a channel from being replaced: nobody waits for a slow confirm longer than that."""
 WHOM = itemgetter(1)
 
 
@@ -57,7 +59,6 @@ class BatchingPublisher:
         self._blocked = False
         self._publisher_channels = [PublisherChannel(self, index) for index in range(len(outbounds))]
         self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
-        self._alone_since_s = 0.0
         self._suspicion = Suspicion()
         self._connection: aio_pika.abc.AbstractConnection
         self._generation: Generation | None = None
@@ -171,7 +172,7 @@ class BatchingPublisher:
             refusal, publisher_channel.blame = publisher_channel.blame, None
             if refusal is None:
                 self._keep(publisher_channel, lost)
-            elif alone and lost:
+            elif alone and len(lost) == 1:
                 publisher_channel.suspects = max(0, publisher_channel.suspects - 1)
                 self.settled(lost, refusal, set())
             else:
@@ -216,29 +217,35 @@ class BatchingPublisher:
                 suspicion.taken(message)
             elif suspicion.refused(message, refusal, now_s):
                 self._refuse_alike(message, refusal)
-        if refusal is NACKED:
-            self._renew_alone()
 
-    def _renew_alone(self) -> None:
-        """Use a fresh channel for what goes alone, where the old one has been used for a while."""
-        alone, generation = self._alone, self._generation
-        channel = alone.channel
-        if channel is None or generation is None or alone.opening or alone.flying:
-            return
-        if self._loop.time() - self._alone_since_s < FRESH_AFTER_S:
-            return
-        alone.take_back()
-        alone.opening = True
+    def _is_renewed(self, publisher_channel: PublisherChannel, channel: PublishChannel, generation: Generation) -> bool:
+        """True where nothing is to be written just now: a fresh channel takes the place of one that met a full queue.
+
+        In order: not before all that flies is confirmed.
+        """
+        now_s = self._loop.time()
+        if not publisher_channel.nacked or now_s - publisher_channel.opened_s < FRESH_AFTER_S:
+            return False
+        if publisher_channel.flying:
+            if now_s - publisher_channel.batches[0][1] > DRAIN_S:
+                return False
+            self._loop.call_later(BEHIND_S, self.pump, publisher_channel)
+            return True
+        publisher_channel.take_back()
+        publisher_channel.opening = True
         channel.retire()
-        self._see_to(self._replaced(channel, generation))
+        self._see_to(self._replaced(publisher_channel, channel, generation))
+        return True
 
-    async def _replaced(self, channel: PublishChannel, generation: Generation) -> None:
+    async def _replaced(
+        self, publisher_channel: PublisherChannel, channel: PublishChannel, generation: Generation
+    ) -> None:
         try:
             await limited(channel.close(), "closing a publishing channel")
         except BrokerTrouble as trouble:
             generation.end(str(trouble))
         else:
-            await self._open_again(self._alone, generation)
+            await self._open_again(publisher_channel, generation)
 
     def _see_to(self, opening: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(opening)
@@ -326,6 +333,8 @@ class BatchingPublisher:
         if channel.behind:
             self._loop.call_later(BEHIND_S, self.pump, publisher_channel)
             return
+        if publisher_channel.nacked and self._is_renewed(publisher_channel, channel, generation):
+            return
         payload = publisher_channel.batch(self._loop.time(), self._unwritable)
         if not payload:
             return
@@ -371,6 +380,5 @@ class BatchingPublisher:
 
     async def _open(self, publisher_channel: PublisherChannel, generation: Generation) -> None:
         channel = await open_publish_channel(self._connection, generation, publisher_channel.index, publisher_channel)
-        publisher_channel.opened(channel, self.new_encoder(channel.number, channel.frame_max))
-        if publisher_channel is self._alone:
-            self._alone_since_s = self._loop.time()
+        encoder = self.new_encoder(channel.number, channel.frame_max)
+        publisher_channel.opened(channel, encoder, self._loop.time())

@@ -2,7 +2,12 @@
 
 normal        a window of messages flies; confirms settle them
 closed        the broker closed the channel over one of those that flew: all of them are suspects, on a fresh channel
+halves        half as many suspects fly together as when the channel was closed last; confirmed, they are cleared, and
+              twice as many fly next
 one by one    a suspect flies alone: confirmed, it is cleared; closing the channel again, it is refused
+
+So one culprit among N costs some 2 log N channels and not N round trips, and stands alone before it is blamed. Where
+the whole connection was closed there are no halves: each would cost another connection.
 """
 
 from collections import deque
@@ -49,8 +54,10 @@ class PublisherChannel:
     None stands for one whose fate was known before that of an earlier one. `ids` are those of the mandatory messages
     that fly, since no others come back, `unrouted` those of them that came back; `batches` are, for each write, the tag
     after its last and when it was (event loop time). `suspects` counts how many of those that wait or fly, from the
-    front, go one by one; with `always_alone` all of them do. `blame` is what the broker said as it closed the whole
-    connection.
+    front, go apart from the rest: `together` of them at once, one by one where it is 1; where it `grows`, twice as many
+    each time. With `always_alone` all messages go one by one. `blame` is what the broker said as it closed the whole
+    connection. `nacked`: something on the channel, which was opened at `opened_s` (event loop time), was refused by
+    nack.
     """
 
     owner: ChannelOwner
@@ -64,20 +71,26 @@ class PublisherChannel:
     first_tag: int = 1
     flying_bytes: int = 0
     suspects: int = 0
+    together: int = 1
+    grows: bool = False
     scheduled: bool = False
     writing: bool = False
     opening: bool = False
     channel: PublishChannel | None = None
     encoder: FrameEncoder | None = None
     blame: PublishRefusal | None = None
+    opened_s: float = 0.0
+    nacked: bool = False
 
     @property
     def one_by_one(self) -> bool:
+        """True where no more than one flies, so that a close names its culprit, unless the channel goes by halves."""
         return self.always_alone or self.suspects > 0
 
-    def opened(self, channel: PublishChannel, encoder: FrameEncoder) -> None:
+    def opened(self, channel: PublishChannel, encoder: FrameEncoder, now_s: float) -> None:
         """Publish on this fresh channel from now on; its delivery tags count from 1."""
         self.channel, self.encoder, self.first_tag = channel, encoder, 1
+        self.opened_s, self.nacked = now_s, False
         self.opening = self.writing = False
 
     def confirmed(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
@@ -104,6 +117,9 @@ class PublisherChannel:
         self.flying_bytes -= sum([size for _, _, size in over])
         if self.suspects:
             self._cleared(len(over))
+        if self.grows and not flying:
+            self.together = min(2 * self.together, WINDOW)
+        self.nacked |= not acked
         self.owner.settled(over, None if acked else NACKED, self.unrouted)
         self.owner.pump(self)
 
@@ -120,22 +136,23 @@ class PublisherChannel:
         if not lost or refusal is None:
             self.waiting.extendleft(reversed(lost))
             self.owner.broken(f"publishing channel {self.index} closed: {words}")
-        elif self.one_by_one:
+        elif self.one_by_one and len(lost) == 1:
             self._cleared(1)
             self.owner.settled(lost, refusal, set())
             self.owner.pump(self)
         else:
-            self.suspect(lost)
+            self.suspect(lost, halves=True)
             self.owner.pump(self)
 
     def blamed(self, refusal: PublishRefusal) -> None:
         """See ConfirmListener."""
         self.blame = refusal
 
-    def suspect(self, lost: list[Pending]) -> None:
-        """Publish these again, first and one by one."""
+    def suspect(self, lost: list[Pending], *, halves: bool = False) -> None:
+        """Publish these again, first, and one by one or in halves."""
         self.waiting.extendleft(reversed(lost))
-        self.suspects += len(lost)
+        self.suspects = max(self.suspects, len(lost))
+        self.together, self.grows = max(1, len(lost) // 2) if halves else 1, halves
         for message, receipt, _ in lost:
             receipt.lost(message)
 
@@ -187,7 +204,11 @@ class PublisherChannel:
         waiting, flying, ids, encoder = self.waiting, self.flying, self.ids, self.encoder
         if encoder is None:
             return b""
-        window = 1 if self.one_by_one else WINDOW
+        window = WINDOW
+        if self.one_by_one:
+            if flying:
+                return b""  # what flies together is told of before the next ones fly
+            window = 1 if self.always_alone else min(self.together, self.suspects)
         room, room_bytes, batch_bytes = window - len(flying), WINDOW_BYTES - self.flying_bytes, BATCH_BYTES
         parts: list[Piece] = []
         while waiting and room > 0 and room_bytes > 0 and batch_bytes > 0:

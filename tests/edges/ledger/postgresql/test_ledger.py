@@ -16,10 +16,11 @@ from bridge.edges.ledger.rows import CODES, hash_of
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.logbook import Logbook
 from tests.support.postgres import PostgresServer
-from tests.support.waiting import stays, until
+from tests.support.waiting import until
 
 DIGEST = bytes(32)
 KEEP_S = 1000.0
+LEFT_S = "extract(epoch FROM until - now())::float8"
 
 
 @pytest.fixture
@@ -62,13 +63,19 @@ async def cut(postgres: PostgresServer, database: str) -> None:
 # --- leases
 
 
-async def test_a_lease_that_is_not_renewed_ends_and_the_event_is_another_processs(url: str, log: Logbook) -> None:
-    short = PostgresqlLimits(lease_s=2.0)
-    async with PostgresqlLedger(url, KEEP_S, log, short) as one, PostgresqlLedger(url, KEEP_S, log, short) as other:
+async def test_a_lease_that_is_not_renewed_ends_and_the_event_is_another_processs(
+    postgres: PostgresServer, database: str, url: str, log: Logbook
+) -> None:
+    never = PostgresqlLimits(lease_s=7200.0, renew_s=3600.0)
+    async with PostgresqlLedger(url, KEEP_S, log, never) as one, PostgresqlLedger(url, KEEP_S, log) as other:
         await one.claim("e1", DIGEST)
         await one.claim("e2", DIGEST)
         denied = await other.claim("e1", DIGEST)
         assert denied.holder is Holder.ANOTHER
+        (row,) = await postgres.fetch(f"SELECT {LEFT_S} FROM amigo_bridge.owners WHERE {LEFT_S} > 3600", database)
+        assert 7000 < float(str(row[0])) <= 7200
+        ends_soon = f"UPDATE amigo_bridge.owners SET until = now() + interval '300ms' WHERE {LEFT_S} > 3600"
+        await postgres.execute(ends_soon, database)
 
         async def free() -> bool:
             return (await other.claim("e1", DIGEST)).holder is Holder.EARLIER
@@ -87,16 +94,24 @@ async def test_a_lease_that_is_not_renewed_ends_and_the_event_is_another_process
 async def test_a_lease_is_renewed_for_all_events_with_one_row(
     postgres: PostgresServer, database: str, log: Logbook
 ) -> None:
-    short = PostgresqlLimits(lease_s=0.6, renew_s=0.1)
+    often = PostgresqlLimits(lease_s=60.0, renew_s=0.1)
     url = postgres.url(database)
-    async with PostgresqlLedger(url, KEEP_S, log, short) as one, PostgresqlLedger(url, KEEP_S, log, short) as other:
+    async with PostgresqlLedger(url, KEEP_S, log, often) as one, PostgresqlLedger(url, KEEP_S, log, often) as other:
         await asyncio.gather(*(one.claim(f"e{number}", DIGEST) for number in range(50)))
+
+        async def renewed() -> bool:
+            rows = await postgres.fetch(f"SELECT {LEFT_S} FROM amigo_bridge.owners", database)
+            return len(rows) == 2 and all(float(str(row[0])) > 30 for row in rows)
+
+        await until(renewed, "there are leases")
+        await postgres.execute("UPDATE amigo_bridge.owners SET until = now() + interval '20 seconds'", database)
+        await until(renewed, "each is renewed before its end")
 
         async def held() -> bool:
             claims = await asyncio.gather(*(other.claim(f"e{number}", DIGEST) for number in range(50)))
             return {claim.holder for claim in claims} == {Holder.ANOTHER}
 
-        await stays(held, "all are held", 1.5)
+        assert await held()
         assert len(await postgres.fetch("SELECT FROM amigo_bridge.owners", database)) == 2
     assert len(await postgres.fetch("SELECT FROM amigo_bridge.owners", database)) == 0
 
@@ -174,7 +189,7 @@ async def test_a_connection_that_is_cut_fails_no_call(
 async def test_a_server_that_does_not_answer_holds_nobody_for_long(
     postgres: PostgresServer, url: str, log: Logbook
 ) -> None:
-    async with PostgresqlLedger(url, KEEP_S, log, PostgresqlLimits(connect_s=2.0, command_s=2.0)) as ledger:
+    async with PostgresqlLedger(url, KEEP_S, log, PostgresqlLimits(connect_s=3.0, command_s=3.0)) as ledger:
         await ledger.claim("e1", DIGEST)
         postgres.pause()
         try:

@@ -97,9 +97,9 @@ async def test_a_count_that_the_publisher_wrote_makes_no_redelivery(build: Build
 def impatient(broker: Broker) -> Iterator[Broker]:
     """A broker that lets a delivery be held for a second only; it looks twice a second."""
     settings = {"consumer_timeout": TIMEOUT_MS, "channel_tick_interval": 500}
-    before = {name: broker.node.ctl("eval", f"application:get_env(rabbit, {name}).").strip() for name in settings}
+    before = {name: broker.evaluate(f"application:get_env(rabbit, {name}).") for name in settings}
     evaluated = [f"application:set_env(rabbit, {name}, {value})" for name, value in settings.items()]
-    broker.node.ctl("eval", ", ".join(evaluated) + ".")
+    broker.evaluate(", ".join(evaluated) + ".")
     try:
         yield broker
     finally:
@@ -109,7 +109,7 @@ def impatient(broker: Broker) -> Iterator[Broker]:
             else f"application:unset_env(rabbit, {name})"
             for name, said in before.items()
         ]
-        broker.node.ctl("eval", ", ".join(restored) + ".")
+        broker.evaluate(", ".join(restored) + ".")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -143,5 +143,8 @@ async def test_a_delivery_that_is_held_too_long_through_a_pause_is_in_the_end_ac
         assert again.incoming.redelivered
         if again.ack():
             break
-    await until(lambda: rig.rabbit.ready_is(EVENTS, 0), "everything is acked")
-    assert await rig.rabbit.counts(EVENTS) == (0, 0)
+
+    async def all_acked() -> bool:
+        return await rig.rabbit.counts(EVENTS) == (0, 0)
+
+    await until(all_acked, "everything is acked")

@@ -93,7 +93,7 @@ async def test_a_memory_alarm_holds_publishing_back_and_loses_nothing(
 
 async def test_an_alarm_that_lasts_ends_no_generation(build: Build, alarm: Alarm) -> None:
     """What is held would be delivered again with each new generation, and the broker counts: after 100 it is poison."""
-    rig = await build(watch=WatchLimits(every_s=0.2, slowest_confirm_s=3.0)).start()
+    rig = await build(watch=WatchLimits(every_s=0.2, slowest_confirm_s=6.0)).start()
     await rig.rabbit.publish(Outgoing(b"held"))
     (held,) = await rig.delivered(1)
     await alarm.raised()
@@ -101,7 +101,7 @@ async def test_an_alarm_that_lasts_ends_no_generation(build: Build, alarm: Alarm
     rig.publisher.publish([outgoing("m", mandatory=False)], receipts)
     copying = asyncio.create_task(rig.republisher.copy(RepublishedCopy(DEAD, "rejected", b"dead", {}, {})))
     await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
-    await stays(lambda: held.alive and rig.publisher.blocked, "the generation lives on, and it is said why", 5)
+    await stays(lambda: held.alive and rig.publisher.blocked, "the generation lives on, and it is said why", 7)
     await alarm.cleared()
     await receipts.all_told(1)
     await asyncio.wait_for(copying, 30)

@@ -73,7 +73,7 @@ async def test_an_exchange_that_is_not_there_is_told_to_its_own_sender(build: Bu
 async def test_without_a_connection_it_is_refused_at_once(build: Build) -> None:
     rig = build()
     with pytest.raises(NotConfirmed, match="no connection"):
-        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 5)
+        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 60)
     await idle(build, vhost=rig.vhost)
 
 
@@ -81,14 +81,14 @@ async def test_while_the_broker_blocks_it_is_refused_at_once(build: Build) -> No
     rig = await idle(build)
     rig.publisher.block()
     with pytest.raises(NotConfirmed, match="blocks"):
-        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 5)
+        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 60)
     rig.publisher.unblock()
 
 
 async def test_a_message_that_cannot_be_written_is_refused(build: Build) -> None:
     rig = await idle(build)
     with pytest.raises(NotConfirmed, match="AMQP"):
-        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1, type="t" * 300)), 5)
+        await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1, type="t" * 300)), 60)
     await rig.confirmed_publisher.enqueue(hook(2))
 
 
@@ -99,7 +99,7 @@ async def test_a_silent_broker_is_a_refusal_within_seconds(build: Build, broker:
         rig = await idle(build, vhost=vhost, urls=(proxy.url(vhost),), confirm_s=0.3)
         proxy.freeze()
         with pytest.raises(NotConfirmed, match="no confirm"):
-            await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 5)
+            await asyncio.wait_for(rig.confirmed_publisher.enqueue(hook(1)), 60)
         await rig.stop()
         proxy.reset()
 
@@ -137,7 +137,7 @@ async def test_what_was_confirmed_is_there_and_what_was_not_is_told_when_connect
                     await asyncio.sleep(0)
                 if sent == 300 - cut * 20:
                     proxy.reset()
-            await asyncio.wait_for(asyncio.gather(*sending), 15)
+            await asyncio.wait_for(asyncio.gather(*sending), 60)
             await until(lambda: rig.generation > generation and rig.supervisor.trouble is None, "the next one", 20)  # noqa: B023
         await rig.confirmed_publisher.enqueue(hook(number))
         queued = {record.message_id for record in await rig.rabbit.take(EVENTS)}

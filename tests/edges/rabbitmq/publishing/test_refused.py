@@ -22,7 +22,6 @@ from tests.support.waiting import until
 
 MIB = 1024 * 1024
 LARGE = b"x" * (MIB + MIB // 2)
-GRANT = "set_topic_permissions"
 
 
 @pytest.fixture
@@ -100,7 +99,7 @@ async def test_other_outbounds_do_not_notice(build: Build) -> None:
 async def test_a_key_that_the_user_may_not_write_is_refused_and_taken_once_it_may(build: Build, broker: Broker) -> None:
     rig = build()
     await rig.rabbit.make_queue("tap", QUORUM, "#")
-    broker.node.ctl(GRANT, "-p", rig.vhost, "guest", AGENT, r"^text\.", ".*")
+    broker.permit_keys(rig.vhost, AGENT, r"^text\.")
     await rig.start()
     receipts = Receipts()
     forbidden = outgoing("forbidden", routing_key="voice.phone.new-message")
@@ -116,7 +115,7 @@ async def test_a_key_that_the_user_may_not_write_is_refused_and_taken_once_it_ma
     await others.all_told(30)
     assert (others.losses, others.refusals) == ([], []), "nobody waits for what is known to close the channel"
     assert [one.kind for _, one in again.refusals] == [RefusalKind.FORBIDDEN]
-    broker.node.ctl(GRANT, "-p", rig.vhost, "guest", AGENT, ".*", ".*")
+    broker.permit_keys(rig.vhost, AGENT, ".*")
 
     async def taken() -> bool:
         """For a second after a refusal others of the key are refused unsent."""

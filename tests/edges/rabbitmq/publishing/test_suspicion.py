@@ -10,7 +10,6 @@ from tests.support.rabbit import AGENT, QUORUM
 from tests.support.rig import Receipts, Rig, outgoing
 from tests.support.waiting import until
 
-GRANT = "set_topic_permissions"
 PHONE = "voice.phone.new-message"
 SMS = "text.sms.new-message"
 
@@ -19,7 +18,7 @@ async def narrow(build: Build, broker: Broker) -> Rig:
     """A rig that may write text only, and has found out so."""
     rig = build()
     await rig.rabbit.make_queue("tap", QUORUM, "#")
-    broker.node.ctl(GRANT, "-p", rig.vhost, "guest", AGENT, r"^text\.", ".*")
+    broker.permit_keys(rig.vhost, AGENT, r"^text\.")
     await rig.start()
     first = Receipts()
     rig.publisher.publish([outgoing("first", routing_key=PHONE)], first)
@@ -28,7 +27,7 @@ async def narrow(build: Build, broker: Broker) -> Rig:
 
 
 def allow(rig: Rig, broker: Broker) -> None:
-    broker.node.ctl(GRANT, "-p", rig.vhost, "guest", AGENT, ".*", ".*")
+    broker.permit_keys(rig.vhost, AGENT, ".*")
 
 
 async def test_good_messages_among_refused_ones_are_never_sent_twice(build: Build, broker: Broker) -> None:
