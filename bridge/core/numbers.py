@@ -17,7 +17,7 @@ MAX_PLAIN_DIGITS = 1_000_000
 TWO_TO_64 = 2**64
 
 NUMBER = re.compile(rb"(?<![^:,\[\s])-?[0-9][0-9.eE+-]*")
-ODD = re.compile(rb"[0-9][eE]|-0|[0-9]{%d}" % MAX_INT_DIGITS)
+ODD = re.compile(rb"[0-9][eE]|-0|(?<![0-9])[0-9]{%d}" % MAX_INT_DIGITS)
 _CLASSES = bytes.maketrans(b"123456789eE", b"000000000..")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bridge.core.answer.ending import CONVERSATION_FINISHED
-from bridge.core.answer.outbound_message import EventContext, MessageFactory, OutboundMessage, ending_id
+from bridge.core.answer.outbound_message import EventContext, MessageFactory, OutboundMessage, ending_id, still_lacking
 from bridge.core.counters import Counters
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.retry import Backoff
@@ -29,10 +29,6 @@ class RefusedEnding:
 
     times: int = 0
     lacking: frozenset[int] | None = None
-
-    def still_lacking(self, messages: list[OutboundMessage]) -> list[OutboundMessage]:
-        """Those of the messages that are not confirmed yet."""
-        return [each for each in messages if self.lacking is None or each.to.outbound in self.lacking]
 
 
 NEVER_REFUSED = RefusedEnding()
@@ -63,7 +59,7 @@ class FinishAnnouncer:
     async def say(self, due: DueFinish, ending: bytes) -> None:
         """Publish it once. The row goes when it is confirmed, or when the broker will never take it."""
         outbox, before = self._new_outbox(), self._refused.pop(due.conversation_id, NEVER_REFUSED)
-        outbox.put(before.still_lacking(self._messages(due, ending)))
+        outbox.put(still_lacking(self._messages(due, ending), before.lacking))
         given_up = await self._resolved(outbox)
         left = outbox.leave().messages
         if left or (given_up is not None and not outbox.hopeless):

@@ -328,7 +328,7 @@ class Lanes:
 
     async def _park_overdue(self, works: list[Work], lane: Lane, after_s: float) -> None:
         """Park those of the events whose turn has not come meanwhile."""
-        await self._park([work for work in lane.waiting if work in works], lane, after_s)
+        await self._park([*filter(set(lane.waiting).__contains__, works)], lane, after_s)
 
     async def _park(self, works: list[Work], lane: Lane, after_s: float, held_by: str = "") -> None:
         """Give these events of the lane to a delay queue, or the held one; those that stay behind wait for them."""

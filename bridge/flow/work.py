@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bridge.core.answer.outbound_message import EventContext, OutboundMessage
+from bridge.core.answer.outbound_message import EventContext, OutboundMessage, still_lacking
 from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
 from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
@@ -229,8 +229,7 @@ class Work:
 
     def still_lacking(self, ending: Sequence[OutboundMessage]) -> Sequence[OutboundMessage]:
         """Of the messages of its ending those that are to be published: outbounds that have it get it once."""
-        lacking = self.lacking
-        return ending if lacking is None else [message for message in ending if message.to.outbound in lacking]
+        return still_lacking(ending, self.lacking)
 
     def trust_headers(self, *, known: bool, failed: bool) -> None:
         """Believe what the message says of an earlier handling only as far as the ledger knows of one."""

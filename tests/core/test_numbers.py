@@ -190,3 +190,9 @@ def test_any_bytes_are_read_or_are_a_value_error(body: bytes) -> None:
         except ValueError:
             continue
         assert loads(dumps(value)) == value
+
+
+def test_many_long_whole_numbers_are_read_one_by_one() -> None:
+    """Looking for one that is too long from each of their digits would take the square of their length."""
+    long = "9" * 3_999
+    assert loads(f"[{','.join([long] * 260)}]".encode()) == [int(long)] * 260

@@ -183,7 +183,7 @@ async def test_a_lane_has_one_turn_whoever_asks_and_its_end_wakes_the_next(world
     assert await first.claim("e3", DIGEST, line=LaneClaim(OTHER)) == MINE
     freed = asyncio.ensure_future(second.freed())
     await complete(first, "e1")
-    assert list(await asyncio.wait_for(freed, 10)) == [LANE]
+    assert list(await asyncio.wait_for(freed, 60)) == [LANE]
     assert await second.claim("e2", DIGEST, line=LINE) == MINE
     assert await first.claim("e4", DIGEST, line=LINE) == behind("e2")
 
@@ -198,7 +198,7 @@ async def test_an_end_that_was_to_be_written_soon_is_known_at_once_to_who_waits(
     claim = await second.claim("e2", DIGEST, line=LINE)
     if claim != MINE:
         assert claim == behind("e1")
-        assert list(await asyncio.wait_for(second.freed(), 10)) == [LANE]
+        assert list(await asyncio.wait_for(second.freed(), 60)) == [LANE]
         assert await second.claim("e2", DIGEST, line=LINE) == MINE
 
 
@@ -216,7 +216,7 @@ async def test_numbers_are_drawn_once_for_all(world: World) -> None:
     async def work(process: Tellable, mine: list[str]) -> None:
         for event_id in mine:
             while (await process.claim(event_id, DIGEST, line=LINE)).holder is Holder.LANE:
-                await asyncio.wait_for(process.freed(), 20)
+                await asyncio.wait_for(process.freed(), 60)
             order.append(event_id)
             process.write_soon(Entry(event_id, State.COMPLETE, DIGEST, ending=b"{}"))
             process.leave_lane(event_id)

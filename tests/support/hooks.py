@@ -116,7 +116,7 @@ class Hooks:
         """A request that verifies."""
         return await self.send(source.name, body, signed(source, body, id_))
 
-    async def raw(self, *pieces: bytes, bound_s: float = 20.0) -> bytes:
+    async def raw(self, *pieces: bytes, bound_s: float = 60.0) -> bytes:
         """What a connection answers that gets these bytes, until it is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         for piece in pieces:
@@ -132,7 +132,7 @@ class Hooks:
         writer.write(first)
         await until(arrived, "the first piece has arrived")
         writer.write(second)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             answer = await reader.read()
         writer.close()
         return answer

@@ -1,7 +1,7 @@
 """Outbound messages: what subscribers get, down to ids, headers and routing keys."""
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -330,6 +330,11 @@ class MessageFactory:
             known = Address(index, outbound.exchange, routing_key, type_, outbound.required, outbound.cloudevents)
             self._known[index, routing_key, type_] = known
         return known
+
+
+def still_lacking(messages: Sequence[OutboundMessage], outbounds: frozenset[int] | None) -> Sequence[OutboundMessage]:
+    """Those of the messages that are for these outbounds, which do not have theirs yet; all where that is not known."""
+    return messages if outbounds is None else [message for message in messages if message.to.outbound in outbounds]
 
 
 def line_ids(event_id: str, stream: str) -> str:

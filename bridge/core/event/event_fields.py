@@ -158,7 +158,7 @@ def _check_tags(value: object) -> str | None:
         return None
     if not isinstance(value, dict):
         return "tags is not an object"
-    return "; ".join(tags.faults(value)) or None
+    return tags.in_words(tags.faults(value)) or None
 
 
 def _check_delete_tags(value: object) -> str | None:
@@ -166,7 +166,7 @@ def _check_delete_tags(value: object) -> str | None:
         return None
     if not isinstance(value, list):
         return "delete_tags is not a list"
-    return "; ".join(f"delete_tags: {fault}" for fault in tags.key_faults(value)) or None
+    return tags.in_words([f"delete_tags: {fault}" for fault in tags.key_faults(value)]) or None
 
 
 def _check_cancels(value: object) -> str | None:

@@ -313,5 +313,5 @@ def _tags(event: Event, rendered: Rendered) -> dict[str, str]:
     both = {**rendered.tags, **event.tags}
     wrong = tags.faults(both)
     if wrong:
-        raise InvalidEvent("; ".join(wrong), event.id)
+        raise InvalidEvent(tags.in_words(wrong), event.id)
     return {key.strip(): value.strip() for key, value in both.items()}

@@ -11,6 +11,8 @@ from functools import lru_cache
 from bridge.core.event.channel import channel_type
 
 MAX_TAGS = 20
+MAX_FAULTS = 10
+"""That are named one by one."""
 FENCE = "bridge_event"
 RESERVED = frozenset({"channel", "channel_type", FENCE})
 TEXT = re.compile(r"[A-Za-z0-9_ ]{1,100}")
@@ -53,6 +55,12 @@ def faults(tags: Mapping[object, object] | Mapping[str, object]) -> list[str]:
 def key_faults(keys: Sequence[object]) -> list[str]:
     """The faults of keys that an event wants deleted; empty where there are none."""
     return [fault for key in keys if (fault := _key_fault(key))]
+
+
+def in_words(faults: Sequence[str]) -> str:
+    """Faults as one text; of very many the first ones."""
+    more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
+    return "; ".join([*faults[:MAX_FAULTS], *more])
 
 
 def _key_fault(key: object) -> str | None:

@@ -124,7 +124,7 @@ def _of_decimals(sign: str, left: Decimal, right: Decimal) -> Decimal:
         case "/":
             return _quotient(left, right)
         case "**":
-            return POWER.power(left, right)
+            return POWER.power(POWER.plus(left), POWER.plus(right))  # of thousands of digits it would take for ever
         case _:
             return _floored(left, right)[0 if sign == "//" else 1]
 

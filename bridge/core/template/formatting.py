@@ -20,6 +20,8 @@ CONVERSION = 500
 ITEM = 250
 """Units for one value in an object or a list."""
 MAX_WIDTH = 1000
+MAX_DEPTH = 500
+"""Levels of lists and objects in one value. orjson aborts the process over some thousand tuples in one another."""
 MAX_MAGNITUDE = 5000
 SPEC = re.compile(
     r"%(?:\((?P<key>[^()]*)\))?(?P<flags>[#0\- +]*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d*))?[hlL]?(?P<kind>.)",
@@ -54,17 +56,22 @@ def plain(value: object, budget: Budget) -> str:
 
 
 def measure(value: object, budget: Budget) -> None:
-    """Pay for a value with all that is in it, each time that it is there. Raises TooMuch."""
-    left, length = [value], 0
-    for one in left:
-        budget.spend(ITEM)
-        if isinstance(one, dict):
-            left.extend(chain(one, one.values()))
-        elif isinstance(one, list | tuple):
-            left.extend(one)
-        length += len(one) if isinstance(one, str | dict | list | tuple) else 1
-        if length > budget.longest:
-            budget.make(length)
+    """Pay for a value with all that is in it, each time that it is there. Raises TooMuch, also where it is too deep."""
+    level, length, depth = [value], 0, 0
+    while level:
+        inner: list[object] = []
+        for one in level:
+            budget.spend(ITEM)
+            if isinstance(one, dict):
+                inner.extend(chain(one, one.values()))
+            elif isinstance(one, list | tuple):
+                inner.extend(one)
+            length += len(one) if isinstance(one, str | dict | list | tuple) else 1
+            if length > budget.longest:
+                budget.make(length)
+        level, depth = inner, depth + 1
+        if depth > MAX_DEPTH:
+            raise TooMuch(f"a value that is nested more than {MAX_DEPTH} deep")
     budget.spend(length)
 
 
@@ -96,6 +103,9 @@ def formatted(value: object, spec: str, budget: Budget) -> str:
     if not spec or not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         value = value if isinstance(value, date) and spec else plain(value, budget)
     elif isinstance(value, Decimal):
+        _within_reach(value)
+    elif isinstance(value, int) and spec[-1] in "eEfFgG%" and abs(value) > 2**53:  # as a float it would lose digits
+        value, spec = Decimal(value), spec if "." in spec else f"{spec[:-1]}.6{spec[-1]}"
         _within_reach(value)
     made = format(value, spec)
     budget.make(len(made))

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from importlib import import_module, metadata
-from types import BuiltinMethodType
+from types import BuiltinMethodType, MethodType
 from typing import Any
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
@@ -55,9 +55,9 @@ class FormattingEnvironment(ImmutableSandboxedEnvironment):
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """A function in place of `str.format` and `str.format_map`; None for all else."""
-        if not isinstance(value, BuiltinMethodType) or not isinstance(value.__self__, str):
+        if not isinstance(value, BuiltinMethodType | MethodType) or not isinstance(value.__self__, str):
             return None
-        text = value.__self__
+        text = str.__str__(value.__self__)
         match value.__name__:
             case "format":
                 return lambda *args, **kwargs: self.formatter().vformat(text, args, kwargs)

@@ -141,6 +141,8 @@ class Environment(FormattingEnvironment):
         budget = __self.budget
         budget.spend(CALL + ITEM * (len(args) + len(kwargs)))
         budget.spend(sum(__self.cost(one, 1) for one in (*args, *kwargs.values())))
+        if isinstance(__obj, MethodType) and isinstance(__obj.__self__, str):
+            __obj = getattr(str.__str__(__obj.__self__), __obj.__name__)  # of Markup: it takes no account of any bound
         if isinstance(__obj, BuiltinMethodType):
             args = __self._checked(__obj, args, kwargs)
         else:
@@ -200,7 +202,12 @@ class Environment(FormattingEnvironment):
         return metered
 
     def _taken(self, made: Any) -> Any:
-        """The result of a filter or a call: not too long, and paid for; a lazy one is counted as it goes."""
+        """The result of a filter or a call: not too long, and paid for; a lazy one is counted as it goes.
+
+        Text is plain, never Markup, which has methods of its own; nothing is escaped by itself here.
+        """
+        if isinstance(made, str) and type(made) is not str:
+            made = str.__str__(made)
         if isinstance(made, str | bytes | bytearray | list | tuple | dict):
             self.budget.make(len(made))
         elif isinstance(made, Iterator):

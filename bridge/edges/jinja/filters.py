@@ -10,6 +10,7 @@ from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
 from bridge.core import numbers
+from bridge.core.numbers import MAX_INT_DIGITS
 from bridge.core.template import arithmetic
 from bridge.core.template.budget import Budget, TooMuch
 from bridge.core.template.formatting import MAX_WIDTH, measure, percent, plain
@@ -17,6 +18,7 @@ from bridge.edges.jinja._internals import FILTERS, make_attrgetter
 
 Counted = Callable[[Iterable[Any]], Iterable[Any]]
 
+TOO_LARGE = 10**MAX_INT_DIGITS
 MAX_WORD_CHARS = 200
 """Beyond it text is not searched for hyphens and links: that takes a time which grows with the word's square."""
 MAX_INDENT = 16
@@ -242,7 +244,12 @@ def whole(value: Any, default: Any = 0, base: int = 10) -> Any:
     """A number without its fraction, with every digit before it. Raises TooMuch, ValueError."""
     if isinstance(value, numbers.Number) and value.token.lstrip("-").isdigit():
         return value  # a whole number already, of more digits than Python writes
-    return arithmetic.int_of(value) if isinstance(value, Decimal) else FILTERS["int"](value, default, base)
+    if isinstance(value, Decimal):
+        return arithmetic.int_of(value)
+    made = FILTERS["int"](value, default, base)
+    if isinstance(made, int) and abs(made) >= TOO_LARGE:
+        raise TooMuch(f"a whole number of more than {MAX_INT_DIGITS} digits")
+    return made
 
 
 def trimmed(value: str, chars: str | None = None) -> str:

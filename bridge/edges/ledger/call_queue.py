@@ -21,6 +21,7 @@ IN_TIME_S = 0.01
 """Of a pause, what is left for calls by who has waited for its end."""
 SOON_S, MAX_SOON = 0.5, 1_000
 """Completed events go together: so long after the first of them, or as many."""
+MAX_FAILURES = 5
 MAX_BYTES = 8 * 1024 * 1024
 """Of endings and enrichments that go together; the last one may go beyond it."""
 
@@ -42,13 +43,23 @@ class LedgerCall:
     row: Row
     answer: Answered | None
     line: Row | None = None
+    failures: int = 0
+
+    @property
+    def outlasts_trouble(self) -> bool:
+        """True where it is carried out later if it cannot be now: without it others would wait for what has ended.
+
+        Nothing depends on when. One that fails again and again may be what fails.
+        """
+        kept = self.kind in (CallKind.COMPLETE, CallKind.LEAVE, CallKind.WRITE)
+        return kept and self.answer is None and self.failures < MAX_FAILURES
 
 
 class CallQueue:
     """The calls to one ledger: those that wait, in order, and those that are in hand.
 
     There are never more than a few for each event in hand, since whoever comes next waits for its claim. While there is
-    `trouble`, calls fail at once; only `well` ends it.
+    `trouble`, calls fail at once, but for the ends of what the ledger knows; only `well` ends it.
     """
 
     def __init__(self, log: Log) -> None:
@@ -68,6 +79,8 @@ class CallQueue:
         self._wake = asyncio.Event()
         self._soon: dict[str, LedgerCall] = {}
         self._soon_by_s = inf
+        self._kept: list[LedgerCall] = []
+        """Calls that outlast the trouble."""
         self._gathering: list[asyncio.Future[None]] | None = None
         """Who waits for the end of a pause; None where it is over."""
 
@@ -79,10 +92,16 @@ class CallQueue:
         self._add(LedgerCall(kind, key_of(event_id), row, answer, line))
         return answer
 
-    def put_soon(self, kind: CallKind, event_id: str, row: Row = ()) -> None:
-        """The same without an answer; while there is trouble, nothing."""
+    def put_soon(self, kind: CallKind, event_id: str, row: Row = ()) -> bool:
+        """The same without an answer. False while there is trouble: it will not be carried out."""
+        call = LedgerCall(kind, key_of(event_id), row, None)
         if self.trouble is None:
-            self._add(LedgerCall(kind, key_of(event_id), row, None))
+            self._add(call)
+        elif call.outlasts_trouble:
+            self._kept.append(call)
+        else:
+            return False
+        return True
 
     def put_late(self, kind: CallKind, event_id: str, row: Row) -> None:
         """A write that goes together with others, though never after a later call for its event."""
@@ -150,6 +169,8 @@ class CallQueue:
         if self.trouble is not None:
             self._log.info("ledger.opened", **place)
         self.trouble = None
+        self._waiting += self._kept
+        self._kept = []
         self.down.clear()
         self.up.set()
         self.tried.set()
@@ -223,9 +244,13 @@ class CallQueue:
         self.trouble = reason
         self.up.clear()
         self.down.set()
-        for call in (*self.in_hand, *self._waiting):
+        for call in self.in_hand:
+            call.failures += 1
+        for call in (*self.in_hand, *self._waiting, *self._soon.values()):
             if call.answer is not None and not call.answer.done():
                 call.answer.set_exception(LedgerUnavailable(reason))
+            elif call.outlasts_trouble:
+                self._kept.append(call)
         self.in_hand = []
         self._waiting.clear()
         self._soon, self._soon_by_s = {}, inf

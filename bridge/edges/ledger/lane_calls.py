@@ -54,9 +54,9 @@ def waiting_row(waiting: InLine) -> Row:
 
 
 class PutSoon(Protocol):
-    """Puts a call on its way that nobody waits for."""
+    """Puts a call on its way that nobody waits for. False where it will not be carried out."""
 
-    def __call__(self, kind: CallKind, key: str, row: Row, /) -> None: ...
+    def __call__(self, kind: CallKind, key: str, row: Row, /) -> bool: ...
 
 
 class LaneCalls:
@@ -96,14 +96,14 @@ class LaneCalls:
         """See the port."""
         lane_ = lane_hash(lane)
         rows = [waiting_row(waiting) for waiting in events]
+        queued = self._put_soon(CallKind.LINE_UP, lane_.hex(), (lane_, rows))
         for waiting, (key, *_) in zip(events, rows, strict=True):
-            if waiting.back_in_s is None:
-                self._lane_of[key] = lane_
-                self._to_tell.add(key)
-            else:
+            if waiting.back_in_s is not None:
                 self._lane_of.pop(key, None)
                 self._to_tell.discard(key)
-        self._put_soon(CallKind.LINE_UP, lane_.hex(), (lane_, rows))
+            elif queued:
+                self._lane_of[key] = lane_
+                self._to_tell.add(key)
 
     def leave(self, event_id: str) -> None:
         """See the port."""

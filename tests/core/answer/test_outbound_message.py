@@ -1,6 +1,7 @@
 """What subscribers get: routing keys, properties, headers, ids."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -229,3 +230,8 @@ def test_an_own_event_says_what_it_is_and_what_it_is_about(conversation_id: str 
     about = {"conversation_id": HEX} if conversation_id else {}
     assert orjson.loads(message.body) == {"type": "bridge-failed", "event_id": "e-1", **about, **facts}
     assert (message.type, message.headers["stream"]) == ("bridge-failed", "s")
+
+
+def test_within_a_conversation_the_subject_keeps_everything_else() -> None:
+    whole = EventContext("e", "u", "s", "sms", "release", "r", 2, None, "00-1", "stream", {"a": "b"}, "other")
+    assert whole.within(HEX) == replace(whole, conversation_id=HEX)

@@ -1,6 +1,7 @@
 """One lane: in order of numbers, nobody for ever, none twice, whatever becomes of its events."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from bridge.core.delivery.lane_turns import (
     NEXT,
     Before,
     ImpossibleLaneStep,
+    LanePlace,
     LaneStep,
     LaneTurns,
     Passing,
@@ -174,3 +176,8 @@ def test_one_that_was_there_before_the_others_comes_right_before_them() -> None:
     assert turns.before("old2", 0.0) == Before("first", 2)
     turns.settle("a")
     assert [place.event_id for place in turns] == ["first", "old1", "old2", "b", "last"]
+
+
+def test_a_place_keeps_everything_else_in_another_standing() -> None:
+    place = LanePlace("a", 7, "here", 3.0, Standing.WAITING, "c1")
+    assert place.standing_so(Standing.HELD) == replace(place, standing=Standing.HELD)

@@ -353,3 +353,10 @@ def test_a_compressed_body_is_refused_by_its_encoding() -> None:
 def test_a_property_that_could_not_be_read_refuses_the_message_by_its_name() -> None:
     error = refused({"id": "e-1"}, unreadable=("app_id", "timestamp"))
     assert "app_id, timestamp" in str(error)
+
+
+@pytest.mark.parametrize("field", [{"delete_tags": ["é"] * 20_000}, {"tags": {f"é{n}": "v" for n in range(20_000)}}])
+def test_of_very_many_faults_the_first_ones_are_named(field: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent, match=r"and 1999\d more$") as invalid:
+        read({"id": "e-1", "kind": "tag", **field})
+    assert len(str(invalid.value)) < 2_000

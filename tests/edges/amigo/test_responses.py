@@ -223,7 +223,7 @@ async def test_a_429_closes_the_window_of_one_user_where_he_can_have_used_it_up(
 async def test_the_last_call_of_a_window_is_known_without_a_429(serve: Serve) -> None:
     async def last(talk: Talk) -> None:
         now_s = int(time.time())
-        told = {"Date": formatdate(now_s, usegmt=True), "X_RateLimit_Reset": str(now_s + 30)}
+        told = {"Date": formatdate(now_s, usegmt=True), "X_RateLimit_Reset": str(now_s + 50)}
         await talk.answer(204, b"", X_RateLimit_Remaining="0", **told)
 
     server = await serve(signing_in(last))
@@ -231,7 +231,7 @@ async def test_the_last_call_of_a_window_is_known_without_a_429(serve: Serve) ->
         await agent.finish("user-1", CONVERSATION)
         with pytest.raises(TooEarly) as early:
             await agent.finish("user-1", CONVERSATION)
-        assert 30 - 5 * slowness() < early.value.wait_s <= 30
+        assert 20 < early.value.wait_s <= 50
         await agent.finish("user-2", CONVERSATION)
     assert len(server.of(f"/conversation/{CONVERSATION}/finish/")) == 2
 

@@ -47,12 +47,15 @@ HOSTILE: dict[str, Any] = {
     "braces": "{:>1000000000}",
     "fields": "{0}" * 300_000,
     "long": numbers.loads(b"9" * 900_000),
+    "hex": "f" * 900_000,
+    "spy": "{0.__class__.__mro__}",
 }
 
 DOUBLED = (
     "{% set ns = namespace(x=[1], y=[1]) %}{% for i in data.list[:60] %}"
     "{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}"
 )
+TUPLES = "{% set ns = namespace(d=()) %}{% for i in range(9000) %}{% set ns.d = (ns.d,) %}{% endfor %}"
 PLACES = [
     # multiplied and repeated
     "{{ data.text * 100 }}",
@@ -84,6 +87,20 @@ PLACES = [
     "{{ data.braces.format_map({}) }}",
     "{{ data.list | batch(data.n, 'x') | list }}",
     "{{ data.list | slice(data.n) | list }}",
+    # text that is marked as safe has methods of its own
+    "{{ ('x' | safe).center(data.n) }}",
+    "{{ ('x' | e).rjust(data.n) }}",
+    "{{ (5 | tojson).zfill(data.n) }}",
+    "{{ (data.tabs | forceescape).expandtabs(data.n) }}",
+    "{{ (data.words | safe).replace('w', data.text) }}",
+    "{{ (data.text | safe).join(data.texts) }}",
+    "{{ (data.text | safe).translate({120: data.text}) }}",
+    "{{ (data.braces | safe).format(5) }}",
+    "{{ (data.braces | safe).format_map({}) }}",
+    "{{ (data.spy | e).format(data.n) }}",
+    "{% autoescape true %}{% set a %}x{% endset %}{{ a.center(data.n) }}{% endautoescape %}",
+    "{% autoescape true %}{% set a %}{{ data.spy }}{% endset %}{{ a.format(data.n) }}{% endautoescape %}",
+    "{% macro m() %}{{ data.spy }}{% endmacro %}{{ m().format(data.n) }}",
     # one thing in many places
     "{{ data.percents % data }}",
     "{{ data.fields.format(data.text) }}",
@@ -101,6 +118,13 @@ PLACES = [
     "{{ data | tojson }}",
     "{{ data | pprint }}",
     "{{ data }}",
+    TUPLES + "{{ ns.d | string }}",
+    TUPLES + "{{ ns.d | tojson }}",
+    TUPLES + "{{ ns.d }}",
+    # numbers without end
+    "{{ data.hex | int(base=16) }}",
+    "{{ (data.hex | int(base=16)) / 3.5 }}",
+    "{{ ('0x' ~ data.hex[:200000]) | int(0, 0) // 7.5 }}",
     # loops
     "{% for x in range(data.n) %}x{% endfor %}",
     "{% for x in data.list %}{% endfor %}",

@@ -156,3 +156,33 @@ def test_what_has_no_sober_result_is_an_invalid_event(template: str, token: str)
         told(template, f'{{"x": 5, "n": {token}}}')
     assert "<class" not in str(invalid.value)
     assert len(str(invalid.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ '{:.2f}'.format(data.x) }}", "123456789012345678901234567890.00"),
+        ("{{ '{:f}'.format(data.x) }}", "123456789012345678901234567890.000000"),
+        ("{{ '{:,.0f}'.format(data.x) }}", "123,456,789,012,345,678,901,234,567,890"),
+        ("{{ '{:.3e}'.format(data.x) }}", "1.235e+29"),
+        ("{{ '%.1f' % data.x }}", "123456789012345678901234567890.0"),
+    ],
+)
+def test_a_format_for_fractions_keeps_all_digits_of_a_whole_number(template: str, expected: str) -> None:
+    assert told(template, '{"x": 123456789012345678901234567890}') == expected
+
+
+def test_a_format_for_fractions_is_pythons_own_for_what_a_float_can_say() -> None:
+    for spec in ("{:f}", "{:.2e}", "{:g}", "{:%}", "{:08.1f}"):
+        assert told(f"{{{{ '{spec}'.format(data.x) }}}}", '{"x": 1500}') == spec.format(1500)
+
+
+def test_a_fractional_power_of_a_number_with_very_many_digits_is_rounded_like_any() -> None:
+    few, many = (f'{{"x": 2.{"0" * zeros}1}}' for zeros in (60, 100_000))
+    assert told("{{ data.x ** 0.5 }}", many) == told("{{ data.x ** 0.5 }}", few)
+    assert told("{{ 4 ** data.x }}", many) == "16"
+
+
+def test_a_whole_number_in_another_base_is_read_up_to_the_digits_that_any_may_have() -> None:
+    assert told("{{ data.x | int(base=16) }}", '{"x": "%s"}' % ("f" * 100)) == str(16**100 - 1)
+    assert told("{{ data.x | int }}", '{"x": "%s"}' % ("9" * 4000)) == "9" * 4000

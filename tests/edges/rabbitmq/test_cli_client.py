@@ -100,7 +100,7 @@ async def test_tail_ends_with_a_trouble_when_the_connection_does(rabbit: Rabbit)
     await listening.wait()
     await asyncio.to_thread(rabbit.broker.cut_connections, rabbit.vhost)
     with pytest.raises(BrokerTrouble, match="lost"):
-        await asyncio.wait_for(watching, 10)
+        await asyncio.wait_for(watching, 60)
 
 
 async def test_tail_that_is_left_early_has_closed_its_connection_by_then(rabbit: Rabbit) -> None:
@@ -122,7 +122,7 @@ async def test_tail_ends_with_a_trouble_when_its_queue_is_deleted(rabbit: Rabbit
         queue = (await anext(messages))["listening"]
         await asyncio.to_thread(rabbit.broker.node.ctl, "delete_queue", queue, "-p", rabbit.vhost)
         with pytest.raises(BrokerTrouble, match="removed the queue"):
-            await asyncio.wait_for(anext(messages), 20)
+            await asyncio.wait_for(anext(messages), 60)
 
 
 async def test_tail_that_loses_its_broker_while_a_message_is_being_shown_is_a_trouble(rabbit: Rabbit) -> None:
@@ -138,8 +138,8 @@ async def test_tail_that_loses_its_broker_while_a_message_is_being_shown_is_a_tr
             async for message in messages:
                 seen.append(message)
 
-        with pytest.raises(BrokerTrouble, match=r"lost|closed"):
-            await asyncio.wait_for(rest(), 20)
+        with pytest.raises(BrokerTrouble, match=r"(?i)lost|closed"):
+            await asyncio.wait_for(rest(), 60)
         assert len(seen) <= 1
 
 

@@ -98,6 +98,8 @@ async def test_only_the_bridges_own_user_and_those_of_control_users_are_obeyed(
     async with linked(own, replica, log, users=(user_of(friend),)):
         assert await ask(stranger, PAUSE, 2.0, None) == []
         assert replica.obeyed == []
+        await until(lambda: log.of("control.ignored"), "it is ignored")
+        assert replica.obeyed == []
         assert log.of("control.ignored")[0]["user"] == user_of(stranger)
         for url in (own, friend):
             assert await ask(url, PAUSE, 20.0, 1) == [{"replica": "one"}]

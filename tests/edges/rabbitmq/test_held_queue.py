@@ -4,6 +4,7 @@ import asyncio
 import json
 from functools import partial
 
+import pika.exceptions
 import pytest
 from pika import BasicProperties
 
@@ -67,7 +68,15 @@ async def test_what_a_full_queue_does_not_take_stays_and_the_rest_is_passed_on_o
     await rig.rabbit.publish(*[Outgoing(str(n).encode(), routing_key=HELD, exchange=DELAY) for n in range(20)])
     ctl, full = rig.rabbit.broker.node.ctl, json.dumps({"max-length": 5, "overflow": "reject-publish"})
     ctl("set_policy", "-p", rig.vhost, "full", f"^{EVENTS}$", full, "--apply-to", "queues")
-    await rig.rabbit.publish(*[Outgoing(b"filler") for _ in range(5)])
+
+    async def is_full() -> bool:
+        try:
+            await rig.rabbit.publish(Outgoing(b"filler"))
+        except pika.exceptions.NackError:
+            return True
+        return False
+
+    await until(is_full, "the limit holds, and is reached")
     for _ in range(3):
         with pytest.raises(HeldQueueUnavailable, match="nack"):
             await rig.held_queues.pass_on(EVENTS)

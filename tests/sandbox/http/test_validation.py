@@ -242,7 +242,7 @@ async def test_voice_needs_its_configuration_and_a_known_format(
 
 
 async def test_a_body_that_does_not_arrive_in_time_is_408(start: Any) -> None:
-    caller = await start(body_timeout_s=0.05)
+    caller = await start(body_timeout_s=1.0)
     created = await caller.create()
 
     async def half_a_body() -> Any:

@@ -7,6 +7,9 @@ the order of their keys, before anything else.
 **Whether a turn is over** is told by its event's row in `known`: final, waiting, or its process's lease has been over
 for `lost_after`. So the end of a turn is written only where somebody waits: who is refused says so to the replica that
 has the turn (`w`), and its end wakes the replica of the next one (`g`).
+
+**Answered, and its process is dead**: most likely the event was acknowledged, and only the news of that was lost, which
+is written late. Where it was not, it has been delivered anew and claimed before `LEFT_ANSWERED` is over.
 """
 # ruff: noqa: S608 - all are made of constants
 
@@ -20,11 +23,13 @@ from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.rows import CODES, FAILED, FINAL_STATES, Row, hash_of, id_of
 
 CHANNEL = "amigo_bridge_lanes"
-WAITING = CODES[State.WAITING]
+WAITING, ANSWERED = CODES[State.WAITING], CODES[State.ANSWERED]
 MAX_COUNTED = 1000
 """Of those before an event, so many are counted."""
+LEFT_ANSWERED = "interval '10 seconds'"
+"""How long after the end of its process's lease an answered event holds up its lane."""
 
-TABLES = f"""
+TABLES = """
 CREATE TABLE amigo_bridge.lanes (
     lane bytea PRIMARY KEY,
     next_number bigint NOT NULL DEFAULT 1,
@@ -47,14 +52,22 @@ CREATE TABLE amigo_bridge.lane_places (
     changed_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX lane_places_in_order ON amigo_bridge.lane_places (lane, number);
+"""
+FUNCTIONS = f"""
+CREATE OR REPLACE FUNCTION amigo_bridge.left_answered(of_state smallint, by_owner text) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT of_state = {ANSWERED} AND by_owner IS NOT NULL AND NOT EXISTS (
+        SELECT FROM amigo_bridge.owners o WHERE o.owner = by_owner AND o.until > now() - {LEFT_ANSWERED}
+    )
+$$;
 
-CREATE FUNCTION amigo_bridge.lock_lanes(wanted bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION amigo_bridge.lock_lanes(wanted bytea[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO amigo_bridge.lanes (lane) SELECT DISTINCT w FROM unnest(wanted) w ORDER BY w ON CONFLICT DO NOTHING;
     PERFORM FROM amigo_bridge.lanes l WHERE l.lane = ANY (wanted) ORDER BY l.lane FOR UPDATE;
 END $$;
 
-CREATE FUNCTION amigo_bridge.wake_next(of_lane bytea, me text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION amigo_bridge.wake_next(of_lane bytea, me text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     next_owner text;
 BEGIN
@@ -65,25 +78,27 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION amigo_bridge.turn_is_over(l amigo_bridge.lanes, lost_before timestamptz) RETURNS boolean
+CREATE OR REPLACE FUNCTION amigo_bridge.turn_is_over(l amigo_bridge.lanes, lost_before timestamptz) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     its_state smallint;
     its_requeue integer;
+    its_owner text;
 BEGIN
-    SELECT k.state, k.requeue INTO its_state, its_requeue FROM amigo_bridge.known k WHERE k.key = l.turn;
+    SELECT k.state, k.requeue, k.owner INTO its_state, its_requeue, its_owner
+    FROM amigo_bridge.known k WHERE k.key = l.turn;
     IF NOT FOUND OR its_state = {WAITING} THEN
         RETURN true;
     ELSIF its_state = {FAILED} THEN
         RETURN its_requeue >= l.turn_requeue;
-    ELSIF its_state IN {FINAL_STATES} THEN
+    ELSIF its_state IN {FINAL_STATES} OR amigo_bridge.left_answered(its_state, its_owner) THEN
         RETURN true;
     END IF;
     RETURN coalesce((SELECT o.until FROM amigo_bridge.owners o WHERE o.owner = l.turn_owner), l.changed_at)
         <= least(lost_before, now());
 END $$;
 
-CREATE FUNCTION amigo_bridge.take_turns(
+CREATE OR REPLACE FUNCTION amigo_bridge.take_turns(
     me text, lanes_ bytea[], keys bytea[], ids text[], lost_after double precision[], steers boolean[], joins text[],
     requeues integer[]
 ) RETURNS TABLE (key bytea, before integer, first_id text) LANGUAGE plpgsql AS $$
@@ -139,7 +154,9 @@ BEGIN
                 AND (p.awaits IS NULL OR NOT (steers[i] OR p.awaits IS NOT DISTINCT FROM joins[i]))
                 AND NOT (held_by IS NOT NULL AND p.key = l.turn)
                 AND coalesce(p.back_at, o.until, p.changed_at) >= lost_before
-                AND NOT EXISTS (SELECT FROM amigo_bridge.known k WHERE k.key = p.key AND k.state IN {FINAL_STATES})
+                AND NOT EXISTS (SELECT FROM amigo_bridge.known k WHERE k.key = p.key AND (
+                    k.state IN {FINAL_STATES} OR p.back_at IS NULL AND amigo_bridge.left_answered(k.state, k.owner)
+                ))
                 ORDER BY p.number LIMIT {MAX_COUNTED}
             ) b;
         END IF;
@@ -172,7 +189,7 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE FUNCTION amigo_bridge.line_up(
+CREATE OR REPLACE FUNCTION amigo_bridge.line_up(
     me text, lanes_ bytea[], keys bytea[], ids text[], back_in double precision[], awaits_ text[], held_ boolean[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -206,7 +223,8 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE FUNCTION amigo_bridge.leave_lanes(me text, lanes_ bytea[], keys bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION amigo_bridge.leave_lanes(me text, lanes_ bytea[], keys bytea[]) RETURNS void
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM amigo_bridge.lock_lanes(lanes_);

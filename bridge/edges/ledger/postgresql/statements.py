@@ -67,6 +67,7 @@ MIGRATIONS: tuple[str, ...] = (
     SHORT_TABLES,
     pauses.TABLES,
     lanes.TABLES,
+    lanes.FUNCTIONS,
     limit_rows.TABLE,
 )
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from math import inf
 
 from bridge.core.delivery.lane_turns import Before, LanePlace, LaneTurns, Passing, Standing
+from bridge.core.delivery.ledger_entry import State
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
-from bridge.edges.ledger.rows import FAILED, FINAL_STATES, REQUEUE, Row, hash_of, id_of
+from bridge.edges.ledger.rows import CODES, FAILED, FINAL_STATES, REQUEUE, Row, hash_of, id_of
 
 TABLE = (
     """
@@ -30,8 +31,12 @@ READ = "SELECT event_id, lane, number, back_ms, awaits, held FROM lane_places"
 KEEP = "INSERT OR REPLACE INTO lane_places VALUES (?, ?, ?, ?, ?, ?, ?)"
 DROP = "DELETE FROM lane_places WHERE key = ?"
 DROP_ENDED = f"""
-DELETE FROM lane_places WHERE EXISTS (SELECT 1 FROM known WHERE known.key = lane_places.key AND state IN {FINAL_STATES})
+DELETE FROM lane_places WHERE EXISTS (
+    SELECT 1 FROM known WHERE known.key = lane_places.key
+    AND (state IN {FINAL_STATES} OR state = {CODES[State.ANSWERED]} AND back_ms IS NULL)
+)
 """  # noqa: S608 - of constants
+"""An event that was answered and in hand is delivered anew, before what came after it, or was acknowledged with the end."""
 Write = tuple[str, Row]
 """A statement and its parameters."""
 

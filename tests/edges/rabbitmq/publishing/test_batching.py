@@ -98,7 +98,7 @@ async def test_what_is_in_flight_is_bounded(rig: Rig) -> None:
     assert rig.publisher.unconfirmed > MAX_UNCONFIRMED
     await asyncio.wait_for(full, 30)
     await receipts.all_told(MAX_UNCONFIRMED + 1, 30)
-    await asyncio.wait_for(rig.publisher.drained(), 10)
+    await asyncio.wait_for(rig.publisher.drained(), 60)
     assert (rig.publisher.unconfirmed, rig.publisher.oldest_s()) == (0, None)
 
 

@@ -138,9 +138,9 @@ async def test_during_an_alarm_webhooks_are_refused_and_none_that_was_taken_is_m
 
         await send(*range(100))
         await alarm.raised()
-        await asyncio.wait_for(send(*range(100, 200)), 20)
+        await asyncio.wait_for(send(*range(100, 200)), 60)
         await until(lambda: rig.publisher.blocked, "it is said that the broker blocks", 20)
-        await asyncio.wait_for(send(200), 10)
+        await asyncio.wait_for(send(200), 60)
         assert "the broker blocks publishing" in publisher.refusal, "at once, not because no confirm came"
         await alarm.cleared()
 

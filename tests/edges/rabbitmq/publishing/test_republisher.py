@@ -1,6 +1,7 @@
 """Dead letters and delayed copies at the real broker: what is carried over, what must not act again, two at once."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 from tests.support.rabbit import DEAD, DELAY, EVENTS, Outgoing, ReceivedMessage
 from tests.support.rig import Rig
-from tests.support.waiting import slowness, until
+from tests.support.waiting import until
 from tests.support.wire import every_type, scalar, table, with_headers
 
 
@@ -176,9 +177,9 @@ async def test_ten_thousand_small_headers_do_not_stop_the_loop(build: Build) -> 
     many = table(*((b"%05d" % number, scalar(b"I", ">i", number)) for number in range(11_500)))  # 126 KB of 128
     await rig.rabbit.publish(Outgoing(b"{}", with_headers(many, b"m")))
     await rig.delivered(1)
-    started_s = asyncio.get_running_loop().time()
-    await asyncio.wait_for(rig.republisher.copy(letter(rig)), 30)
-    assert asyncio.get_running_loop().time() - started_s < 2 * slowness()
+    began_s = time.process_time()
+    await rig.republisher.copy(letter(rig))
+    assert time.process_time() - began_s < 2, "of this process's own work"
 
 
 async def test_foreign_headers_named_like_the_bridges_own_do_not_make_a_copy_impossible(build: Build) -> None:
@@ -248,7 +249,7 @@ async def test_a_copy_whose_connection_died_in_silence_goes_out_through_the_next
         old.end("noticed by somebody else")
         republisher.detach()
         await republisher.attach(well, new)
-        await asyncio.wait_for(copying, 5)
+        await asyncio.wait_for(copying, 60)
         proxy.reset()
         await silent.close()
     assert [record.body for record in await rig.rabbit.take(DEAD)] == [b"patient"]
