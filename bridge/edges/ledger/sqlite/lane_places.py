@@ -36,7 +36,7 @@ DELETE FROM lane_places WHERE EXISTS (
     AND (state IN {FINAL_STATES} OR state = {CODES[State.ANSWERED]} AND back_ms IS NULL)
 )
 """  # noqa: S608 - of constants
-"""An event that was answered and in hand is delivered anew, before what came after it, or was acknowledged with the end."""
+"""One that was answered and in hand is delivered anew, before what came after it, or was acknowledged."""
 Write = tuple[str, Row]
 """A statement and its parameters."""
 
