@@ -19,10 +19,11 @@ from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound
 from bridge.core.control.command import Facts
 from bridge.core.counters import Counters
+from bridge.core.delivery.rate_limits import RateLimits
 from bridge.core.delivery.retry import Backoff
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
-from bridge.edges.amigo.client import Credentials, HttpClient
+from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.enrichments import AmigoEnrichments
 from bridge.edges.amigo.users import AmigoUsers
 from bridge.edges.http.server import Component
@@ -76,6 +77,7 @@ from bridge.settings.values import (
     broker_of,
     configuration_hash,
     control_of,
+    credentials_of,
     defaults_of,
     inbounds_of,
     keyring_of,
@@ -101,14 +103,14 @@ class Bridge:
     """All parts of one process, wired."""
 
     def __init__(
-        self, settings: Settings, client: HttpClient, credentials: Credentials, ledger: Ledger, log: Log
+        self, settings: Settings, client: HttpClient, ledger: Ledger, rate_limits: RateLimits, log: Log
     ) -> None:
         self.counters = Counters()
         self.stopping = False
         self.loop_lag_s = 0.0
         self._log = log
         self._settings = settings
-        self._client = client
+        self._rate_limits = rate_limits
         inbounds, outbounds = inbounds_of(settings.amqp), outbounds_of(settings.amqp)
         backoff = Backoff(retry_of(settings), random.random)
         factory = MessageFactory(outbounds, time.time)
@@ -119,7 +121,7 @@ class Bridge:
         confirmed_publisher = BrokerConfirmedPublisher(lambda: self.publisher.blocked)
         self.webhook_ingest = self._webhook_ingest(confirmed_publisher, inbounds[0], factory)
 
-        signed = SignedClient(client, credentials, ONE_ATTEMPT, random.random, log=log)
+        signed = SignedClient(client, credentials_of(settings), ONE_ATTEMPT, random.random, log=log)
         agent, accounts = AmigoAgent(signed), AmigoUsers(signed, settings.amigo.user_id)
         users = UserLookup(accounts, ledger, user_rules_of(settings), self.counters, time.time, log)
         self.api_breaker = ApiBreaker(agent, self.inbox, backoff, log)
@@ -265,7 +267,7 @@ class Bridge:
             "running": self.counters.streaming,
             "unconfirmed": self.publisher.unconfirmed,
             "waiting": waiting(self.lanes.open, closed, now_s).facts,
-            "limits": [limit.facts for limit in self._client.binding_limits()],
+            "limits": [limit.facts for limit in self._rate_limits.binding(time.monotonic())],
             "breaker": {"open": bool(closed), "why": closed},
             "pauses": [pause.facts for pause in self.pauses.listed],
             "only_this_replica": self.control.trouble,
@@ -281,6 +283,9 @@ class Bridge:
             generations=self.supervisor.generations,
             loop_lag_s=self.loop_lag_s,
             components={row.name: row.ok for row in self.components()},
+            limited_s=self._rate_limits.limited_s,
+            too_many=self._rate_limits.refused,
+            closed_gates=self._rate_limits.closed(time.monotonic()),
             pauses=Counter(pause.scope.value for pause in self.pauses.listed),
         )
 

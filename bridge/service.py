@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,16 +13,19 @@ from bridge.app import Bridge
 from bridge.core.webhook.client_address import networks
 from bridge.edges import crash
 from bridge.edges.amigo.client import HttpClient
+from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.edges.http.admin_server import AdminDoor, AdminServer
 from bridge.edges.http.connection_limit import ConnectionLimit
 from bridge.edges.http.server import HealthPages, HealthServer
 from bridge.edges.http.webhook_handler import WebhookHandler
-from bridge.edges.ledger.factory import open_ledger
+from bridge.edges.ledger.factory import SQLITE, open_ledger
+from bridge.edges.ledger.postgresql.limits import SharedLimits
+from bridge.edges.ledger.recent_calls import recent_calls
 from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
 from bridge.flow.ports.runtime import Log
 from bridge.settings.model import Settings
-from bridge.settings.values import admin_address_of, admin_tokens_of, credentials_of
+from bridge.settings.values import admin_address_of, admin_tokens_of, credentials_of, limits_of
 
 CRASH_AT = "BRIDGE_CRASH_AT"
 """For tests: the label of a step at which to die."""
@@ -35,7 +39,8 @@ async def serve(settings: Settings, log: Log) -> int:
         failpoints.listen(crash.at(os.environ[CRASH_AT]))
     credentials = credentials_of(settings)
     async with AsyncExitStack() as stack:
-        client = HttpClient(credentials, settings.amigo.idle)
+        limiter = await stack.enter_async_context(_limiter(settings, log))
+        client = HttpClient(credentials, settings.amigo.idle, limiter=limiter)
         keeping = open_ledger(
             settings.ledger.url.get_secret_value(),
             settings.ledger.keep,
@@ -43,7 +48,7 @@ async def serve(settings: Settings, log: Log) -> int:
             keep_endings_s=settings.ledger.keep_endings,
         )
         ledger = await stack.enter_async_context(keeping)
-        bridge = Bridge(settings, client, credentials, ledger, log)
+        bridge = Bridge(settings, client, ledger, limiter.limits, log)
         metrics = Metrics(bridge.counters, bridge.gauges)
         has_admin = bool(settings.admin.tokens)
         handler = WebhookHandler(bridge.webhook_ingest, networks(settings.http.trusted_proxies))
@@ -75,6 +80,20 @@ async def serve(settings: Settings, log: Log) -> int:
         await bridge.stop()
     log.info("bridge.stopped")
     return 1 if broken.done() and not broken.cancelled() else 0
+
+
+@asynccontextmanager
+async def _limiter(settings: Settings, log: Log) -> AsyncIterator[OwnLimits | SharedLimits]:
+    """The rate limits: where replicas share a ledger they share them too."""
+    url = settings.ledger.url.get_secret_value()
+    if url.startswith(SQLITE):
+        own = OwnLimits(limits_of(settings))
+        for call in await recent_calls(url, settings.limits.window, time.time()):
+            own.limits.recalled(call.user_id, call.operation, time.monotonic() - call.ago_s)
+        yield own
+        return
+    async with SharedLimits(url, limits_of(settings), log) as limiter:
+        yield limiter
 
 
 async def _admin_listens(stack: AsyncExitStack, bridge: Bridge, metrics: Metrics, settings: Settings, log: Log) -> bool:

@@ -21,9 +21,10 @@ from bridge.core.errors import ApiError, Refused, TooEarly
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.calls import Slice
 from bridge.edges.amigo.client import Call, HttpClient
+from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.edges.amigo.pages import Page, Row, pages, read_page
 from bridge.settings.model import Settings
-from bridge.settings.values import credentials_of
+from bridge.settings.values import credentials_of, limits_of
 
 RETRIES = RetryPolicy(attempts=4)
 MAX_EARLY = 20
@@ -174,5 +175,5 @@ async def api_session(settings: Settings, as_user: str | None, screen: Screen) -
     if user_id is None:
         raise click.UsageError("in whose name? give --as, or configure amigo.user_id")
     credentials = credentials_of(settings)
-    async with HttpClient(credentials, settings.amigo.idle) as client:
+    async with HttpClient(credentials, settings.amigo.idle, limiter=OwnLimits(limits_of(settings))) as client:
         yield ApiSession(SignedClient(client, credentials, ONE_ATTEMPT, random.random), user_id, screen)

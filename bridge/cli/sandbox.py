@@ -29,6 +29,16 @@ def _as_written(page: str) -> str:
     show_default=True,
     help="Count calls a minute, as the API does.",
 )
+@click.option(
+    "--limit-windows",
+    type=click.Choice(["call", "clock", "sliding"]),
+    default="call",
+    show_default=True,
+    help="A window begins with a call, or follows on the last one, or slides.",
+)
+@click.option(
+    "--limit-window", default=60.0, show_default=True, type=click.FloatRange(0.001), help="A window, in seconds."
+)
 @click.option("--webhook-host", "webhook_hosts", multiple=True, metavar="HOST", help="Send webhooks there (http too).")
 def sandbox_command(
     host: str,
@@ -37,10 +47,18 @@ def sandbox_command(
     strict: Path | None,
     state: Path | None,
     limits: Literal["off", "user", "org"],
+    limit_windows: Literal["call", "clock", "sliding"],
+    limit_window: float,
     webhook_hosts: tuple[str, ...],
 ) -> None:
     """Run a local Amigo API."""
     chosen = SandboxOptions(
-        pace=pace, strict_file=strict, state_file=state, limits=limits, webhook_hosts=frozenset(webhook_hosts)
+        pace=pace,
+        strict_file=strict,
+        state_file=state,
+        limits=limits,
+        limit_windows=limit_windows,
+        limit_window_s=limit_window,
+        webhook_hosts=frozenset(webhook_hosts),
     )
     sys.exit(run_sandbox(host, port, chosen))

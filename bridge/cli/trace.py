@@ -17,11 +17,12 @@ from bridge.core.event.tags import fence
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import HttpClient
+from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.edges.ledger.inspect import look
 from bridge.flow import reads
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.settings.model import Settings, load
-from bridge.settings.values import credentials_of
+from bridge.settings.values import credentials_of, limits_of
 
 
 @click.command()
@@ -59,7 +60,7 @@ async def _asked(
         raise ValueError("no user: give --user-id, or set amigo.user_id")
     progress = traced.entry.progress if traced else NOTHING
     credentials = credentials_of(settings)
-    async with HttpClient(credentials, settings.amigo.idle) as client:
+    async with HttpClient(credentials, settings.amigo.idle, limiter=OwnLimits(limits_of(settings))) as client:
         agent = AmigoAgent(SignedClient(client, credentials, ONE_ATTEMPT, random.random))
         if progress.conversation_id is not None:
             row = await reads.conversation(agent, user_id, progress.conversation_id)

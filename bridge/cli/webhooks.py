@@ -22,9 +22,10 @@ from bridge.core.duration import seconds
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.destinations import DestinationsApi
+from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.edges.webhook_secrets import Secret, read_secrets, write_secrets
 from bridge.settings.model import Settings
-from bridge.settings.values import credentials_of
+from bridge.settings.values import credentials_of, limits_of
 from bridge.settings.webhooks import WebhookSettings
 
 TYPES = ("conversation-post-processing-complete", "api-key-expiration-soon", "agent-framework-resource-updated")
@@ -221,5 +222,5 @@ async def api_of(settings: Settings) -> AsyncIterator[tuple[DestinationsApi, str
     if settings.amigo.user_id is None:
         raise click.UsageError("amigo.user_id is needed: in whose name is the API called?")
     credentials = credentials_of(settings)
-    async with HttpClient(credentials, settings.amigo.idle) as client:
+    async with HttpClient(credentials, settings.amigo.idle, limiter=OwnLimits(limits_of(settings))) as client:
         yield DestinationsApi(SignedClient(client, credentials, RETRIES, random.random)), settings.amigo.user_id

@@ -1,6 +1,6 @@
 """One error tree, grouped by who must act. Edges translate foreign exceptions into it at the door.
 
-time        NotSent, Unavailable, TooEarly, Lost, Unreadable     waiting mends it
+time        NotSent, Unavailable, TooEarly, Limited, Lost, Unreadable waiting mends it
 operator    SignInRefused, UnknownUser, Unsendable, Refused      a setting, a permission or a credential is wrong
 sender      InvalidEvent, NoRoute                                the event can never work
 """
@@ -104,6 +104,10 @@ class TooEarly(ApiError):
     def __init__(self, error: str, wait_s: float) -> None:
         super().__init__(error)
         self.wait_s = wait_s
+
+
+class Limited(TooEarly):
+    """A rate limit as the bridge keeps it: no call was made, and in `wait_s` seconds it may be."""
 
 
 class Unavailable(ApiError):

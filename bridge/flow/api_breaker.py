@@ -84,6 +84,8 @@ class ApiBreaker:
             await self._agent.probe(credentials=not self.passing)
         except ApiError as error:
             outcome = of_error(error)
+            if outcome.kind is OutcomeKind.LIMITED:
+                return outcome  # nothing was asked
             if outcome.kind is OutcomeKind.TOO_EARLY:
                 self._heard_s = _now()  # an answer, if not the wanted one
                 return outcome

@@ -33,6 +33,7 @@ from bridge.flow.api_breaker import ApiBreaker
 from bridge.flow.interaction import Interaction
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
+from bridge.flow.ports.limits import CALLER
 from bridge.flow.ports.runtime import Log
 from bridge.flow.turn_guard import TurnGuard
 from bridge.flow.work import Work
@@ -68,6 +69,7 @@ class Attempts:
         What cannot go on without the ledger is `held`: it is tried again once the ledger is there.
         """
         work.follow(HandlingStep.TURN)
+        CALLER.set(work.event.id)
         try:
             return await self._recorded(work)
         except LeaseLost:

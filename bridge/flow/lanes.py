@@ -228,7 +228,7 @@ class Lanes:
             case DeadLetter() as letter:
                 await self._fail(lane, work, letter)
             case Again() as again:
-                work.attempt, work.pauses = again.attempt, again.pauses
+                work.attempt, work.pauses, work.limit = again.attempt, again.pauses, again.limit
                 await self._again(lane, work, again)
             case KeptBack(key):
                 await self._keep_back(lane, work, key)
@@ -287,7 +287,7 @@ class Lanes:
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
             return
-        await self._park(list(lane.works), lane, again.after_s)
+        await self._park(list(lane.works), lane, again.park_s)
         if work in self._unparkable and not await self._buried(lane, work, again.after_s):
             await self._stopped_within(again.after_s)
 

@@ -33,6 +33,7 @@ UNREMARKABLE = frozenset(
         OutcomeKind.COMPLETE,
         OutcomeKind.SAVED,
         OutcomeKind.USER_FOUND,
+        OutcomeKind.LIMITED,
         OutcomeKind.LEDGER_AWAY,
         OutcomeKind.LEASE_LOST,
     }
@@ -258,15 +259,18 @@ class LedgerJournal:
 
     def waiting(self, work: Work, for_s: float, *, api_away: bool) -> Awaitable[None]:
         """The event is about to be copied to a delay queue, for so many seconds."""
+        about = ""
         if work.refused_since_s is not None:
             reason = WaitReason.BROKER
         elif work.handling.held:
             reason = WaitReason.LEDGER
         elif api_away:
             reason = WaitReason.API
+        elif work.limit:
+            reason, about = WaitReason.LIMIT, work.limit
         else:
             reason = WaitReason.RETRY if work.handling.claimed else WaitReason.LANE
-        work.log = work.log.waiting(Wait(int(self._clock() + for_s), reason))
+        work.log = work.log.waiting(Wait(int(self._clock() + for_s), reason, about))
         return self._write(work, State.WAITING)
 
     async def released(self, work: Work) -> None:

@@ -82,9 +82,9 @@ class Work:
     `refused_since_s` is since when the broker refuses what is published for it (Unix seconds), in earlier handlings;
     `lacking` are the outbounds that do not have its ending yet, where that is known of an earlier handling.
     `dead_lettered`: the letter of its failure is out, and `bridge-failed` is not.
-    `log` are its last attempts. `refusal` is why the event cannot be resolved: nothing is asked for it any more.
-    `uncopyable`: no delay queue will ever take a copy of it. `is_refused`: it is held in hand just now, only because
-    the broker refuses what it publishes.
+    `log` are its last attempts, and `limit` says which rate limit it waits for, if it does. `refusal` is why the event
+    cannot be resolved: nothing is asked for it any more. `uncopyable`: no delay queue will ever take a copy of it.
+    `is_refused`: it is held in hand just now, only because the broker refuses what it publishes.
     """
 
     event: RoutedEvent
@@ -103,6 +103,7 @@ class Work:
     answer: bytes | None = None
     owed: OwedEnrichments | None = None
     enrichments: Outbox | None = None
+    limit: str = ""
     log: AttemptLog = NO_ATTEMPTS
     joined_tags: Mapping[str, str | None] = field(default_factory=lambda: NO_TAGS)
     counts: WorkCounts = field(default_factory=WorkCounts)

@@ -27,6 +27,9 @@ class SandboxOptions:
 
     limits: Literal["off", "user", "org"] = "off"
     """Whom the per-minute limits of the contract count."""
+    limit_windows: Literal["call", "clock", "sliding"] = "call"
+    """A window begins with a call, or follows on the last one (the first began at any time before), or slides."""
+    limit_window_s: float = 60.0
     limit_headers: bool = True
     retry_after: Literal["seconds", "date", "absent"] = "seconds"
 

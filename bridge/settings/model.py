@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bridge.core.broker.republished_copy import delay_queue, held_queue
+from bridge.core.delivery.rate_limits import LIMITS, MAX_TOLD_LIMIT, WINDOW_S
 from bridge.core.delivery.retry import DELAY_LEVELS_S
 from bridge.core.errors import BridgeError
 from bridge.core.event.enrichment import DEFAULT_ENRICH_FOR_S, TYPES
@@ -59,6 +60,7 @@ READING = ("amqp", "amigo", "channels", "routes", "retry", "lanes", "conversatio
 CREDENTIALS = ("organization_id", "api_key", "api_key_id")
 UNREAD = tuple(f"amigo.{key}:" for key in CREDENTIALS)
 
+CallCount = Annotated[int, Field(ge=1, le=MAX_TOLD_LIMIT)]
 RoleName = Annotated[str, Field(min_length=1, max_length=200)]
 
 S = TypeVar("S", bound=BaseModel)
@@ -176,6 +178,23 @@ class LaneSettings(Section):
     lost_after: Annotated[Duration, Field(ge=1.0)] = 600.0
 
 
+class LimitSettings(Section):
+    create: CallCount = LIMITS["create-conversation"]
+    interact: CallCount = LIMITS["interact"]
+    finish: CallCount = LIMITS["finish"]
+    list: CallCount = LIMITS["list"]
+    messages: CallCount = LIMITS["messages"]
+    tags: CallCount = LIMITS["tags"]
+    sign_in: CallCount = LIMITS["sign-in"]
+    users: CallCount = LIMITS["users"]
+    create_user: CallCount = LIMITS["create-user"]
+    insights: CallCount = LIMITS["insights"]
+    recommend: CallCount = LIMITS["recommend-responses"]
+    source: CallCount = LIMITS["message-source"]
+    window: Annotated[Duration, Field(ge=0.1, le=86_400.0)] = WINDOW_S
+    scope: Literal["auto", "user", "organization"] = "auto"
+
+
 class LedgerSettings(Section):
     url: LedgerUrl = SecretStr(LEDGER)
     keep: Duration = 7 * 86400.0
@@ -210,6 +229,7 @@ class Settings(BaseSettings):
     routes: tuple[RouteSettings, ...] = ()
     retry: RetrySettings = RetrySettings()
     lanes: LaneSettings = LaneSettings()
+    limits: LimitSettings = LimitSettings()
     conversations: ConversationSettings = ConversationSettings()
     users: UserSettings = UserSettings()
     ledger: LedgerSettings = LedgerSettings()

@@ -6,6 +6,7 @@ from functools import partial
 
 from bridge.core.answer.outbound_message import Outbound, RoutingKey, key_at
 from bridge.core.broker.topology import Inbound, Topology, topology
+from bridge.core.delivery.rate_limits import LIMITS, LimitFigures, LimitScope
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.route import ChannelDefaults, Defaults
 from bridge.core.event.user import UserRules
@@ -18,6 +19,22 @@ from bridge.edges.rabbitmq.supervisor import BrokerConfig
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Log
 from bridge.settings.model import AmqpSettings, Settings
+
+LIMIT_NAMES = {
+    "create": "create-conversation",
+    "interact": "interact",
+    "finish": "finish",
+    "list": "list",
+    "messages": "messages",
+    "tags": "tags",
+    "sign_in": "sign-in",
+    "users": "users",
+    "create_user": "create-user",
+    "insights": "insights",
+    "recommend": "recommend-responses",
+    "source": "message-source",
+}
+"""Operations by the names of their settings."""
 
 
 def credentials_of(settings: Settings) -> Credentials:
@@ -87,6 +104,13 @@ def retry_of(settings: Settings) -> RetryPolicy:
     """How attempts, pauses and refused publishes are repeated."""
     retry = settings.retry
     return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for)
+
+
+def limits_of(settings: Settings) -> LimitFigures:
+    """The API's rate limits; operations that no setting names have the documented ones."""
+    limits = settings.limits
+    calls = {operation: int(getattr(limits, name)) for name, operation in LIMIT_NAMES.items()}
+    return LimitFigures({**LIMITS, **calls}, limits.window, LimitScope(limits.scope))
 
 
 def broker_of(amqp: AmqpSettings) -> BrokerConfig:

@@ -143,6 +143,21 @@ WORDS = {
     "lanes.park_after": "events that wait longer for their lane or a pause go to the delay queues",
     "lanes.lost_after": "the events of a lane wait so long for one that nobody has in hand and that does not come "
     "back; counted only while the inbounds are consumed with fewer messages ready than their prefetch",
+    "limits.create": "conversations started a window",
+    "limits.interact": "interactions",
+    "limits.finish": "conversations finished",
+    "limits.list": "reads of the list of conversations",
+    "limits.messages": "reads of messages",
+    "limits.tags": "changes of tags",
+    "limits.sign_in": "sign-ins, always by user; a 429 holds back all of them",
+    "limits.users": "look-ups of users, in the name of `amigo.user_id`",
+    "limits.create_user": "users created, in the name of `amigo.user_id`",
+    "limits.insights": "reads of insights",
+    "limits.recommend": "recommended responses",
+    "limits.source": "addresses of voice messages",
+    "limits.window": "how long a window of the API's limits is",
+    "limits.scope": "whose calls are counted together: each `user`'s, the `organization`'s, or `auto`: begun with the "
+    "user's, and found out ([semantics.md](semantics.md#limits-of-the-api))",
     "ledger.url": "the memory of events: a file for one process, a database for several. A relative path counts from "
     "the folder of the configuration file",
     "ledger.keep": "how long a finished event is remembered: a repeat within that time does nothing",

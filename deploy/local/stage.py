@@ -24,6 +24,7 @@ from deploy.local.api import Api, real_api, sandbox_api
 from deploy.local.child import Child
 from deploy.local.node import HOST, RabbitNode, free_port
 from deploy.local.samples import routes
+from deploy.local.unlimited import UNLIMITED
 from deploy.local.view import View
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,7 @@ def configuration(amqp: str, http: int, api: Api, ledger: Path) -> dict[str, obj
         "amqp": {"url": amqp},
         "amigo": dict(api.section),
         "routes": routes(api.service_id, api.user_id),
+        "limits": UNLIMITED if api.section else {},
         "ledger": {"url": f"sqlite:///{ledger}"},
         "http": {"host": HOST, "port": http},
         "shutdown": {"grace": "5s"},

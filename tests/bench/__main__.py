@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import compare, ledger_by_rows, machine, report, scenarios
+from tests.bench import compare, ledger_by_rows, limits, machine, report, scenarios
 from tests.bench.amqp import AmqpError
 from tests.bench.contestants import ALL, BRIDGE, FASTSTREAM, HOOK, NAIVE, RAW, SDK, Contestant
 from tests.bench.figures import BenchRun, Results, verdicts
@@ -45,6 +45,8 @@ def main() -> int:
         return compare.main(sys.argv[2:])
     if sys.argv[1:2] == ["ledger"]:
         return ledger_by_rows.main(sys.argv[2:])
+    if sys.argv[1:2] == ["limits"]:
+        return limits.main(sys.argv[2:])
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     sizes = scenarios.QUICK if options.quick else scenarios.Sizes()
@@ -156,7 +158,7 @@ def _options() -> argparse.Namespace:
         prog="python -m tests.bench",
         description=__doc__.split("\n")[0],
         epilog="compare BEFORE [AFTER]: two versions of the bridge side by side; compare --help has more; "
-        "ledger: what it costs with millions of events",
+        "ledger: what it costs with millions of events; limits: many users against the API's limits",
     )
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="how often each run is repeated (2 to 5; with --quick 1)"

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from deploy.local.child import Child
+from deploy.local.unlimited import UNLIMITED
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -65,7 +66,7 @@ def start(contestant: Contestant, told: Surroundings, folder: Path, profile: Pat
     program = [contestant.module] if profile is None else ["tests.bench.profiled", str(profile.absolute())]
     if contestant.configured:
         config = folder / "bridge.yaml"
-        config.write_text(yaml.safe_dump(_bridge_settings(told)), encoding="utf-8")
+        config.write_text(yaml.safe_dump(_bridge_settings(told, contestant.root)), encoding="utf-8")
         command = ["-m", *program, "run", "--config", str(config)]
     else:
         command = ["-m", *program]
@@ -75,9 +76,11 @@ def start(contestant: Contestant, told: Surroundings, folder: Path, profile: Pat
     return Child([sys.executable, *command], log=folder / f"{contestant.name}.log", env=env, cwd=folder)
 
 
-def _bridge_settings(told: Surroundings) -> Mapping[str, object]:
-    """The defaults, but for where things are, the prefetch, and a log of warnings only."""
+def _bridge_settings(told: Surroundings, root: Path) -> Mapping[str, object]:
+    """The defaults, but for where things are, the prefetch, no limits, and a log of warnings only."""
+    knows_limits = (root / "bridge" / "core" / "delivery" / "call_log.py").exists()  # earlier versions refuse the key
     return {
+        **({"limits": UNLIMITED} if knows_limits else {}),
         "amqp": {"url": told.amqp_url, "inbound": {"prefetch": told.prefetch}},
         "amigo": {
             "base_url": told.api_url,

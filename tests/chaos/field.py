@@ -252,7 +252,7 @@ async def opened(arena: Arena, name: str, setup: Setup) -> AsyncIterator[Field]:
         stack.callback(arena.broker.give_back, vhost)
         port = free_port()
         api = await stack.enter_async_context(Api(f"http://127.0.0.1:{port}"))
-        stack.callback(sandbox(folder, port, setup.pace).kill)
+        stack.callback(sandbox(folder, port, setup.pace, setup.limits).kill)
         await api.ready()
         rabbit = Rabbit(arena.broker, vhost)
         subscriber = Subscriber(rabbit.url)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bridge.flow.failpoints import ENRICH_LABELS, EVENT_LABELS, FINISH_LABELS
-from tests.chaos import clock, enrichments, kills, ledgers, steering, troubles
+from tests.chaos import clock, enrichments, kills, ledgers, limits, steering, troubles
 from tests.chaos.field import Batch
 from tests.chaos.setup import Setup
 
@@ -18,6 +18,15 @@ SHARED = Setup(replicas=2, postgres=True)
 IDLE_SHARED = Setup(replicas=2, postgres=True, config=IDLE.config)
 ENRICHED = Setup(config=enrichments.ALL)
 ENRICHED_SHARED = Setup(replicas=2, postgres=True, config=enrichments.ALL)
+LIMITED, LIMITED_SLIDING = (
+    Setup(
+        replicas=2,
+        postgres=True,
+        limits=("--limits", "user", "--limit-windows", windows, "--limit-window", f"{limits.WINDOW_S:g}"),
+        config=limits.CONFIG,
+    )
+    for windows in ("clock", "sliding")
+)
 SHARED_BY_THREE = Setup(replicas=3, postgres=True)
 
 PARKS = ("parking", "parked")
@@ -65,6 +74,8 @@ ROWS = (
     Row("kill-random", "kill -9 at a random moment under load", 300, 10, kills.at_random),
     Row("kill-one-of-two", "two replicas (PostgreSQL), one killed at random", 50, 10, kills.at_random, SHARED),
     Row("kill-one-of-three", "three replicas, one killed at random", 50, 10, kills.at_random, SHARED_BY_THREE),
+    Row("limits", "limits in fixed windows, one of two replicas killed", 30, 5, limits.at_random, LIMITED),
+    Row("limits-sliding", "the same, the windows slide", 30, 5, limits.at_random, LIMITED_SLIDING),
     Row("idle", "conversations finished when idle, the process killed at random", 30, 10, kills.at_random, IDLE),
     Row("idle-shared", "the same, one of two replicas killed", 30, 10, kills.at_random, IDLE_SHARED),
     Row("enrich", "events with enrichments, the process killed at random", 30, 10, kills.at_random, ENRICHED),

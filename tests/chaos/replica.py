@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Replica:
             return 0, ""
 
 
-def sandbox(folder: Path, port: int, pace: float) -> Child:
+def sandbox(folder: Path, port: int, pace: float, limits: Sequence[str]) -> Child:
     """The Amigo API as a process."""
-    run = [sys.executable, "-m", "bridge", "sandbox", "--port", str(port), "--pace", str(pace), "--limits", "off"]
+    run = [sys.executable, "-m", "bridge", "sandbox", "--port", str(port), "--pace", str(pace), *limits]
     return Child(run, log=folder / "sandbox.log", env=environment(), cwd=folder)

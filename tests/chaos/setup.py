@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.local.node import free_port
+from deploy.local.unlimited import UNLIMITED
 
 
 class NotHere(Exception):
@@ -19,6 +20,8 @@ class Setup:
     wires: bool = False
     gateway: bool = False
     pace: float = 0.5
+    limits: tuple[str, ...] = ("--limits", "off")
+    """The sandbox's options."""
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -36,6 +39,7 @@ def configuration(amqp_url: str, api_url: str, ledger_url: str) -> dict[str, Any
             "idle": "2s",
             "longest": "30s",
         },
+        "limits": UNLIMITED,
         "retry": {"attempts": 20, "first": "100ms", "longest": "1s"},
         "ledger": {"url": ledger_url},
         "http": {"host": "127.0.0.1", "port": free_port()},

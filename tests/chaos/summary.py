@@ -7,6 +7,7 @@ from tests.chaos.report import Result, quantile
 
 GROUPS = (
     ("one of two or three replicas killed", ("kill-one-of-",)),
+    ("the API's limits, one of two replicas killed", ("limits",)),
     ("`kill -9` at random moments under load", ("kill-random",)),
     ("enrichments of events, kills at random and at each labelled step", ("enrich", "kill-enrichment-")),
     ("`kill -9` at each labelled step of an event", ("kill-",)),

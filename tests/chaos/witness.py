@@ -69,6 +69,11 @@ class Api:
         entries = (await self._get(f"/_sandbox/journal?after={after}"))["entries"]
         return [entry for entry in entries if entry["text"]]
 
+    async def refused(self, after: int) -> list[dict[str, Any]]:
+        """The journal's entries above that number that were answered 429."""
+        entries = (await self._get(f"/_sandbox/journal?after={after}"))["entries"]
+        return [entry for entry in entries if entry["status"] == 429]
+
     async def _get(self, path: str) -> Any:
         assert self._session is not None
         async with self._session.get(self.url + path) as answer:

@@ -4,8 +4,9 @@ import pytest
 
 from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
 from bridge.core.broker.republished_copy import RepublishedCopy
+from bridge.core.delivery.attempt_log import WaitReason
 from bridge.core.delivery.retry import RetryPolicy
-from bridge.core.errors import Lost, NotSent, Refused, TooEarly
+from bridge.core.errors import Limited, Lost, NotSent, Refused, TooEarly
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import Route
 from tests.support.fakes import DELAY, FakeRoutes, Fate, Gate, answered, complete, error, refused, said
@@ -93,6 +94,30 @@ async def test_a_pause_longer_than_park_after_is_parked() -> None:
         bench.deliver()
         await bench.quiet()
         assert levels(bench) == ["bridge.events.delay.60"]
+        assert bench.types()[-1] == "interaction-complete"
+
+
+async def test_a_wait_for_a_limit_is_parked_until_before_its_moment_and_says_for_which() -> None:
+    async with Bench(park_after_s=30.0) as bench:
+        bench.agent.fail("create", Limited("the limit of user-1 for create-conversation until noon", 45.0))
+        bench.deliver()
+        await bench.until(lambda: bench.republisher.delayed, "it waits in a delay queue")
+        entry = bench.ledger.entries["e1"]
+        assert entry.log.wait is not None
+        assert entry.log.wait.reason is WaitReason.LIMIT
+        assert entry.log.wait.about == "the limit of user-1 for create-conversation until noon"
+        assert entry.log.attempts == ()
+        await bench.quiet()
+        assert levels(bench) == ["bridge.events.delay.30"]
+        assert bench.types()[-1] == "interaction-complete"
+
+
+async def test_a_wait_for_a_limit_is_no_attempt_and_lasts_no_longer_than_it_says() -> None:
+    async with Bench(park_after_s=30.0) as bench:
+        bench.agent.fail("create", *[Limited("the limit of user-1", 0.5)] * 20)
+        bench.deliver()
+        await bench.quiet()
+        assert levels(bench) == []
         assert bench.types()[-1] == "interaction-complete"
 
 

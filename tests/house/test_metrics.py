@@ -16,6 +16,9 @@ GAUGES = Gauges(
     generations=1,
     loop_lag_s=0.5,
     components={"broker": True, "api": False},
+    limited_s={"interact": 12.5},
+    too_many={"interact": 1},
+    closed_gates={"interact": 1},
     pauses={"route": 1},
 )
 

@@ -92,10 +92,11 @@ class Bench:
         busy_for_s: float = 7_200.0,
         user_rules: UserRules | None = None,
         share: int = 100,
+        agent: FakeAgent | None = None,
     ) -> None:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
-        self.agent, self.inbox, self.log, self.counters = FakeAgent(), FakeInbox(), FakeLog(), Counters()
+        self.agent, self.inbox, self.log, self.counters = agent or FakeAgent(), FakeInbox(), FakeLog(), Counters()
         self.source = FakeEnrichments(self.agent)
         self.publisher, self.republisher = FakePublisher(self.trace), FakeRepublisher(self.trace)
         self.routes = routes or FakeRoutes()

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from deploy.local.unlimited import UNLIMITED
 from tests.support.amigo import API_KEY
 from tests.support.process import Output, run_command
 
@@ -31,7 +32,7 @@ class Commands:
             "user_id": USER,
             **amigo,
         }
-        self.file.write_text(yaml.safe_dump({"amigo": settings}))
+        self.file.write_text(yaml.safe_dump({"amigo": settings, "limits": UNLIMITED}))
 
     async def run(self, *arguments: str, columns: int = 100) -> Output:
         return await run_command(

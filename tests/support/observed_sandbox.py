@@ -1,5 +1,6 @@
 """A sandbox in the test's own process, held to the published schemas: an answer that fits none fails the test."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -34,14 +35,16 @@ UNPUBLISHED = {
 
 
 class SchemaObserver:
-    """Gathers what no schema allows."""
+    """Gathers what no schema allows, and counts the answers by operation and status in `counts`."""
 
-    def __init__(self, *, announces_on_create: bool = False) -> None:
+    def __init__(self, *, announces_on_create: bool = False, counts: Counter[tuple[str, int]] | None = None) -> None:
         self._standing = ("reply:announce",) if announces_on_create else ()
+        self._counts = Counter() if counts is None else counts
         self.faults: list[str] = []
 
     def answered(self, answer: SentAnswer) -> None:
         """Judges one answer; a status that was asked for is let pass."""
+        self._counts[answer.operation, answer.status] += 1
         if any(kind in NO_ANSWER or kind == f"http-{answer.status}" for kind in answer.asked_for):
             return
         operation = OPERATIONS[answer.operation]
@@ -80,10 +83,13 @@ def _faults_of(value: Any, schema: Schema) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def observed_sandbox(**options: Any) -> AsyncIterator[Sandbox]:
-    """A listening sandbox without pauses; leaving it fails when anything that it answered is not as published."""
+async def observed_sandbox(counts: Counter[tuple[str, int]] | None = None, **options: Any) -> AsyncIterator[Sandbox]:
+    """A listening sandbox without pauses; leaving it fails when anything that it answered is not as published.
+
+    `counts` gets the number of its answers by operation and status.
+    """
     chosen = SandboxOptions(**{"pace": 0, **options})
-    observer = SchemaObserver(announces_on_create=chosen.announce_on_create)
+    observer = SchemaObserver(announces_on_create=chosen.announce_on_create, counts=counts)
     sandbox = await serve(chosen, observer=observer)
     try:
         yield sandbox

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.node import free_port
+from deploy.local.unlimited import UNLIMITED
 from tests.support.events import text_of
 from tests.support.fake_api import FakeApi
 from tests.support.oracle import Story, ended, story
@@ -53,6 +54,7 @@ class World:
                 "user_id": "bridge-bot",
                 "settle": "300ms",
             },
+            "limits": UNLIMITED,
             "retry": {"attempts": 3, "first": "100ms", "longest": "1s"},
             "http": {"host": "127.0.0.1", "port": free_port()},
             "shutdown": {"grace": "5s"},

@@ -20,6 +20,8 @@ class WaitReason(StrEnum):
     """The API is away, or does not take the bridge's credentials."""
     LEDGER = "ledger"
     """The ledger is away."""
+    LIMIT = "limit"
+    """A rate limit."""
     BROKER = "broker"
     """The broker refuses what is published for it."""
     PERSON = "person"
@@ -28,10 +30,19 @@ class WaitReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A wait in a delay queue, or (PERSON) in the held queue: until when (Unix seconds; 0: nobody knows), and why."""
+    """A wait in a delay queue, or (PERSON) in the held queue: until when (Unix seconds; 0: nobody knows), and why.
+
+    `about` says for which limit, where it is one.
+    """
 
     until_s: int
     reason: WaitReason
+    about: str = ""
+
+    def dump(self) -> list[object]:
+        """As values for JSON."""
+        values: list[object] = [self.until_s, self.reason.value]
+        return [*values, self.about] if self.about else values
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ class AttemptLog:
     def dump(self) -> dict[str, object]:
         """As values for JSON; nothing of what is empty."""
         attempts = [[each.at_s, each.outcome, each.error] for each in self.attempts]
-        wait = None if self.wait is None else [self.wait.until_s, self.wait.reason.value]
+        wait = None if self.wait is None else self.wait.dump()
         planned = None if self.planned is None else self.planned.dump()
         return {name: value for name, value in (("log", attempts), ("wait", wait), ("planned", planned)) if value}
 
@@ -78,7 +89,7 @@ def load_log(attempts: Sequence[Sequence[object]], wait: Sequence[object] | None
     """The log that was dumped. Raises ValueError and TypeError."""
     return AttemptLog(
         tuple([PastAttempt(int(str(at_s)), str(outcome), str(error)) for at_s, outcome, error in attempts]),
-        None if wait is None else Wait(int(str(wait[0])), WaitReason(str(wait[1]))),
+        None if wait is None else Wait(int(str(wait[0])), WaitReason(str(wait[1])), "".join(map(str, wait[2:3]))),
         load_planned(planned),
     )
 

@@ -9,10 +9,11 @@ from enum import StrEnum
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
 from bridge.core.delivery.lane_turns import Before
-from bridge.core.delivery.retry import RetryPolicy, backoff, pause
+from bridge.core.delivery.retry import RetryPolicy, backoff, level_within, pause
 from bridge.core.errors import (
     ApiError,
     InvalidEvent,
+    Limited,
     Lost,
     NoRoute,
     NotSent,
@@ -41,6 +42,7 @@ class OutcomeKind(StrEnum):
     BUSY = "busy"
     CREDENTIALS = "credentials"
     TOO_EARLY = "too-early"
+    LIMITED = "limited"
     DOWN = "down"
     UNKNOWN = "unknown"
     VOID = "void"
@@ -54,12 +56,13 @@ class OutcomeKind(StrEnum):
 
 class Then(StrEnum):
     """The next step: done, another try that counts, another try that does not, the same from a delay queue,
-    the dead-letter queue, another lane.
+    the dead-letter queue, another lane. `PLACE` is a pause until a moment that is kept for it.
     """
 
     ACK = "ack"
     RETRY = "retry"
     PAUSE = "pause"
+    PLACE = "place"
     AWAY = "away"
     DEAD = "dead-letter"
     MOVE = "move"
@@ -86,6 +89,7 @@ ROWS: Mapping[OutcomeKind, Row] = {
     OutcomeKind.BUSY: Row(Then.PAUSE),
     OutcomeKind.CREDENTIALS: Row(Then.PAUSE),
     OutcomeKind.TOO_EARLY: Row(Then.PAUSE),
+    OutcomeKind.LIMITED: Row(Then.PLACE),
     OutcomeKind.DOWN: Row(Then.PAUSE),
     OutcomeKind.UNKNOWN: Row(Then.RETRY),
     OutcomeKind.VOID: Row(Then.RETRY),
@@ -98,6 +102,7 @@ ROWS: Mapping[OutcomeKind, Row] = {
 }
 
 EXHAUSTED = "exhausted"
+SHORTEST_WAIT_S = 0.01
 
 # Answers to create and interact. What is not named here: 4xx and 3xx are REJECTED, 5xx are UNKNOWN.
 STATUSES: Mapping[int, OutcomeKind] = {
@@ -132,14 +137,21 @@ class Acknowledge:
 class Again:
     """Try again in `after_s` seconds; `attempt` and `pauses` are the counts that the next try starts with.
 
-    Whether it must first ask what became of the last one is not decided here: the progress says so. `away`: not in
-    memory, where it would hold what others need.
+    Whether it must first ask what became of the last one is not decided here: the progress says so. `limit` says which
+    rate limit it waits for, where it is one: its place there is kept for that moment. `away`: not in memory, where it
+    would hold what others need.
     """
 
     after_s: float
     attempt: int
     pauses: int
+    limit: str = ""
     away: bool = False
+
+    @property
+    def park_s(self) -> float:
+        """Seconds for a delay queue: a place under a limit is kept for its moment, so none that is over after it."""
+        return (level_within(self.after_s) if self.limit else None) or self.after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +205,9 @@ def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dic
         case Then.PAUSE:
             least_s = pause(pauses + 1, policy, dice)  # whatever the API asks for: "now" again and again is no wait
             return Again(max(least_s, outcome.wait_s or 0.0), attempt - 1, pauses + 1)
+        case Then.PLACE:
+            wait_s = max(outcome.wait_s or 0.0, SHORTEST_WAIT_S)
+            return Again(wait_s, attempt - 1, max(pauses, 1), outcome.error)
         case Then.AWAY:
             return Again(outcome.wait_s or policy.first_s, attempt - 1, pauses, away=True)
         case Then.RETRY:
@@ -213,6 +228,8 @@ def of_error(error: Exception) -> Outcome:
             return Outcome(OutcomeKind.CREDENTIALS, str(error))
         case UnknownUser() | Unsendable():
             return Outcome(OutcomeKind.REJECTED, str(error))
+        case Limited():
+            return Outcome(OutcomeKind.LIMITED, str(error), error.wait_s)
         case TooEarly():
             return Outcome(OutcomeKind.TOO_EARLY, str(error), error.wait_s)
         case NotSent():

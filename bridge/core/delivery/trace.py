@@ -29,6 +29,7 @@ WAITS = {
     WaitReason.LANE: "for its turn: an earlier event of the same user and service comes first",
     WaitReason.API: "for the API, which is away or does not take the bridge's credentials",
     WaitReason.LEDGER: "for the ledger",
+    WaitReason.LIMIT: "for a rate limit",
     WaitReason.BROKER: "for the broker, which refuses what is published for it",
     WaitReason.PERSON: "in the held queue: a person has paused its route, its user, its inbound or everything",
 }
@@ -104,7 +105,7 @@ def facts(traced: TracedEntry) -> dict[str, object]:
         "reasons": [
             {"at": _time(each.at_s), "outcome": each.outcome, "error": each.error} for each in entry.log.attempts
         ],
-        "wait": {"until": _time(wait.until_s or None), "reason": wait.reason.value} if wait is not None else None,
+        "wait": _wait_facts(wait) if wait is not None else None,
         "looks": progress.waits,
         "busy_since": _time(progress.busy_since_s),
         "stream": progress.stream,
@@ -165,11 +166,17 @@ def _planned(entry: Entry) -> PlannedEvent | None:
     return entry.progress.planned or entry.log.planned
 
 
+def _wait_facts(wait: Wait) -> dict[str, object]:
+    known: dict[str, object] = {"until": _time(wait.until_s or None), "reason": wait.reason.value}
+    return {**known, "limit": wait.about} if wait.about else known
+
+
 def _wait_lines(entry: Entry) -> Iterator[str]:
     wait, progress = entry.log.wait, entry.progress
     if entry.state is State.WAITING and isinstance(wait, Wait):
         until = f"until {_time(wait.until_s)}, " if wait.until_s else ""
-        yield _line("waits", f"{until}{WAITS[wait.reason]}")
+        about = f": {wait.about}" if wait.about else ""
+        yield _line("waits", f"{until}{WAITS[wait.reason]}{about}")
     if progress.busy_since_s is not None and entry.state not in (State.COMPLETE, State.FAILED):
         yield _line("busy", f"the conversation is waited for since {_time(progress.busy_since_s)}")
     if progress.waits:

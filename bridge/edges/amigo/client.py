@@ -6,7 +6,6 @@ total time limit on streams, an idle limit instead.
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,12 +17,14 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from bridge.core import numbers
-from bridge.core.delivery.rate_limits import WINDOW_S, BindingLimit, RateLimits
+from bridge.core.delivery.rate_limits import NO_FIGURES, WINDOW_S, CallUnderWay
 from bridge.core.errors import ApiError, Lost, NotSent, Refused, TooEarly, Unavailable, Unreadable
 from bridge.core.value import value
 from bridge.edges.amigo._internals import Connector, HttpProcessingError, StreamHandler, handler_of, read_available
 from bridge.edges.amigo.outgoing import Params, address, check_headers, part
-from bridge.edges.amigo.response import dated_s, error_text, is_last, retry_after_s
+from bridge.edges.amigo.own_limits import OwnLimits
+from bridge.edges.amigo.response import dated_s, error_text, limit_headers, retry_after_s
+from bridge.flow.ports.limits import CallLimiter
 
 KEEPALIVE_S = 10.0
 MAX_ERROR_BYTES = 65_536
@@ -108,22 +109,19 @@ class HttpClient:
         idle_s: float,
         resolver: AbstractResolver | None = None,
         limits: CallLimits = USUAL_LIMITS,
+        limiter: CallLimiter | None = None,
     ) -> None:
-        """`idle_s`: how long a stream may be silent."""
+        """`idle_s`: how long a stream may be silent. Without a `limiter` calls wait only where the API said so."""
         self._credentials = credentials
         self._resolver = resolver
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "amigo-bridge"}
         if credentials.mongo_cluster is not None:
             self._headers["x-mongo-cluster-name"] = credentials.mongo_cluster
         self._secrets = tuple(secret for secret in (credentials.api_key,) if secret)
-        self._rate_limits = RateLimits()
+        self._limiter = OwnLimits(NO_FIGURES) if limiter is None else limiter
         self._stream_timeout = _timeout(limits, total_s=None, silent_s=idle_s)
         self._control_timeout = _timeout(limits, total_s=limits.control_s, silent_s=None)
         self._session: aiohttp.ClientSession | None = None
-
-    def binding_limits(self) -> list[BindingLimit]:
-        """The API's limits that hold somebody back now."""
-        return self._rate_limits.binding(time.monotonic())
 
     async def __aenter__(self) -> "HttpClient":
         self._session = aiohttp.ClientSession(
@@ -160,12 +158,32 @@ class HttpClient:
         """
         if self._session is None:
             raise NotSent(f"{call.operation}: the client is closed")
-        self._wait_no_longer(call)
         headers = call.headers if headers is None else headers
         url = self._url(call)
         check_headers(call.operation, headers)
+        admitted = await self._limiter.admit(call.user_id, call.operation)
+        response = await self._requested(self._session, call, admitted, url, headers)
+        wait_s, status = retry_after_s(response.headers), response.status
+        if status == 429 and wait_s is None:
+            wait_s = WINDOW_S * (1 + secrets.randbelow(100) / 1000)
+        refused_s = wait_s if status == 429 else None
+        self._limiter.answered(admitted, limit_headers(response.headers), refused_s=refused_s)
+        if not 200 <= status < 300:
+            async with response:
+                words = error_text(await _error_body(response), (*self._secrets, *_secrets_in(headers)))
+                raise _refusal(call, status, words, wait_s)
+        return response
+
+    async def _requested(
+        self,
+        session: aiohttp.ClientSession,
+        call: Call,
+        admitted: CallUnderWay,
+        url: URL,
+        headers: Mapping[str, str] | None,
+    ) -> aiohttp.ClientResponse:
         try:
-            response = await self._session.request(
+            return await session.request(
                 call.method,
                 url,
                 headers=headers,
@@ -174,37 +192,20 @@ class HttpClient:
                 allow_redirects=False,
             )
         except FOREIGN as error:
-            raise _translated(call, error, sent=False) from None
-        wait_s = retry_after_s(response.headers)
-        if not 200 <= response.status < 300:
-            async with response:
-                words = error_text(await _error_body(response), (*self._secrets, *_secrets_in(headers)))
-                raise self._refusal(call, response.status, words, wait_s)
-        if wait_s is not None and is_last(response.headers):
-            self._rate_limits.exhausted(call.user_id, call.operation, time.monotonic(), wait_s)
-        return response
+            failure = _translated(call, error, sent=False)
+            if isinstance(failure, NotSent):
+                self._limiter.unmade(admitted)
+            else:
+                self._limiter.lost(admitted)
+            raise failure from None
+        except BaseException:
+            self._limiter.lost(admitted)
+            raise
 
     def _url(self, call: Call) -> URL:
         organization_id = call.organization_id or self._credentials.organization_id
         path = f"/v1/{part(organization_id)}{call.path}"
         return address(call.operation, self._credentials.base_url, path, call.params)
-
-    def _wait_no_longer(self, call: Call) -> None:
-        now_s = time.monotonic()
-        wait_s = self._rate_limits.wait_s(call.user_id, call.operation, now_s)
-        if wait_s > 0:
-            raise TooEarly(f"{call.operation}: the rate limit is used up for {wait_s:.1f} s more", wait_s)
-        self._rate_limits.called(call.user_id, call.operation, now_s)
-
-    def _refusal(self, call: Call, status: int, words: str, wait_s: float | None) -> ApiError:
-        """The error that an answer other than 2xx means; a 429 is remembered."""
-        if status == 429:
-            wait_s = wait_s if wait_s is not None else WINDOW_S * (1 + secrets.randbelow(100) / 1000)
-            self._rate_limits.refused(call.user_id, call.operation, time.monotonic(), wait_s)
-            return TooEarly(f"{call.operation} was answered 429: {words}", wait_s)
-        if status == 503:
-            return Unavailable(f"{call.operation} was answered 503: {words}")
-        return Refused(call.operation, status, words, wait_s, unfinished=UNFINISHED in words)
 
     @staticmethod
     async def _read(call: Call, response: aiohttp.ClientResponse) -> bytes:
@@ -260,6 +261,15 @@ class Chunks:
         if self._held is not None:
             self._held.let_go()
             self._held = None
+
+
+def _refusal(call: Call, status: int, words: str, wait_s: float | None) -> ApiError:
+    """The error that an answer other than 2xx means."""
+    if status == 429 and wait_s is not None:
+        return TooEarly(f"{call.operation} was answered 429: {words}", wait_s)
+    if status == 503:
+        return Unavailable(f"{call.operation} was answered 503: {words}")
+    return Refused(call.operation, status, words, wait_s, unfinished=UNFINISHED in words)
 
 
 def _timeout(limits: CallLimits, *, total_s: float | None, silent_s: float | None) -> aiohttp.ClientTimeout:

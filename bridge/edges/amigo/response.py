@@ -10,11 +10,14 @@ from email.utils import parsedate_to_datetime
 
 import orjson
 
+from bridge.core.delivery.rate_limits import LimitHeaders
 from bridge.core.delivery.token_lifetime import span_s
 
 MAX_TEXT_CHARS = 500
 MAX_WAIT_S = 600.0
 """The limits are a minute wide: what names a later time is asked again after ten."""
+NO_LIMIT_HEADERS = LimitHeaders()
+COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 NUMBER = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]*)?")
 MAX_DELTA_S = 1e8
 """`X-RateLimit-Reset` is Unix seconds; smaller numbers are seconds from now, as others send it, …"""
@@ -45,9 +48,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return None if wait_s is None else min(max(wait_s, 0.0), MAX_WAIT_S)
 
 
-def is_last(headers: Mapping[str, str]) -> bool:
-    """True where the API says that no further call is left in this window."""
-    return headers.get("X-RateLimit-Remaining", "").strip() == "0"
+def limit_headers(headers: Mapping[str, str]) -> LimitHeaders:
+    """The rate-limit headers of an answer, as far as there are some that make sense."""
+    if "X-RateLimit-Remaining" not in headers and "X-RateLimit-Limit" not in headers:
+        return NO_LIMIT_HEADERS
+    return LimitHeaders(
+        _count(headers.get("X-RateLimit-Limit")), _count(headers.get("X-RateLimit-Remaining")), retry_after_s(headers)
+    )
 
 
 def dated_s(headers: Mapping[str, str]) -> float | None:
@@ -113,3 +120,7 @@ def _unix(at: datetime) -> float:
 
 def _number(value: str | None) -> float | None:
     return float(value) if value is not None and NUMBER.fullmatch(value.strip()) else None
+
+
+def _count(value: str | None) -> int | None:
+    return int(value) if value is not None and COUNT.fullmatch(value.strip()) else None

@@ -1,7 +1,7 @@
 """Prometheus metrics, made from plain integers when somebody scrapes; the hot path knows nothing of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -41,6 +41,9 @@ class Gauges:
     loop_lag_s: float
     components: Mapping[str, bool]
     pauses: Mapping[str, int]
+    limited_s: Mapping[str, float] = field(default_factory=dict)
+    too_many: Mapping[str, int] = field(default_factory=dict)
+    closed_gates: Mapping[str, int] = field(default_factory=dict)
 
 
 class BridgeCollector(Collector):
@@ -103,6 +106,24 @@ class BridgeCollector(Collector):
         for scope in PauseScope:
             pauses.add_metric([scope.value], gauges.pauses.get(scope.value, 0))
         yield pauses
+        yield from _limits(gauges)
+
+
+def _limits(gauges: Gauges) -> Iterator[Metric]:
+    waited = CounterMetricFamily(
+        "bridge_limited_seconds", "Seconds that calls have waited for rate limits.", labels=["operation"]
+    )
+    for operation, seconds in gauges.limited_s.items():
+        waited.add_metric([operation], seconds)
+    yield waited
+    refused = CounterMetricFamily("bridge_too_many_requests", "Answers 429.", labels=["operation"])
+    for operation, count in gauges.too_many.items():
+        refused.add_metric([operation], count)
+    yield refused
+    closed = GaugeMetricFamily("bridge_limit_gates_closed", "Scopes that a 429 has closed.", labels=["operation"])
+    for operation, count in gauges.closed_gates.items():
+        closed.add_metric([operation], count)
+    yield closed
 
 
 class Metrics:

@@ -31,6 +31,8 @@ def test_the_last_attempts_are_kept_the_oldest_first_and_short() -> None:
 def test_an_attempt_ends_a_wait() -> None:
     log = NO_ATTEMPTS.waiting(Wait(60, WaitReason.LANE))
     assert kept(log) == log
+    limited = NO_ATTEMPTS.waiting(Wait(60, WaitReason.LIMIT, "the limit of ann for interact"))
+    assert kept(limited) == limited
     assert log.having(61, "down", "no answer") == AttemptLog((PastAttempt(61, "down", "no answer"),))
     assert log.waiting(None) == NO_ATTEMPTS
 

@@ -24,6 +24,7 @@ from bridge.core.errors import (
     ApiError,
     BridgeError,
     InvalidEvent,
+    Limited,
     LineTooLong,
     Lost,
     NoRoute,
@@ -51,6 +52,7 @@ FOLLOWS = {
     OutcomeKind.BUSY: (Then.PAUSE, ""),
     OutcomeKind.CREDENTIALS: (Then.PAUSE, ""),
     OutcomeKind.TOO_EARLY: (Then.PAUSE, ""),
+    OutcomeKind.LIMITED: (Then.PLACE, ""),
     OutcomeKind.DOWN: (Then.PAUSE, ""),
     OutcomeKind.UNKNOWN: (Then.RETRY, ""),
     OutcomeKind.VOID: (Then.RETRY, ""),
@@ -91,6 +93,8 @@ def test_every_outcome_at_every_attempt_is_settled_as_its_row_says(outcome: Outc
             case Then.PAUSE:
                 expected = max(wait_s or 0.0, pause(pauses + 1, POLICY, dice))
                 assert settlement == Again(expected, attempt - 1, pauses + 1)
+            case Then.PLACE:
+                assert settlement == Again(max(wait_s or 0.0, 0.01), attempt - 1, max(pauses, 1), "why")
             case Then.AWAY:
                 assert settlement == Again(wait_s or POLICY.first_s, attempt - 1, pauses, away=True)
             case Then.RETRY if attempt >= POLICY.attempts:
@@ -122,6 +126,12 @@ def test_a_pause_of_nothing_is_none_whatever_the_api_asks_for(outcome: OutcomeKi
     assert attempt == 1
 
 
+@pytest.mark.parametrize(("after_s", "park_s"), [(0.5, 0.5), (59.0, 30.0), (61.0, 60.0), (3600.0, 600.0)])
+def test_a_place_under_a_limit_is_parked_until_before_its_moment(after_s: float, park_s: float) -> None:
+    assert Again(after_s, 0, 1, "the limit of u").park_s == park_s
+    assert Again(after_s, 0, 1).park_s == after_s
+
+
 def test_six_attempts_are_made_by_default_and_not_one_more() -> None:
     made, attempt = 0, 1
     while True:
@@ -147,6 +157,7 @@ def test_six_attempts_are_made_by_default_and_not_one_more() -> None:
         (UnknownUser("x"), OutcomeKind.REJECTED, False),
         (Unsendable("x"), OutcomeKind.REJECTED, False),
         (TooEarly("x", 30.0), OutcomeKind.TOO_EARLY, False),
+        (Limited("x", 30.0), OutcomeKind.LIMITED, False),
         (NotSent("x"), OutcomeKind.DOWN, False),
         (Unavailable("x"), OutcomeKind.DOWN, True),
         (Lost("x"), OutcomeKind.UNKNOWN, True),
@@ -176,6 +187,7 @@ def test_every_error_of_the_tree_has_a_row() -> None:
     made: dict[type[Exception], tuple[Any, ...]] = {
         Refused: ("create", 500, "x"),
         TooEarly: ("x", 1.0),
+        Limited: ("x", 1.0),
         LineTooLong: (1, []),
     }
     kinds: list[type[Exception]] = [ApiError, *ApiError.__subclasses__(), *InvalidEvent.__subclasses__(), InvalidEvent]

@@ -105,6 +105,14 @@ def test_what_it_waits_for_is_told_and_until_when(reason: WaitReason) -> None:
     assert facts(traced(entry))["wait"] == {"until": NOON, "reason": reason.value}
 
 
+def test_the_limit_that_is_waited_for_is_named() -> None:
+    wait = Wait(int(NOON_S), WaitReason.LIMIT, "the limit of ann for interact until noon, 7 before it")
+    entry = Entry("e1", State.WAITING, b"", log=AttemptLog(wait=wait))
+    (line,) = [line for line in entry_lines(traced(entry)) if line.startswith("  waits ")]
+    assert line.endswith(", for a rate limit: the limit of ann for interact until noon, 7 before it")
+    assert facts(traced(entry))["wait"] == {"until": NOON, "reason": "limit", "limit": wait.about}
+
+
 def test_a_busy_user_and_looks_are_told() -> None:
     progress = replace(ASKED, busy_since_s=int(NOON_S), waits=3)
     lines = list(entry_lines(traced(Entry("e1", State.WAITING, b"", progress))))

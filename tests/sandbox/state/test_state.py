@@ -134,6 +134,36 @@ async def test_a_limit_opens_again_after_its_minute_and_says_when(start: Start) 
     assert (await caller.create()).status == 201
 
 
+async def test_a_window_may_be_shorter_and_may_have_begun_at_any_time_before(start: Start) -> None:
+    """Five calls and five more at once, for a new window begins between them: which a log that slides never lets go."""
+    caller = await start(
+        limits="user", limit_windows="clock", limit_window_s=10.0, frozen_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    first = await caller.session.post(caller.url("/conversation/"), headers=caller.headers)
+    left_s = int(first.headers["X-RateLimit-Reset"]) - datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    assert 0 < left_s <= 10
+    for expected in (*[True] * 4, False):
+        again = await caller.session.post(caller.url("/conversation/"), headers=caller.headers)
+        assert (again.status != 429) is expected
+    await caller.ask("POST", "/_sandbox/clock", {"advance_s": left_s})
+    for expected in (*[True] * 5, False):
+        again = await caller.session.post(caller.url("/conversation/"), headers=caller.headers)
+        assert (again.status != 429) is expected
+
+
+async def test_a_window_may_slide(start: Start) -> None:
+    caller = await start(
+        limits="user", limit_windows="sliding", limit_window_s=10.0, frozen_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    statuses = []
+    for advance_s in (0, 4, 0, 0, 0, 5, 1, 0, 4, 0):
+        await caller.ask("POST", "/_sandbox/clock", {"advance_s": advance_s})
+        answer = await caller.session.post(caller.url("/conversation/"), headers=caller.headers)
+        statuses.append(answer.status != 429)
+    # at 0, 4, 4, 4, 4 s; refused at 9 s, which counts too; the first is over at 10 s, but for that one
+    assert statuses == [True, True, True, True, True, False, False, False, True, True]
+
+
 @pytest.mark.parametrize("form", ["date", "absent"])
 async def test_the_limits_headers_come_in_variants(start: Start, form: str) -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)

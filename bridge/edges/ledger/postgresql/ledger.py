@@ -143,7 +143,7 @@ class PostgresqlLedger(PausingLedger):
                 if calls.trouble is None and not self._repeated:
                     self._repeated = True
                     continue
-                calls.lost(f"the ledger at {self._place}: {_cause(error)}")
+                calls.lost(f"the ledger at {self._place}: {cause(error)}")
             except Exception as error:
                 self._log.critical("ledger.broken", exc_info=True)
                 calls.lost(f"the ledger at {self._place}: {type(error).__name__}: {error}")
@@ -218,7 +218,7 @@ class PostgresqlLedger(PausingLedger):
         return more
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """The first line of what is wrong; what asyncpg adds may quote values."""
     lines = str(error).splitlines()
     return lines[0] if lines else f"it does not answer ({type(error).__name__})"

@@ -20,7 +20,7 @@ from bridge.core.delivery.ledger_entry import Holder
 from bridge.core.delivery.progress import RequestKind
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
-from bridge.edges.ledger.postgresql import due, lanes, pauses, users
+from bridge.edges.ledger.postgresql import due, lanes, limit_rows, pauses, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.short_tables import ASKED_FOR, SHORT_TABLES
 from bridge.edges.ledger.rows import COLUMNS, COMPLETE, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
@@ -68,6 +68,7 @@ MIGRATIONS: tuple[str, ...] = (
     pauses.TABLES,
     lanes.TABLES,
     lanes.FUNCTIONS,
+    limit_rows.TABLE,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)
