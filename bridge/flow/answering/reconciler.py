@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery import reconcile
 from bridge.core.delivery.progress import RequestKind
-from bridge.core.delivery.reconcile import Finding, Finish, Means
+from bridge.core.delivery.reconcile import Blind, Finding, Finish, Means, unshown
 from bridge.core.errors import Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser, Unsendable
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import RoutedEvent
@@ -44,10 +44,10 @@ class Sight:
         """A user and a conversation by which it can be found out, unless it is known that the role lists."""
         return None if self.lists else self._known
 
-    def blind(self, error: str) -> None:
+    def blind(self, blind: Blind) -> None:
         """Something that exists was not shown."""
-        self.missing = error
-        if error == reconcile.NO_LISTING:
+        self.missing = blind.words
+        if blind is Blind.CONVERSATIONS:
             self.lists = False
 
 
@@ -75,8 +75,8 @@ class Reconciler:
             return Finding(Means.UNPROVABLE, error=f"while asking what became of the event: {error}")
         except Unsendable as error:
             return Finding(Means.UNPROVABLE, error=f"while asking what became of the event: {error}")
-        if finding.means is Means.UNPROVABLE and finding.error in (reconcile.NO_LISTING, reconcile.NO_MESSAGES):
-            self.sight.blind(finding.error)
+        if finding.blind is not None:
+            self.sight.blind(finding.blind)
         self._log.info(
             "event.reconciled",
             event_id=work.event.id,
@@ -167,10 +167,9 @@ class Reconciler:
         """Tell a conversation without a message, or that is gone, from one whose messages this role is not shown."""
         row = await reads.conversation(self._agent, work.event.user_id, conversation_id)
         if row is not None:
-            hidden = row.num_messages > 0
-            return Finding(Means.UNPROVABLE, conversation_id, error=reconcile.NO_MESSAGES) if hidden else None
+            return unshown(Blind.MESSAGES, conversation_id) if row.num_messages > 0 else None
         listed = await self._role_lists()
-        return Finding(Means.UNPROVABLE, conversation_id, error=reconcile.NO_LISTING) if listed is False else None
+        return unshown(Blind.CONVERSATIONS, conversation_id) if listed is False else None
 
     async def _of_open(self, work: Work, conversation_id: str, looks: int) -> Finding:
         """Read the newest first, until the text is found."""
