@@ -22,6 +22,7 @@ from bridge.core.errors import (
     Unavailable,
     UnknownUser,
     Unsendable,
+    is_transient,
 )
 from bridge.core.lanes.lane_turns import Before
 from bridge.core.value import value
@@ -112,7 +113,6 @@ STATUSES: Mapping[int, OutcomeKind] = {
     429: OutcomeKind.TOO_EARLY,
     503: OutcomeKind.DOWN,
 }
-TRANSIENT_4XX = frozenset({408, 409, 429})
 
 
 @value(frozen=True, slots=True)
@@ -272,4 +272,4 @@ def _of_status(error: Refused) -> Outcome:
 
 
 def _final(code: int | None) -> bool:
-    return code is not None and 400 <= code < 500 and code not in TRANSIENT_4XX
+    return code is not None and 400 <= code < 500 and not is_transient(code)

@@ -10,7 +10,17 @@ from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery import reconcile
 from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.reconcile import Blind, Finding, Finish, Means, unshown
-from bridge.core.errors import Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser, Unsendable
+from bridge.core.errors import (
+    Lost,
+    NotSent,
+    Refused,
+    SignInRefused,
+    TooEarly,
+    Unavailable,
+    UnknownUser,
+    Unsendable,
+    is_transient,
+)
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.answering import reads
@@ -70,7 +80,7 @@ class Reconciler:
         except Lost as error:
             raise Unavailable(f"while asking what became of the event: {error}") from None
         except Refused as error:
-            if error.status >= 500 or error.status in (408, 409, 425):
+            if is_transient(error.status):
                 raise Unavailable(f"while asking what became of the event: {error}") from None
             return Finding(Means.UNPROVABLE, error=f"while asking what became of the event: {error}")
         except Unsendable as error:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import Outcome, OutcomeKind
-from bridge.core.errors import Lost, Refused, Unavailable
+from bridge.core.errors import Lost, Refused, Unavailable, is_transient
 from bridge.core.event.user import NEW_FOR_S, KnownUser, NewUser, UserByEmail, UserRules
 from bridge.flow.ports.api import UserAccounts
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
@@ -92,7 +92,7 @@ class UserLookup:
         except Lost as error:
             raise Unavailable(f"while looking for the user: {error}") from None
         except Refused as error:
-            if error.status >= 500 or error.status in (408, 409, 425):
+            if is_transient(error.status):
                 raise Unavailable(f"while looking for the user: {error}") from None
             raise
         if len(ids) > 1:
@@ -112,7 +112,7 @@ class UserLookup:
         except Lost:
             return await self._look_again(user, new) or _unanswered("the answer to the creation never came")
         except Refused as error:
-            if error.status < 500 and error.status != 409:
+            if not is_transient(error.status):
                 raise
             listed = await self._look_again(user, new)
             return listed or (self._taken(user) if error.status == 409 else _unanswered(str(error)))

@@ -20,7 +20,7 @@ from bridge.core.errors import (
 
 AT_ONCE, PROOF, NEVER = Resend.AT_ONCE, Resend.AFTER_PROOF, Resend.NEVER
 READS = ("list", "messages", "message-source", "insights", "services", "webhook-destinations", "webhook-deliveries")
-STATUSES = (307, 400, 401, 403, 404, 408, 409, 415, 418, 422, 500, 502, 504)
+STATUSES = (307, 400, 401, 403, 404, 408, 409, 415, 418, 422, 425, 429, 500, 502, 504)
 POLICY = RetryPolicy(attempts=3, first_s=0.25, longest_s=30.0)
 
 
@@ -51,7 +51,7 @@ def test_refused_credentials_are_not_tried_again(operation: str, error: ApiError
 
 
 @pytest.mark.parametrize("operation", LIMITS)
-@pytest.mark.parametrize("status", [307, 401, 403, 404, 415, 418, 422])
+@pytest.mark.parametrize("status", [307, 401, 403, 404, 415, 418, 422, 425])
 def test_a_refusal_that_someone_must_mend_is_final(operation: str, status: int) -> None:
     assert resend(operation, refused(operation, status)) is NEVER
 
