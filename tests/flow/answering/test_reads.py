@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from bridge.core.errors import Lost
+from bridge.core.errors import Lost, Refused
 from bridge.core.event.tags import fence
 from tests.support.fakes import FakeLedger, Fate, Talk, answered, refused, said
 from tests.support.flow_bench import SERVICE, USER, Bench
@@ -285,3 +285,14 @@ async def test_an_interact_with_a_conversation_that_is_gone_starts_a_new_one_whe
         await bench.quiet()
         assert bench.types("e2")[-1] == "interaction-complete"
         assert bench.agent.heard("Tell e2") == 1
+
+
+@pytest.mark.parametrize("status", [403, 422, 425])
+@pytest.mark.parametrize("operation", ["conversations", "messages"])
+async def test_a_look_that_a_person_must_mend_proves_nothing(status: int, operation: str) -> None:
+    async with Bench() as bench:
+        bench.agent.script(answered(said("Hel"), Lost("cut"), fate=Fate.EMPTY))
+        bench.agent.fail(operation, Refused("list", status, ""))
+        bench.deliver()
+        await bench.quiet()
+        assert bench.dead() == ["uncertain"]

@@ -262,17 +262,6 @@ async def test_trouble_while_asking_is_a_pause_and_the_question_is_asked_again(
         assert bench.out()[-1].headers["attempt"] == 2
 
 
-@pytest.mark.parametrize("status", [403, 422, 425])
-@pytest.mark.parametrize("operation", ["conversations", "messages"])
-async def test_a_look_that_a_person_must_mend_proves_nothing(status: int, operation: str) -> None:
-    async with Bench() as bench:
-        bench.agent.script(answered(said("Hel"), Lost("cut"), fate=Fate.EMPTY))
-        bench.agent.fail(operation, Refused("list", status, ""))
-        bench.deliver()
-        await bench.quiet()
-        assert bench.dead() == ["uncertain"]
-
-
 async def test_a_long_maintenance_does_not_use_up_the_looks_at_a_conversation_that_runs() -> None:
     async with Bench() as bench:
         bench.agent.script(answered(said("Hel"), Lost("cut"), fate=Fate.SAVED, settles_s=5_000.0))
