@@ -36,7 +36,6 @@ LIMITS: Mapping[str, int] = {
     "tags": 50,
     "recommend-responses": 20,
     "insights": 20,
-    "conversation-starters": 10,
     "services": 50,
     "create-user": 50,
     "users": 60,

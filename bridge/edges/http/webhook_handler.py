@@ -29,17 +29,12 @@ class WebhookHandler:
         trusted_proxies: Sequence[Network] = (),
         *,
         body_s: float = BODY_S,
-        max_held_bytes: int = MAX_HELD_BYTES,
+        held: "HeldBytes | None" = None,
     ) -> None:
-        self._held = HeldBytes(max_held_bytes)
+        self._held = held or HeldBytes()
         self._receiver = receiver
         self._trusted = trusted_proxies
         self._body_s = body_s
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of all bodies that are being read or wait for their confirms."""
-        return self._held.size
 
     def malformed(self, refusal: Problem, peer: str) -> None:
         """Something came that is no HTTP."""
@@ -80,7 +75,7 @@ class HeldBytes:
 
     __slots__ = ("_most", "size")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int = MAX_HELD_BYTES) -> None:
         self.size = 0
         self._most = most
 
