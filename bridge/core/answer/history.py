@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from bridge.core.answer.answer_stream import COMPLETE
+from bridge.core.answer.ending import COMPLETE
 
 AGENT_MESSAGE = "agent-message"
 

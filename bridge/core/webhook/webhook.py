@@ -71,7 +71,7 @@ class Webhook:
 
 
 def check_type(source: Source, request: HttpRequest) -> None:
-    """Raises Refusal (415) for a body that would not be understood; asked before the body is read."""
+    """Raises Problem (415) for a body that would not be understood; asked before the body is read."""
     encodings = ",".join(request.headers.get("content-encoding", ())).lower().split(",")
     if not {encoding.strip() for encoding in encodings} <= PLAIN_ENCODINGS:
         raise problem.not_understood("Compressed bodies are not taken: send them as they are signed.")
@@ -89,7 +89,7 @@ def check_type(source: Source, request: HttpRequest) -> None:
 def read(source: Source, request: HttpRequest, stamp: str | None) -> Webhook:
     """The webhook in a request that was verified; `stamp` is what the verification returned.
 
-    Raises Refusal: 400 for what is no JSON or no text, 422 for a broken CloudEvent.
+    Raises Problem: 400 for what is no JSON or no text, 422 for a broken CloudEvent.
     """
     cloud = _cloud_event(source, request)
     body, data = (cloud.body, cloud.data) if cloud is not None else _json(request)
@@ -115,7 +115,7 @@ def handshake(source: Source, request: HttpRequest, data: object) -> HttpAnswer 
 
 
 def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> OutboundMessage:
-    """The message for the inbound queue. Raises Refusal (422) where its reader could make nothing of it.
+    """The message for the inbound queue. Raises Problem (422) where its reader could make nothing of it.
 
     Its time is when the event happened, if that is known and not in the future.
     """
@@ -137,9 +137,9 @@ def may_be_left_out(headers: Mapping[str, object]) -> list[str]:
     return [name for name in headers if name != SOURCE]
 
 
-def platform_factory(stamp: MessageFactory) -> MessageFactory:
+def platform_factory(factory: MessageFactory) -> MessageFactory:
     """The factory of platform events: every outbound, under `platform.<type>`."""
-    return replace(stamp, outbounds=tuple(replace(outbound, key=PLATFORM_KEY) for outbound in stamp.outbounds))
+    return replace(factory, outbounds=tuple(replace(outbound, key=PLATFORM_KEY) for outbound in factory.outbounds))
 
 
 def of_delivery(source: str, delivery_id: str, content: Mapping[str, object]) -> Webhook:
@@ -147,8 +147,8 @@ def of_delivery(source: str, delivery_id: str, content: Mapping[str, object]) ->
     return Webhook(_event_id(source, delivery_id), source, orjson.dumps(content), content)
 
 
-def platform_messages(webhook: Webhook, stamp: MessageFactory, *, recovered: bool = False) -> list[OutboundMessage]:
-    """One message for each outbound that takes the type; the body is the platform's own. Raises Refusal (422).
+def platform_messages(webhook: Webhook, factory: MessageFactory, *, recovered: bool = False) -> list[OutboundMessage]:
+    """One message for each outbound that takes the type; the body is the platform's own. Raises Problem (422).
 
     `recovered`: it was read from the delivery log, so that the bytes may differ from those that were sent.
     """
@@ -156,7 +156,7 @@ def platform_messages(webhook: Webhook, stamp: MessageFactory, *, recovered: boo
     if not isinstance(type_, str) or PLATFORM_TYPE.fullmatch(type_) is None:
         raise problem.not_an_event("type is not a string of 1 to 100 printable ASCII characters")
     context = EventContext(webhook.id, conversation_id=webhook.conversation_id)
-    return stamp.messages(context, type_, webhook.id, webhook.body, {"recovered": True} if recovered else {})
+    return factory.messages(context, type_, webhook.id, webhook.body, {"recovered": True} if recovered else {})
 
 
 def is_platform(source: Source) -> bool:

@@ -110,7 +110,7 @@ class HeldShare:
 
 
 async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
-    """Tell a sender that waits for a word before it sends the body. Raises Refusal (417) for any other wish."""
+    """Tell a sender that waits for a word before it sends the body. Raises Problem (417) for any other wish."""
     if any(wish.lower() != "100-continue" for wish in wishes):
         raise problem.of_status(417)
     if request.version >= HttpVersion11:
@@ -118,7 +118,7 @@ async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
 
 
 async def _body(request: web.BaseRequest, most: int, limit_s: float, held: HeldShare) -> bytes:
-    """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
+    """The whole body. Raises Problem for one that is too large, too slow, or breaks off."""
     body = bytearray()  # and not a list of pieces: a sender chooses how small they are
     try:
         if request.content.is_eof():  # it came with the headers

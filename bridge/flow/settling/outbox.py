@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridge.core.answer.answer_stream import COMPLETE
+from bridge.core.answer.ending import COMPLETE
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.delivery.retry import Backoff

@@ -30,7 +30,7 @@ LATER = 32
 """As if it had been refused so often: the longest pause."""
 UNPARKABLE_S = 5.0
 """How long no copy is tried once the delay exchange is missing or refuses one: each closes a channel."""
-COMPLETE = "ack"
+ACKNOWLEDGED = "ack"
 REPEAT = "repeat"
 
 V = TypeVar("V")
@@ -85,11 +85,11 @@ class Settler:
         known = self._complete.get(event_id)
         return known is not None and known != digest(delivery.incoming.body)
 
-    def acknowledge(self, work: Work, settlement: str = COMPLETE, **fields: object) -> None:
+    def acknowledge(self, work: Work, settlement: str = ACKNOWLEDGED, **fields: object) -> None:
         """Ack: everything that had to be confirmed is confirmed."""
         work.deliveries.acknowledge()
         _remember(self._settled_as, work.event.id, work.incoming.edition)
-        if settlement in (COMPLETE, REPEAT):
+        if settlement in (ACKNOWLEDGED, REPEAT):
             _remember(self._complete, work.event.id, work.digest)
         self._settled(work, settlement, **fields)
 
@@ -172,7 +172,7 @@ class Settler:
     async def bury(self, work: Work, letter: DeadLetter, *, parkable: bool = True) -> Again | None:
         """Dead-letter an event of which the ledger knows that it failed, say `bridge-failed`, and ack, in this order.
 
-        What was answered is not said to have failed: its ending comes with the replay of the dead letter. Where the
+        What was answered is not said to have failed: its ending comes when the dead letter is requeued. Where the
         broker refuses one of them for now, the event is to come back and go on from there; not if it is not `parkable`.
         """
         # Else whoever gets it back would not know that it has failed; the message itself says that it is invalid.

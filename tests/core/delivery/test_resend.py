@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.core.delivery.rate_limits import LIMITS
-from bridge.core.delivery.resend import MAX_WAIT_S, ONCE, Resend, resend, resend_wait_s
+from bridge.core.delivery.resend import MAX_RESEND_WAIT_S, ONCE, Resend, resend, resend_wait_s
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import (
     Actor,
@@ -103,7 +103,7 @@ def test_a_rate_limit_is_waited_out_if_that_is_not_too_long() -> None:
     assert resend_wait_s("list", TooEarly("", 12.0), 1, POLICY, 0.0) == 12.0
     assert resend_wait_s("list", TooEarly("", 12.0), 1, POLICY, 1.0) == 12.25
     assert resend_wait_s("list", TooEarly("", 12.0), 3, POLICY, 0.0) is None
-    assert resend_wait_s("list", TooEarly("", MAX_WAIT_S + 1), 1, POLICY, 0.0) is None
+    assert resend_wait_s("list", TooEarly("", MAX_RESEND_WAIT_S + 1), 1, POLICY, 0.0) is None
 
 
 @pytest.mark.parametrize("dice", [0.0, 1.0])
