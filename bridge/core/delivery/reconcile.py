@@ -12,6 +12,7 @@ from enum import Enum, IntEnum
 from bridge.core.answer.history import ConversationRow, Message, after, answer, first_interaction
 from bridge.core.delivery.progress import Progress
 from bridge.core.ledger.planned_event import digest_of
+from bridge.core.permissions import GET_CONVERSATION, GET_MESSAGE
 
 LOOKS = 2
 UNCLEAR_S = 60.0
@@ -24,8 +25,8 @@ SAID_BEFORE = "shortly before the event the same text was said in the conversati
 class Blind(Enum):
     """Kinds of rows that exist and are not shown to this role; the value says which permission is missing."""
 
-    CONVERSATIONS = "the API lists no conversations for this role: Conversation:GetConversation is missing"
-    MESSAGES = "the API lists no messages of a conversation that has some: Conversation:GetMessage is missing"
+    CONVERSATIONS = f"the API lists no conversations for this role: {GET_CONVERSATION} is missing"
+    MESSAGES = f"the API lists no messages of a conversation that has some: {GET_MESSAGE} is missing"
 
     @property
     def words(self) -> str:

@@ -28,7 +28,7 @@ from bridge.core.event import cloudevents_http
 from bridge.core.event.cloudevents import STRUCTURED
 from bridge.core.event.cloudevents_http import HttpCloudEvent
 from bridge.core.event.event import check_hooked
-from bridge.core.event.event_fields import MAX_ID_BYTES
+from bridge.core.event.event_fields import HEX24, MAX_ID_BYTES
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE
 from bridge.core.webhook import problem, urlencoded
 from bridge.core.webhook.problem import HttpAnswer
@@ -37,7 +37,6 @@ from bridge.core.webhook.signature import HttpRequest, Source
 
 PLATFORM_TYPE = re.compile(r"[\x21-\x7e]{1,100}")
 PLATFORM_KEY = RoutingKey("platform.{type}")
-HEX24 = re.compile(r"[a-f0-9]{24}")
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 1024
 MAX_NAME_BYTES = 128

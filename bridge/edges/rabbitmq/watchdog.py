@@ -24,7 +24,7 @@ from bridge.edges.rabbitmq.generation import (
 )
 from bridge.edges.rabbitmq.inquiry import Inquiry
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 
 NOWHERE = "outbound"
 """The reason for which the consumer is held back where no outbound exchange exists."""
@@ -162,7 +162,7 @@ class Watchdog:
         self, connection: aio_pika.abc.AbstractConnection, queue_consumer: QueueConsumer, ready: int, consumers: int
     ) -> None:
         queue, single_active = queue_consumer.inbound.queue, queue_consumer.inbound.single_active
-        idle_s = _now() - queue_consumer.heard_s
+        idle_s = loop_time() - queue_consumer.heard_s
         limits = self._limits
         judgement = verdict(
             ready=ready,
@@ -181,7 +181,3 @@ class Watchdog:
             self._generation.end(reason, judged=True)
         elif judgement is Verdict.RENEW:
             await self._consumer.renew(connection, self._generation, queue_consumer)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

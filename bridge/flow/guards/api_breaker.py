@@ -8,7 +8,7 @@ from bridge.core.delivery.retry import Backoff
 from bridge.core.errors import ApiError
 from bridge.flow.ports.api import Agent
 from bridge.flow.ports.broker import Inbox
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 
 IDLE_PROBE_S = 15.0
 
@@ -65,7 +65,7 @@ class ApiBreaker:
             case kind if kind in HEARD:
                 self._breaker = self._breaker.succeeded()
                 self._relapses = 0
-                self._heard_s = _now()
+                self._heard_s = loop_time()
 
     async def run(self) -> None:
         """Probe: at once at the start, with back-off while closed, now and then while nothing else is heard."""
@@ -87,11 +87,11 @@ class ApiBreaker:
             if outcome.kind is OutcomeKind.LIMITED:
                 return outcome  # nothing was asked
             if outcome.kind is OutcomeKind.TOO_EARLY:
-                self._heard_s = _now()  # an answer, if not the wanted one
+                self._heard_s = loop_time()  # an answer, if not the wanted one
                 return outcome
             self._close("credentials" if outcome.kind is OutcomeKind.CREDENTIALS else "api", outcome.error)
             return outcome
-        self._heard_s = _now()
+        self._heard_s = loop_time()
         if not self.passing:
             self._breaker = self._breaker.probed() if self._breaker.open else self._breaker
             self._let_through()
@@ -99,7 +99,7 @@ class ApiBreaker:
 
     async def _quiet_or_closed(self) -> None:
         """Return when calls pass no more, or when nothing has been heard of the API for a while."""
-        while self.passing and (left_s := self._heard_s + IDLE_PROBE_S - _now()) > 0:
+        while self.passing and (left_s := self._heard_s + IDLE_PROBE_S - loop_time()) > 0:
             try:
                 async with asyncio.timeout(left_s):
                     await self._closed.wait()
@@ -121,7 +121,3 @@ class ApiBreaker:
         self._open.set()
         self._closed.clear()
         self._inbox.resume("api")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -93,8 +93,3 @@ async def first_done(*waits: Coroutine[None, None, object], timeout_s: float | N
     finally:
         for task in tasks:
             task.cancel()
-
-
-def loop_time() -> float:
-    """Seconds on the event loop's clock."""
-    return asyncio.get_running_loop().time()

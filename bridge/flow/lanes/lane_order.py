@@ -8,7 +8,6 @@ away, and those before them; where several share the ledger, each event that has
 the ledger knows better, because another process has numbered an event before, this order follows.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable
 from math import inf
 
@@ -19,6 +18,7 @@ from bridge.flow.lanes.lane import Lane
 from bridge.flow.lanes.lane_journal import LaneJournal
 from bridge.flow.lanes.lane_waits import BEHIND_AT_MOST_S, BEHIND_WAIT_S
 from bridge.flow.lanes.lost_events import LostEvents
+from bridge.flow.ports.runtime import loop_time
 from bridge.flow.work import Work
 
 HERE = "here"
@@ -69,9 +69,9 @@ class Order:
 
     def wait_until(self, lane: Lane) -> float:
         """Give the first event the turn of its lane (0), or say when to look again: others come before it."""
-        if lane.recheck_s > _now():
+        if lane.recheck_s > loop_time():
             return lane.recheck_s
-        return 0.0 if self._takes(lane) else _now() + RECHECK_S
+        return 0.0 if self._takes(lane) else loop_time() + RECHECK_S
 
     def _takes(self, lane: Lane) -> bool:
         work = lane.works[0]
@@ -92,7 +92,7 @@ class Order:
             self._turns(work).yields(work.event.id)
         first = lane.find(before.first)
         if first is None or not self._has(first):
-            lane.wait_behind(before.first, _now() + RECHECK_S)
+            lane.wait_behind(before.first, loop_time() + RECHECK_S)
         else:
             self._turns(first).put_first(first.event.id)
             self.place(lane, (), None)
@@ -111,14 +111,14 @@ class Order:
         """
         if lane.running:
             return BEHIND_WAIT_S if lane.handled is not None and lane.handled.is_refused else None
-        if lane.recheck_s > _now():
+        if lane.recheck_s > loop_time():
             return BEHIND_WAIT_S
         first = lane.works[0] if lane.works else None
         if first is None or not self._has(first):
             return None
         before = self._turns(first).before_in_line(first.event.id, self._lost.before_s)
         back_s = [place.back_s for place in before if place.holder is None]
-        return min(max(back_s) - _now(), BEHIND_AT_MOST_S) if back_s else None
+        return min(max(back_s) - loop_time(), BEHIND_AT_MOST_S) if back_s else None
 
     def leaves(self, works: Iterable[Work]) -> None:
         """These events are on their way to a delay queue."""
@@ -140,7 +140,7 @@ class Order:
         if work.in_lane and not held_by and (self._journal.shared or work.handling.letter is not None):
             self.let_go(work)
         else:
-            self._leaves(work, _now() + delay_level(for_s))
+            self._leaves(work, loop_time() + delay_level(for_s))
             if held_by and self._has(work) and len(self._held_by) < MAX_HELD:
                 self._turns(work).hold(work.event.id)
                 self._held_by[work.event.id] = held_by
@@ -180,7 +180,7 @@ class Order:
 
     def _let_go_held(self) -> None:
         """Events that no pause holds any more are on their way back: soon, or they are not waited for."""
-        for event_id in [event_id for event_id, until_s in self._passed_on.items() if until_s <= _now()]:
+        for event_id in [event_id for event_id, until_s in self._passed_on.items() if until_s <= loop_time()]:
             self._drop(event_id)
         keys = set(self._held_by.values())
         lifted = {key for key in keys if not self._holding(key)}
@@ -189,8 +189,8 @@ class Order:
             turns = self._lanes.get(self._lane_of.get(event_id, ("", "")))
             if turns is not None and turns.get(event_id) is not None:
                 turns.let_go(event_id)
-                turns.leave(event_id, _now() + PASSED_ON_S)
-                self._passed_on[event_id] = _now() + PASSED_ON_S
+                turns.leave(event_id, loop_time() + PASSED_ON_S)
+                self._passed_on[event_id] = loop_time() + PASSED_ON_S
 
     def _drop(self, event_id: str) -> None:
         """Forget the event's place."""
@@ -257,7 +257,3 @@ class Order:
 
 NOBODY_WAITS = LaneTurns()
 """Stands for a lane that is not known. Nobody gets a place in it."""
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 
-from bridge.flow.lanes.lane import Lane, loop_time
+from bridge.flow.lanes.lane import Lane
 from bridge.flow.lanes.lane_order import Order
 from bridge.flow.lanes.lane_waits import SWEEP_S, WaitLimits, to_park
+from bridge.flow.ports.runtime import loop_time
 from bridge.flow.work import Work
 
 CROWDED_SWEEP_S = 0.2

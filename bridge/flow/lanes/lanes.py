@@ -18,13 +18,13 @@ from bridge.flow.answering.after_answer import AfterAnswer
 from bridge.flow.answering.tagging import group_up
 from bridge.flow.attempts import Attempts
 from bridge.flow.guards.api_breaker import ApiBreaker
-from bridge.flow.lanes.lane import Lane, LaneJob, first_done, loop_time
+from bridge.flow.lanes.lane import Lane, LaneJob, first_done
 from bridge.flow.lanes.lane_order import Order
 from bridge.flow.lanes.lane_sweep import sweeps
 from bridge.flow.lanes.lane_waits import CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S, WaitLimits
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 from bridge.flow.settling.settler import Settler
 from bridge.flow.task_set import TaskSet
 from bridge.flow.work import Work

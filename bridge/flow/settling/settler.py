@@ -19,7 +19,7 @@ from bridge.flow import failpoints
 from bridge.flow.answering.expiry import first_seen_s
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 from bridge.flow.settling.outbox import PATIENT_TRIES, Undeliverable
 from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.flow.settling.refused_events import NotTaken, RefusalPatience, RefusedEvents
@@ -65,7 +65,7 @@ class Settler:
     @property
     def can_park(self) -> bool:
         """False for some seconds after the delay exchange was found to be missing or forbidden."""
-        return self._unparkable_until_s is None or _now() >= self._unparkable_until_s
+        return self._unparkable_until_s is None or loop_time() >= self._unparkable_until_s
 
     def settled_before(self, event_id: str, delivery: Delivery) -> bool:
         """True where the event had its ending, or this very message was settled and its ack was lost; acks it then.
@@ -165,7 +165,7 @@ class Settler:
         """The event waits in memory; where all others must as well, that is said once, and tried now and then."""
         known = self._unparkable_until_s is not None
         if refusal.kind in (RefusalKind.FORBIDDEN, RefusalKind.MISSING):
-            self._unparkable_until_s = _now() + UNPARKABLE_S
+            self._unparkable_until_s = loop_time() + UNPARKABLE_S
         if refusal.kind is RefusalKind.IMPOSSIBLE or not known:
             self._refusal_log.warning("delivery.unparkable", kind=refusal.kind, event_id=event_id, error=refusal.error)
 
@@ -383,10 +383,6 @@ class Settler:
             ms=round((asyncio.get_running_loop().time() - work.started_s) * 1000),
             **fields,
         )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _remember(memory: OrderedDict[str, V], event_id: str, value: V) -> None:
