@@ -42,6 +42,7 @@ from bridge.flow.answering.relay import Limits, Relay
 from bridge.flow.answering.steering import Steering
 from bridge.flow.answering.user_lookup import UserLookup
 from bridge.flow.attempts import Attempts
+from bridge.flow.command_handler import CommandHandler
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.finishing.due_finisher import DueFinisher
 from bridge.flow.finishing.due_watch import DueWatch
@@ -59,7 +60,6 @@ from bridge.flow.lanes.lost_events import LostEvents
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
-from bridge.flow.replica import SteeredReplica
 from bridge.flow.settling.outbox import Outbox
 from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.flow.settling.refused_events import RefusedEvents, shares_of
@@ -133,15 +133,18 @@ class Bridge:
         self.due_watch = DueWatch(ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(router_of(settings), self.lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
-        finished = finisher.finished_by_person
-        self.replica = SteeredReplica(REPLICA, self.pauses, finished, lambda: self.status.read(), time.time, log)
-        self.control = ControlLink(control_of(settings), self.replica, log)
+        self.command_handler = self._command_handler(finisher)
+        self.control = ControlLink(control_of(settings), self.command_handler, log)
         publishers = Publishers(self.publisher, republisher, confirmed_publisher, (held_queues, self.control))
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
         self.backlog = InboundBacklog(self.consumer)
         self.lag = LoopLag()
         self._watched(rate_limits)
+
+    def _command_handler(self, finisher: DueFinisher) -> CommandHandler:
+        finished, log = finisher.finished_by_person, self._log
+        return CommandHandler(REPLICA, self.pauses, finished, lambda: self.status.read(), time.time, log)
 
     def _watched(self, rate_limits: RateLimits) -> None:
         broker = BrokerParts(self.supervisor, self.inbox, self.consumer, self.publisher)

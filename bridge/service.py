@@ -103,7 +103,7 @@ async def _admin_listens(stack: AsyncExitStack, bridge: Bridge, metrics: Metrics
     pages = HealthPages(bridge.readiness.components, metrics.text, version())
     door = AdminDoor(admin_tokens_of(settings), networks(settings.http.trusted_proxies), log)
     host, port = admin_address_of(settings)
-    admin = AdminServer(host, port, pages, door, bridge.replica, bridge.control)
+    admin = AdminServer(host, port, pages, door, bridge.command_handler, bridge.control)
     try:
         await stack.enter_async_context(admin)
     except (OSError, ValueError) as error:

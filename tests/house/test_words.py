@@ -27,6 +27,7 @@ FORBIDDEN: dict[str, str] = {
     "Courier|courier|Letter|write_letter|Draft|FaultBook|Wire|World": "bridge/sandbox",
     "_?[Bb]eats?|_?storyboard|Player|player": "bridge/sandbox",
     "replay|REPLAY": "bridge/core bridge/flow bridge/edges",
+    "_?(by_)?fence|FENCE|SteeredReplica": "bridge/",
     "_?(found|told|said|shown)": "bridge/app.py bridge/service.py bridge/cli bridge/core bridge/edges bridge/flow "
     "bridge/settings",
 }
@@ -36,7 +37,7 @@ FORBIDDEN_PROSE: dict[str, str] = {
     "Refusal|Intake|Entrance|Doorkeeper": "bridge/core bridge/flow bridge/edges bridge/app.py",
     "Teller|Letterhead|Copier|Dispatcher": "bridge/",
     "condemn|condemned": "bridge/",
-    "desk": "bridge/",
+    "desk|fence": "bridge/",
     "replay|replayed": "bridge/core bridge/flow",
     "courier|storyboard|beats?|player|faultbook": "bridge/sandbox",
 }

@@ -1,7 +1,7 @@
 """The fate of a request whose outcome is unknown: docs/semantics.md, What the API shows.
 
 The caller asks and looks; here is only what the answers mean. Each function takes what was seen and gives one Finding.
-A `start` leaves a fence (the tag `bridge_event`) by which its conversation is found; an `interact` leaves only its
+A `start` leaves its event tag (`bridge_event`) by which its conversation is found; an `interact` leaves only its
 text, so there the progress must help: the announced message id, or the newest message before it (the watermark).
 """
 
@@ -83,14 +83,14 @@ class Finish(IntEnum):
 
 
 def not_listed(looks: int, role_lists: bool | None) -> Finding:
-    """No conversation carries the fence. `role_lists` is False where a conversation known to exist was not listed."""
+    """No conversation carries the event tag. `role_lists` is False where one that is known to exist was not listed."""
     if role_lists is False:
         return unshown(Blind.CONVERSATIONS)
     return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN)
 
 
 def of_own(row: ConversationRow, messages: Sequence[Message], finish: Finish) -> Finding:
-    """A conversation that carries the fence; `messages` oldest first. The event's interaction is its first."""
+    """A conversation that carries the event tag; `messages` oldest first. The event's interaction is its first."""
     mine = first_interaction(messages)
     answered = answer(mine)
     if answered is not None:

@@ -260,7 +260,7 @@ class Interaction:
 
     async def _has_own(self, work: Work, open_rows: Sequence[ConversationRow]) -> bool:
         """True where one of the conversations is the event's, of an earlier request; that one may be over by now."""
-        if any(row.carries(work.event.fence) for row in open_rows):
+        if any(row.carries(work.event.event_tag) for row in open_rows):
             return True
         earlier = work.progress.needs_proof
         return earlier and any(row.num_messages for row in await self._reconciler.of_event(work.event))

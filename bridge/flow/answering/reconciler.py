@@ -105,23 +105,23 @@ class Reconciler:
 
     async def of_event(self, event: RoutedEvent) -> list[ConversationRow]:
         """The conversations that were started for the event, finished or not."""
-        rows = await reads.carrying(self._agent, event.user_id, event.service_id, event.fence)
+        rows = await reads.carrying(self._agent, event.user_id, event.service_id, event.event_tag)
         self.sight.listed(rows)
         return rows
 
     async def _looked(self, work: Work) -> Finding:
         if work.progress.request is RequestKind.INTERACT and work.progress.conversation_id:
             return await self._by_text(work, work.progress.conversation_id, self._of_interact)
-        finding, open_rows = await self._by_fence(work)
+        finding, open_rows = await self._by_event_tag(work)
         if finding.means is not Means.NOT_DONE or work.progress.request is not RequestKind.UNKNOWN:
             return finding
         target = self._only_way(work, open_rows)
         return finding if target is None else await self._by_text(work, target, self._of_open)
 
-    async def _by_fence(self, work: Work) -> tuple[Finding, Sequence[ConversationRow]]:
+    async def _by_event_tag(self, work: Work) -> tuple[Finding, Sequence[ConversationRow]]:
         """Look among the unfinished conversations, where most are found, and then among all with the event's tag."""
         open_rows = await self.unfinished(*work.event.lane)
-        findings = [await self._of_own(work, row) for row in open_rows if row.carries(work.event.fence)]
+        findings = [await self._of_own(work, row) for row in open_rows if row.carries(work.event.event_tag)]
         if findings and _best(findings).means is Means.ANSWERED:
             return _best(findings), open_rows
         looks = 1

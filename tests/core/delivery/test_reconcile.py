@@ -30,7 +30,7 @@ def row(*, finished: bool = False, messages: int = 0) -> ConversationRow:
     return ConversationRow(HEX, "user-1", "service", finished, messages)
 
 
-# --- a start: looked up by its fence
+# --- a start: looked up by its event tag
 
 
 @pytest.mark.parametrize(("looks", "role_lists"), list(product((1, 2, 3), (None, True, False))))

@@ -140,7 +140,7 @@ class FakeAgent:
         service_id: str | None = None,
         *,
         conversation_id: str | None = None,
-        fence: str | None = None,
+        event_tag: str | None = None,
         unfinished: bool = False,
     ) -> AsyncIterator[ConversationRow]:
         def wanted(talk: Talk) -> bool:
@@ -148,7 +148,7 @@ class FakeAgent:
                 talk.user_id == user_id
                 and service_id in (None, talk.service_id)
                 and conversation_id in (None, talk.id)
-                and (fence is None or not self.filters_tags or talk.tags.get("bridge_event") == fence)
+                and (event_tag is None or not self.filters_tags or talk.tags.get("bridge_event") == event_tag)
                 and not (unfinished and self.filters_finished and talk.finished)
             )
 
