@@ -55,7 +55,7 @@ MARGIN_S = 120.0
 DEFAULT_FILE = Path("config/bridge.yaml")
 SQLITE, LEDGER = "sqlite:///", "sqlite:///bridge.db"
 SHORTEST_WAIT_S = 0.01
-"""Of a back-off: a wait of nothing is a loop."""
+"""The shortest step of a back-off: a wait of nothing is a loop."""
 READING = ("amqp", "amigo", "channels", "routes", "retry", "lanes", "conversations")
 CREDENTIALS = ("organization_id", "api_key", "api_key_id")
 UNREAD = tuple(f"amigo.{key}" for key in CREDENTIALS)

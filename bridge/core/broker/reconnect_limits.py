@@ -6,7 +6,7 @@ limit an event is dead-lettered as poison. Where connecting anew does not mend i
 
 MAX_FACTOR = 128.0
 WELL_FOR = 4.0
-"""So many times the limit a generation must have lived for the next trouble to be a new one."""
+"""Multiples of the limit that a generation must have lived for the next trouble to be a new one."""
 
 
 def limit_factor(before: float, *, judged: bool, lived_s: float, limit_s: float) -> float:

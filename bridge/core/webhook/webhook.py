@@ -41,7 +41,7 @@ MAX_HEADERS = 64
 MAX_HEADER_BYTES = 1024
 MAX_NAME_BYTES = 128
 MAX_HEADERS_BYTES = 32 * 1024
-"""Of all that routes see, names and values."""
+"""The size of all headers that routes see, names and values."""
 HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "connection", "content-length"})
 HIDDEN_PARTS = ("signature", "hmac", "secret", "token")
 ACTING_PREFIXES = ("x-bridge-", "x-death", "x-delivery-", "x-first-death-", "x-delay", "x-forwarded-")

@@ -16,7 +16,7 @@ from bridge.flow.ports.webhook import WebhookReceiver
 BODY_S = 10.0
 """How long a body may take from its first byte to its last."""
 MAX_HELD_BYTES = 64 * 1024 * 1024
-"""Of all bodies that are being read or wait for their confirms."""
+"""The size of all bodies that are being read or wait for their confirms."""
 BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
 
 
@@ -80,13 +80,13 @@ class HeldBytes:
         self._most = most
 
     def add(self, size: int) -> None:
-        """So many more are held. Raises Problem (503) where that is too much."""
+        """Hold so many more. Raises Problem (503) where that is too much."""
         self.size += size
         if self.size > self._most:
             raise problem.too_busy()
 
     def give_back(self, size: int) -> None:
-        """So many are held no longer."""
+        """Hold so many no longer."""
         self.size -= size
 
 

@@ -18,12 +18,12 @@ SHORTEST_S, MAX_S = 0.1, 5.0
 PROCESS = ""
 """Stands for an event's id where a call is about the process."""
 IN_TIME_S = 0.01
-"""Of a pause, what is left for calls by who has waited for its end."""
+"""Seconds reserved at the end of a pause for calls of who has waited for that end."""
 SOON_S, MAX_SOON = 0.5, 1_000
 """Completed events go together: so long after the first of them, or as many."""
 MAX_FAILURES = 5
 MAX_BYTES = 8 * 1024 * 1024
-"""Of endings and enrichments that go together; the last one may go beyond it."""
+"""The size of endings and enrichments that go together; the last one may go beyond it."""
 
 
 Answered = asyncio.Future[Any]

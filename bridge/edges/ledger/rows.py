@@ -40,7 +40,7 @@ KEY_BYTES, DIGEST_BYTES = 16, 8
 KEEP_ENDINGS_S = 3600.0
 """How long an ending that the API's history has is kept, unless it is said."""
 OLD_COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "ending")
-"""Of the table of versions before 0.2: the state is text."""
+"""The columns of versions before 0.2: the state is text."""
 
 _OF_HISTORY = f"state = {COMPLETE_CODE} AND substr(sent, 1, 23) = '[\"interaction-complete\"'"
 LAID_ASIDE = {name: name for name in COLUMNS} | {

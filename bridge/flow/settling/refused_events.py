@@ -20,7 +20,7 @@ from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.flow.work import Work
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
-"""Of lines that wait for the return of their events, at the most: the endings are in the ledger."""
+"""The size of the lines that wait for their events to return, at the most: the endings are in the ledger."""
 MAX_KEPT = 10_000
 """Events of which something is known, at the most."""
 KEPT_BEYOND_S = 600.0

@@ -25,7 +25,7 @@ from bridge.edges.ledger.rows import CODES, FAILED_CODE, FINAL_STATES, Row, hash
 CHANNEL = "amigo_bridge_lanes"
 WAITING, ANSWERED = CODES[State.WAITING], CODES[State.ANSWERED]
 MAX_COUNTED = 1000
-"""Of those before an event, so many are counted."""
+"""Events before another that are counted, at the most."""
 LEFT_ANSWERED = "interval '10 seconds'"
 """How long after the end of its process's lease an answered event holds up its lane."""
 

@@ -183,7 +183,7 @@ GO = "DELETE FROM amigo_bridge.owners WHERE owner = $1"
 
 
 Answer = tuple[Holder, Row | None, float]
-"""Of a claim: who had the event, its row where it is this process's now, and the other's lease in seconds."""
+"""The answer of a claim: who had the event, its row where it is this process's now, the other's lease in seconds."""
 
 
 async def migrate(connection: DatabaseConnection) -> None:

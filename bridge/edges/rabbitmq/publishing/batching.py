@@ -43,8 +43,8 @@ ALONE_INDEX = 800
 """The channel for what may close it again, beyond those of the outbounds, which count from 0."""
 BEHIND_S = 0.005
 FRESH_AFTER_S = 5.0
-"""So long a channel is used once something on it was refused by nack; then a fresh one, for RabbitMQ remembers for each
-channel that a queue was full, also where its limit is gone."""
+"""How long a channel is used once something on it was refused by nack; then a fresh one, for RabbitMQ remembers of
+each channel that a queue was full, also where its limit is gone."""
 DRAIN_S = 1.0
 """How long what flies may keep a channel from being replaced: nobody waits for a slow confirm longer than that."""
 WHOM = itemgetter(1)
@@ -298,7 +298,7 @@ class BatchingPublisher:
             receipt.lost(message)
 
     def _pending(self, count: int, size: int) -> None:
-        """So many more messages wait, of so many bytes together."""
+        """Count so many more messages that wait, of so many bytes together."""
         if not self._unconfirmed:
             self._empty.clear()
         self._unconfirmed += count
@@ -308,7 +308,7 @@ class BatchingPublisher:
         self.resume()
 
     def _forget(self, count: int, size: int) -> None:
-        """So many fewer are unconfirmed, of so many bytes together."""
+        """Count so many fewer that are unconfirmed, of so many bytes together."""
         self._unconfirmed -= count
         self._unconfirmed_bytes -= size
         if self._unconfirmed <= MAX_UNCONFIRMED and self._unconfirmed_bytes <= MAX_UNCONFIRMED_BYTES:

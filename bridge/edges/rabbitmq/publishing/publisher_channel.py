@@ -233,7 +233,7 @@ class PublisherChannel:
         return b"".join(parts)
 
     def _cleared(self, number: int) -> None:
-        """So many of the suspects are dealt with."""
+        """Count suspects that are dealt with."""
         if self.suspects:
             self.suspects = max(0, self.suspects - number)
             if not self.suspects:

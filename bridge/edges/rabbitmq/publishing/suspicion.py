@@ -46,7 +46,7 @@ class Suspicion:
         self.active = False
         self._suspects: OrderedDict[Place, LastRefusal] = OrderedDict()
         self._alike: OrderedDict[Likeness, int] = OrderedDict()
-        """Of each likeness that is suspected, how many in a row were taken."""
+        """Likenesses that are suspected, each with how many of it in a row were taken."""
         self._aside: dict[OutboundMessage, Receipt] = {}
         self._receipts: Counter[int] = Counter()
 
