@@ -15,6 +15,7 @@ from math import inf
 from bridge.core.delivery.retry import delay_level
 from bridge.core.lanes.lane_claim import InLine
 from bridge.core.lanes.lane_turns import Before, Key, LaneTurns
+from bridge.flow.lanes.held_events import PASSED_ON_S, HeldEvents
 from bridge.flow.lanes.lane import Lane
 from bridge.flow.lanes.lane_journal import LaneJournal
 from bridge.flow.lanes.lane_waits import BEHIND_AT_MOST_S, BEHIND_WAIT_S
@@ -24,10 +25,6 @@ from bridge.flow.work import Work
 HERE = "here"
 FORGOTTEN_S = 3_600.0
 """How long an event that is lost keeps its place."""
-PASSED_ON_S = 15.0
-"""How long after a pause was lifted what it held is waited for: another process may have got it."""
-MAX_HELD = 100_000
-"""Held events whose places are remembered."""
 RECHECK_S = 5.0
 """How often a lane that waits for another process's event is looked at without having been woken."""
 
@@ -38,11 +35,7 @@ class Order:
     def __init__(self, journal: LaneJournal, lost: LostEvents, holding: Callable[[str], bool]) -> None:
         """`holding` is true of the key of a pause that is not lifted."""
         self._journal = journal
-        self._holding = holding
-        self._held_by: dict[str, str] = {}
-        """Events in the held queue, and the key of the pause that keeps each back."""
-        self._passed_on: dict[str, float] = {}
-        """Events that are on their way back from there, and until when (event loop time) they are waited for."""
+        self._held = HeldEvents(holding)
         self._lost = lost
         self._lanes: dict[Key, LaneTurns] = {}
         self._lane_of: dict[str, Key] = {}
@@ -75,7 +68,7 @@ class Order:
 
     def _takes(self, lane: Lane) -> bool:
         work = lane.works[0]
-        if self._held_by or self._passed_on:
+        if self._held:
             self._let_go_held()
         if not self._has(work):
             return True
@@ -141,9 +134,8 @@ class Order:
             self.let_go(work)
         else:
             self._leaves(work, _now() + delay_level(for_s))
-            if held_by and self._has(work) and len(self._held_by) < MAX_HELD:
+            if held_by and self._has(work) and self._held.hold(work.event.id, held_by):
                 self._turns(work).hold(work.event.id)
-                self._held_by[work.event.id] = held_by
 
     def stays(self, works: Iterable[Work], lane: Lane, running: Work | None) -> None:
         """These did not get into a delay queue, or are in hand again: in their old places."""
@@ -162,7 +154,6 @@ class Order:
     def let_go(self, work: Work) -> None:
         """The event is in hand no more, and comes again as if it was new, unless the ledger says more."""
         self._lined_up.discard(work.event.id)
-        self._held_by.pop(work.event.id, None)
         self._drop(work.event.id)
 
     def has_away(self, lane: Key) -> bool:
@@ -180,21 +171,17 @@ class Order:
 
     def _let_go_held(self) -> None:
         """Events that no pause holds any more are on their way back: soon, or they are not waited for."""
-        for event_id in [event_id for event_id, until_s in self._passed_on.items() if until_s <= _now()]:
+        for event_id in self._held.overdue(_now()):
             self._drop(event_id)
-        keys = set(self._held_by.values())
-        lifted = {key for key in keys if not self._holding(key)}
-        for event_id in [event_id for event_id, key in self._held_by.items() if key in lifted]:
-            del self._held_by[event_id]
+        for event_id in self._held.lifted(_now()):
             turns = self._lanes.get(self._lane_of.get(event_id, ("", "")))
             if turns is not None and turns.get(event_id) is not None:
                 turns.let_go(event_id)
                 turns.leave(event_id, _now() + PASSED_ON_S)
-                self._passed_on[event_id] = _now() + PASSED_ON_S
 
     def _drop(self, event_id: str) -> None:
         """Forget the event's place."""
-        self._passed_on.pop(event_id, None)
+        self._held.drop(event_id)
         lane = self._lane_of.pop(event_id, None)
         if lane is not None:
             self._lanes[lane].settle(event_id)
@@ -214,8 +201,7 @@ class Order:
             turns.arrive_before(work.event.id, HERE, held)
             return True
         turns.line_up(work.event.id, HERE, None, None, held=False)
-        self._held_by.pop(work.event.id, None)
-        self._passed_on.pop(work.event.id, None)
+        self._held.drop(work.event.id)
         return known is not None and known.holder is None
 
     def _first_held(self, turns: LaneTurns) -> str | None:
@@ -223,10 +209,9 @@ class Order:
 
         The held queue gives back first what went in first.
         """
-        if not self._held_by and not self._passed_on:
+        if not self._held:
             return None
-        known = (place.event_id for place in turns)
-        return next((each for each in known if each in self._held_by or each in self._passed_on), None)
+        return next((place.event_id for place in turns if place.event_id in self._held), None)
 
     def _number(self, work: Work) -> int:
         place = self._turns(work).get(work.event.id)
