@@ -54,6 +54,16 @@ async def test_an_event_that_comes_again_finds_what_it_was_and_needs_no_turn_whe
     assert await ledger.claim("e1", DIGEST, line=LINE) == Claim(Holder.EARLIER, ended)
 
 
+async def test_how_many_come_before_each_event_of_a_lane_is_told(ledger: Tellable) -> None:
+    events = [InLine("e1"), InLine("e2", back_in_s=3600.0), InLine("e3", held=True), InLine("e4")]
+    ledger.line_up(LANE, events)
+    ledger.line_up(OTHER, [InLine("e5")])
+    assert await ledger.ahead(LANE, ["e4", "e1", "e2", "unknown", "e5"]) == {"e1": 0, "e2": 1, "e4": 2}
+    ledger.leave_lane("e1")
+    assert await ledger.ahead(LANE, ["e4"]) == {"e4": 1}
+    assert await ledger.ahead(("nobody", "5f" * 12), ["e1"]) == {}
+
+
 async def test_who_is_away_is_waited_for_and_has_its_old_place(ledger: Tellable) -> None:
     await ledger.claim("e1", DIGEST, line=LINE)
     await parked(ledger, "e1")

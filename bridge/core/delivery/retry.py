@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-DELAY_LEVELS_S = (1, 2, 5, 10, 30, 60, 300, 600)
+DELAY_LEVELS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
 @dataclass(frozen=True, slots=True)

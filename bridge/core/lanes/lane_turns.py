@@ -18,7 +18,7 @@ events is told by a name: this module knows processes and their leases only as n
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
@@ -245,6 +245,16 @@ class LaneTurns:
                 return
             if place.standing is not Standing.HELD and not place.lost(lost_before_s):
                 yield place
+
+    def ahead(self, event_ids: Collection[str]) -> dict[str, int]:
+        """How many come before each of these; for those that have places. Who is kept back is not counted."""
+        counts: dict[str, int] = {}
+        count = 0
+        for place in self:
+            if place.event_id in event_ids:
+                counts[place.event_id] = count
+            count += place.standing is not Standing.HELD
+        return counts
 
     def wait_for_end(self, event_id: str, conversation_id: str) -> None:
         """The event waits until this conversation has ended. Its turn is over."""

@@ -54,7 +54,7 @@ def test_a_pause_heeds_the_configured_longest_and_a_shorter_one_of_its_own() -> 
 
 
 def test_the_delay_queues_are_those_of_the_design() -> None:
-    assert DELAY_LEVELS_S == (1, 2, 5, 10, 30, 60, 300, 600)
+    assert DELAY_LEVELS_S == (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,13 @@ def test_the_delay_queues_are_those_of_the_design() -> None:
         (10, 10),
         (11, 30),
         (31, 60),
-        (61, 300),
+        (61, 120),
+        (120.5, 300),
         (300.1, 600),
         (600, 600),
-        (601, 600),
-        (1e9, 600),
+        (601, 1200),
+        (1801, 3600),
+        (1e9, 3600),
     ],
 )
 def test_a_wait_is_parked_where_it_is_not_too_early(wait_s: float, level_s: int) -> None:

@@ -247,6 +247,12 @@ LINE_UP = (
     "SELECT amigo_bridge.line_up($1, $2::bytea[], $3::bytea[], $4::text[], $5::float8[], $6::text[], $7::boolean[])"
 )
 LEAVE = "SELECT amigo_bridge.leave_lanes($1, $2::bytea[], $3::bytea[])"
+AHEAD = """
+SELECT key, ahead FROM (
+    SELECT key, event_id, count(*) FILTER (WHERE NOT held) OVER (ORDER BY number) - (NOT held)::integer AS ahead
+    FROM amigo_bridge.lane_places WHERE lane = $1
+) places WHERE key = ANY ($2::bytea[])
+"""
 CANCELLED = "DELETE FROM amigo_bridge.lane_places WHERE key = $1"
 PURGE = """
 DELETE FROM amigo_bridge.lane_places p
@@ -288,6 +294,16 @@ async def line_up(connection: DatabaseConnection, owner: str, calls: Sequence[Le
     if rows:
         await connection.execute(LINE_UP, owner, *[list(column) for column in zip(*rows, strict=True)])
     return [None] * len(calls)
+
+
+async def ahead(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[dict[str, int]]:
+    """How many come before each of some events in their lane."""
+    answers = []
+    for call in calls:
+        lane, keys = call.row
+        names = {hash_of(key): key for key in keys}
+        answers.append({names[bytes(row[0])]: row[1] for row in await connection.fetch(AHEAD, lane, list(names))})
+    return answers
 
 
 async def leave(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:

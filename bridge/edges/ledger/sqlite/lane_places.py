@@ -98,6 +98,11 @@ class LanePlaces:
             writes.append(self._kept(key, lane))
         return writes
 
+    def ahead(self, lane: bytes, keys: Sequence[str]) -> dict[str, int]:
+        """How many come before each of these events of the lane."""
+        turns = self._lanes.get(lane)
+        return {} if turns is None else turns.ahead(frozenset(keys))
+
     def leave(self, key: str) -> list[Write]:
         """The event is in no lane any more."""
         lane = self._lane_of.pop(key, None)
