@@ -143,16 +143,15 @@ def delayed(
         ORIGIN_EXCHANGE: from_exchange,
         ORIGIN_ROUTING_KEY: from_key,
     }
-    if incoming.priority is not None:
-        headers[ORIGIN_PRIORITY] = incoming.priority
-    if progress is not None:
-        headers[PROGRESS] = progress
     times = {FIRST_SEEN: first_seen_s, REFUSED_SINCE: refused_since_s}
-    headers.update({name: round(time_s * 1000) for name, time_s in times.items() if time_s is not None})
-    if dead_lettered:
-        headers[DEAD_LETTERED] = True
-    if waits_for is not None:
-        headers[WAITS_FOR] = _cut(waits_for, MAX_ORIGIN_BYTES)
+    facts = {
+        ORIGIN_PRIORITY: incoming.priority,
+        PROGRESS: progress,
+        **{name: None if time_s is None else round(time_s * 1000) for name, time_s in times.items()},
+        DEAD_LETTERED: True if dead_lettered else None,
+        WAITS_FOR: None if waits_for is None else _cut(waits_for, MAX_ORIGIN_BYTES),
+    }
+    headers.update({name: fact for name, fact in facts.items() if fact is not None})
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
     queue = held_queue(incoming.queue) if level_s is None else delay_queue(incoming.queue, level_s)
     foreign = frozenset(name for name in kept if not name.startswith(OWN_PREFIX)) if planned else frozenset()

@@ -1,7 +1,7 @@
 """How long the events of a lane wait, where, and why: for the lanes, and for who asks."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.core.lanes.expected_turn import NO_TURN_LIMIT, Prospect, TurnLimit, parked_s
@@ -86,6 +86,10 @@ def to_park(
             yield replace(parking, places=goes, crowded=False)
         elif prospect.blocked:
             blocked.append(parking)
+    yield from _crowded(blocked, limits)
+
+
+def _crowded(blocked: Collection[Parking], limits: WaitLimits) -> Iterator[Parking]:
     held = Counter(work.incoming.queue for parking in blocked for work in parking.places)
     crowd_s = {queue: _crowd_s(count, limits.shares.get(queue, count)) for queue, count in held.items()}
     for parking in sorted(blocked, key=lambda each: each.prospect.first_s, reverse=True):
