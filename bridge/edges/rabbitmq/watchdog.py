@@ -142,7 +142,7 @@ class Watchdog:
 
         A queue that cannot be looked at costs the channel, and only that: the others are watched on.
         """
-        channel: aiormq.abc.AbstractChannel | None = None
+        channel: aiormq.abc.AbstractChannel | None = await _watching_channel(connection)
         while True:
             await asyncio.sleep(self._limits.every_s)
             for queue_consumer in self._consumer.queue_consumers:
