@@ -39,38 +39,38 @@ from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import Supervisor
 from bridge.edges.telemetry.metrics import Gauges
-from bridge.flow.after_answer import AfterAnswer
-from bridge.flow.api_breaker import ApiBreaker
+from bridge.flow.answering.after_answer import AfterAnswer
+from bridge.flow.answering.enricher import Enricher
+from bridge.flow.answering.enrichment_reader import EnrichmentReader
+from bridge.flow.answering.interaction import Interaction
+from bridge.flow.answering.open_conversations import OpenConversations
+from bridge.flow.answering.reconciler import Reconciler
+from bridge.flow.answering.relay import Limits, Relay
+from bridge.flow.answering.steering import Steering
+from bridge.flow.answering.user_lookup import UserLookup
 from bridge.flow.attempts import Attempts
-from bridge.flow.broker_absence import BrokerAbsence
-from bridge.flow.due_finisher import DueFinisher
-from bridge.flow.due_watch import DueWatch
-from bridge.flow.enricher import Enricher
-from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
-from bridge.flow.finish_announcer import FinishAnnouncer
-from bridge.flow.interaction import Interaction
-from bridge.flow.lane_waits import WaitLimits, waiting
-from bridge.flow.lanes import Lanes
+from bridge.flow.finishing.due_finisher import DueFinisher
+from bridge.flow.finishing.due_watch import DueWatch
+from bridge.flow.finishing.finish_announcer import FinishAnnouncer
+from bridge.flow.guards.api_breaker import ApiBreaker
+from bridge.flow.guards.broker_absence import BrokerAbsence
+from bridge.flow.guards.ledger_watch import LedgerWatch
+from bridge.flow.guards.pauses import Pauses, PausingLives
+from bridge.flow.guards.poison_guard import PoisonGuard
+from bridge.flow.guards.quick_deaths import QuickDeaths
+from bridge.flow.guards.turn_guard import TurnGuard
+from bridge.flow.lanes.lane_waits import WaitLimits, waiting
+from bridge.flow.lanes.lanes import Lanes
+from bridge.flow.lanes.lost_events import LostEvents
 from bridge.flow.ledger_journal import LedgerJournal
-from bridge.flow.ledger_watch import LedgerWatch
-from bridge.flow.lost_events import LostEvents
-from bridge.flow.open_conversations import OpenConversations
-from bridge.flow.outbox import Outbox
-from bridge.flow.pauses import Pauses, PausingLives
-from bridge.flow.poison_guard import PoisonGuard
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
-from bridge.flow.quick_deaths import QuickDeaths
-from bridge.flow.reconciler import Reconciler
-from bridge.flow.refusal_log import RefusalLog
-from bridge.flow.refused_events import RefusedEvents, shares_of
-from bridge.flow.relay import Limits, Relay
 from bridge.flow.replica import SteeredReplica
-from bridge.flow.settler import Settler
-from bridge.flow.steering import Steering
-from bridge.flow.turn_guard import TurnGuard
-from bridge.flow.user_lookup import UserLookup
+from bridge.flow.settling.outbox import Outbox
+from bridge.flow.settling.refusal_log import RefusalLog
+from bridge.flow.settling.refused_events import RefusedEvents, shares_of
+from bridge.flow.settling.settler import Settler
 from bridge.flow.webhook_ingest import IngestConfig, WebhookIngest
 from bridge.settings.model import Settings
 from bridge.settings.values import (

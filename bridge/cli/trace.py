@@ -19,7 +19,7 @@ from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.edges.ledger.inspect import look
-from bridge.flow import reads
+from bridge.flow.answering import reads
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.settings.model import Settings, load
 from bridge.settings.values import credentials_of, limits_of

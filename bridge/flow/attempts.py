@@ -8,8 +8,6 @@ from collections.abc import Awaitable
 
 from bridge.core.counters import Counters
 from bridge.core.delivery.handling import HandlingStep
-from bridge.core.delivery.ledger_entry import Entry, Plan, plan, recall
-from bridge.core.delivery.ledger_knowledge import starts_over
 from bridge.core.delivery.outcome import (
     ROWS,
     Acknowledge,
@@ -28,14 +26,16 @@ from bridge.core.delivery.poison import POISON
 from bridge.core.delivery.progress import Doubted, RequestKind
 from bridge.core.delivery.retry import Backoff
 from bridge.core.errors import InvalidEvent
+from bridge.core.ledger.ledger_entry import Entry, Plan, plan, recall
+from bridge.core.ledger.ledger_knowledge import starts_over
 from bridge.flow import failpoints
-from bridge.flow.api_breaker import ApiBreaker
-from bridge.flow.interaction import Interaction
+from bridge.flow.answering.interaction import Interaction
+from bridge.flow.guards.api_breaker import ApiBreaker
+from bridge.flow.guards.turn_guard import TurnGuard
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from bridge.flow.ports.limits import CALLER
 from bridge.flow.ports.runtime import Log
-from bridge.flow.turn_guard import TurnGuard
 from bridge.flow.work import Work
 
 ELSEWHERE_S = 5.0

@@ -19,13 +19,13 @@ from bridge.core.event.event_fields import usable_id
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults, Rendered, RoutedEvent, resolve, timed, unresolved
 from bridge.core.event.user import UserByEmail
-from bridge.flow.lanes import Lanes
-from bridge.flow.outbox import Outbox
+from bridge.flow.answering.user_lookup import UserLookup
+from bridge.flow.lanes.lanes import Lanes
 from bridge.flow.ports.api import Routes
 from bridge.flow.ports.broker import Delivery
 from bridge.flow.ports.runtime import Clock, Log
-from bridge.flow.settler import Settler
-from bridge.flow.user_lookup import UserLookup
+from bridge.flow.settling.outbox import Outbox
+from bridge.flow.settling.settler import Settler
 from bridge.flow.work import Work
 
 CLOSING_S = 5.0

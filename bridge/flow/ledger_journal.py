@@ -13,17 +13,17 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bridge.core.answer.sent_ending import SentEnding
-from bridge.core.delivery.attempt_log import Wait, WaitReason
-from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.lane_turns import Before
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
-from bridge.core.delivery.ledger_knowledge import first_entry
 from bridge.core.delivery.outcome import DeadLetter, Outcome, OutcomeKind
-from bridge.core.delivery.owed_enrichments import OwedEnrichments
-from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import UNKNOWN, Progress
-from bridge.flow.lane_journal import LaneJournal
-from bridge.flow.lost_events import LostEvents
+from bridge.core.lanes.lane_turns import Before
+from bridge.core.ledger.attempt_log import Wait, WaitReason
+from bridge.core.ledger.due_finish import DueFinish
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
+from bridge.core.ledger.ledger_knowledge import first_entry
+from bridge.core.ledger.owed_enrichments import OwedEnrichments
+from bridge.core.ledger.planned_event import PlannedEvent
+from bridge.flow.lanes.lane_journal import LaneJournal
+from bridge.flow.lanes.lost_events import LostEvents
 from bridge.flow.ports.ledger import EntryUnreadable, LeaseLost, Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
 from bridge.flow.work import Work

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from bridge.core.control.command import Command, Facts, Verb
-from bridge.flow.pauses import Pauses
+from bridge.flow.guards.pauses import Pauses
 from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
 

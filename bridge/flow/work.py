@@ -5,20 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.core.answer.outbound_message import EventContext, OutboundMessage, still_lacking
-from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog
-from bridge.core.delivery.due_finish import DueFinish
 from bridge.core.delivery.handling import UNTOUCHED, Handling, HandlingStep
-from bridge.core.delivery.lane_turns import Before, Key
-from bridge.core.delivery.ledger_entry import Entry
-from bridge.core.delivery.ledger_knowledge import UNASKED, LedgerKnowledge
 from bridge.core.delivery.outcome import DeadLetter, Outcome
-from bridge.core.delivery.owed_enrichments import OwedEnrichments
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, Step, load
 from bridge.core.event.inbound_message import PROGRESS, InboundMessage
 from bridge.core.event.route import NO_TAGS, RoutedEvent
 from bridge.core.event.tags import together
-from bridge.flow.outbox import Outbox
+from bridge.core.lanes.lane_turns import Before, Key
+from bridge.core.ledger.attempt_log import NO_ATTEMPTS, AttemptLog
+from bridge.core.ledger.due_finish import DueFinish
+from bridge.core.ledger.ledger_entry import Entry
+from bridge.core.ledger.ledger_knowledge import UNASKED, LedgerKnowledge
+from bridge.core.ledger.owed_enrichments import OwedEnrichments
 from bridge.flow.ports.broker import Delivery
+from bridge.flow.settling.outbox import Outbox
 
 
 class Deliveries:

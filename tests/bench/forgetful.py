@@ -8,9 +8,9 @@ from contextlib import nullcontext
 
 from bridge import service
 from bridge.cli.main import main
-from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder
 from bridge.core.delivery.progress import Progress
+from bridge.core.ledger.due_finish import DueFinish
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder
 
 UNKNOWN = Claim(Holder.NOBODY)
 

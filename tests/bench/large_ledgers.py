@@ -12,8 +12,8 @@ from typing import Any
 
 import asyncpg
 
-from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.progress import Progress, Requested, RequestKind
+from bridge.core.ledger.ledger_entry import Entry, State
 from bridge.edges.ledger.call_kinds import CallKind
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.factory import OpenLedger

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge.core.answer.sent_ending import SentEnding, SentTo
-from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.progress import Progress, Requested, RequestKind
+from bridge.core.ledger.ledger_entry import Entry, State
 from tests.bench import machine
 from tests.bench.large_ledgers import LargeLedger, large_postgresql, large_sqlite
 

@@ -46,7 +46,9 @@ class Row:
 
 
 LABELS = (*EVENT_LABELS, *FINISH_LABELS, *ENRICH_LABELS)
-"""The steps that events come to by themselves; to those of a pause a person leads them: tests/flow/test_pauses.py."""
+"""The steps that events come to by themselves; to those of a pause a person leads them
+(tests/flow/guards/test_pauses.py).
+"""
 
 
 def leading_to(label: str) -> str:

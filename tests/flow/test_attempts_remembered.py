@@ -1,9 +1,9 @@
 """The last attempts at an event, and what it waits for, as the ledger has them for `trace`."""
 
-from bridge.core.delivery.attempt_log import NO_ATTEMPTS, PastAttempt, WaitReason
-from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly
+from bridge.core.ledger.attempt_log import NO_ATTEMPTS, PastAttempt, WaitReason
+from bridge.core.ledger.ledger_entry import State
 from tests.support.fakes import Gate, Play, refused
 from tests.support.flow_bench import Bench
 

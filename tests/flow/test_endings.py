@@ -9,7 +9,7 @@ from bridge.core.broker.publish_refusal import NACKED, UNROUTED
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import InvalidEvent, Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser
 from bridge.core.event.route import Route
-from bridge.flow.relay import Limits
+from bridge.flow.answering.relay import Limits
 from tests.support.fakes import Fate, Play, answered, complete, error, opening, refused, said
 from tests.support.flow_bench import Bench
 

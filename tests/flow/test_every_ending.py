@@ -12,7 +12,7 @@ from bridge.core.answer.ending import ENDINGS
 from bridge.core.broker.publish_refusal import UNROUTED
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost
-from bridge.flow.relay import Limits
+from bridge.flow.answering.relay import Limits
 from tests.support.fakes import Fate, Play, Step, complete, error, opening, said
 from tests.support.flow_bench import Bench
 

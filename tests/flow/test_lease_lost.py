@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.ledger.ledger_entry import Entry, State
 from bridge.flow import failpoints
+from tests.flow.guards.test_ledger_away import endings
 from tests.support.fakes import FakeLedger, Fate, Play, answered, complete, error, opening, said
 from tests.support.flow_bench import SERVICE, USER, Bench
-
-from .test_ledger_away import endings
 
 WHOLE = Play((opening, said("Hel"), said("lo"), complete()), Fate.SAVED)
 

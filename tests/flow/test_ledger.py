@@ -10,9 +10,9 @@ import pytest
 from bridge.core.answer.ending import ENDINGS
 from bridge.core.answer.outbound_message import Outbound, OutboundMessage, RoutingKey
 from bridge.core.broker.publish_refusal import UNROUTED
-from bridge.core.delivery.ledger_entry import State
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import TooEarly
+from bridge.core.ledger.ledger_entry import State
 from bridge.flow import failpoints
 from tests.support.fakes import FakeDelivery, FakeLedger, Fate, Gate, Play, answered, complete, error, opening, said
 from tests.support.flow_bench import SERVICE, USER, Bench

@@ -8,20 +8,19 @@ import orjson
 import pytest
 
 from bridge.core.answer.outbound_message import Outbound, RoutingKey
-from bridge.core.delivery.ledger_entry import Entry, State
-from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Lost, Refused
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.inbound_message import PROGRESS
 from bridge.core.event.route import ChannelDefaults, Defaults, Rendered, Route
+from bridge.core.ledger.ledger_entry import Entry, State
+from bridge.core.ledger.planned_event import PlannedEvent
 from bridge.flow import failpoints
+from tests.flow.test_ledger import Death
 from tests.support.fakes import FakeLedger, FakeRoutes, Fate, Gate, Play, refused
 from tests.support.flow_bench import Bench
 from tests.support.making import unproved
-
-from .test_ledger import Death
 
 SERVICE_A, SERVICE_B = "5f00000000000000000000aa", "5f00000000000000000000bb"
 KEY = Outbound("agent.events", RoutingKey("{route}.{channel}.{version_set}.{user_id}.{source}.{type}"))

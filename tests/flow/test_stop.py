@@ -7,10 +7,9 @@ import pytest
 
 from bridge.core.errors import Lost, NotSent, Refused
 from bridge.core.event.inbound_message import InboundMessage
+from tests.flow.lanes.test_lanes import ended
 from tests.support.fakes import Gate, answered, complete, error, said
 from tests.support.flow_bench import QUEUE, Bench
-
-from .test_lanes import ended
 
 
 async def test_what_streams_is_finished_within_the_grace_and_nothing_more_is_started() -> None:

@@ -7,13 +7,12 @@ from bridge.core.delivery.retry import Backoff
 from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import RoutedEvent
-from bridge.flow.outbox import Outbox
-from bridge.flow.refusal_log import RefusalLog
+from bridge.flow.settling.outbox import Outbox
+from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.flow.work import Work, past, traceparent
+from tests.flow.settling.test_outbox import POLICY
 from tests.support.fakes import FakeDelivery, FakeLog, FakePublisher
 from tests.support.making import unproved
-
-from .test_outbox import POLICY
 
 EVENT = RoutedEvent(
     id="e1",

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import RequestKind
+from bridge.core.ledger.ledger_entry import FINAL, Claim, Entry, Holder, State
+from bridge.core.ledger.planned_event import PlannedEvent
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.making import unproved
 from tests.support.waiting import until

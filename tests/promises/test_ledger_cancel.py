@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bridge.core.answer.ending import cancelled
-from bridge.core.delivery.ledger_entry import Entry, Holder, State
 from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.ledger.ledger_entry import Entry, Holder, State
 from bridge.flow.ports.ledger import LeaseLost
 from tests.support.making import unproved
 

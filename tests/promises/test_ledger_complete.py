@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import replace
 
-from bridge.core.delivery.attempt_log import NO_ATTEMPTS
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
-from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import RequestKind
+from bridge.core.ledger.attempt_log import NO_ATTEMPTS
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
+from bridge.core.ledger.planned_event import PlannedEvent
 from tests.support.making import unproved
 
 from .ledgers import Tellable, World

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.ledger.due_finish import DueFinish
+from bridge.core.ledger.ledger_entry import Entry, State
 from tests.promises.ledgers import Tellable, World
 
 INF = float("inf")

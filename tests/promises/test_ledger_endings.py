@@ -7,9 +7,9 @@ import pytest
 
 from bridge.core.answer.ending import CONVERSATION_FINISHED, cancelled
 from bridge.core.answer.sent_ending import SentEnding, SentTo
-from bridge.core.delivery.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import Progress, RequestKind
+from bridge.core.ledger.ledger_entry import FINAL, Claim, Entry, Holder, State
 from bridge.flow.ports.ledger import LeaseLost
 from tests.support.making import unproved
 from tests.support.waiting import until

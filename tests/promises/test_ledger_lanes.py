@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from bridge.core.delivery.lane_claim import InLine, LaneClaim
-from bridge.core.delivery.lane_turns import Before, Passing
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.outcome import DeadLetter
+from bridge.core.lanes.lane_claim import InLine, LaneClaim
+from bridge.core.lanes.lane_turns import Before, Passing
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
 from tests.support.waiting import until
 
 from .ledgers import Tellable, World

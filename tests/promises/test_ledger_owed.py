@@ -7,10 +7,10 @@ import pytest
 
 from bridge.core.answer.ending import cancelled
 from bridge.core.answer.sent_ending import SentEnding, SentTo
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
-from bridge.core.delivery.owed_enrichments import OwedEnrichments, RecordedMessage
 from bridge.core.delivery.progress import RequestKind
 from bridge.core.event.enrichment import EnrichmentKind, WantedEnrichment
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
+from bridge.core.ledger.owed_enrichments import OwedEnrichments, RecordedMessage
 from bridge.flow.ports.ledger import LeaseLost
 from tests.promises.ledgers import Tellable, World
 from tests.promises.test_ledger_endings import laid_aside

@@ -5,11 +5,11 @@ from math import inf
 
 import pytest
 
-from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog, PastAttempt, Wait, WaitReason
-from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import Phase, Progress, RequestKind
+from bridge.core.ledger.attempt_log import NO_ATTEMPTS, AttemptLog, PastAttempt, Wait, WaitReason
+from bridge.core.ledger.ledger_entry import Entry, State
+from bridge.core.ledger.planned_event import PlannedEvent
 from tests.support.planned import PLANNED
 
 from .ledgers import Tellable

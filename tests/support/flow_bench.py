@@ -17,34 +17,34 @@ from bridge.core.delivery.retry import Backoff, RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
 from bridge.core.event.user import UserRules
-from bridge.flow.after_answer import AfterAnswer
-from bridge.flow.api_breaker import ApiBreaker
+from bridge.flow.answering.after_answer import AfterAnswer
+from bridge.flow.answering.enricher import Enricher
+from bridge.flow.answering.enrichment_reader import EnrichmentReader
+from bridge.flow.answering.interaction import Interaction
+from bridge.flow.answering.open_conversations import OpenConversations
+from bridge.flow.answering.reconciler import Reconciler
+from bridge.flow.answering.relay import Limits, Relay
+from bridge.flow.answering.steering import Steering
+from bridge.flow.answering.user_lookup import UserLookup
 from bridge.flow.attempts import Attempts
-from bridge.flow.broker_absence import BrokerAbsence
-from bridge.flow.due_finisher import DueFinisher
-from bridge.flow.due_watch import DueWatch
-from bridge.flow.enricher import Enricher
-from bridge.flow.enrichment_reader import EnrichmentReader
 from bridge.flow.event_intake import EventIntake, EventRouter
-from bridge.flow.finish_announcer import FinishAnnouncer
-from bridge.flow.interaction import Interaction
-from bridge.flow.lane_waits import WaitLimits
-from bridge.flow.lanes import Lanes
+from bridge.flow.finishing.due_finisher import DueFinisher
+from bridge.flow.finishing.due_watch import DueWatch
+from bridge.flow.finishing.finish_announcer import FinishAnnouncer
+from bridge.flow.guards.api_breaker import ApiBreaker
+from bridge.flow.guards.broker_absence import BrokerAbsence
+from bridge.flow.guards.ledger_watch import LedgerWatch
+from bridge.flow.guards.pauses import Pauses
+from bridge.flow.guards.poison_guard import PoisonGuard
+from bridge.flow.guards.turn_guard import TurnGuard
+from bridge.flow.lanes.lane_waits import WaitLimits
+from bridge.flow.lanes.lanes import Lanes
+from bridge.flow.lanes.lost_events import LostEvents
 from bridge.flow.ledger_journal import LedgerJournal
-from bridge.flow.ledger_watch import LedgerWatch
-from bridge.flow.lost_events import LostEvents
-from bridge.flow.open_conversations import OpenConversations
-from bridge.flow.outbox import Outbox
-from bridge.flow.pauses import Pauses
-from bridge.flow.poison_guard import PoisonGuard
-from bridge.flow.reconciler import Reconciler
-from bridge.flow.refusal_log import RefusalLog
-from bridge.flow.refused_events import RefusedEvents
-from bridge.flow.relay import Limits, Relay
-from bridge.flow.settler import Settler
-from bridge.flow.steering import Steering
-from bridge.flow.turn_guard import TurnGuard
-from bridge.flow.user_lookup import UserLookup
+from bridge.flow.settling.outbox import Outbox
+from bridge.flow.settling.refusal_log import RefusalLog
+from bridge.flow.settling.refused_events import RefusedEvents
+from bridge.flow.settling.settler import Settler
 from tests.support.event_bodies import event_id_of, text_of
 from tests.support.fakes import (
     DELAY,
@@ -60,6 +60,7 @@ from tests.support.fakes import (
     FakeRepublisher,
     FakeRoutes,
     Trace,
+    returned,
 )
 
 QUEUE = "bridge.events"
@@ -267,16 +268,14 @@ class Bench:
         held, self.held = self.held, []
         takes = self._waiting.append if self.takes_back else self.receive
         for copy in held:
-            takes(InboundMessage(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers))
+            takes(returned(copy, QUEUE))
         self.on_the_way += len(held) * self.takes_back
         self._resumed()
         return len(held)
 
     def _back(self, queue: deque[RepublishedCopy]) -> None:
         """First in, first out, also for those that come back at the same moment."""
-        copy = queue.popleft()
-        incoming = InboundMessage(copy.body, QUEUE, DELAY, QUEUE, False, copy.properties, copy.headers)
-        self._waiting.append(incoming)
+        self._waiting.append(returned(queue.popleft(), QUEUE))
         if self.inbox.consuming:
             self._resumed()
 

@@ -8,7 +8,7 @@ import asyncio
 import resource
 import sys
 
-from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.ledger.ledger_entry import Entry, State
 from bridge.edges.ledger.factory import open_ledger
 from bridge.edges.ledger.postgresql.ledger import PostgresqlLimits
 from bridge.flow.ports.ledger import LedgerUnavailable

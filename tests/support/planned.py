@@ -2,7 +2,7 @@
 
 from math import inf
 
-from bridge.core.delivery.planned_event import PlannedEvent
+from bridge.core.ledger.planned_event import PlannedEvent
 
 PLANNED = PlannedEvent(
     user_id="user-1",

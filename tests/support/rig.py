@@ -20,8 +20,8 @@ from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import MAX_PERMANENT_S, BrokerConfig, Supervisor
 from bridge.edges.rabbitmq.watchdog import USUAL_LIMITS, WatchLimits
+from bridge.flow.guards.quick_deaths import QuickDeaths
 from bridge.flow.ports.broker import Delivery
-from bridge.flow.quick_deaths import QuickDeaths
 from tests.support.broker import Broker
 from tests.support.fakes import FakeLedger
 from tests.support.logbook import Logbook

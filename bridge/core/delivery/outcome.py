@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
-from bridge.core.delivery.lane_turns import Before
 from bridge.core.delivery.retry import RetryPolicy, backoff, level_within, pause
 from bridge.core.errors import (
     ApiError,
@@ -24,6 +23,7 @@ from bridge.core.errors import (
     UnknownUser,
     Unsendable,
 )
+from bridge.core.lanes.lane_turns import Before
 from bridge.core.value import value
 
 

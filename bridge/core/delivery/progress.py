@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 
-from bridge.core.delivery.planned_event import PlannedEvent, load_planned
 from bridge.core.errors import BridgeError
+from bridge.core.ledger.planned_event import PlannedEvent, load_planned
 from bridge.core.value import value
 
 

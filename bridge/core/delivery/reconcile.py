@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from bridge.core.answer.history import ConversationRow, Message, after, answer, first_interaction
-from bridge.core.delivery.planned_event import digest_of
 from bridge.core.delivery.progress import Progress
+from bridge.core.ledger.planned_event import digest_of
 
 LOOKS = 2
 UNCLEAR_S = 60.0

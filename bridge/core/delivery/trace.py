@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from math import inf
 
 from bridge.core.answer.history import ConversationRow
-from bridge.core.delivery.attempt_log import Wait, WaitReason
-from bridge.core.delivery.ledger_entry import Entry, State
-from bridge.core.delivery.owed_enrichments import OwedEnrichments
-from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import RequestKind
+from bridge.core.ledger.attempt_log import Wait, WaitReason
+from bridge.core.ledger.ledger_entry import Entry, State
+from bridge.core.ledger.owed_enrichments import OwedEnrichments
+from bridge.core.ledger.planned_event import PlannedEvent
 
 SAYS = {
     State.CLAIMED: "it is in hand, and nothing has been asked of the API for it",

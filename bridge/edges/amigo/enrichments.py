@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bridge.core.delivery.owed_enrichments import JsonObject
 from bridge.core.errors import Unreadable
+from bridge.core.ledger.owed_enrichments import JsonObject
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.calls import MessageFilter, Slice, insights_call, messages_call, recommend_call, source_call
 from bridge.edges.amigo.client import Call

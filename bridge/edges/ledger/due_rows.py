@@ -2,7 +2,7 @@
 
 import orjson
 
-from bridge.core.delivery.due_finish import DueFinish
+from bridge.core.ledger.due_finish import DueFinish
 from bridge.edges.ledger.rows import Row, key_of
 from bridge.flow.ports.ledger import EntryUnreadable
 

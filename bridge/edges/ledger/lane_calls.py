@@ -14,8 +14,8 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from bridge.core.delivery.lane_claim import InLine, LaneClaim
-from bridge.core.delivery.lane_turns import Before, Key
+from bridge.core.lanes.lane_claim import InLine, LaneClaim
+from bridge.core.lanes.lane_turns import Before, Key
 from bridge.edges.ledger.call_kinds import CallKind
 from bridge.edges.ledger.rows import KEY_BYTES, Row, key_of
 

@@ -5,12 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Self
 
-from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.lane_claim import InLine, LaneClaim
-from bridge.core.delivery.lane_turns import Before, Key
-from bridge.core.delivery.ledger_entry import Entry
 from bridge.core.delivery.progress import Progress
 from bridge.core.event.user import KnownUser
+from bridge.core.lanes.lane_claim import InLine, LaneClaim
+from bridge.core.lanes.lane_turns import Before, Key
+from bridge.core.ledger.due_finish import DueFinish
+from bridge.core.ledger.ledger_entry import Entry
 from bridge.edges.ledger.call_kinds import CallKind
 from bridge.edges.ledger.call_queue import PROCESS, CallQueue
 from bridge.edges.ledger.due_rows import due_of, due_row

@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 
 from bridge.core.answer.ending import CANCELLED, type_of
-from bridge.core.delivery.attempt_log import NO_ATTEMPTS, AttemptLog, load_log, readable
-from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, RequestKind, load
+from bridge.core.ledger.attempt_log import NO_ATTEMPTS, AttemptLog, load_log, readable
+from bridge.core.ledger.ledger_entry import Entry, State
 from bridge.edges.ledger.sent_text import owed_of_text, owed_text, sent_of, sent_text
 from bridge.flow.ports.ledger import EntryUnreadable
 

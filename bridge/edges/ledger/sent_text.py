@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import orjson
 
 from bridge.core.answer.sent_ending import SentEnding, SentTo
-from bridge.core.delivery.owed_enrichments import OwedEnrichments, RecordedMessage
 from bridge.core.event.enrichment import EnrichmentKind, WantedEnrichment
 from bridge.core.event.inbound_message import Headers
+from bridge.core.ledger.owed_enrichments import OwedEnrichments, RecordedMessage
 
 
 def sent_text(sent: SentEnding) -> str:

@@ -5,12 +5,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from bridge.core.answer.history import ConversationRow, Message
-from bridge.core.delivery.owed_enrichments import JsonObject
 from bridge.core.delivery.reconcile import Finish
 from bridge.core.event.event import Event
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Rendered, Route, RoutedEvent
 from bridge.core.event.user import NewUser, UserByEmail
+from bridge.core.ledger.owed_enrichments import JsonObject
 
 MESSAGES_A_PAGE, MAX_MESSAGES_A_PAGE = 50, 500
 

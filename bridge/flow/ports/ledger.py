@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Collection, Sequence
 from typing import Protocol
 
 from bridge.core.control.pause import Pause
-from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.lane_claim import InLine, LaneClaim
-from bridge.core.delivery.lane_turns import Before, Key
-from bridge.core.delivery.ledger_entry import Claim, Entry
 from bridge.core.delivery.progress import Progress
 from bridge.core.errors import BridgeError
 from bridge.core.event.user import KnownUser
+from bridge.core.lanes.lane_claim import InLine, LaneClaim
+from bridge.core.lanes.lane_turns import Before, Key
+from bridge.core.ledger.due_finish import DueFinish
+from bridge.core.ledger.ledger_entry import Claim, Entry
 
 
 class Ledger(Protocol):

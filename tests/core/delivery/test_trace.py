@@ -7,12 +7,12 @@ import pytest
 
 from bridge.core.answer.history import ConversationRow
 from bridge.core.answer.sent_ending import SentEnding, SentTo
-from bridge.core.delivery.attempt_log import AttemptLog, Wait, WaitReason
-from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.outcome import DeadLetter
-from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import Progress, RequestKind, load
 from bridge.core.delivery.trace import AskedConversation, TracedEntry, conversation_lines, entry_lines, facts
+from bridge.core.ledger.attempt_log import AttemptLog, Wait, WaitReason
+from bridge.core.ledger.ledger_entry import Entry, State
+from bridge.core.ledger.planned_event import PlannedEvent
 
 PLANNED = PlannedEvent(
     user_id="user-7",

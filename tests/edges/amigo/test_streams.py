@@ -10,7 +10,7 @@ import pytest
 from bridge.core.answer.ndjson import LineSplitter
 from bridge.core.errors import LineTooLong, Lost
 from bridge.edges.amigo._internals import StreamHandler
-from bridge.flow.read_ahead import ReadAhead
+from bridge.flow.answering.read_ahead import ReadAhead
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, IDLE_S, agent_at, read, routed
 from tests.support.scripted import CHUNKED, LAST_CHUNK, Talk, chunk, head, signing_in, token

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.answer.sent_ending import SentEnding
-from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.ledger.ledger_entry import Entry, State
 from bridge.edges.ledger.inspect import look
 from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.promises.ledgers import PostgresqlWorld, SqliteWorld, postgresql_world, sqlite_world

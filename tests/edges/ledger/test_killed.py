@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.delivery.ledger_entry import Claim, Holder
+from bridge.core.ledger.ledger_entry import Claim, Holder
 from bridge.edges.ledger.factory import open_ledger
 from tests.support.ledger_process import entry
 from tests.support.logbook import Logbook

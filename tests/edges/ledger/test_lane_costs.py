@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.delivery.lane_claim import InLine, LaneClaim
-from bridge.core.delivery.ledger_entry import Entry, Holder, State
+from bridge.core.lanes.lane_claim import InLine, LaneClaim
+from bridge.core.ledger.ledger_entry import Entry, Holder, State
 from bridge.edges.ledger.factory import OpenLedger
 from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits
 from bridge.edges.ledger.sqlite.ledger import SqliteLedger

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.delivery.lane_claim import InLine, LaneClaim
-from bridge.core.delivery.lane_turns import Before
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
+from bridge.core.lanes.lane_claim import InLine, LaneClaim
+from bridge.core.lanes.lane_turns import Before
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
 from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.promises.ledgers import PostgresqlWorld, postgresql_world, sqlite_world
 from tests.support.logbook import Logbook

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.delivery.ledger_entry import Entry, State
 from bridge.core.delivery.progress import NOTHING, Progress, RequestKind
+from bridge.core.ledger.ledger_entry import Entry, State
 from bridge.edges.ledger.recent_calls import RecentCall, recent_calls
 from tests.promises.ledgers import sqlite_world
 from tests.support.fakes import FakeLog

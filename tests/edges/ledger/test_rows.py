@@ -2,9 +2,9 @@
 
 from dataclasses import fields, replace
 
-from bridge.core.delivery.ledger_entry import Entry, State
-from bridge.core.delivery.planned_event import PlannedEvent
 from bridge.core.delivery.progress import Phase, Progress, RequestKind
+from bridge.core.ledger.ledger_entry import Entry, State
+from bridge.core.ledger.planned_event import PlannedEvent
 from bridge.edges.ledger.rows import entry_of, row_of
 from tests.support.planned import PLANNED
 

@@ -2,7 +2,7 @@
 
 from tests.support.fakes.accounts import FakeAccounts
 from tests.support.fakes.agent import Call, FakeAgent, HotLoop
-from tests.support.fakes.broker import DELAY, FakeDelivery, FakeHeldQueues, FakeInbox, FakeRepublisher, Trace
+from tests.support.fakes.broker import DELAY, FakeDelivery, FakeHeldQueues, FakeInbox, FakeRepublisher, Trace, returned
 from tests.support.fakes.clock import Stuck, VirtualTimeLoop
 from tests.support.fakes.enrichments import FakeEnrichments
 from tests.support.fakes.ledger import FakeLedger
@@ -55,5 +55,6 @@ __all__ = [
     "line",
     "opening",
     "refused",
+    "returned",
     "said",
 ]

@@ -80,6 +80,11 @@ class FakeInbox:
         await self.began.wait()
 
 
+def returned(copy: RepublishedCopy, queue: str) -> InboundMessage:
+    """The copy as it is delivered, back from the delay exchange."""
+    return InboundMessage(copy.body, queue, DELAY, queue, False, copy.properties, copy.headers)
+
+
 class FakeHeldQueues:
     """The port of held queues; `pass_on` is the test's."""
 

@@ -5,8 +5,8 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from itertools import count
 
-from bridge.core.delivery.owed_enrichments import JsonObject
 from bridge.core.errors import Refused
+from bridge.core.ledger.owed_enrichments import JsonObject
 from tests.support.fakes.agent import FakeAgent
 from tests.support.fakes.play import Talk
 

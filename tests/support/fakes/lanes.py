@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Collection, Sequence
 
-from bridge.core.delivery.lane_claim import InLine, LaneClaim
-from bridge.core.delivery.lane_turns import Before, Key, LaneTurns
-from bridge.core.delivery.ledger_entry import Entry, State
+from bridge.core.lanes.lane_claim import InLine, LaneClaim
+from bridge.core.lanes.lane_turns import Before, Key, LaneTurns
+from bridge.core.ledger.ledger_entry import Entry, State
 
 
 class FakeLanes:

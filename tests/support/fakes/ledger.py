@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
 from bridge.core.control.pause import Pause
-from bridge.core.delivery.attempt_log import NO_ATTEMPTS
-from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.lane_claim import InLine, LaneClaim
-from bridge.core.delivery.lane_turns import Before, Key
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.delivery.progress import Progress
 from bridge.core.event.user import KnownUser
+from bridge.core.lanes.lane_claim import InLine, LaneClaim
+from bridge.core.lanes.lane_turns import Before, Key
+from bridge.core.ledger.attempt_log import NO_ATTEMPTS
+from bridge.core.ledger.due_finish import DueFinish
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 from tests.support.fakes.lanes import FakeLanes
 

@@ -15,8 +15,8 @@ is written late. Where it was not, it has been delivered anew and claimed before
 
 from collections.abc import Sequence
 
-from bridge.core.delivery.lane_turns import Before
-from bridge.core.delivery.ledger_entry import State
+from bridge.core.lanes.lane_turns import Before
+from bridge.core.ledger.ledger_entry import State
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from bridge.core.delivery.lane_claim import LaneClaim
-from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
+from bridge.core.lanes.lane_claim import LaneClaim
+from bridge.core.ledger.ledger_entry import Claim, Holder
 from bridge.edges.ledger.call_kinds import CallKind
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.pause_calls import PausingLedger

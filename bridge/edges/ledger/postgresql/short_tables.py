@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from bridge.core.delivery.ledger_entry import State
+from bridge.core.ledger.ledger_entry import State
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.rows import CODES, OLD_COLUMNS, hash_of

@@ -16,8 +16,8 @@ it goes from what is known, so no snapshot sees it in neither.
 import socket
 from collections.abc import Mapping, Sequence
 
-from bridge.core.delivery.ledger_entry import Holder
 from bridge.core.delivery.progress import RequestKind
+from bridge.core.ledger.ledger_entry import Holder
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
 from bridge.edges.ledger.postgresql import due, lanes, limit_rows, pauses, users

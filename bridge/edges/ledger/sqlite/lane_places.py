@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from math import inf
 
-from bridge.core.delivery.lane_turns import Before, LanePlace, LaneTurns, Passing, Standing
-from bridge.core.delivery.ledger_entry import State
+from bridge.core.lanes.lane_turns import Before, LanePlace, LaneTurns, Passing, Standing
+from bridge.core.ledger.ledger_entry import State
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
 from bridge.edges.ledger.rows import CODES, FAILED, FINAL_STATES, REQUEUE, Row, hash_of, id_of

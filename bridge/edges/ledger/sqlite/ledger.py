@@ -14,10 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bridge.core.delivery.lane_claim import LaneClaim
-from bridge.core.delivery.lane_turns import Before
-from bridge.core.delivery.ledger_entry import Claim, Holder
 from bridge.core.delivery.progress import Progress
+from bridge.core.lanes.lane_claim import LaneClaim
+from bridge.core.lanes.lane_turns import Before
+from bridge.core.ledger.ledger_entry import Claim, Holder
 from bridge.edges.ledger.lane_calls import lane_hash
 from bridge.edges.ledger.pause_calls import PausingLedger
 from bridge.edges.ledger.rows import KEEP_ENDINGS_S, entry_of

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.event.user import KnownUser
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
 from bridge.edges.ledger.inspect import look
 from bridge.edges.ledger.postgresql.ledger import PostgresqlLedger, PostgresqlLimits
 from bridge.edges.ledger.postgresql.short_tables import SHORT_TABLES

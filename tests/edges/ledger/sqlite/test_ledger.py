@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.delivery.due_finish import DueFinish
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
 from bridge.core.event.user import KnownUser
+from bridge.core.ledger.due_finish import DueFinish
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
 from bridge.edges.ledger.call_queue import CallQueue
 from bridge.edges.ledger.factory import open_ledger
 from bridge.edges.ledger.rows import CODES, hash_of

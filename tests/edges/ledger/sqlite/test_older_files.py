@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.delivery.ledger_entry import Claim, Entry, Holder, State
+from bridge.core.ledger.ledger_entry import Claim, Entry, Holder, State
 from bridge.edges.ledger.inspect import look
 from bridge.edges.ledger.sqlite.ledger import SqliteLedger
 from bridge.edges.ledger.sqlite.schema import MIGRATIONS

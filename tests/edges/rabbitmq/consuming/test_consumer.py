@@ -188,7 +188,7 @@ async def test_two_connections_that_die_at_once_make_the_third_one_cautious(buil
 
 
 async def test_two_processes_that_died_at_once_make_the_third_one_cautious(build: Build) -> None:
-    """What is counted, and when, is in tests/flow/test_quick_deaths.py."""
+    """What is counted, and when, is in tests/flow/guards/test_quick_deaths.py."""
     rig = build(inbounds=(inbound(prefetch=20),), quick_s=3600.0)
     for deaths in range(2):
         assert await rig.ledger.begun() == deaths

@@ -1,0 +1,1 @@
+"""The ledger's memory of an event, and what follows from it."""

@@ -1,0 +1,1 @@
+"""The end of a conversation: finished when it is due, and announced."""

@@ -1,0 +1,1 @@
+"""Guards of the flow: breaker, ledger, broker, poison, pauses. They hold events back, or let go of them."""
