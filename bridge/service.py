@@ -24,7 +24,7 @@ from bridge.edges.ledger.recent_calls import recent_calls
 from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
 from bridge.flow.ports.runtime import Log
-from bridge.flow.refusal_log import RefusalLog
+from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.settings.model import Settings
 from bridge.settings.values import admin_address_of, admin_tokens_of, credentials_of, limits_of
 

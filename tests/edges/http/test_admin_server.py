@@ -13,7 +13,7 @@ from bridge.core.control.pause import PauseScope
 from bridge.core.webhook.client_address import networks
 from bridge.edges.http.admin_server import AdminDoor, AdminServer, AdminToken
 from bridge.edges.http.server import Component, HealthPages, HealthServer
-from bridge.flow.refusal_log import RefusalLog
+from bridge.flow.settling.refusal_log import RefusalLog
 from tests.support.logbook import Logbook
 
 OPS, BOARD = "o" * 32, "b" * 40

@@ -16,7 +16,7 @@ from bridge.edges.rabbitmq.connection import connection_to
 from bridge.edges.rabbitmq.control import ControlConfig, ControlLink
 from bridge.edges.rabbitmq.control_client import ask, user_of
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
-from bridge.flow.refusal_log import RefusalLog
+from bridge.flow.settling.refusal_log import RefusalLog
 from tests.support.broker import Broker
 from tests.support.logbook import Logbook
 from tests.support.rabbit import CONTROL, Rabbit
