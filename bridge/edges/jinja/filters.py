@@ -151,11 +151,11 @@ class Filters:
         return {
             "divisibleby": self.divisible,
             "even": lambda value: self.divisible(value, 2),
-            "odd": lambda value: self._rest(value, 2) == 1,
+            "odd": lambda value: bool(self._rest(value, 2) == 1),
         }
 
     def divisible(self, value: Any, num: Any) -> bool:
-        return self._rest(value, num) == 0
+        return bool(self._rest(value, num) == 0)
 
     def _rest(self, value: Any, divisor: Any) -> Any:
         return arithmetic.calculated("%", finite(value), finite(divisor), self._budget)
@@ -254,14 +254,14 @@ class Filters:
         if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
             return str(FILTERS["urlencode"](plain(value, self._budget)))
         pairs = self._counted(value.items() if isinstance(value, dict) else value)
-        return str(FILTERS["urlencode"]([(self._told(name), self._told(one)) for name, one in pairs]))
+        return str(FILTERS["urlencode"]([(self._plain(name), self._plain(one)) for name, one in pairs]))
 
     def xmlattr(self, d: dict[Any, Any], autospace: bool = True) -> Any:
         given = {name: one for name, one in d.items() if one is not None and not isinstance(one, Undefined)}
-        told = {name: self._told(one) for name, one in given.items()}
-        return FILTERS["xmlattr"](EvalContext(self._environment), told, autospace)
+        texts = {name: self._plain(one) for name, one in given.items()}
+        return FILTERS["xmlattr"](EvalContext(self._environment), texts, autospace)
 
-    def _told(self, value: Any) -> str:
+    def _plain(self, value: Any) -> str:
         return plain(value, self._budget)
 
     def urlize(self, value: str, *args: Any, **kwargs: Any) -> Any:
