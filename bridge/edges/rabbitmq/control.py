@@ -20,6 +20,7 @@ from pamqp.common import FieldValue
 from bridge.core.broker.topology import CONTROL_EXCHANGE, CONTROL_TTL_S
 from bridge.core.control.access import may_command
 from bridge.core.control.command import Command, CommandUnreadable, Facts, read_command
+from bridge.core.errors import bounded
 from bridge.edges.rabbitmq.control_messages import ANSWER, COMMAND, Heard, heard, properties
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
 from bridge.flow.ports.control import Replica
@@ -133,8 +134,8 @@ class ControlLink:
         try:
             command = read_command(message.body)
         except CommandUnreadable as error:
-            self._refusal_log.warning("control.ignored", user=user_id, error=str(error))
-            answer: Facts = {"error": str(error)}
+            answer: Facts = {"error": bounded(str(error))}
+            self._refusal_log.warning("control.ignored", user=user_id, error=answer["error"])
         else:
             # A process that was stopped for long finds old commands in its socket; the broker has gone by then.
             with suppress(BrokerTrouble):
