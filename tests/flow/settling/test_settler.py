@@ -37,7 +37,8 @@ def work(bench: Bench, event_id: str = "e1", **headers: Any) -> Work:
 async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever_and_loudly() -> None:
     bench = Bench(dice=0.0, copies_return=False)
     bench.republisher.refuse(12, UNROUTED)
-    settler = asyncio.create_task(bench.settler.bury(work(bench), DeadLetter("rejected", "No.", 1)))
+    burying = bench.settler.bury(work(bench), DeadLetter("rejected", "No.", 1), parkable=False)
+    settler = asyncio.create_task(burying)
     times: list[float] = []
     while not settler.done():
         if len(bench.republisher.refused) > len(times):
