@@ -148,7 +148,7 @@ class Bridge:
         self.event_intake = EventIntake(router_of(settings), self.lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
         self.replica = SteeredReplica(REPLICA, self.pauses, finisher.finished_by_person, self.status, time.time, log)
-        self.control = ControlLink(control_of(settings), self.replica, log)
+        self.control = ControlLink(control_of(settings), self.replica, log, RefusalLog(log))
         publishers = Publishers(self.publisher, republisher, confirmed_publisher, (held_queues, self.control))
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)

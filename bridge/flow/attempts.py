@@ -25,7 +25,7 @@ from bridge.core.delivery.outcome import (
 from bridge.core.delivery.poison import POISON
 from bridge.core.delivery.progress import Doubted, RequestKind
 from bridge.core.delivery.retry import Backoff
-from bridge.core.errors import InvalidEvent
+from bridge.core.errors import InvalidEvent, bounded
 from bridge.core.ledger.ledger_entry import Entry, Plan, plan, recall
 from bridge.core.ledger.ledger_knowledge import starts_over
 from bridge.flow import failpoints
@@ -270,7 +270,7 @@ class Attempts:
                 attempt=work.number,
                 outcome=outcome.kind,
                 status=outcome.status,
-                error=outcome.error,
+                error=bounded(outcome.error),
                 follows=type(settlement).__name__.lower(),
                 after_s=getattr(settlement, "after_s", None),
             )

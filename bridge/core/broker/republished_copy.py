@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from bridge.core.errors import bounded
 from bridge.core.event.inbound_message import (
     ATTEMPT,
     COPIES,
@@ -28,7 +29,6 @@ OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY, FIRST
 NOT_COPIED = frozenset({PROGRESS, ORIGIN_PRIORITY, WAITS_FOR}) | OF_REFUSALS
 """Headers of a delayed copy that the next one has only where they still hold."""
 OWN_PREFIX = "x-bridge-"
-MAX_ERROR_BYTES = 1_000
 MAX_ORIGIN_BYTES = 255
 TRUNCATED = "x-bridge-truncated"
 """On a dead letter that is not whole: `headers` or `body`, whichever was cut last."""
@@ -76,7 +76,7 @@ def dead(
     from_exchange, from_key = (_cut(name, MAX_ORIGIN_BYTES) for name in incoming.origin)
     facts = {
         "x-bridge-reason": reason,
-        "x-bridge-error": _cut(error, MAX_ERROR_BYTES),
+        "x-bridge-error": bounded(error),
         "x-bridge-attempts": attempts,
         "x-bridge-failed-at": failed_at,
         ORIGIN_EXCHANGE: from_exchange,
