@@ -22,8 +22,8 @@ MINE = Claim(Holder.NOBODY)
 shared = pytest.mark.parametrize("world", ["fake", "postgresql"], indirect=True)
 
 
-def behind(first: str, count: int = 1) -> Claim:
-    return Claim(Holder.LANE, before=Before(first, count))
+def behind(first: str, count: int = 1, awaits: str | None = None) -> Claim:
+    return Claim(Holder.LANE, before=Before(first, count, awaits))
 
 
 async def complete(ledger: Tellable, event_id: str) -> None:
@@ -132,9 +132,8 @@ async def test_one_that_is_held_holds_up_nobody(ledger: Tellable) -> None:
 async def test_one_that_waits_for_an_end_is_passed_by_what_would_not(ledger: Tellable) -> None:
     await ledger.claim("e1", DIGEST, line=LINE)
     ledger.line_up(LANE, [InLine("e1", back_in_s=60.0, awaits="c1")])
-    assert await ledger.claim("e2", DIGEST, line=LINE) == behind("e1")
-    assert await ledger.claim("j1", DIGEST, line=LaneClaim(LANE, passing=Passing(joins="c2"))) == behind("e1", 2)
-    ledger.leave_lane("e2")
+    assert await ledger.claim("e2", DIGEST, line=LINE) == behind("e1", awaits="c1")
+    assert await ledger.claim("j1", DIGEST, line=LaneClaim(LANE, passing=Passing(joins="c2"))) == behind("e1", 2, "c1")
     ledger.leave_lane("j1")
     assert await ledger.claim("j2", DIGEST, line=LaneClaim(LANE, passing=Passing(joins="c1"))) == MINE
     await complete(ledger, "j2")

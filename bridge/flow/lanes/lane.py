@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -60,6 +60,10 @@ class Lane:
     def find(self, event_id: str) -> Work | None:
         """The work on this event, where it waits or runs here."""
         return next((work for work in self.works if work.event.id == event_id), None)
+
+    def put_first(self, works: Sequence[Work]) -> None:
+        """These come before the others, in this order."""
+        self.works = deque([*works, *(work for work in self.works if work not in works)])
 
     def wait_behind(self, before: Before, until_s: float) -> None:
         """Wait for events that are not in hand here, and look again at that time."""

@@ -15,10 +15,10 @@ from math import inf
 from bridge.core.delivery.retry import delay_level
 from bridge.core.lanes.expected_turn import Prospect, TurnTimes, rest_s
 from bridge.core.lanes.lane_claim import InLine
-from bridge.core.lanes.lane_turns import Before, Key, LaneTurns
+from bridge.core.lanes.lane_turns import NOBODY, Before, Key, LaneTurns
 from bridge.flow.lanes.held_events import PASSED_ON_S, HeldEvents
 from bridge.flow.lanes.lane import Lane
-from bridge.flow.lanes.lane_journal import LaneJournal
+from bridge.flow.lanes.lane_journal import LaneJournal, passing_of
 from bridge.flow.lanes.lane_waits import BEHIND_WAIT_S, Parking, WaitLimits, Waits
 from bridge.flow.lanes.lost_events import LostEvents
 from bridge.flow.work import Work
@@ -76,12 +76,24 @@ class Order:
             self._let_go_held()
         if not self._has(work):
             return True
-        before = self._turns(work).take(work.event.id, HERE, self._lost.before_s)
-        first = None if before is None else lane.find(before.first)
+        before = self._turns(work).take(work.event.id, HERE, self._lost.before_s, passing_of(work))
+        if before is None:
+            return True
+        first = lane.find(before.first)
         if first is not None:  # it has the turn, and an earlier one has come back meanwhile
-            lane.works.remove(first)
-            lane.works.appendleft(first)
-        return before is None or first is not None
+            lane.put_first([first])
+        return first is not None or (self._passes(lane, before) and self._takes(lane))
+
+    def _passes(self, lane: Lane, before: Before) -> bool:
+        """Those that pass who waits for a conversation's end go first. False where there are none here."""
+        passing = [work for work in lane.works if passing_of(work).passes(before.awaits)]
+        if not passing or passing[0] is lane.works[0]:
+            return False
+        for work in lane.works:
+            if work not in passing and passing_of(work) == NOBODY and self._has(work):
+                self._turns(work).wait_for_end(work.event.id, before.awaits or "")
+        lane.put_first(passing)
+        return True
 
     def behind(self, work: Work, lane: Lane, before: Before) -> None:
         """Let the event go first that the ledger names, where it is in hand; else wait for it."""
@@ -89,7 +101,8 @@ class Order:
             self._turns(work).yields(work.event.id)
         first = lane.find(before.first)
         if first is None or not self._has(first):
-            lane.wait_behind(before, _now() + RECHECK_S)
+            if not self._passes(lane, before):
+                lane.wait_behind(before, _now() + RECHECK_S)
         else:
             self._turns(first).put_first(first.event.id)
             self.place(lane, (), None)
@@ -98,7 +111,7 @@ class Order:
         """True where one that is away comes before this event."""
         if not self._has(work):
             return False
-        before = self._turns(work).before_in_line(work.event.id, self._lost.before_s)
+        before = self._turns(work).before_in_line(work.event.id, self._lost.before_s, passing_of(work))
         return any(place.holder is None for place in before)
 
     def turn_ended(self, lane: Lane) -> None:
@@ -112,9 +125,12 @@ class Order:
         return None if prospect is None else Parking(lane, self._places(lane, lane.waiting, prospect), prospect)
 
     def behind_one_away(self, lane: Lane, first: Work, for_s: float) -> Parking:
-        """The others of the lane, where the first of it is about to be away for so long."""
+        """The others of the lane that wait for the first of it, which is about to be away for so long."""
         prospect = Prospect(for_s, self._turn_times.turn_s(lane.key), away=True)
-        return Parking(lane, self._places(lane, [work for work in lane.works if work is not first], prospect), prospect)
+        behind = [work for work in lane.works if work is not first and not passing_of(work).passes(first.awaits)]
+        for work in behind:
+            work.awaits = first.awaits if passing_of(work) == NOBODY else None
+        return Parking(lane, self._places(lane, behind, prospect), prospect)
 
     async def parked_for(self, parking: Parking, limits: WaitLimits) -> Waits:
         """Seconds for each of the events that are to be parked, by the ledger's places where it alone has all."""
@@ -134,7 +150,7 @@ class Order:
             return Prospect(left_s, turn_s, lane.ahead, guessed=True, blocked=True)
         if not self._has(first):
             return None
-        before = next(self._turns(first).before_in_line(first.event.id, self._lost.before_s), None)
+        before = next(self._turns(first).before_in_line(first.event.id, self._lost.before_s, passing_of(first)), None)
         if before is None or before.holder is not None:
             return None
         left_s = before.back_s - now_s
@@ -156,7 +172,7 @@ class Order:
     def goes(self, work: Work, lane: Lane, for_s: float, held_by: str = "") -> None:
         """The ledger is to know that the event is away for so long; before it, those that come before it."""
         if work.in_lane and work.handling.letter is None:  # one that has failed is waited for no more
-            away = InLine(work.event.id, delay_level(for_s), held=bool(held_by))
+            away = InLine(work.event.id, delay_level(for_s), work.awaits, held=bool(held_by))
             before = [each for each in lane.works if self._number(each) < self._number(work)]
             self._journal.line_up(lane.key, [*self._to_line_up(before), away])
 
@@ -169,6 +185,8 @@ class Order:
             self.let_go(work)
         else:
             self._leaves(work, _now() + delay_level(for_s))
+            if work.awaits is not None and self._has(work):
+                self._turns(work).wait_for_end(work.event.id, work.awaits)
             if held_by and self._has(work) and self._held.hold(work.event.id, held_by):
                 self._turns(work).hold(work.event.id)
 

@@ -280,7 +280,8 @@ class Lanes:
         if self._stopping.is_set():
             return
         held_s = loop_time() - work.started_s
-        in_memory_s = self._park_after_s - held_s if again.pauses and not again.away else 0.0
+        may_hold = again.pauses and not again.away and work.awaits is None
+        in_memory_s = self._park_after_s - held_s if may_hold else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(again.after_s)
             return
