@@ -6,6 +6,7 @@ import pytest
 
 from bridge.core import errors
 from bridge.core.errors import (
+    MAX_ERROR_BYTES,
     TRANSIENT_4XX,
     Actor,
     ApiError,
@@ -15,6 +16,7 @@ from bridge.core.errors import (
     NoRoute,
     Refused,
     TooEarly,
+    bounded,
     is_transient,
 )
 
@@ -66,3 +68,20 @@ def test_425_is_mended_by_a_person() -> None:
     """It asks for a request without early data (RFC 8470), and the bridge sends none."""
     assert 425 not in TRANSIENT_4XX
     assert Refused("list", 425, "").actor is Actor.OPERATOR
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "€", "😀"])
+def test_an_errors_text_is_cut_at_a_character_and_says_so(letter: str) -> None:
+    width = len(letter.encode())
+    for count in range(MAX_ERROR_BYTES // width - 4, MAX_ERROR_BYTES // width + 5):
+        whole, text = letter * count, bounded(letter * count)
+        if count * width <= MAX_ERROR_BYTES:
+            assert text == whole
+        else:
+            assert text == letter * ((MAX_ERROR_BYTES - 3) // width) + "…"
+            assert len(text.encode()) <= MAX_ERROR_BYTES
+
+
+def test_an_errors_text_is_one_that_json_can_have() -> None:
+    assert bounded("a\ud800b") == "a?b"
+    assert bounded("abcdef", 5) == "ab…"

@@ -22,6 +22,7 @@ from bridge.core.errors import (
     Unavailable,
     UnknownUser,
     Unsendable,
+    bounded,
     is_transient,
 )
 from bridge.core.lanes.lane_turns import Before
@@ -156,11 +157,17 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """The end without an answer: the dead-letter queue, with the reason, and `bridge-failed`."""
+    """The end without an answer: the dead-letter queue, with the reason, and `bridge-failed`.
+
+    Header, ending, log and ledger have the same words: the error is bounded here.
+    """
 
     reason: str
     error: str
     attempts: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", bounded(self.error))
 
 
 @dataclass(frozen=True, slots=True)
