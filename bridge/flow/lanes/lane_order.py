@@ -102,6 +102,7 @@ class Order:
         first = lane.find(before.first)
         if first is None or not self._has(first):
             if not self._passes(lane, before):
+                # Looked at again even if nobody wakes it: who is before it may be another process's, and die.
                 lane.wait_behind(before, loop_time() + RECHECK_S)
         else:
             self._turns(first).put_first(first.event.id)

@@ -192,7 +192,7 @@ class Lanes:
     async def _run(self, lane: Lane) -> None:
         try:
             while (lane.works or lane.jobs) and not self._stopping.is_set():
-                if lane.jobs:
+                if lane.jobs:  # before the next event: an `after` finish ends the conversation which that would join
                     await lane.next_job(passing=self._api_breaker.passing)
                 elif not self._api_breaker.passing:
                     await self._wait_or_park(
@@ -210,7 +210,7 @@ class Lanes:
             self._release(lane.works)
             raise
         finally:
-            del self._lanes[lane.key]
+            del self._lanes[lane.key]  # no await since the look at `works`: none was added to a lane that has ended
 
     async def _turn(self, lane: Lane, work: Work) -> None:
         if work.event.kind is EventKind.TAG:
@@ -347,7 +347,7 @@ class Lanes:
                 self._order.goes(work, lane, after_s, held_by)
                 if not await self._settler.set_aside(work, after_s, held_by, api_away=not self._api_breaker.passing):
                     self._unparkable.add(work)
-                    break
+                    break  # those behind it stay as well: a copy of theirs could come back before it
                 self._order.gone(work, after_s, held_by)
                 self._gone(left.popleft())
         except Exception:

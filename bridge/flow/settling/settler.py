@@ -121,6 +121,7 @@ class Settler:
         failpoints.reached("parking", work.event.id)
         if not await self._copied(work, level_s):
             return False
+        # A crash from here to the ack leaves the event twice, original and copy: the ledger's claim keeps one of them.
         failpoints.reached("parked", work.event.id)
         await self._journal.released(work)
         self.acknowledge(work, "parked", delay_s=level_s)
