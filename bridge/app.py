@@ -83,6 +83,7 @@ from bridge.settings.values import (
     keyring_of,
     outbounds_of,
     retry_of,
+    turn_limit_of,
     user_rules_of,
 )
 
@@ -166,7 +167,7 @@ class Bridge:
 
     def _wait_limits(self, inbounds: Sequence[Inbound]) -> WaitLimits:
         shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
-        return WaitLimits(self._settings.lanes.park_after, shares)
+        return WaitLimits(self._settings.lanes.park_after, shares, turn_limit_of(self._settings))
 
     def _relay(self, factory: MessageFactory, refused_events: RefusedEvents) -> Relay:
         amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for

@@ -148,6 +148,7 @@ class Attempts:
             return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
         if work.lacks_turn and (before := await self._journal.take_turn(work)) is not None:
             return Behind(before)
+        work.awaits = None
         return await self._ended(work, self._interaction.attempt(work))
 
     async def _owned(self, work: Work) -> Settlement:

@@ -17,6 +17,7 @@ from bridge.core.delivery.retry import Backoff, RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
 from bridge.core.event.user import UserRules
+from bridge.core.lanes.expected_turn import NO_TURN_LIMIT, TurnLimit
 from bridge.flow.answering.after_answer import AfterAnswer
 from bridge.flow.answering.enricher import Enricher
 from bridge.flow.answering.enrichment_reader import EnrichmentReader
@@ -67,9 +68,8 @@ QUEUE = "bridge.events"
 USER, SERVICE = "user-1", "5f0000000000000000000001"
 KEY = RoutingKey("{channel_type}.{channel}.{type}")
 AGENT_EVENTS = Outbound("agent.events", KEY)
-LONG_S = 7_200.0
-LATENCY_S = 0.005
-"""How much longer than its delay a copy takes to come back."""
+LONG_S, LATENCY_S = 7_200.0, 0.005
+"""Beyond every wait; how much longer than its delay a copy takes to come back."""
 
 
 class Bench:
@@ -93,6 +93,7 @@ class Bench:
         busy_for_s: float = 7_200.0,
         user_rules: UserRules | None = None,
         share: int = 100,
+        turns: TurnLimit = NO_TURN_LIMIT,
         agent: FakeAgent | None = None,
     ) -> None:
         self.trace: Trace = []
@@ -116,7 +117,7 @@ class Bench:
         self.inbox.resumed = self._resumed
         self.ledger = ledger or FakeLedger()
         self.accounts, self._user_rules = FakeAccounts(), user_rules or UserRules()
-        self._share = share
+        self._waits = WaitLimits(park_after_s, {QUEUE: share}, turns)
         self._when_lost, self._patience_s, self._busy_for_s = when_lost, patience_s, busy_for_s
         self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
         self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
@@ -124,7 +125,6 @@ class Bench:
 
     def _assemble(self) -> None:
         """What a process has in its own memory."""
-
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciler = Reconciler(self.agent, self._settle_s, self.log)
         self.lost = LostEvents()
@@ -132,8 +132,8 @@ class Bench:
         holds = self._when_lost == "hold"
         self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=holds, lost=self.lost)
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
-        backoff, limits = Backoff(self.policy, lambda: self._dice), WaitLimits(self._park_after_s, {QUEUE: self._share})
-        refused_events = RefusedEvents(backoff, {QUEUE: self._share}, self._park_after_s, factory.clock, self.log)
+        backoff, limits = Backoff(self.policy, lambda: self._dice), self._waits
+        refused_events = RefusedEvents(backoff, limits.shares, self._park_after_s, factory.clock, self.log)
         self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream, refused_events)
         conversations = OpenConversations(shared=self.ledger.shared)
         steering = Steering(self.agent, self.reconciler, self.journal, factory, conversations, self._busy_for_s)

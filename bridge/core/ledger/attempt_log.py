@@ -40,6 +40,11 @@ class Wait:
     reason: WaitReason
     about: str = ""
 
+    @property
+    def words(self) -> str:
+        """The cause in words, as a copy's header has it."""
+        return f"{self.reason}: {self.about}" if self.about else self.reason.value
+
     def dump(self) -> list[object]:
         """As values for JSON."""
         values: list[object] = [self.until_s, self.reason.value]

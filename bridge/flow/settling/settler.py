@@ -154,6 +154,7 @@ class Settler:
             refused_since_s=work.refused_since_s,
             dead_lettered=work.dead_lettered,
             planned=work.ledger.recorded and work.progress.planned is not None,
+            waits_for=None if work.log.wait is None else work.log.wait.words,
         )
         refusal = await self._not_copied(copy, once=work.refused_since_s is not None)
         if refusal is not None:
