@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.answer.outbound_message import MessageFactory, Outbound, RoutingKey
 from bridge.core.broker.topology import Inbound
-from bridge.core.errors import InvalidEvent
+from bridge.core.errors import MAX_ERROR_BYTES, InvalidEvent
 from bridge.core.event.event import read_event
 from bridge.core.webhook import problem, urlencoded, webhook
 from bridge.core.webhook.client_address import client_address, networks
@@ -339,3 +339,9 @@ def test_problems_are_documents() -> None:
     assert {refusal.status for refusal in refusals} == set(problem.TITLES)
     assert json.loads(problem.of_status(418).document)["title"] == "Error"
     assert problem.not_verified("n", "a", "c").document == problem.not_verified("n", "b", "c").document
+
+
+def test_what_a_sender_is_told_has_a_bound() -> None:
+    refusal = problem.not_an_event("é" * 5_000)
+    assert len(orjson.loads(refusal.document)["detail"].encode()) <= MAX_ERROR_BYTES
+    assert refusal.detail.endswith("…")
