@@ -102,6 +102,8 @@ class LaneMachine(RuleBasedStateMachine):
             if self.turn is not told and self.turn is not None:
                 self.turn.started = False
             self.turn, told.awaits = told, None
+        elif wish == Passing():  # it waits for the same end as those before it, and is passed by whoever passes them
+            told.awaits = told.awaits or awaited
 
     @precondition(lambda self: self.turn is not None)
     @rule(voided=st.booleans())
