@@ -112,6 +112,8 @@ STATUSES: Mapping[int, OutcomeKind] = {
     429: OutcomeKind.TOO_EARLY,
     503: OutcomeKind.DOWN,
 }
+OUTAGE = frozenset({OutcomeKind.DOWN, OutcomeKind.CREDENTIALS})
+"""Outcomes that say of the API as a whole that it is of no use."""
 TRANSIENT_4XX = frozenset({408, 409, 429})
 
 
@@ -139,7 +141,7 @@ class Again:
 
     Whether it must first ask what became of the last one is not decided here: the progress says so. `limit` says which
     rate limit it waits for, where it is one: its place there is kept for that moment. `away`: not in memory, where it
-    would hold what others need.
+    would hold what others need. `outage`: for the API as a whole, so not for longer than that is away.
     """
 
     after_s: float
@@ -147,6 +149,7 @@ class Again:
     pauses: int
     limit: str = ""
     away: bool = False
+    outage: bool = False
 
     @property
     def park_s(self) -> float:
@@ -204,7 +207,8 @@ def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dic
             return Moved()
         case Then.PAUSE:
             least_s = pause(pauses + 1, policy, dice)  # whatever the API asks for: "now" again and again is no wait
-            return Again(max(least_s, outcome.wait_s or 0.0), attempt - 1, pauses + 1)
+            wait_s = max(least_s, outcome.wait_s or 0.0)
+            return Again(wait_s, attempt - 1, pauses + 1, outage=outcome.kind in OUTAGE)
         case Then.PLACE:
             wait_s = max(outcome.wait_s or 0.0, SHORTEST_WAIT_S)
             return Again(wait_s, attempt - 1, max(pauses, 1), outcome.error)

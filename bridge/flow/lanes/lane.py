@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+from bridge.core.delivery.breaker import Ramp
 from bridge.core.lanes.lane_turns import Key
 from bridge.core.ledger.due_finish import DueFinish
 from bridge.flow.finishing.due_finisher import DueFinisher
@@ -30,7 +31,8 @@ class Lane:
 
     `handled` is that one, also while it is on its way to a delay queue. `parking` are all that are, `parkers` the tasks
     that park some beside the lane's own. `behind` is the event of another process, or one that is away, that comes
-    before all of these, and `recheck_s` when (event loop time) that is looked at again.
+    before all of these, and `recheck_s` when (event loop time) that is looked at again. `let_go_by` is the ramp of the
+    outage whose turn the lane has and has not used yet.
     """
 
     key: Key
@@ -43,6 +45,7 @@ class Lane:
     parking: list[Work] = field(default_factory=list)
     parkers: set[asyncio.Task[None]] = field(default_factory=set)
     behind: str | None = None
+    let_go_by: Ramp | None = None
     recheck_s: float = 0.0
 
     def place(self, works: Iterable[Work], number: Callable[[Work], float], running: Work | None) -> None:
@@ -63,6 +66,10 @@ class Lane:
         """Look now whether the lane may go on."""
         self.behind, self.recheck_s = None, 0.0
         self.changed.set()
+
+    async def let_go(self, turn: Awaitable[Ramp | None]) -> None:
+        """Wait for a turn after an outage."""
+        self.let_go_by = await turn
 
     @property
     def unclaimed(self) -> list[Work]:
