@@ -18,6 +18,7 @@ from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound
 from bridge.core.control.command import Facts
+from bridge.core.control.pause import PauseScope
 from bridge.core.counters import Counters
 from bridge.core.delivery.rate_limits import RateLimits
 from bridge.core.delivery.retry import Backoff
@@ -59,6 +60,7 @@ from bridge.flow.guards.ledger_watch import LedgerWatch
 from bridge.flow.guards.pauses import Pauses, PausingLives
 from bridge.flow.guards.poison_guard import PoisonGuard
 from bridge.flow.guards.quick_deaths import QuickDeaths
+from bridge.flow.guards.refusal_holds import RefusalHolds
 from bridge.flow.guards.turn_guard import TurnGuard
 from bridge.flow.lanes.lane_waits import WaitLimits, waiting
 from bridge.flow.lanes.lanes import Lanes
@@ -130,6 +132,8 @@ class Bridge:
         held_queues = BrokerHeldQueues(republisher, exchanges.delay, log)
         queues = [inbound.queue for inbound in inbounds]
         self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
+        limit, configuration = settings.retry.refusals, configuration_hash(settings)
+        self.refusal_holds = RefusalHolds(limit, configuration, self.pauses, held_queues, time.time, log)
         lives = PausingLives(QuickDeaths(ledger, self.inbox, log), self.pauses)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
@@ -175,7 +179,7 @@ class Bridge:
 
     def _attempts(self, interaction: Interaction, backoff: Backoff) -> Attempts:
         poison_guard = PoisonGuard(self.journal, self._settings.lanes.park_after, self._log)
-        guard = TurnGuard(poison_guard, self.pauses)
+        guard = TurnGuard(poison_guard, self.pauses, self.refusal_holds)
         return Attempts(interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self._log)
 
     def _interaction(
@@ -247,9 +251,12 @@ class Bridge:
         ]
 
     def _paused(self) -> list[Component]:
-        """A row where a person has paused something: it tells, and leaves the process ready."""
-        words = "; ".join(pause.words for pause in self.pauses.listed)
-        return [Component("pauses", ok=False, reason=words, needed=False)] if words else []
+        """A row where a person has paused something, and one where routes are held: both leave the process ready."""
+        rows = {"pauses": "", "refusals": ""}
+        for pause in self.pauses.listed:
+            name = "refusals" if pause.scope is PauseScope.REFUSALS else "pauses"
+            rows[name] += f"{'; ' * bool(rows[name])}{pause.words}"
+        return [Component(name, ok=False, reason=words, needed=False) for name, words in rows.items() if words]
 
     def status(self) -> Facts:
         """How this replica is, for a person."""

@@ -103,7 +103,7 @@ def user_rules_of(settings: Settings) -> UserRules:
 def retry_of(settings: Settings) -> RetryPolicy:
     """How attempts, pauses and refused publishes are repeated."""
     retry = settings.retry
-    return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for)
+    return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for, retry.refusals)
 
 
 def limits_of(settings: Settings) -> LimitFigures:

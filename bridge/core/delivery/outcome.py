@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
+from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.retry import RetryPolicy, backoff, level_within, pause
 from bridge.core.errors import (
     ApiError,
@@ -119,13 +120,17 @@ TRANSIENT_4XX = frozenset({408, 409, 429})
 
 @value(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended, in whose words, the wait that the API asked for, and whether the API may have acted."""
+    """How an attempt ended, in whose words, the wait that the API asked for, and whether the API may have acted.
+
+    `request` is the one that was refused or answered, where one was.
+    """
 
     kind: OutcomeKind
     error: str = ""
     wait_s: float | None = None
     status: int | None = None
     maybe_sent: bool = False
+    request: RequestKind | None = None
 
 
 @value(frozen=True, slots=True)

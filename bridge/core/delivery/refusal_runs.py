@@ -1,4 +1,4 @@
-"""Refusals in a row, as far as they speak of a route and not of its events (docs/semantics.md, Outcomes of an attempt).
+"""Refusals in a row, as far as they speak of a route and not of its events (docs/semantics.md, Refusals in a row).
 
 The API refuses the create of many different events of one route, service and version set with the same status, and
 answers none between: a role, a service or the route is wrong.
@@ -35,6 +35,11 @@ class RefusalRuns:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._runs: OrderedDict[tuple[RefusalSubject, int], set[str]] = OrderedDict()
+
+    @property
+    def none(self) -> bool:
+        """True where nothing has been refused since the last answer."""
+        return not self._runs
 
     def refused(self, subject: RefusalSubject, status: int, event_id: str) -> bool:
         """Count it; True where it makes too many. An event that is refused again is not counted again."""
