@@ -132,8 +132,7 @@ class Bridge:
         held_queues = BrokerHeldQueues(republisher, exchanges.delay, log)
         queues = [inbound.queue for inbound in inbounds]
         self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
-        limit, configuration = settings.retry.refusals, configuration_hash(settings)
-        self.refusal_holds = RefusalHolds(limit, configuration, self.pauses, held_queues, time.time, log)
+        self.refusal_holds = self._refusal_holds(held_queues)
         lives = PausingLives(QuickDeaths(ledger, self.inbox, log), self.pauses)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
@@ -171,6 +170,10 @@ class Bridge:
     def _wait_limits(self, inbounds: Sequence[Inbound]) -> WaitLimits:
         shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
         return WaitLimits(self._settings.lanes.park_after, shares)
+
+    def _refusal_holds(self, held_queues: BrokerHeldQueues) -> RefusalHolds:
+        limit, configuration = self._settings.retry.refusals, configuration_hash(self._settings)
+        return RefusalHolds(limit, configuration, self.pauses, held_queues, time.time, self._log)
 
     def _relay(self, factory: MessageFactory, refused_events: RefusedEvents) -> Relay:
         amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for
