@@ -255,19 +255,20 @@ def of_error(error: Exception) -> Outcome:
             return Outcome(OutcomeKind.BUG, f"{type(error).__name__}: {error}")
 
 
-def of_stream(answer_stream: AnswerStream) -> Outcome:
-    """The ending that a stream's last stage means."""
+def of_stream(answer_stream: AnswerStream, request: RequestKind | None = None) -> Outcome:
+    """The ending that a stream's last stage means; `request` is what it answers."""
+    error, status = answer_stream.error, answer_stream.error_code
     match answer_stream.stage:
         case Stage.COMPLETE:
-            return Outcome(OutcomeKind.COMPLETE)
+            return Outcome(OutcomeKind.COMPLETE, request=request)
         case Stage.SAVED:
-            return Outcome(OutcomeKind.SAVED, answer_stream.error, status=answer_stream.error_code)
-        case Stage.VOID if _final(answer_stream.error_code):
-            return Outcome(OutcomeKind.REJECTED, answer_stream.error, status=answer_stream.error_code)
+            return Outcome(OutcomeKind.SAVED, error, status=status, request=request)
+        case Stage.VOID if _final(status):
+            return Outcome(OutcomeKind.REJECTED, error, status=status, request=request)
         case Stage.VOID:
-            return Outcome(OutcomeKind.VOID, answer_stream.error, status=answer_stream.error_code, maybe_sent=True)
+            return Outcome(OutcomeKind.VOID, error, status=status, maybe_sent=True, request=request)
         case _:
-            return Outcome(OutcomeKind.UNKNOWN, answer_stream.error, maybe_sent=True)
+            return Outcome(OutcomeKind.UNKNOWN, error, maybe_sent=True, request=request)
 
 
 def _of_status(error: Refused) -> Outcome:

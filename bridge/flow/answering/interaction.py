@@ -349,7 +349,7 @@ class Interaction:
 
     async def _stream(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> Outcome:
         conversation = await self._relay.run(work, asked, request)
-        outcome = replace(of_stream(conversation), request=asked.kind)
+        outcome = of_stream(conversation, asked.kind)
         if conversation.complete:
             await self._completed(work, asked.kind, conversation)
         elif conversation.stage is Stage.VOID:
