@@ -85,6 +85,7 @@ from bridge.settings.values import (
     keyring_of,
     outbounds_of,
     retry_of,
+    turn_limit_of,
     user_rules_of,
 )
 
@@ -150,7 +151,7 @@ class Bridge:
         self.event_intake = EventIntake(router_of(settings), self.lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
         self.replica = SteeredReplica(REPLICA, self.pauses, finisher.finished_by_person, self.status, time.time, log)
-        self.control = ControlLink(control_of(settings), self.replica, log)
+        self.control = ControlLink(control_of(settings), self.replica, log, RefusalLog(log))
         publishers = Publishers(self.publisher, republisher, confirmed_publisher, (held_queues, self.control))
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
@@ -169,7 +170,7 @@ class Bridge:
 
     def _wait_limits(self, inbounds: Sequence[Inbound]) -> WaitLimits:
         shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
-        return WaitLimits(self._settings.lanes.park_after, shares)
+        return WaitLimits(self._settings.lanes.park_after, shares, turn_limit_of(self._settings))
 
     def _refusal_holds(self, held_queues: BrokerHeldQueues) -> RefusalHolds:
         limit, configuration = self._settings.retry.refusals, configuration_hash(self._settings)

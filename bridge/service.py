@@ -24,6 +24,7 @@ from bridge.edges.ledger.recent_calls import recent_calls
 from bridge.edges.telemetry.metrics import Metrics
 from bridge.flow import failpoints
 from bridge.flow.ports.runtime import Log
+from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.settings.model import Settings
 from bridge.settings.values import admin_address_of, admin_tokens_of, credentials_of, limits_of
 
@@ -99,7 +100,7 @@ async def _limiter(settings: Settings, log: Log) -> AsyncIterator[OwnLimits | Sh
 async def _admin_listens(stack: AsyncExitStack, bridge: Bridge, metrics: Metrics, settings: Settings, log: Log) -> bool:
     """Listen for operators until the stack is closed. False where the address cannot be had."""
     pages = HealthPages(bridge.components, metrics.text, version())
-    door = AdminDoor(admin_tokens_of(settings), networks(settings.http.trusted_proxies), log)
+    door = AdminDoor(admin_tokens_of(settings), networks(settings.http.trusted_proxies), RefusalLog(log))
     host, port = admin_address_of(settings)
     admin = AdminServer(host, port, pages, door, bridge.replica, bridge.control)
     try:

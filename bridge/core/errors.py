@@ -7,6 +7,10 @@ sender      InvalidEvent, NoRoute                                the event can n
 
 from enum import StrEnum
 
+MAX_ERROR_BYTES = 1_000
+"""Of an error's text in UTF-8, wherever it is published, answered, logged with an event's end, or kept."""
+CUT = "…"
+
 
 class Actor(StrEnum):
     """Who must act before the same call can succeed."""
@@ -120,3 +124,11 @@ class LineTooLong(ApiError):
     def __init__(self, max_line: int, lines: list[bytes]) -> None:
         super().__init__(f"a line of the stream is longer than {max_line} bytes")
         self.lines = lines
+
+
+def bounded(error: str, most_bytes: int = MAX_ERROR_BYTES) -> str:
+    """An error's text as JSON and AMQP can have it, of so many bytes in UTF-8 at most; `…` where it was cut."""
+    text = error.encode("utf-8", "replace")
+    if len(text) <= most_bytes:
+        return text.decode()
+    return text[: most_bytes - len(CUT.encode())].decode("utf-8", "ignore") + CUT

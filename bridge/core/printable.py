@@ -1,14 +1,15 @@
 """Foreign text made safe for a person's terminal: characters that it obeys instead of showing are escaped.
 
 Escaped are the control characters (C0, DEL, C1), line and paragraph separators, marks that change the direction of
-text, invisible format characters and halves of surrogate pairs. What scripts and emoji need (joiners) stays.
+text, what nobody sees (Unicode's default-ignorable code points, fillers among them) and halves of surrogate pairs. What
+scripts and emoji need stays: the joiners U+200C and U+200D, the variation selectors of the Basic Multilingual Plane.
 """
 
 import re
 
 CONTROLS = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e0fff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

@@ -25,7 +25,7 @@ from bridge.core.delivery.outcome import (
 from bridge.core.delivery.poison import POISON
 from bridge.core.delivery.progress import Doubted, RequestKind
 from bridge.core.delivery.retry import Backoff
-from bridge.core.errors import InvalidEvent
+from bridge.core.errors import InvalidEvent, bounded
 from bridge.core.ledger.ledger_entry import Entry, Plan, plan, recall
 from bridge.core.ledger.ledger_knowledge import starts_over
 from bridge.flow import failpoints
@@ -148,6 +148,7 @@ class Attempts:
             return DeadLetter(ROWS[work.refusal.kind].reason, work.refusal.error, work.attempt)
         if work.lacks_turn and (before := await self._journal.take_turn(work)) is not None:
             return Behind(before)
+        work.awaits = None
         return await self._ended(work, self._interaction.attempt(work))
 
     async def _owned(self, work: Work) -> Settlement:
@@ -272,7 +273,7 @@ class Attempts:
                 attempt=work.number,
                 outcome=outcome.kind,
                 status=outcome.status,
-                error=outcome.error,
+                error=bounded(outcome.error),
                 follows=type(settlement).__name__.lower(),
                 after_s=getattr(settlement, "after_s", None),
             )

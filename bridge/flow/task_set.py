@@ -25,6 +25,15 @@ class TaskSet:
         task.add_done_callback(self._ended)
         return task
 
+    async def end(self, grace_s: float) -> None:
+        """Give those that run so many seconds, then cancel them."""
+        tasks = self.running
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -78,6 +78,7 @@ class Work:
     `joined_tags` are those of the conversation that it has joined. `tag_group`: it tags together with its neighbours.
     `answer` is the ending that an answer has been found or given in this handling, and `owed` what is still due to
     subscribers once that is out; `enrichments` are those of it that are on their way out.
+    `awaits` is the conversation for whose end it waits, so that what steers or joins that one may pass it.
     `turn_of` is the lane of which the ledger has given it the turn, `before` are those that come before it there.
     `refused_since_s` is since when the broker refuses what is published for it (Unix seconds), in earlier handlings;
     `lacking` are the outbounds that do not have its ending yet, where that is known of an earlier handling.
@@ -112,6 +113,7 @@ class Work:
     turn_of: Key | None = None
     before: Before | None = None
     uncopyable: bool = False
+    awaits: str | None = None
     refused_since_s: float | None = None
     lacking: frozenset[int] | None = None
     dead_lettered: bool = False

@@ -175,7 +175,7 @@ class RetrySettings(Section):
 
 
 class LaneSettings(Section):
-    park_after: Duration = 60.0
+    park_after: Duration = 20.0
     lost_after: Annotated[Duration, Field(ge=1.0)] = 600.0
 
 

@@ -34,11 +34,11 @@ class Section(BaseModel):
 
 def _finish(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError("neither after nor never nor a duration such as 1h")  # noqa: TRY004 - pydantic wants that
+        raise ValueError("neither after nor never nor a duration such as 1h, 100 years at most")  # noqa: TRY004 - pydantic wants that
     try:
         return finish_s(value)
     except ValueError:
-        raise ValueError("neither after nor never nor a duration such as 1h") from None
+        raise ValueError("neither after nor never nor a duration such as 1h, 100 years at most") from None
 
 
 def _of_form(form: re.Pattern[str], form_name: str) -> AfterValidator:

@@ -10,6 +10,7 @@ from bridge.core.delivery.rate_limits import LIMITS, LimitFigures, LimitScope
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.route import ChannelDefaults, Defaults
 from bridge.core.event.user import UserRules
+from bridge.core.lanes.expected_turn import TurnLimit
 from bridge.core.webhook.schemes import key_of
 from bridge.edges.amigo.client import Credentials
 from bridge.edges.http.admin_server import AdminToken
@@ -104,6 +105,12 @@ def retry_of(settings: Settings) -> RetryPolicy:
     """How attempts, pauses and refused publishes are repeated."""
     retry = settings.retry
     return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for, retry.refusals)
+
+
+def turn_limit_of(settings: Settings) -> TurnLimit:
+    """The turns that the limits give one lane: most of its events join a conversation."""
+    figures = limits_of(settings)
+    return TurnLimit(figures.calls["interact"], figures.window_s)
 
 
 def limits_of(settings: Settings) -> LimitFigures:

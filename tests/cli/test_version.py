@@ -11,6 +11,7 @@ import pytest
 
 from bridge import version
 from tests.house.source import ROOT
+from tests.support.process import environment
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -19,7 +20,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
     "command", [[str(Path(sys.executable).with_name("amigo-bridge"))], [sys.executable, "-m", "bridge"]]
 )
 def test_both_ways_to_call_it_say_the_version(command: list[str]) -> None:
-    done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [*command, "--version"], env=environment(), capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout == f"amigo-bridge, version {PROJECT['version']}\n"
 
 

@@ -5,7 +5,17 @@ import inspect
 import pytest
 
 from bridge.core import errors
-from bridge.core.errors import ApiError, BridgeError, InvalidEvent, LineTooLong, NoRoute, Refused, TooEarly
+from bridge.core.errors import (
+    MAX_ERROR_BYTES,
+    ApiError,
+    BridgeError,
+    InvalidEvent,
+    LineTooLong,
+    NoRoute,
+    Refused,
+    TooEarly,
+    bounded,
+)
 
 ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 
@@ -43,3 +53,20 @@ def test_a_line_that_is_too_long_brings_the_lines_before_it() -> None:
 
 def test_a_rate_limit_brings_its_wait() -> None:
     assert TooEarly("later", 3.5).wait_s == 3.5
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "€", "😀"])
+def test_an_errors_text_is_cut_at_a_character_and_says_so(letter: str) -> None:
+    width = len(letter.encode())
+    for count in range(MAX_ERROR_BYTES // width - 4, MAX_ERROR_BYTES // width + 5):
+        whole, text = letter * count, bounded(letter * count)
+        if count * width <= MAX_ERROR_BYTES:
+            assert text == whole
+        else:
+            assert text == letter * ((MAX_ERROR_BYTES - 3) // width) + "…"
+            assert len(text.encode()) <= MAX_ERROR_BYTES
+
+
+def test_an_errors_text_is_one_that_json_can_have() -> None:
+    assert bounded("a\ud800b") == "a?b"
+    assert bounded("abcdef", 5) == "ab…"

@@ -31,7 +31,26 @@ ESCAPED = {
     "\ud800": r"\ud800",
     "\U000e0041": r"\U000e0041",
 }
-KEPT = ["plain", "café", "日本語", "25\u00a0000 €", "👩\u200d👧", "نص\u200cعربي", "C:\\new", "a\u0301", "\\x1b", "'\""]
+IGNORABLE = (
+    "00ad 034f 061c 115f-1160 17b4-17b5 180b-180f 200b-200f 202a-202e 2060-206f 3164 fe00-fe0f feff ffa0 fff0-fff8 "
+    "1bca0-1bca3 1d173-1d17a e0000-e0fff"
+)
+"""Default_Ignorable_Code_Point, as DerivedCoreProperties.txt of Unicode 15.1 has it."""
+NEEDED = {0x180B, 0x180C, 0x180D, 0x180F, 0x200C, 0x200D, *range(0xFE00, 0xFE10)}
+"""Joiners and variation selectors, without which scripts and emoji are other ones."""
+KEPT = [
+    "plain",
+    "café",
+    "日本語",
+    "25\u00a0000 €",
+    "👩\u200d👧",
+    "نص\u200cعربي",
+    "C:\\new",
+    "a\u0301",
+    "❤\ufe0f",
+    "\\x1b",
+    "'\"",
+]
 
 
 @pytest.mark.parametrize(("text", "shown"), ESCAPED.items(), ids=ESCAPED.values())
@@ -40,6 +59,17 @@ def test_what_a_terminal_obeys_is_escaped(text: str, shown: str) -> None:
     as_json = printable_json(json.dumps(f"a{text}b", ensure_ascii=False))
     assert json.loads(as_json) == f"a{text}b"
     assert not CONTROLS.search(as_json)
+
+
+@pytest.mark.parametrize("span", IGNORABLE.split())
+def test_what_nobody_sees_is_escaped_unless_a_script_needs_it(span: str) -> None:
+    first, last = (int(end, 16) for end in (span.split("-") * 2)[:2])
+    for point in range(first, last + 1):
+        char = chr(point)
+        assert (printable(char) == char) is (point in NEEDED), hex(point)
+        as_json = printable_json(json.dumps(char, ensure_ascii=False))
+        assert json.loads(as_json) == char
+        assert (char in as_json) is (point in NEEDED)
 
 
 @pytest.mark.parametrize("text", KEPT)

@@ -68,4 +68,4 @@ async def test_an_error_is_kept_in_short() -> None:
         it.deliver()
         await it.quiet()
         (attempt,) = it.ledger.entries["e1"].log.attempts
-        assert attempt == PastAttempt(attempt.at_s, "unknown", "x" * 200)
+        assert attempt == PastAttempt(attempt.at_s, "unknown", "x" * 197 + "…")

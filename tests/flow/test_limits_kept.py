@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.fakes import FakeLedger
 from tests.support.limited_agent import ManyUsers, Windows
 
 
@@ -17,3 +18,12 @@ async def test_one_users_hundred_events_are_not_refused_either() -> None:
     played = ManyUsers(1, 100, "sliding")
     await played.play()
     assert played.faults == []
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_hot_user_is_parked_for_the_turns_that_are_expected_and_loses_no_time(*, shared: bool) -> None:
+    """Over an hour of answers, whether one process has the order or the ledger."""
+    played = ManyUsers(1, 1000, "sliding", FakeLedger(shared=shared))
+    await played.play()
+    assert played.faults == []
+    assert max(played.copies.values()) <= 7 + played.took_s / 3600

@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ESCAPE = "\x1b"
 
 
+STRICT = {"PYTHONWARNINGS": "error"}
+
+
 class Demo:
     """`python -m deploy.local.demo` with its temporary files in a folder of the test.
 
@@ -34,7 +37,7 @@ class Demo:
             self.process = subprocess.Popen(
                 ["env", "--default-signal=HUP", sys.executable, "-m", "deploy.local.demo", *arguments],
                 cwd=ROOT,
-                env={**kept, "TMPDIR": str(self.temporary), "BRIDGE_HTTP__PORT": "1", **variables},
+                env={**kept, "TMPDIR": str(self.temporary), "BRIDGE_HTTP__PORT": "1", **STRICT, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -139,7 +142,7 @@ def test_a_killed_demonstration_leaves_no_process(demos: list[Demo], tmp_path: P
 
 def test_a_reader_that_leaves_ends_it_cleanly(tmp_path: Path) -> None:
     command = f"{sys.executable} -m deploy.local.demo | head -n 3"
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "TMPDIR": str(tmp_path), **STRICT}
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert eventually(lambda: not processes_in(tmp_path) and not list(tmp_path.iterdir()), 30)
     assert "Traceback" not in done.stderr
@@ -169,7 +172,11 @@ def api(tmp_path: Path) -> Iterator[dict[str, str]]:
     log = tmp_path / "api.log"
     with log.open("wb") as output:
         process: Any = subprocess.Popen(
-            [sys.executable, "-m", "bridge", "sandbox", "--port", "0"], cwd=ROOT, stdout=output, stderr=output
+            [sys.executable, "-m", "bridge", "sandbox", "--port", "0"],
+            cwd=ROOT,
+            env={**os.environ, **STRICT},
+            stdout=output,
+            stderr=output,
         )
     try:
         assert eventually(lambda: "sandbox listening on" in tail(log, 50)), tail(log, 50)

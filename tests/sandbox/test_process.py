@@ -9,6 +9,8 @@ from asyncio.subprocess import PIPE
 import aiohttp
 import pytest
 
+from tests.support.process import environment
+
 from .caller import Caller
 
 SCRIPT = """
@@ -20,7 +22,8 @@ sys.exit(run("127.0.0.1", int(sys.argv[1]), SandboxOptions()))
 
 
 async def launch(port: int) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", SCRIPT, str(port), stdout=PIPE, stderr=PIPE)
+    command = [sys.executable, "-c", SCRIPT, str(port)]
+    return await asyncio.create_subprocess_exec(*command, env=environment(), stdout=PIPE, stderr=PIPE)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -47,8 +47,9 @@ def test_the_event_wins_over_the_route_the_route_over_the_channel_that_over_the_
     assert routed.finish_s == expected
 
 
-@pytest.mark.parametrize("value", ["later", "1w", "10", "0", "[after]", "''"])
+@pytest.mark.parametrize("value", ["later", "1w", "10", "0", "[after]", "''", "40000d", "9" * 900_000 + "h"])
 @pytest.mark.parametrize("place", ["conversations: {{finish: {}}}", "channels: {{sms: {{finish: {}}}}}"])
 def test_what_is_no_wish_is_an_error_that_names_the_key(tmp_path: Path, place: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=r"finish: .*neither after nor never nor a duration such as 1h"):
+    with pytest.raises(SettingsError, match=r"finish: .*neither after nor never nor a duration such as 1h") as caught:
         settings(tmp_path, place.format(value))
+    assert len(str(caught.value)) < 1_000

@@ -17,6 +17,7 @@ from bridge.core.delivery.retry import Backoff, RetryPolicy, republish
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.core.event.route import Defaults
 from bridge.core.event.user import UserRules
+from bridge.core.lanes.expected_turn import NO_TURN_LIMIT, TurnLimit
 from bridge.flow.answering.after_answer import AfterAnswer
 from bridge.flow.answering.enricher import Enricher
 from bridge.flow.answering.enrichment_reader import EnrichmentReader
@@ -68,9 +69,8 @@ QUEUE = "bridge.events"
 USER, SERVICE = "user-1", "5f0000000000000000000001"
 KEY = RoutingKey("{channel_type}.{channel}.{type}")
 AGENT_EVENTS = Outbound("agent.events", KEY)
-LONG_S = 7_200.0
-LATENCY_S = 0.005
-"""How much longer than its delay a copy takes to come back."""
+LONG_S, LATENCY_S = 7_200.0, 0.005
+"""Beyond every wait; how much longer than its delay a copy takes to come back."""
 
 
 class Bench:
@@ -94,6 +94,7 @@ class Bench:
         busy_for_s: float = 7_200.0,
         user_rules: UserRules | None = None,
         share: int = 100,
+        turns: TurnLimit = NO_TURN_LIMIT,
         agent: FakeAgent | None = None,
     ) -> None:
         self.trace: Trace = []
@@ -102,8 +103,7 @@ class Bench:
         self.configuration, self.source = "one", FakeEnrichments(self.agent)
         self._waiting: list[InboundMessage] = []
         self.publisher, self.republisher = FakePublisher(self.trace), FakeRepublisher(self.trace)
-        self.routes = routes or FakeRoutes()
-        self.policy = policy or RetryPolicy()
+        self.routes, self.policy = routes or FakeRoutes(), policy or RetryPolicy()
         self.bugs_expected = self.stopped = False
         self.begun = self.on_the_way = 0
         self.held: list[RepublishedCopy] = []
@@ -112,8 +112,9 @@ class Bench:
         self._tasks: list[asyncio.Task[None]] = []
         self.republisher.arrived = self._delayed if copies_return else lambda copy: None
         self.inbox.resumed = self._resumed
-        self.ledger, self._share = ledger or FakeLedger(), share
+        self.ledger = ledger or FakeLedger()
         self.accounts, self._user_rules = FakeAccounts(), user_rules or UserRules()
+        self._waits = WaitLimits(park_after_s, {QUEUE: share}, turns)
         self._when_lost, self._patience_s, self._busy_for_s = when_lost, patience_s, busy_for_s
         self._outbounds, self._settle_s, self._limits = outbounds, settle_s, limits or Limits(4096, 900.0)
         self._defaults, self._park_after_s, self._dice = defaults or Defaults(), park_after_s, dice
@@ -123,13 +124,12 @@ class Bench:
         """What a process has in its own memory."""
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciler = Reconciler(self.agent, self._settle_s, self.log)
-        self.lost = LostEvents()
+        self.lost, holds = LostEvents(), self._when_lost == "hold"
         self.lost.look(short=True)
-        holds = self._when_lost == "hold"
         self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=holds, lost=self.lost)
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
-        backoff, limits = Backoff(self.policy, lambda: self._dice), WaitLimits(self._park_after_s, {QUEUE: self._share})
-        refused_events = RefusedEvents(backoff, {QUEUE: self._share}, self._park_after_s, factory.clock, self.log)
+        backoff, limits = Backoff(self.policy, lambda: self._dice), self._waits
+        refused_events = RefusedEvents(backoff, limits.shares, self._park_after_s, factory.clock, self.log)
         self.streaming = Relay(self.publisher, self.journal, factory, self._limits, self._new_stream, refused_events)
         conversations = OpenConversations(shared=self.ledger.shared)
         steering = Steering(self.agent, self.reconciler, self.journal, factory, conversations, self._busy_for_s)

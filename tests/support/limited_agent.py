@@ -7,12 +7,13 @@ from typing import Literal
 
 from bridge.core.delivery.rate_limits import LIMITS, LimitFigures, LimitHeaders, LimitScope
 from bridge.core.errors import TooEarly
+from bridge.core.lanes.expected_turn import TurnLimit
 from bridge.edges.amigo.own_limits import OwnLimits
 from bridge.sandbox import SandboxOptions
 from bridge.sandbox.http.rate_limiter import Limiter
 from bridge.sandbox.http.refusal import Refusal
 from bridge.sandbox.state.clock import Clock
-from tests.support.fakes import FakeAgent, answered, complete
+from tests.support.fakes import FakeAgent, FakeLedger, answered, complete
 from tests.support.flow_bench import Bench
 
 OPERATIONS = {"create": "create-conversation", "modify_tags": "tags", "conversations": "list"}
@@ -74,22 +75,26 @@ class LimitedAgent(FakeAgent):
 class ManyUsers:
     """So many events of so many users at once, in virtual time."""
 
-    def __init__(self, users: int, events: int, windows: Windows) -> None:
-        self._users, self._events = users, events
+    def __init__(self, users: int, events: int, windows: Windows, ledger: FakeLedger | None = None) -> None:
+        self._users, self._events, self._ledger = users, events, ledger
         self.agent = LimitedAgent(windows)
         self.orders: dict[str, list[str]] = {}
         """The events of each user in the order of their endings."""
         self.took_s = 0.0
+        self.copies: Counter[bytes] = Counter()
+        """How often each event was parked."""
 
     async def play(self) -> None:
         """Return when every event has its ending."""
-        async with Bench(agent=self.agent, park_after_s=20.0) as bench:
+        turns = TurnLimit(LIMITS["interact"])
+        async with Bench(agent=self.agent, park_after_s=20.0, turns=turns, ledger=self._ledger) as bench:
             began_s = bench.now_s()
             for number in range(self._events):
                 for user in range(self._users):
                     bench.deliver(f"{user}-{number}", user_id=f"user-{user}")
                 await asyncio.sleep(0.001)  # as many calls in one instant would be taken for a loop that is hot
             await bench.quiet()
+            self.copies = Counter(copy.body for copy in bench.republisher.delayed)
             self.took_s = bench.now_s() - began_s
             endings = [each.correlation_id for each in bench.publisher.confirmed if each.type == "interaction-complete"]
         for name, ids in groupby(sorted(endings, key=_user), key=_user):

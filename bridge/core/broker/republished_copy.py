@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from bridge.core.errors import bounded
 from bridge.core.event.inbound_message import (
     ATTEMPT,
     COPIES,
@@ -13,6 +14,7 @@ from bridge.core.event.inbound_message import (
     PAUSES,
     PROGRESS,
     REFUSED_SINCE,
+    WAITS_FOR,
     Headers,
     InboundMessage,
 )
@@ -22,12 +24,11 @@ ACTING_HEADERS = frozenset({"x-delivery-count", "x-acquired-count", "x-death", "
 ACTING_PREFIXES = ("x-first-death-", "x-last-death-")
 ACTING_PROPERTIES = frozenset({"expiration", "user_id"})
 OF_REFUSALS = frozenset({REFUSED_SINCE, DEAD_LETTERED})
-OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY, FIRST_SEEN}) | OF_REFUSALS
+OF_DELAYS = frozenset({ATTEMPT, PAUSES, COPIES, PROGRESS, ORIGIN_PRIORITY, FIRST_SEEN, WAITS_FOR}) | OF_REFUSALS
 """Headers of delayed copies, which tell a reader of dead letters nothing."""
-NOT_COPIED = frozenset({PROGRESS, ORIGIN_PRIORITY}) | OF_REFUSALS
+NOT_COPIED = frozenset({PROGRESS, ORIGIN_PRIORITY, WAITS_FOR}) | OF_REFUSALS
 """Headers of a delayed copy that the next one has only where they still hold."""
 OWN_PREFIX = "x-bridge-"
-MAX_ERROR_BYTES = 1_000
 MAX_ORIGIN_BYTES = 255
 TRUNCATED = "x-bridge-truncated"
 """On a dead letter that is not whole: `headers` or `body`, whichever was cut last."""
@@ -75,7 +76,7 @@ def dead(
     from_exchange, from_key = (_cut(name, MAX_ORIGIN_BYTES) for name in incoming.origin)
     facts = {
         "x-bridge-reason": reason,
-        "x-bridge-error": _cut(error, MAX_ERROR_BYTES),
+        "x-bridge-error": bounded(error),
         "x-bridge-attempts": attempts,
         "x-bridge-failed-at": failed_at,
         ORIGIN_EXCHANGE: from_exchange,
@@ -117,6 +118,7 @@ def delayed(
     refused_since_s: float | None = None,
     dead_lettered: bool = False,
     planned: bool = False,
+    waits_for: str | None = None,
 ) -> RepublishedCopy:
     """The copy that waits `level_s` seconds in a delay queue and then comes back to the queue it was taken from.
 
@@ -125,7 +127,8 @@ def delayed(
     `exchange` leads to the delay queues by their names. `progress` is what is known of requests already made for the
     event, for the delivery that will come; `first_seen_s` (Unix seconds) is when the event came first. The broker
     refuses what is published for it since `refused_since_s`; of a failed event the letter may be out. Where it is
-    `planned`, nothing of it is read again: its publisher's headers may be left out if they are too much.
+    `planned`, nothing of it is read again: its publisher's headers may be left out if they are too much. `waits_for`
+    says why it waits, for people.
 
     The copy has no priority: in a quorum queue of RabbitMQ 4 it would stand in front of the others, whose time to live
     counts only at the head.
@@ -140,14 +143,15 @@ def delayed(
         ORIGIN_EXCHANGE: from_exchange,
         ORIGIN_ROUTING_KEY: from_key,
     }
-    if incoming.priority is not None:
-        headers[ORIGIN_PRIORITY] = incoming.priority
-    if progress is not None:
-        headers[PROGRESS] = progress
     times = {FIRST_SEEN: first_seen_s, REFUSED_SINCE: refused_since_s}
-    headers.update({name: round(time_s * 1000) for name, time_s in times.items() if time_s is not None})
-    if dead_lettered:
-        headers[DEAD_LETTERED] = True
+    facts = {
+        ORIGIN_PRIORITY: incoming.priority,
+        PROGRESS: progress,
+        **{name: None if time_s is None else round(time_s * 1000) for name, time_s in times.items()},
+        DEAD_LETTERED: True if dead_lettered else None,
+        WAITS_FOR: None if waits_for is None else _cut(waits_for, MAX_ORIGIN_BYTES),
+    }
+    headers.update({name: fact for name, fact in facts.items() if fact is not None})
     properties = {name: value for name, value in _properties(incoming).items() if name != "priority"}
     queue = held_queue(incoming.queue) if level_s is None else delay_queue(incoming.queue, level_s)
     foreign = frozenset(name for name in kept if not name.startswith(OWN_PREFIX)) if planned else frozenset()

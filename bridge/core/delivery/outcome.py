@@ -23,6 +23,7 @@ from bridge.core.errors import (
     Unavailable,
     UnknownUser,
     Unsendable,
+    bounded,
 )
 from bridge.core.lanes.lane_turns import Before
 from bridge.core.value import value
@@ -164,11 +165,17 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """The end without an answer: the dead-letter queue, with the reason, and `bridge-failed`."""
+    """The end without an answer: the dead-letter queue, with the reason, and `bridge-failed`.
+
+    Header, ending, log and ledger have the same words: the error is bounded here.
+    """
 
     reason: str
     error: str
     attempts: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", bounded(self.error))
 
 
 @dataclass(frozen=True, slots=True)

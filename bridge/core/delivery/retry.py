@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-DELAY_LEVELS_S = (1, 2, 5, 10, 30, 60, 300, 600)
+DELAY_LEVELS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+
+BUSY_WAITS_S = ((30, 30.0), (90, 60.0), (210, 120.0), (510, 300.0))
+MAX_BUSY_WAIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,15 @@ def republish(times: int, refused_for_s: float, policy: RetryPolicy, dice: float
 def put_off(refused_for_s: float, policy: RetryPolicy, *, longest_s: float = 60.0) -> float:
     """Seconds in a delay queue for what the broker has refused for so long: as long again, within bounds."""
     return min(max(refused_for_s, policy.first_s), longest_s, policy.longest_s)
+
+
+def busy_wait_s(waited_s: float) -> float:
+    """Seconds before a conversation that an event waits for is looked at again, after so many seconds of waiting.
+
+    waited   0   30   90   210   510  …
+            30   60  120   300   600
+    """
+    return next((wait_s for until_s, wait_s in BUSY_WAITS_S if waited_s < until_s), MAX_BUSY_WAIT_S)
 
 
 @dataclass(frozen=True, slots=True)

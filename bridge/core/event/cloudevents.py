@@ -37,8 +37,9 @@ def _structured(envelope: object) -> CloudEvent:
     if not isinstance(envelope, dict):
         raise InvalidEvent("a structured CloudEvent is a JSON object")
     event_id = _id(envelope)
-    if "data_base64" in envelope:
-        return CloudEvent(event_id, _json(decoded(envelope["data_base64"], event_id), event_id))
+    encoded = envelope.get("data_base64")
+    if encoded is not None:  # null is no member (cloudevents.io, JSON format, section 2.2)
+        return CloudEvent(event_id, _json(decoded(encoded, event_id), event_id))
     return CloudEvent(event_id, envelope.get("data"))
 
 

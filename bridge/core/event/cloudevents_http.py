@@ -93,7 +93,7 @@ def _structured(body: bytes) -> HttpCloudEvent:
     members = dict(_members(body.decode()))
     encoded = members.pop("data_base64", None)
     data = members.pop("data", None)
-    if encoded is not None:
+    if encoded is not None and encoded != NULL.decode():
         raw = cloudevents.decoded(orjson.loads(encoded), event.id)
     else:
         raw = NULL if data is None else data.encode()

@@ -74,7 +74,8 @@ def check_finish(value: object) -> str | None:
         good = value is None or (isinstance(value, str) and finish_s(value) is not None)
     except ValueError:
         good = False
-    return None if good else f"finish {quoted(value)} is neither after nor never nor a duration such as 1h"
+    wanted = "neither after nor never nor a duration such as 1h, 100 years at most"
+    return None if good else f"finish {quoted(value)} is {wanted}"
 
 
 def faults(body: Mapping[str, object]) -> list[str]:

@@ -23,6 +23,7 @@ ORIGIN_ROUTING_KEY = "x-bridge-routing-key"
 ORIGIN_PRIORITY = "x-bridge-priority"
 FIRST_SEEN = "x-bridge-first-seen"
 REFUSED_SINCE = "x-bridge-refused-since"
+WAITS_FOR = "x-bridge-waits-for"
 DEAD_LETTERED = "x-bridge-dead-lettered"
 REPLAY = "x-bridge-requeue"
 # The webhook's name, on what came in by one.

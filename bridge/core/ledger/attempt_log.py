@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from bridge.core.errors import bounded
 from bridge.core.ledger.planned_event import PlannedEvent, load_planned
 
-MAX_ATTEMPTS, MAX_ERROR_CHARS = 8, 200
+MAX_ATTEMPTS, MAX_ERROR_BYTES = 8, 200
 
 
 class WaitReason(StrEnum):
@@ -41,6 +42,11 @@ class Wait:
     reason: WaitReason
     about: str = ""
 
+    @property
+    def words(self) -> str:
+        """The cause in words, as a copy's header has it."""
+        return f"{self.reason}: {self.about}" if self.about else self.reason.value
+
     def dump(self) -> list[object]:
         """As values for JSON."""
         values: list[object] = [self.until_s, self.reason.value]
@@ -69,7 +75,7 @@ class AttemptLog:
 
     def having(self, at_s: float, outcome: str, error: str, planned: PlannedEvent | None = None) -> "AttemptLog":
         """The same with one more attempt, which the wait before it led to."""
-        attempt = PastAttempt(int(at_s), outcome, readable(error)[:MAX_ERROR_CHARS])
+        attempt = PastAttempt(int(at_s), outcome, bounded(error, MAX_ERROR_BYTES))
         return AttemptLog((*self.attempts, attempt)[-MAX_ATTEMPTS:], planned=planned)
 
     def waiting(self, wait: Wait | None) -> "AttemptLog":
@@ -94,8 +100,3 @@ def load_log(attempts: Sequence[Sequence[object]], wait: Sequence[object] | None
         None if wait is None else Wait(int(str(wait[0])), WaitReason(str(wait[1])), "".join(map(str, wait[2:3]))),
         load_planned(planned),
     )
-
-
-def readable(text: str) -> str:
-    """The text without halves of surrogate pairs, which JSON cannot have."""
-    return text.encode("utf-8", "replace").decode()

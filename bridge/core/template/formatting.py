@@ -121,6 +121,8 @@ def _converted(match: re.Match[str], values: Any, positional: Iterator[object], 
     value = values[key] if key is not None else _next(positional)
     if kind in "sra":
         value, kind = plain(value, budget), "s"
+    elif isinstance(value, bool):
+        raise TypeError(f"%{kind} takes a number: true and false are none")
     elif isinstance(value, Decimal) or (kind in "fFeEgG" and isinstance(value, int) and abs(value) > 2**53):
         value = Decimal(value)
         _within_reach(value)
@@ -140,7 +142,7 @@ def _as_format(flags: str, width: str, precision: str) -> str:
 def _size(text: str | None, positional: Iterator[object]) -> str:
     """A width or a precision; `*` takes it from the values."""
     number = _next(positional) if text == "*" else int((text or "0")[:9])
-    if not isinstance(number, int) or not 0 <= number <= MAX_WIDTH:
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_WIDTH:
         raise TooMuch(f"a width beyond 0 to {MAX_WIDTH}")
     return text if text != "*" and text is not None else "" if text is None else str(number)
 

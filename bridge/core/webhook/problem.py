@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from bridge.core.errors import BridgeError
+from bridge.core.errors import BridgeError, bounded
 
 CONTENT_TYPE = "application/problem+json"
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
@@ -42,10 +42,10 @@ class Problem(BridgeError):
     """A webhook is not taken; `kind` is for the log and the metrics, `detail` for the sender."""
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
+        self.detail = bounded(detail)
+        super().__init__(self.detail)
         self.status = status
         self.kind = kind
-        self.detail = detail
         self.headers = dict(headers or {})
 
     @property

@@ -10,6 +10,9 @@ from bridge.core import numbers
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 1000
+BLANK = "\ufeff \t\r\n"
+"""A byte order mark, which JSON must not begin with (RFC 8259, section 8.1) and some write, and JSON's blanks."""
+_BEGINS_AS_JSON = re.compile(r'\{|\[[ \t\r\n]*(?:["{\[\]0-9-]|(?:true|false|null)\b|$)')
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
@@ -42,8 +45,12 @@ def as_json(body: bytes) -> tuple[bytes, object]:
 
 
 def _is_meant_as_json(text: str) -> bool:
-    """A text that begins as an object does, or that only a stricter reader refuses: half a surrogate pair, NaN."""
-    if text.lstrip().startswith("{"):
+    """A text that begins as an object or an array does, or that only a stricter reader refuses.
+
+    Such are half a surrogate pair, NaN, and a byte order mark before all else.
+    """
+    text = text.lstrip(BLANK)
+    if _BEGINS_AS_JSON.match(text):
         return True
     try:
         json.loads(text, parse_int=str)

@@ -27,7 +27,7 @@ from bridge.edges.http.listener import HttpListener
 from bridge.edges.http.protocol import document
 from bridge.edges.http.server import READING, HealthPages, json_response
 from bridge.flow.ports.control import Replica, Replicas
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import SparseLog
 
 ADMIN = "/admin/"
 VERBS = {verb.value: verb for verb in Verb}
@@ -50,11 +50,11 @@ class AdminToken:
 class AdminDoor:
     """Lets in who bears a token."""
 
-    def __init__(self, tokens: Sequence[AdminToken], trusted: Sequence[Network], log: Log) -> None:
+    def __init__(self, tokens: Sequence[AdminToken], trusted: Sequence[Network], refusal_log: SparseLog) -> None:
         self._tokens = tokens
         self._trusted = trusted
         self._failed = FailedLogins()
-        self._log = log
+        self._refusal_log = refusal_log
 
     def admitted(self, request: web.BaseRequest) -> AdminToken:
         """The token of the request. Raises Problem (401, 429)."""
@@ -71,7 +71,7 @@ class AdminDoor:
         matching = [each for each in self._tokens if hmac.compare_digest(each.token.encode(), borne)]  # all, always
         if not matching:
             self._failed.failed(address, now_s)
-            self._log.warning("admin.refused", client=address)
+            self._refusal_log.warning("admin.refused", client=address)
             raise Problem(401, "token", "The token is not one of the bridge's.", CHALLENGE)
         return matching[0]
 

@@ -65,7 +65,9 @@ class Environment(FormattingEnvironment):
             tree.METHOD: self._method,
             tree.DECIMAL: Decimal,
         }
-        self.filters.update(Filters(self, self.budget, partial(self.counted, each=ITEM)).table())
+        filters = Filters(self, self.budget, partial(self.counted, each=ITEM))
+        self.filters.update(filters.table())
+        self.tests.update(filters.tests())
         self.filters = {name: self._metered(name, made) for name, made in dict[str, Any](self.filters).items()} | own
         self.tests = {name: self._metered(name, made) for name, made in dict[str, Any](self.tests).items()}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, Undefined
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
@@ -22,6 +22,9 @@ TOO_LARGE = 10**MAX_INT_DIGITS
 MAX_WORD_CHARS = 200
 """Beyond it text is not searched for hyphens and links: that takes a time which grows with the word's square."""
 MAX_INDENT = 16
+BOOLEANS = "true and false are no numbers"
+UNSAID = object()
+"""The default of a filter that its template does not give."""
 LAZY = (
     "default",
     "d",
@@ -124,9 +127,11 @@ class Filters:
             "abs": absolute,
             "batch": self.batch,
             "center": self.center,
+            "filesizeformat": self.file_size,
+            "float": self.floating,
             "format": self.printed,
             "indent": self.indented,
-            "int": whole,
+            "int": self.whole,
             "join": self.join,
             "pprint": self.pretty,
             "replace": self.replace,
@@ -135,9 +140,25 @@ class Filters:
             "sum": self.total,
             "tojson": self.tojson,
             "trim": trimmed,
+            "urlencode": self.urlencode,
             "urlize": self.urlize,
             "wordwrap": self.wordwrap,
+            "xmlattr": self.xmlattr,
         }
+
+    def tests(self) -> dict[str, Callable[..., bool]]:
+        """Jinja's tests over numbers, by name: exact, and of finite numbers alone."""
+        return {
+            "divisibleby": self.divisible,
+            "even": lambda value: self.divisible(value, 2),
+            "odd": lambda value: bool(self._rest(value, 2) == 1),
+        }
+
+    def divisible(self, value: Any, num: Any) -> bool:
+        return bool(self._rest(value, num) == 0)
+
+    def _rest(self, value: Any, divisor: Any) -> Any:
+        return arithmetic.calculated("%", finite(value), finite(divisor), self._budget)
 
     def batch(self, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Any:
         self._budget.make(linecount)
@@ -146,6 +167,29 @@ class Filters:
     def center(self, value: str, width: int = 80) -> str:
         self._budget.make(width)
         return value.center(width)
+
+    def file_size(self, value: Any, binary: bool = False) -> Any:
+        size = finite(value if isinstance(value, int) else self.floating(value, value))
+        return FILTERS["filesizeformat"](size, binary)
+
+    def floating(self, value: Any, default: Any = UNSAID) -> Any:
+        return finite(FILTERS["float"](value, self._default(value, default, 0.0)))
+
+    def whole(self, value: Any, default: Any = UNSAID, base: int = 10) -> Any:
+        return whole(value, self._default(value, default, 0), base)
+
+    def _default(self, value: Any, default: Any, usual: Any) -> Any:
+        """The number in place of what is none. Where a name or an id belongs, null has none that nobody asked for."""
+        if default is not UNSAID:
+            return default
+        if value is None or isinstance(value, bool):
+            self._ensure_tellable(value)
+        return usual
+
+    def _ensure_tellable(self, value: Any) -> None:
+        """Allow text and numbers where only these belong, and all elsewhere. Raises NotFormatted."""
+        if self._budget.strict and not isinstance(value, str):
+            plain(value, self._budget)
 
     def printed(self, value: str, *args: Any, **kwargs: Any) -> str:
         if args and kwargs:
@@ -176,13 +220,22 @@ class Filters:
     def rounded(self, value: Any, precision: int = 0, method: str = "common") -> Any:
         if not -MAX_WIDTH <= precision <= MAX_WIDTH:
             raise TooMuch(f"more than {MAX_WIDTH} places")
+        if isinstance(value, bool):
+            raise TypeError(BOOLEANS)
         if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) > arithmetic.EXACT_IN_BINARY):
             return arithmetic.rounded(Decimal(value), precision, method)
         return FILTERS["round"](value, precision, method)
 
     def slices(self, value: Iterable[Any], slices: int, fill_with: Any = None) -> Any:
         self._budget.make(slices)
-        return FILTERS["slice"](value, slices, fill_with)
+        items = list(self._counted(value))
+        each, longer = divmod(len(items), slices)
+        start = 0
+        for number in range(slices):
+            end = start + each + (number < longer)
+            filled = [] if fill_with is None or number < longer else [fill_with]
+            yield items[start:end] + filled
+            start = end
 
     def total(self, iterable: Iterable[Any], attribute: Any = None, start: Any = 0) -> Any:
         total = start
@@ -195,6 +248,21 @@ class Filters:
         for char in "<>&'":
             text = text.replace(char, f"\\u{ord(char):04x}")
         return Markup(text)  # noqa: S704 (as Jinja's own: it is not escaped once more)
+
+    def urlencode(self, value: Any) -> str:
+        self._ensure_tellable(value)
+        if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
+            return str(FILTERS["urlencode"](plain(value, self._budget)))
+        pairs = self._counted(value.items() if isinstance(value, dict) else value)
+        return str(FILTERS["urlencode"]([(self._plain(name), self._plain(one)) for name, one in pairs]))
+
+    def xmlattr(self, d: dict[Any, Any], autospace: bool = True) -> Any:
+        given = {name: one for name, one in d.items() if one is not None and not isinstance(one, Undefined)}
+        texts = {name: self._plain(one) for name, one in given.items()}
+        return FILTERS["xmlattr"](EvalContext(self._environment), texts, autospace)
+
+    def _plain(self, value: Any) -> str:
+        return plain(value, self._budget)
 
     def urlize(self, value: str, *args: Any, **kwargs: Any) -> Any:
         if _longest_word(value) > MAX_WORD_CHARS * 5:
@@ -223,6 +291,7 @@ class Filters:
         return counted if attribute is None else map(make_attrgetter(self._environment, attribute), counted)
 
     def _json(self, value: Any, indent: int | None) -> str:
+        self._ensure_tellable(value)
         measure(value, self._budget)
         step = None if indent is None else min(max(indent, 0), MAX_INDENT)
         pieces: list[str] = []
@@ -237,7 +306,18 @@ class Filters:
 
 def absolute(value: Any) -> Any:
     """A number without its sign, with every digit."""
+    if isinstance(value, bool):
+        raise TypeError(BOOLEANS)
     return value.copy_abs() if isinstance(value, Decimal) else abs(value)
+
+
+def finite(value: Any) -> Any:
+    """A number that can be worked with. Raises ValueError, TypeError."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise TypeError(BOOLEANS if isinstance(value, bool) else f"a {type(value).__name__} is no number")
+    if isinstance(value, float | Decimal) and not Decimal(value).is_finite():
+        raise ValueError("it comes to no finite number")
+    return value
 
 
 def whole(value: Any, default: Any = 0, base: int = 10) -> Any:

@@ -9,6 +9,7 @@ class CallKind(Enum):
     CLAIM = auto()
     TAKE_TURN = auto()
     LINE_UP = auto()
+    AHEAD = auto()
     LEAVE = auto()
     WRITE = auto()
     COMPLETE = auto()

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 from bridge.core.delivery.progress import Progress
@@ -14,8 +14,8 @@ from bridge.core.ledger.ledger_entry import Entry
 from bridge.edges.ledger.call_kinds import CallKind
 from bridge.edges.ledger.call_queue import PROCESS, CallQueue
 from bridge.edges.ledger.due_rows import due_of, due_row
-from bridge.edges.ledger.lane_calls import LaneCalls, line_row
-from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, completed_row, entry_of, row_of
+from bridge.edges.ledger.lane_calls import LaneCalls, lane_hash, line_row
+from bridge.edges.ledger.rows import Row, cancelled_row, claimed_row, completed_row, entry_of, key_of, row_of
 from bridge.edges.ledger.user_rows import user_of_row, user_row
 from bridge.flow.ports.ledger import EntryUnreadable
 from bridge.flow.ports.runtime import Log
@@ -74,6 +74,12 @@ class QueuedLedger(ABC):
     def leave_lane(self, event_id: str) -> None:
         """Nobody waits for the event any more; see the port."""
         self._lanes.leave(event_id)
+
+    async def ahead(self, lane: Key, event_ids: Collection[str]) -> Mapping[str, int]:
+        """How many come before each of them; see the port."""
+        row = (lane_hash(lane), list(map(key_of, event_ids)))
+        ahead: Mapping[str, int] = await self._calls.put(CallKind.AHEAD, lane_hash(lane).hex(), row)
+        return {event_id: ahead[key] for event_id, key in zip(event_ids, row[1], strict=True) if key in ahead}
 
     async def freed(self) -> Collection[Key]:
         """The lanes that others have left; see the port."""

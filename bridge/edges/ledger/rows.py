@@ -17,7 +17,7 @@ import orjson
 from bridge.core.answer.ending import CANCELLED, type_of
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.progress import NOTHING, UNKNOWN, Progress, RequestKind, load
-from bridge.core.ledger.attempt_log import NO_ATTEMPTS, AttemptLog, load_log, readable
+from bridge.core.ledger.attempt_log import NO_ATTEMPTS, AttemptLog, load_log
 from bridge.core.ledger.ledger_entry import Entry, State
 from bridge.edges.ledger.sent_text import owed_of_text, owed_text, sent_of, sent_text
 from bridge.flow.ports.ledger import EntryUnreadable
@@ -226,7 +226,7 @@ def _letter_text(entry: Entry) -> str | None:
     letter, log = entry.letter, NO_ATTEMPTS if entry.state is State.COMPLETE else entry.log
     if letter is None and log is NO_ATTEMPTS:
         return None
-    failure = {} if letter is None else {**asdict(letter), "error": readable(letter.error)}
+    failure = {} if letter is None else asdict(letter)
     return orjson.dumps({**failure, **log.dump()}).decode()
 
 

@@ -20,10 +20,11 @@ from pamqp.common import FieldValue
 from bridge.core.broker.topology import CONTROL_EXCHANGE, CONTROL_TTL_S
 from bridge.core.control.access import may_command
 from bridge.core.control.command import Command, CommandUnreadable, Facts, read_command
+from bridge.core.errors import bounded
 from bridge.edges.rabbitmq.control_messages import ANSWER, COMMAND, Heard, heard, properties
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, limited
 from bridge.flow.ports.control import Replica
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, SparseLog
 
 ANSWERS_S = 1.0
 AGAIN_S = 60.0
@@ -43,12 +44,13 @@ class ControlConfig:
 class ControlLink:
     """Hears commands while there is a connection. `trouble` says why it does not; None while it does."""
 
-    def __init__(self, config: ControlConfig, replica: Replica, log: Log) -> None:
+    def __init__(self, config: ControlConfig, replica: Replica, log: Log, refusal_log: SparseLog) -> None:
         self.trouble: str | None = "there is no connection to the broker"
         self._config = config
         self._to_declare = config.may_declare
         self._replica = replica
         self._log = log
+        self._refusal_log = refusal_log
         self._me = uuid4().hex[:12]
         self._channel: AbstractChannel | None = None
         self._task: asyncio.Task[None] | None = None
@@ -126,14 +128,14 @@ class ControlLink:
         user_id = message.user_id
         if not may_command(user_id, self._config.own_user, self._config.users):
             error = "its user is not in control.users" if user_id else "it has no user_id"
-            self._log.warning("control.ignored", user=user_id, error=error)
+            self._refusal_log.warning("control.ignored", user=user_id, error=error)
             return
         by = message.by if message.replica and user_id == self._config.own_user else f"user {user_id}"
         try:
             command = read_command(message.body)
         except CommandUnreadable as error:
-            self._log.warning("control.ignored", user=user_id, error=str(error))
-            answer: Facts = {"error": str(error)}
+            answer: Facts = {"error": bounded(str(error))}
+            self._refusal_log.warning("control.ignored", user=user_id, error=answer["error"])
         else:
             # A process that was stopped for long finds old commands in its socket; the broker has gone by then.
             with suppress(BrokerTrouble):
@@ -152,7 +154,7 @@ class ControlLink:
             saying = channel.basic_publish(body, exchange=CONTROL_EXCHANGE, routing_key="", properties=sent)
             await limited(saying, f"publishing to {CONTROL_EXCHANGE}")
         except BrokerTrouble as trouble:
-            self._log.warning("control.unsaid", error=str(trouble))
+            self._refusal_log.warning("control.unsaid", error=str(trouble))
             return False
         return True
 

@@ -26,6 +26,8 @@ from bridge.edges.rabbitmq.inquiry import Inquiry
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.flow.ports.runtime import Log
 
+BLINDING = frozenset({TroubleKind.ACCESS, TroubleKind.NOT_FOUND})
+"""Answers to a look at one queue that say nothing of the others."""
 NOWHERE = "outbound"
 """The reason for which the consumer is held back where no outbound exchange exists."""
 
@@ -53,6 +55,8 @@ class WatchLimits:
 
 
 USUAL_LIMITS = WatchLimits()
+BLIND_ROUNDS = 15
+"""Rounds in which a queue is passed over that could not be looked at: each such look costs a channel."""
 
 
 class Watchdog:
@@ -76,6 +80,8 @@ class Watchdog:
         self._limits = limits
         self._log = log
         self._looked = asyncio.Event()
+        self._blind: dict[str, int] = {}
+        self._blind_said: set[str] = set()
 
     async def blocked(self, connection: aio_pika.abc.AbstractConnection) -> None:
         """Tell the publisher what the broker says of the publishing connection (a resource alarm)."""
@@ -132,31 +138,54 @@ class Watchdog:
         await self._looked.wait()
 
     async def consuming(self, connection: aio_pika.abc.AbstractConnection) -> None:
-        """Compare what the broker says of each queue with what arrives here."""
-        channel = connection.channel()
-        await limited(channel.initialize(), "opening the watching channel")
-        underlay = await channel.get_underlay_channel()
+        """Compare what the broker says of each queue with what arrives here.
+
+        A queue that cannot be looked at costs the channel, and only that: the others are watched on.
+        """
+        channel: aiormq.abc.AbstractChannel | None = await _watching_channel(connection)
         while True:
             await asyncio.sleep(self._limits.every_s)
             for queue_consumer in self._consumer.queue_consumers:
-                seen = await self._look(underlay, queue_consumer.inbound.queue)
-                if seen is None:
-                    return
+                queue = queue_consumer.inbound.queue
+                if self._passed_over(queue):
+                    continue
+                channel = channel or await _watching_channel(connection)
+                try:
+                    seen = await self._look(channel, queue)
+                except BrokerTrouble as trouble:
+                    if trouble.kind not in BLINDING:
+                        self._generation.end(str(trouble))
+                        return
+                    channel = None
+                    await self._unseen(connection, queue_consumer, trouble)
+                    continue
                 if queue_consumer in self._consumer.queue_consumers:  # neither paused nor renewed meanwhile
                     await self._judge(connection, queue_consumer, *seen)
 
-    async def _look(self, channel: aiormq.abc.AbstractChannel, queue: str) -> tuple[int, int] | None:
-        """Ready messages and consumers; None where the role may not look: then only the broker's messages tell."""
-        try:
-            looking = channel.queue_declare(queue, passive=True)
-            seen = await patiently(looking, f"looking at {queue}", self._limits.answer_s)
-        except BrokerTrouble as trouble:
-            if trouble.kind is TroubleKind.ACCESS:
-                self._log.warning("watchdog.refused", queue=queue, error=str(trouble))
-            else:
-                self._generation.end(str(trouble))
-            return None
+    def _passed_over(self, queue: str) -> bool:
+        """True for a queue that could not be looked at lately; each call counts one round."""
+        rounds = self._blind.get(queue, 0)
+        self._blind[queue] = max(0, rounds - 1)
+        return rounds > 0
+
+    async def _look(self, channel: aiormq.abc.AbstractChannel, queue: str) -> tuple[int, int]:
+        """Ready messages and consumers. Raises BrokerTrouble."""
+        looking = channel.queue_declare(queue, passive=True)
+        seen = await patiently(looking, f"looking at {queue}", self._limits.answer_s)
         return seen.message_count or 0, seen.consumer_count or 0
+
+    async def _unseen(
+        self, connection: aio_pika.abc.AbstractConnection, queue_consumer: QueueConsumer, trouble: BrokerTrouble
+    ) -> None:
+        """The role may not look, and only the broker's messages tell; or the queue is gone, and is consumed anew."""
+        queue = queue_consumer.inbound.queue
+        if trouble.kind is TroubleKind.NOT_FOUND:
+            await self._consumer.renew(connection, self._generation, queue_consumer)
+            return
+        if queue not in self._blind_said:
+            self._log.warning("watchdog.refused", queue=queue, error=str(trouble))
+        self._blind_said.add(queue)
+        self._blind[queue] = BLIND_ROUNDS
 
     async def _judge(
         self, connection: aio_pika.abc.AbstractConnection, queue_consumer: QueueConsumer, ready: int, consumers: int
@@ -181,6 +210,12 @@ class Watchdog:
             self._generation.end(reason, judged=True)
         elif judgement is Verdict.RENEW:
             await self._consumer.renew(connection, self._generation, queue_consumer)
+
+
+async def _watching_channel(connection: aio_pika.abc.AbstractConnection) -> aiormq.abc.AbstractChannel:
+    channel = connection.channel()
+    await limited(channel.initialize(), "opening the watching channel")
+    return await channel.get_underlay_channel()
 
 
 def _now() -> float:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.answer.sent_ending import SentEnding
 from bridge.core.counters import Counters
-from bridge.core.errors import BridgeError
+from bridge.core.errors import BridgeError, bounded
 from bridge.core.event.enrichment import ENRICHMENT_FAILED, WantedEnrichment
 from bridge.core.ledger.owed_enrichments import (
     JsonObject,
@@ -32,7 +32,6 @@ from bridge.flow.work import Work
 
 LEDGER_AGAIN_S = 1.0
 """The wait before something is written again that could not be, beside that for the ledger."""
-MAX_ERROR_CHARS = 500
 READ, NONE, FAILED, REFUSED = "read", "none", "failed", "refused"
 """Outcomes of an enrichment. NONE: there was nothing of the kind. REFUSED: the broker does not take it."""
 
@@ -152,9 +151,8 @@ class Enricher:
 
     def _failure(self, work: Work, owed: OwedEnrichments, wanted: WantedEnrichment, error: str) -> RecordedMessage:
         self._counters.enrichments[wanted.type, FAILED] += 1
-        self._log.warning("enrichment.failed", event_id=work.event.id, enrichment=wanted.kind, error=error)
-        readable = error.encode("utf-8", "replace").decode()[:MAX_ERROR_CHARS]
-        facts = {"enrichment": wanted.kind, "error": readable}
+        facts = {"enrichment": wanted.kind, "error": bounded(error)}
+        self._log.warning("enrichment.failed", event_id=work.event.id, **facts)
         return self._made(work, owed, ENRICHMENT_FAILED, failed_enrichment_id(work.event.id, wanted.kind), facts)
 
     def _made(

@@ -250,7 +250,7 @@ class Interaction:
             case OnBusy.REJECT:
                 return replace(outcome, kind=OutcomeKind.REJECTED)
             case OnBusy.WAIT if open_rows:
-                return self._steering.waits(work, replace(outcome, kind=OutcomeKind.BUSY))
+                return self._steering.waits(work, replace(outcome, kind=OutcomeKind.BUSY), open_rows[0].id)
             case OnBusy.FINISH if open_rows:
                 return await self._finish(work, open_rows)
             case OnBusy.INTERACT if open_rows:

@@ -4,6 +4,7 @@ target ▸ written as requested ▸ call ▸ ending into the ledger ▸ publishe
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bridge.core.answer.ending import CANCEL_SETTLED, CONVERSATION_FINISHED, CONVERSATION_TAGGED, cancelled
@@ -11,6 +12,7 @@ from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error
 from bridge.core.delivery.progress import NotMade, ProvedVoid, Recovered, Requested, RequestKind, Waited
 from bridge.core.delivery.reconcile import NO_LISTING, Finish
+from bridge.core.delivery.retry import busy_wait_s
 from bridge.core.errors import Refused
 from bridge.core.event.event_fields import EventKind
 from bridge.core.ledger.planned_event import PlannedEvent
@@ -63,13 +65,14 @@ class Steering:
         await put_ending(self._journal, self._factory, work, *done)
         return Outcome(OutcomeKind.COMPLETE)
 
-    def waits(self, work: Work, outcome: Outcome) -> Outcome:
-        """A busy conversation is waited for, though not for ever."""
+    def waits(self, work: Work, outcome: Outcome, awaits: str | None = None) -> Outcome:
+        """A busy conversation is waited for, though not for ever; until it has ended, where the event `awaits` that."""
         now_s = int(self._factory.clock())
         work.apply(Waited(now_s))
         since_s = work.progress.busy_since_s or now_s
         if now_s - since_s < self._busy_for_s:
-            return outcome
+            work.awaits = awaits
+            return outcome if awaits is None else replace(outcome, wait_s=busy_wait_s(now_s - since_s))
         error = f"the conversation has been busy for {now_s - since_s} s, conversations.busy_for is over"
         return Outcome(OutcomeKind.REJECTED, f"{error}: {outcome.error}")
 

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from bridge.core.delivery.breaker import Ramp
-from bridge.core.lanes.lane_turns import Key
+from bridge.core.lanes.lane_turns import Before, Key
 from bridge.core.ledger.due_finish import DueFinish
 from bridge.flow.finishing.due_finisher import DueFinisher
 from bridge.flow.work import Work
+
+LEAST_S = 0.001
+"""A wait that rounding has left over is no loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Lane:
 
     `handled` is that one, also while it is on its way to a delay queue. `parking` are all that are, `parkers` the tasks
     that park some beside the lane's own. `behind` is the event of another process, or one that is away, that comes
-    before all of these, and `recheck_s` when (event loop time) that is looked at again. `let_go_by` is the ramp of the
-    outage whose turn the lane has and has not used yet.
+    before all of these, `ahead` how many do, and `recheck_s` when (event loop time) that is looked at again; `turn_s`
+    when the turn of the first began. `let_go_by` is the ramp after an outage whose turn the lane has, unused.
     """
 
     key: Key
@@ -46,7 +49,9 @@ class Lane:
     parkers: set[asyncio.Task[None]] = field(default_factory=set)
     behind: str | None = None
     let_go_by: Ramp | None = None
+    ahead: int = 0
     recheck_s: float = 0.0
+    turn_s: float = 0.0
 
     def place(self, works: Iterable[Work], number: Callable[[Work], float], running: Work | None) -> None:
         """Give these their places among the others, in the order of their numbers, behind the one that is running."""
@@ -58,18 +63,28 @@ class Lane:
         """The work on this event, where it waits or runs here."""
         return next((work for work in self.works if work.event.id == event_id), None)
 
-    def wait_behind(self, event_id: str, until_s: float) -> None:
-        """Wait for an event that is not in hand here, and look again at that time."""
-        self.behind, self.recheck_s = event_id, until_s
+    def put_first(self, works: Sequence[Work]) -> None:
+        """These come before the others, in this order."""
+        self.works = deque([*works, *(work for work in self.works if work not in works)])
+
+    def wait_behind(self, before: Before, until_s: float) -> None:
+        """Wait for events that are not in hand here, and look again at that time."""
+        self.behind, self.ahead, self.recheck_s = before.first, before.count, until_s
 
     def wake(self) -> None:
         """Look now whether the lane may go on."""
-        self.behind, self.recheck_s = None, 0.0
+        self.behind, self.ahead, self.recheck_s = None, 0, 0.0
         self.changed.set()
 
     async def let_go(self, turn: Awaitable[Ramp | None]) -> None:
         """Wait for a turn after an outage."""
         self.let_go_by = await turn
+
+    async def changed_before(self, until_s: float, longest_s: float, stopping: asyncio.Event) -> None:
+        """Wait for the events that come before the first, until that time or so long at the most, or for the stop."""
+        self.changed.clear()
+        timeout_s = min(max(until_s - loop_time(), LEAST_S), longest_s)
+        await first_done(self.changed.wait(), stopping.wait(), timeout_s=timeout_s)
 
     @property
     def unclaimed(self) -> list[Work]:

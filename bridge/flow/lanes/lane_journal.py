@@ -1,12 +1,12 @@
 """The lanes as the ledger has them: what is asked of it and told to it, for a process that has an order of its own."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bridge.core.event.event_fields import EventKind
 from bridge.core.lanes.lane_claim import InLine, LaneClaim
 from bridge.core.lanes.lane_turns import NOBODY, Before, Key, Passing
 from bridge.flow.lanes.lost_events import LostEvents
-from bridge.flow.ports.ledger import Ledger
+from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.work import Work
 
 STEERING = frozenset({EventKind.FINISH, EventKind.TAG})
@@ -43,6 +43,13 @@ class LaneJournal:
     def leave(self, work: Work) -> None:
         """Nobody waits for the event any more."""
         self._ledger.leave_lane(work.event.id)
+
+    async def ahead(self, lane: Key, event_ids: Collection[str]) -> Mapping[str, int]:
+        """How many come before each of these events in their lane, as far as the ledger can be asked."""
+        try:
+            return await self._ledger.ahead(lane, event_ids)
+        except LedgerUnavailable:
+            return {}
 
     async def freed(self) -> Collection[Key]:
         """Return as soon as others have left lanes that this process waits in."""

@@ -9,25 +9,23 @@ the ledger knows better, because another process has numbered an event before, t
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 from bridge.core.delivery.retry import delay_level
+from bridge.core.lanes.expected_turn import Prospect, TurnTimes, rest_s
 from bridge.core.lanes.lane_claim import InLine
-from bridge.core.lanes.lane_turns import Before, Key, LaneTurns
+from bridge.core.lanes.lane_turns import NOBODY, Before, Key, LaneTurns
+from bridge.flow.lanes.held_events import PASSED_ON_S, HeldEvents
 from bridge.flow.lanes.lane import Lane
-from bridge.flow.lanes.lane_journal import LaneJournal
-from bridge.flow.lanes.lane_waits import BEHIND_AT_MOST_S, BEHIND_WAIT_S
+from bridge.flow.lanes.lane_journal import LaneJournal, passing_of
+from bridge.flow.lanes.lane_waits import BEHIND_WAIT_S, Parking, WaitLimits, Waits
 from bridge.flow.lanes.lost_events import LostEvents
 from bridge.flow.work import Work
 
 HERE = "here"
 FORGOTTEN_S = 3_600.0
 """How long an event that is lost keeps its place."""
-PASSED_ON_S = 15.0
-"""How long after a pause was lifted what it held is waited for: another process may have got it."""
-MAX_HELD = 100_000
-"""Held events whose places are remembered."""
 RECHECK_S = 5.0
 """How often a lane that waits for another process's event is looked at without having been woken."""
 
@@ -38,11 +36,10 @@ class Order:
     def __init__(self, journal: LaneJournal, lost: LostEvents, holding: Callable[[str], bool]) -> None:
         """`holding` is true of the key of a pause that is not lifted."""
         self._journal = journal
-        self._holding = holding
-        self._held_by: dict[str, str] = {}
-        """Events in the held queue, and the key of the pause that keeps each back."""
-        self._passed_on: dict[str, float] = {}
-        """Events that are on their way back from there, and until when (event loop time) they are waited for."""
+        self._held = HeldEvents(holding)
+        self._turn_times = TurnTimes()
+        self._first_seen_s: dict[str, float] = {}
+        """Of events that have come back, and had no place here: when each was first seen (Unix seconds)."""
         self._lost = lost
         self._lanes: dict[Key, LaneTurns] = {}
         self._lane_of: dict[str, Key] = {}
@@ -75,16 +72,28 @@ class Order:
 
     def _takes(self, lane: Lane) -> bool:
         work = lane.works[0]
-        if self._held_by or self._passed_on:
+        if self._held:
             self._let_go_held()
         if not self._has(work):
             return True
-        before = self._turns(work).take(work.event.id, HERE, self._lost.before_s)
-        first = None if before is None else lane.find(before.first)
+        before = self._turns(work).take(work.event.id, HERE, self._lost.before_s, passing_of(work))
+        if before is None:
+            return True
+        first = lane.find(before.first)
         if first is not None:  # it has the turn, and an earlier one has come back meanwhile
-            lane.works.remove(first)
-            lane.works.appendleft(first)
-        return before is None or first is not None
+            lane.put_first([first])
+        return first is not None or (self._passes(lane, before) and self._takes(lane))
+
+    def _passes(self, lane: Lane, before: Before) -> bool:
+        """Those that pass who waits for a conversation's end go first. False where there are none here."""
+        passing = [work for work in lane.works if passing_of(work).passes(before.awaits)]
+        if not passing or passing[0] is lane.works[0]:
+            return False
+        for work in lane.works:
+            if work not in passing and passing_of(work) == NOBODY and self._has(work):
+                self._turns(work).wait_for_end(work.event.id, before.awaits or "")
+        lane.put_first(passing)
+        return True
 
     def behind(self, work: Work, lane: Lane, before: Before) -> None:
         """Let the event go first that the ledger names, where it is in hand; else wait for it."""
@@ -92,7 +101,8 @@ class Order:
             self._turns(work).yields(work.event.id)
         first = lane.find(before.first)
         if first is None or not self._has(first):
-            lane.wait_behind(before.first, _now() + RECHECK_S)
+            if not self._passes(lane, before):
+                lane.wait_behind(before, _now() + RECHECK_S)
         else:
             self._turns(first).put_first(first.event.id)
             self.place(lane, (), None)
@@ -101,24 +111,58 @@ class Order:
         """True where one that is away comes before this event."""
         if not self._has(work):
             return False
-        before = self._turns(work).before_in_line(work.event.id, self._lost.before_s)
+        before = self._turns(work).before_in_line(work.event.id, self._lost.before_s, passing_of(work))
         return any(place.holder is None for place in before)
 
-    def blocked_s(self, lane: Lane) -> float | None:
-        """Seconds for which nothing can happen in the lane, about, whatever waits in hand there; None where it can.
+    def turn_ended(self, lane: Lane) -> None:
+        """The first of the lane is through. How long that took tells the others when their turns are."""
+        if len(lane.works) > 1 or len(self._lanes.get(lane.key, ())) > 1:
+            self._turn_times.ended(lane.key, _now() - lane.turn_s)
 
-        What comes next is in a delay queue or another process's, or is held over a refusal of the broker.
-        """
+    def outlook(self, lane: Lane) -> Parking | None:
+        """The events that wait in hand in the lane, and when their turns are; None where the first has its turn now."""
+        prospect = self._prospect(lane)
+        return None if prospect is None else Parking(lane, self._places(lane, lane.waiting, prospect), prospect)
+
+    def behind_one_away(self, lane: Lane, first: Work, for_s: float) -> Parking:
+        """The others of the lane that wait for the first of it, which is about to be away for so long."""
+        prospect = Prospect(for_s, self._turn_times.turn_s(lane.key), away=True)
+        behind = [work for work in lane.works if work is not first and not passing_of(work).passes(first.awaits)]
+        for work in behind:
+            work.awaits = first.awaits if passing_of(work) == NOBODY else None
+        return Parking(lane, self._places(lane, behind, prospect), prospect)
+
+    async def parked_for(self, parking: Parking, limits: WaitLimits) -> Waits:
+        """Seconds for each of the events that are to be parked, by the ledger's places where it alone has all."""
+        lane, ahead = parking.lane, NOT_ASKED
+        if self._journal.shared and all(lane.key) and parking.places:
+            ahead = await self._journal.ahead(lane.key, [work.event.id for work in parking.places])
+        return parking.waits(ahead, limits, _now())
+
+    def _prospect(self, lane: Lane) -> Prospect | None:
+        first, turn_s, now_s = lane.waiting[0], self._turn_times.turn_s(lane.key), _now()
         if lane.running:
-            return BEHIND_WAIT_S if lane.handled is not None and lane.handled.is_refused else None
-        if lane.recheck_s > _now():
-            return BEHIND_WAIT_S
-        first = lane.works[0] if lane.works else None
-        if first is None or not self._has(first):
+            running_s = now_s - lane.turn_s
+            left_s = rest_s(running_s, turn_s)
+            return Prospect(left_s, turn_s, guessed=running_s >= turn_s, blocked=lane.works[0].is_refused)
+        if lane.recheck_s > now_s:
+            left_s = rest_s(now_s - first.started_s, turn_s)
+            return Prospect(left_s, turn_s, lane.ahead, guessed=True, blocked=True)
+        if not self._has(first):
             return None
-        before = self._turns(first).before_in_line(first.event.id, self._lost.before_s)
-        back_s = [place.back_s for place in before if place.holder is None]
-        return min(max(back_s) - _now(), BEHIND_AT_MOST_S) if back_s else None
+        before = next(self._turns(first).before_in_line(first.event.id, self._lost.before_s, passing_of(first)), None)
+        if before is None or before.holder is not None:
+            return None
+        left_s = before.back_s - now_s
+        if not 0.0 < left_s < inf:  # on its way there, or back
+            left_s = BEHIND_WAIT_S
+        return Prospect(left_s, turn_s, blocked=True, away=True)
+
+    def _places(self, lane: Lane, works: Iterable[Work], prospect: Prospect) -> dict[Work, int]:
+        """The number of turns before that of each of these events; in their order where they have no numbers here."""
+        works = list(works)
+        ahead = self._lanes.get(lane.key, NOBODY_WAITS).ahead({work.event.id for work in works})
+        return {work: prospect.turns_before(ahead.get(work.event.id, index)) for index, work in enumerate(works, 1)}
 
     def leaves(self, works: Iterable[Work]) -> None:
         """These events are on their way to a delay queue."""
@@ -128,7 +172,7 @@ class Order:
     def goes(self, work: Work, lane: Lane, for_s: float, held_by: str = "") -> None:
         """The ledger is to know that the event is away for so long; before it, those that come before it."""
         if work.in_lane and work.handling.letter is None:  # one that has failed is waited for no more
-            away = InLine(work.event.id, delay_level(for_s), held=bool(held_by))
+            away = InLine(work.event.id, delay_level(for_s), work.awaits, held=bool(held_by))
             before = [each for each in lane.works if self._number(each) < self._number(work)]
             self._journal.line_up(lane.key, [*self._to_line_up(before), away])
 
@@ -141,9 +185,10 @@ class Order:
             self.let_go(work)
         else:
             self._leaves(work, _now() + delay_level(for_s))
-            if held_by and self._has(work) and len(self._held_by) < MAX_HELD:
+            if work.awaits is not None and self._has(work):
+                self._turns(work).wait_for_end(work.event.id, work.awaits)
+            if held_by and self._has(work) and self._held.hold(work.event.id, held_by):
                 self._turns(work).hold(work.event.id)
-                self._held_by[work.event.id] = held_by
 
     def stays(self, works: Iterable[Work], lane: Lane, running: Work | None) -> None:
         """These did not get into a delay queue, or are in hand again: in their old places."""
@@ -162,7 +207,6 @@ class Order:
     def let_go(self, work: Work) -> None:
         """The event is in hand no more, and comes again as if it was new, unless the ledger says more."""
         self._lined_up.discard(work.event.id)
-        self._held_by.pop(work.event.id, None)
         self._drop(work.event.id)
 
     def has_away(self, lane: Key) -> bool:
@@ -180,21 +224,18 @@ class Order:
 
     def _let_go_held(self) -> None:
         """Events that no pause holds any more are on their way back: soon, or they are not waited for."""
-        for event_id in [event_id for event_id, until_s in self._passed_on.items() if until_s <= _now()]:
+        for event_id in self._held.overdue(_now()):
             self._drop(event_id)
-        keys = set(self._held_by.values())
-        lifted = {key for key in keys if not self._holding(key)}
-        for event_id in [event_id for event_id, key in self._held_by.items() if key in lifted]:
-            del self._held_by[event_id]
+        for event_id in self._held.lifted(_now()):
             turns = self._lanes.get(self._lane_of.get(event_id, ("", "")))
             if turns is not None and turns.get(event_id) is not None:
                 turns.let_go(event_id)
                 turns.leave(event_id, _now() + PASSED_ON_S)
-                self._passed_on[event_id] = _now() + PASSED_ON_S
 
     def _drop(self, event_id: str) -> None:
         """Forget the event's place."""
-        self._passed_on.pop(event_id, None)
+        self._held.drop(event_id)
+        self._first_seen_s.pop(event_id, None)
         lane = self._lane_of.pop(event_id, None)
         if lane is not None:
             self._lanes[lane].settle(event_id)
@@ -210,12 +251,14 @@ class Order:
         self._lane_of[work.event.id] = lane
         turns = self._lanes.setdefault(lane, LaneTurns())
         known = turns.get(work.event.id)
-        if known is None and work.incoming.copies and (held := self._first_held(turns)) is not None:
-            turns.arrive_before(work.event.id, HERE, held)
-            return True
+        if known is None and work.incoming.copies:
+            later = self._first_held(turns) or self._first_later(work, turns)
+            self._first_seen_s[work.event.id] = work.incoming.first_seen_s or inf
+            if later is not None:
+                turns.arrive_before(work.event.id, HERE, later)
+                return True
         turns.line_up(work.event.id, HERE, None, None, held=False)
-        self._held_by.pop(work.event.id, None)
-        self._passed_on.pop(work.event.id, None)
+        self._held.drop(work.event.id)
         return known is not None and known.holder is None
 
     def _first_held(self, turns: LaneTurns) -> str | None:
@@ -223,10 +266,18 @@ class Order:
 
         The held queue gives back first what went in first.
         """
-        if not self._held_by and not self._passed_on:
+        if not self._held:
             return None
+        return next((place.event_id for place in turns if place.event_id in self._held), None)
+
+    def _first_later(self, work: Work, turns: LaneTurns) -> str | None:
+        """The first event of the lane that came later than this one, which was away and had its number elsewhere.
+
+        Only the ledger knows the order then; until it is asked, this one tells about when which event has its turn.
+        """
+        seen_s = work.incoming.first_seen_s or inf
         known = (place.event_id for place in turns)
-        return next((each for each in known if each in self._held_by or each in self._passed_on), None)
+        return next((each for each in known if self._first_seen_s.get(each, inf) > seen_s), None)
 
     def _number(self, work: Work) -> int:
         place = self._turns(work).get(work.event.id)
@@ -255,6 +306,7 @@ class Order:
             del self._lanes[lane]
 
 
+NOT_ASKED: Mapping[str, int] = {}
 NOBODY_WAITS = LaneTurns()
 """Stands for a lane that is not known. Nobody gets a place in it."""
 

@@ -5,22 +5,19 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from bridge.flow.lanes.lane import Lane, loop_time
 from bridge.flow.lanes.lane_order import Order
-from bridge.flow.lanes.lane_waits import SWEEP_S, WaitLimits, to_park
-from bridge.flow.work import Work
+from bridge.flow.lanes.lane_waits import SWEEP_S, Parking, WaitLimits, to_park
 
 CROWDED_SWEEP_S = 0.2
 """The wait between two looks while there is something to be parked each time, for others want those places."""
 
 
-async def sweeps(
-    lanes: Callable[[], Iterable[Lane]], order: Order, limits: WaitLimits
-) -> AsyncIterator[tuple[Lane, list[Work], float]]:
+async def sweeps(lanes: Callable[[], Iterable[Lane]], order: Order, limits: WaitLimits) -> AsyncIterator[Parking]:
     """Events that are to be parked, as `to_park` has them, look by look, without an end."""
     crowded = False
     while True:
         await asyncio.sleep(CROWDED_SWEEP_S if crowded else SWEEP_S)
         order.forget()
         crowded = False
-        for overdue in to_park(lanes(), order.blocked_s, limits, loop_time()):
+        for parking in to_park(lanes(), order.outlook, limits, loop_time()):
             crowded = True
-            yield overdue
+            yield parking

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from operator import itemgetter
+from dataclasses import dataclass, field, replace
 
+from bridge.core.lanes.expected_turn import NO_TURN_LIMIT, Prospect, TurnLimit, parked_s
 from bridge.flow.lanes.lane import Lane, loop_time
 from bridge.flow.work import Work
 
@@ -16,24 +16,21 @@ CLOSED_WAIT_S = 30.0
 """The same where the ledger is away; and the wait of a lane whose first event no delay queue has taken."""
 HELD_AT_MOST_S = 600.0
 """How long an event of which no copy can be made may be held unacknowledged; then it is dead-lettered."""
-BEHIND_WAIT_S = 10.0
-"""The delay of events that are parked because the one before them takes long."""
-BEHIND_AT_MOST_S = 60.0
-"""The longest delay of events that are parked because the one before them is away itself."""
+BEHIND_WAIT_S, BEHIND_AT_MOST_S = 10.0, 60.0
+"""The delay of events that are parked because their places of the prefetch are wanted, at least and at most."""
 SWEEP_S = 1.0
-LEAST_S = 0.001
-"""A wait that rounding has left over is no loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitLimits:
     """How long an event waits in hand, and how many of each inbound queue may behind those that nothing in hand moves.
 
-    A queue without a share has no such limit.
+    A queue without a share has no such limit. `turns` is what the API's limits give one lane.
     """
 
     park_after_s: float
     shares: Mapping[str, int] = field(default_factory=dict)
+    turns: TurnLimit = NO_TURN_LIMIT
 
     def hold_s(self, lane: Lane, unparkable: Collection[Work]) -> float:
         """Seconds for which a lane may go on waiting in memory for what everybody waits for, the API or the ledger.
@@ -51,32 +48,80 @@ class WaitLimits:
         return API_WAIT_S if api else CLOSED_WAIT_S
 
 
-def to_park(
-    lanes: Iterable[Lane], blocked_s: Callable[[Lane], float | None], limits: WaitLimits, now_s: float
-) -> Iterator[tuple[Lane, list[Work], float]]:
-    """Events that must not wait in hand any longer, and for how many seconds they go to a delay queue.
+Waits = Mapping[Work, float]
+"""Events that are to be parked, in order, and for how many seconds each."""
 
-    They have waited too long behind another; or the place of the prefetch that each of them takes is wanted by others,
-    and what they wait for is not in hand (`blocked_s`, as `Order` has it). Of those the ones go that have longest to
-    wait. `now_s` is the event loop's time.
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """Events of a lane that are to be parked, in order, each with the number of turns before its own.
+
+    They are counted from the one whose prospect it is. None goes for less than `least_s`, and, where the lane is not
+    `crowded`, none that does not have to wait long.
     """
-    blocked: list[tuple[float, Lane]] = []
+
+    lane: Lane
+    places: Mapping[Work, int]
+    prospect: Prospect
+    least_s: float = 0.0
+    crowded: bool = True
+
+    def waits(self, ahead: Mapping[str, int], limits: WaitLimits, now_s: float) -> Waits:
+        """Seconds for each of those that go: until its turn is expected. `ahead` is how many the ledger has before it.
+
+        `now_s` is the event loop's time.
+        """
+        waits: dict[Work, float] = {}
+        for work, place in self.places.items():
+            known = ahead.get(work.event.id)
+            turns = place if known is None else max(known - (not self.prospect.away), 0)
+            wait_s = self.prospect.expected_s(turns, limits.turns)
+            if waits or self.crowded or too_long(work, turns, self.prospect, limits, now_s):
+                waits[work] = parked_s(max(wait_s, self.least_s), work.incoming.copies)
+        return waits
+
+
+def to_park(
+    lanes: Iterable[Lane], outlook: Callable[[Lane], Parking | None], limits: WaitLimits, now_s: float
+) -> Iterator[Parking]:
+    """Events that must not wait in hand any longer.
+
+    They would wait too long behind others (`outlook` of their lane, as `Order` has it); or the place of the prefetch
+    that each of them takes is wanted by others, and what they wait for is not in hand. Of those the ones go that have
+    longest to wait. `now_s` is the event loop's time.
+    """
+    blocked: list[Parking] = []
     for lane in lanes:
-        if not lane.waiting or lane.parkers:
+        if not lane.waiting or lane.parkers or all(work.uncopyable for work in lane.waiting):
             continue
-        if all(work.uncopyable for work in lane.waiting):
+        parking = outlook(lane)
+        if parking is None:
             continue
-        if lane.waiting[0].started_s + limits.park_after_s < now_s:
-            yield lane, lane.waiting, BEHIND_WAIT_S
-        elif (left_s := blocked_s(lane)) is not None:
-            blocked.append((left_s, lane))
-    held = Counter(work.incoming.queue for _, lane in blocked for work in lane.waiting)
+        places, prospect = parking.places, parking.prospect
+        late = next((turns for work, turns in places.items() if too_long(work, turns, prospect, limits, now_s)), None)
+        if late is not None:
+            goes = {work: turns for work, turns in places.items() if turns >= late}
+            yield replace(parking, places=goes, crowded=False)
+        elif prospect.blocked:
+            blocked.append(parking)
+    yield from _crowded(blocked, limits)
+
+
+def _crowded(blocked: Collection[Parking], limits: WaitLimits) -> Iterator[Parking]:
+    held = Counter(work.incoming.queue for parking in blocked for work in parking.places)
     crowd_s = {queue: _crowd_s(count, limits.shares.get(queue, count)) for queue, count in held.items()}
-    for left_s, lane in sorted(blocked, key=itemgetter(0), reverse=True):
-        queues = [work.incoming.queue for work in lane.waiting]
+    for parking in sorted(blocked, key=lambda each: each.prospect.first_s, reverse=True):
+        queues = [work.incoming.queue for work in parking.places]
         if any(held[queue] > limits.shares.get(queue, held[queue]) for queue in queues):
             held.subtract(queues)
-            yield lane, lane.waiting, max(left_s, *(crowd_s.get(queue, 0.0) for queue in queues))
+            yield replace(parking, least_s=max(crowd_s.get(queue, 0.0) for queue in queues))
+
+
+def too_long(work: Work, turns: int, prospect: Prospect, limits: WaitLimits, now_s: float) -> bool:
+    """True where the event has waited too long, or surely would, with so many turns before its own."""
+    waited_s = now_s - work.started_s
+    wait_s = prospect.expected_s(turns, limits.turns) - (prospect.first_s if prospect.guessed else 0.0)
+    return waited_s >= limits.park_after_s or waited_s + wait_s > limits.park_after_s
 
 
 def _crowd_s(count: int, share: int) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from itertools import takewhile
 
 from bridge.core.delivery.outcome import Acknowledge, Again, Behind, DeadLetter, KeptBack, Moved, NotYet
-from bridge.core.delivery.retry import level_within
+from bridge.core.delivery.retry import delay_level, level_within
 from bridge.core.event.event_fields import EventKind
 from bridge.core.lanes.lane_turns import Key
 from bridge.core.ledger.ledger_entry import UNDELIVERABLE
@@ -21,7 +21,7 @@ from bridge.flow.guards.api_breaker import ApiBreaker
 from bridge.flow.lanes.lane import Lane, LaneJob, first_done, loop_time
 from bridge.flow.lanes.lane_order import Order
 from bridge.flow.lanes.lane_sweep import sweeps
-from bridge.flow.lanes.lane_waits import CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, LEAST_S, SWEEP_S, WaitLimits
+from bridge.flow.lanes.lane_waits import CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, SWEEP_S, Parking, WaitLimits, Waits
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
 from bridge.flow.ports.runtime import Log
@@ -103,9 +103,10 @@ class Lanes:
 
     async def sweep(self) -> None:
         """Park, every now and then, what has waited too long in hand. Runs until it is cancelled."""
-        async for lane, works, wait_s in sweeps(lambda: self.open, self._order, self._limits):
+        async for parking in sweeps(lambda: self.open, self._order, self._limits):
             if self._settler.can_park:
-                parker = self._tasks.start(self._park_overdue(works, lane, wait_s), f"parking {lane.key}")
+                lane = parking.lane
+                parker = self._tasks.start(self._park_overdue(parking), f"parking {lane.key}")
                 lane.parkers.add(parker)
                 parker.add_done_callback(lane.parkers.discard)
 
@@ -119,12 +120,7 @@ class Lanes:
         """Start nothing more, give what streams `grace_s` seconds, then cut it. Returns how many events are left."""
         self._stopping.set()
         self._attempts.stop()
-        tasks = self._tasks.running
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace_s)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end(grace_s)
         await self._journal.let_go(self.in_hand)
         return len(self._in_hand)
 
@@ -208,9 +204,9 @@ class Lanes:
                     back = self._journal.available_within(self._limits.hold_s(lane, self._unparkable))
                     await self._wait_or_park(lane, back, lambda: self._journal.trouble is None)
                 elif until_s := self._order.wait_until(lane):
-                    await self._changed_before(lane, until_s)
+                    await lane.changed_before(until_s, max(self._park_after_s, SWEEP_S), self._stopping)
                 else:
-                    lane.running, lane.handled = True, lane.works[0]
+                    lane.running, lane.handled, lane.turn_s = True, lane.works[0], loop_time()
                     await self._turn(lane, lane.handled)
                     lane.running, lane.handled, lane.let_go_by = False, None, None
         except Exception:
@@ -252,6 +248,7 @@ class Lanes:
 
     async def _acknowledged(self, lane: Lane, work: Work, *, repeat: bool) -> None:
         """Ack; where enrichments are due, those first, beside the lane but for what it has to wait for."""
+        self._order.turn_ended(lane)
         if self._after.enricher.owes(work):
             try:
                 await self._after.enricher.before_the_next(work)
@@ -286,14 +283,15 @@ class Lanes:
         if self._stopping.is_set() or (again.outage and not self._api_breaker.passing):
             return
         held_s = loop_time() - work.started_s
-        in_memory_s = self._park_after_s - held_s if again.pauses and not again.away else 0.0
+        may_hold = again.pauses and not again.away and work.awaits is None
+        in_memory_s = self._park_after_s - held_s if may_hold else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
             ends = (self._stopping.wait(), *((self._api_breaker.opens(),) if again.outage else ()))
             await first_done(*ends, timeout_s=again.after_s)
             return
-        await self._park(list(lane.works), lane, again.park_s)
-        if work in self._unparkable and not await self._buried(lane, work, again.after_s):
-            await self._stopped_within(again.after_s)
+        behind = self._order.behind_one_away(lane, work, max(again.after_s, delay_level(again.park_s)))
+        waits = await self._order.parked_for(behind, self._limits)
+        await self._park_or_wait({work: again.park_s, **waits}, lane, work, again.after_s)
 
     async def _not_yet(self, lane: Lane, work: Work, left_s: float) -> None:
         """Wait for the event's time: in delay queues that are over before it, and in memory for what is then left."""
@@ -304,17 +302,17 @@ class Lanes:
         if level_s is None or left_s <= in_memory_s or not work.delivery.alive:
             await self._stopped_within(min(left_s, max(self._park_after_s, SWEEP_S)))
             return
-        await self._park_alone(lane, work, level_s, left_s)
+        await self._park_or_wait({work: level_s}, lane, work, left_s)
 
     async def _keep_back(self, lane: Lane, work: Work, key: str) -> None:
         """Give an event that a person wants to wait to the held queue; nobody waits for it."""
         if self._stopping.is_set() or not work.delivery.alive:
             await self._stopped_within(SWEEP_S)
         else:
-            await self._park_alone(lane, work, CLOSED_WAIT_S, CLOSED_WAIT_S, key)
+            await self._park_or_wait({work: CLOSED_WAIT_S}, lane, work, CLOSED_WAIT_S, key)
 
-    async def _park_alone(self, lane: Lane, work: Work, level_s: float, left_s: float, held_by: str = "") -> None:
-        await self._park([work], lane, level_s, held_by)
+    async def _park_or_wait(self, waits: Waits, lane: Lane, work: Work, left_s: float, held_by: str = "") -> None:
+        await self._park(waits, lane, held_by)
         if work in self._unparkable and not await self._buried(lane, work, left_s):
             await self._stopped_within(left_s)
 
@@ -330,13 +328,16 @@ class Lanes:
         self._drop(lane, work)
         return True
 
-    async def _park_overdue(self, works: list[Work], lane: Lane, after_s: float) -> None:
+    async def _park_overdue(self, parking: Parking) -> None:
         """Park those of the events whose turn has not come meanwhile."""
-        await self._park([*filter(set(lane.waiting).__contains__, works)], lane, after_s)
+        waits, lane = await self._order.parked_for(parking, self._limits), parking.lane
+        waiting = set(lane.waiting)
+        await self._park({work: wait_s for work, wait_s in waits.items() if work in waiting}, lane)
 
-    async def _park(self, works: list[Work], lane: Lane, after_s: float, held_by: str = "") -> None:
-        """Give these events of the lane to a delay queue, or the held one; those that stay behind wait for them."""
-        works = [work for work in works if not work.uncopyable]
+    async def _park(self, waits: Waits, lane: Lane, held_by: str = "") -> None:
+        """Give these events of the lane to delay queues, or the held one; those that stay behind wait for them."""
+        here = set(lane.works)
+        works = [work for work in waits if work in here and not work.uncopyable]
         self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:
@@ -346,7 +347,7 @@ class Lanes:
         self._order.leaves(works)
         try:
             while left:
-                work = left[0]
+                work, after_s = left[0], waits[left[0]]
                 self._order.goes(work, lane, after_s, held_by)
                 if not await self._settler.set_aside(work, after_s, held_by, api_away=not self._api_breaker.passing):
                     self._unparkable.add(work)
@@ -383,15 +384,10 @@ class Lanes:
         """Wait as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
         await first_done(wait, self._stopping.wait())
         if not is_over() and not self._stopping.is_set():
-            await self._park(list(lane.works), lane, self._limits.closed_s(api=not self._api_breaker.passing))
+            park_s = self._limits.closed_s(api=not self._api_breaker.passing)
+            await self._park(dict.fromkeys(lane.works, park_s), lane)
             for work in [work for work in lane.works if work in self._unparkable]:
                 await self._buried(lane, work, CLOSED_WAIT_S)
-
-    async def _changed_before(self, lane: Lane, until_s: float) -> None:
-        """Wait for the events that come before the first of the lane, or until they are overdue."""
-        lane.changed.clear()
-        timeout_s = min(max(until_s - loop_time(), LEAST_S), max(self._park_after_s, SWEEP_S))
-        await first_done(lane.changed.wait(), self._stopping.wait(), timeout_s=timeout_s)
 
     async def _stopped_within(self, seconds: float) -> None:
         """Wait so long, or until the lanes are stopped."""

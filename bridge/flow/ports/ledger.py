@@ -1,6 +1,6 @@
 """The ledger as the flow sees it."""
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from bridge.core.control.pause import Pause
@@ -58,6 +58,9 @@ class Ledger(Protocol):
 
         Nothing is carried out where nobody has been waiting.
         """
+
+    async def ahead(self, lane: Key, event_ids: Collection[str]) -> Mapping[str, int]:
+        """How many come before each of these events in their lane; of those without a place nothing is said."""
 
     async def freed(self) -> Collection[Key]:
         """Return as soon as another process has left lanes in which this one was refused the turn: those lanes."""

@@ -18,3 +18,14 @@ class Log(Protocol):
     def warning(self, event: str, **fields: object) -> object: ...
     def error(self, event: str, **fields: object) -> object: ...
     def critical(self, event: str, **fields: object) -> object: ...
+
+
+class SparseLog(Protocol):
+    """A log for what strangers can make happen over and over: a line of a kind at once, then one now and then.
+
+    `more` are those that were left out. What is not part of the line is left empty.
+    """
+
+    def warning(
+        self, event: str, exchange: str = "", routing_key: str = "", kind: str = "", **fields: object
+    ) -> None: ...

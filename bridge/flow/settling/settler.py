@@ -28,6 +28,8 @@ from bridge.flow.work import Work, digest
 MAX_REMEMBERED = 10_000
 LATER = 32
 """As if it had been refused so often: the longest pause."""
+UNKNOWN_AGAIN_S = 600.0
+"""Seconds until the API is asked once more for what has failed, where neither the ledger nor a dead letter says so."""
 UNPARKABLE_S = 5.0
 """How long no copy is tried once the delay exchange is missing or refuses one: each closes a channel."""
 COMPLETE = "ack"
@@ -152,6 +154,7 @@ class Settler:
             refused_since_s=work.refused_since_s,
             dead_lettered=work.dead_lettered,
             planned=work.ledger.recorded and work.progress.planned is not None,
+            waits_for=None if work.log.wait is None else work.log.wait.words,
         )
         refusal = await self._not_copied(copy, once=work.refused_since_s is not None)
         if refusal is not None:
@@ -175,12 +178,14 @@ class Settler:
         What was answered is not said to have failed: its ending comes with the replay of the dead letter. Where the
         broker refuses one of them for now, the event is to come back and go on from there; not if it is not `parkable`.
         """
-        # Else whoever gets it back would not know that it has failed; the message itself says that it is invalid.
-        parkable &= work.ledger.recorded or work.refusal is not None
+        # Else whoever gets it back asks the API once more; the message itself says that it is invalid.
+        known = work.ledger.recorded or work.refusal is not None
         wait_s = await self._lettered(work, letter, parkable=parkable)
+        if wait_s is not None and not known:
+            wait_s = UNKNOWN_AGAIN_S
         while wait_s is None and not work.ledger.answered:
             wait_s = await self._say_failed(work, letter)
-            if wait_s is None or parkable:
+            if wait_s is None or (parkable and known):  # else it would have another letter
                 break
             await asyncio.sleep(wait_s)
             wait_s = None

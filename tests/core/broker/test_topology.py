@@ -14,6 +14,7 @@ from bridge.core.broker.topology import (
     inbound_queue,
     topology,
 )
+from bridge.core.delivery.retry import DELAY_LEVELS_S
 
 EVENTS = Inbound("bridge.events", "bridge.events", ("#",), 500, 1024)
 OTHER = Inbound("bridge.events", "other", ("billing.*", "crm.#"), 10, 1024)
@@ -59,9 +60,9 @@ def test_the_dead_letter_queue_survives_being_looked_at() -> None:
 def test_there_is_one_delay_queue_a_level_and_each_leads_back() -> None:
     queues = delay_queues("bridge.events", DELAY)
     assert [queue.name for queue in queues] == [
-        f"bridge.events.delay.{seconds}" for seconds in (1, 2, 5, 10, 30, 60, 300, 600)
+        f"bridge.events.delay.{seconds}" for seconds in (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
     ]
-    for queue, seconds in zip(queues, (1, 2, 5, 10, 30, 60, 300, 600), strict=True):
+    for queue, seconds in zip(queues, (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600), strict=True):
         assert queue.arguments["x-queue-type"] == "quorum"
         assert queue.arguments["x-message-ttl"] == seconds * 1000
         assert queue.arguments["x-dead-letter-exchange"] == DELAY
@@ -93,7 +94,7 @@ def test_the_whole_topology_names_each_thing_once() -> None:
         Destination("bridge.events", None, Use.INBOUND),
     )
     names = [queue.name for queue in found.queues]
-    assert len(names) == len(set(names)) == 1 + 2 * 10
+    assert len(names) == len(set(names)) == 1 + 2 * (2 + len(DELAY_LEVELS_S))
     assert {"dead", "bridge.events", "other", "other.delay.600", "other.held"} <= set(names)
 
 

@@ -127,7 +127,9 @@ def test_a_pause_of_nothing_is_none_whatever_the_api_asks_for(outcome: OutcomeKi
     assert attempt == 1
 
 
-@pytest.mark.parametrize(("after_s", "park_s"), [(0.5, 0.5), (59.0, 30.0), (61.0, 60.0), (3600.0, 600.0)])
+@pytest.mark.parametrize(
+    ("after_s", "park_s"), [(0.5, 0.5), (59.0, 30.0), (61.0, 60.0), (3600.0, 3600.0), (3599.0, 1800.0)]
+)
 def test_a_place_under_a_limit_is_parked_until_before_its_moment(after_s: float, park_s: float) -> None:
     assert Again(after_s, 0, 1, "the limit of u").park_s == park_s
     assert Again(after_s, 0, 1).park_s == after_s

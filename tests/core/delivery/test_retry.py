@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.core.delivery.retry import DELAY_LEVELS_S, RetryPolicy, backoff, delay_level, pause, republish
+from bridge.core.delivery.retry import DELAY_LEVELS_S, RetryPolicy, backoff, busy_wait_s, delay_level, pause, republish
 
 POLICY = RetryPolicy()
 
@@ -54,7 +54,7 @@ def test_a_pause_heeds_the_configured_longest_and_a_shorter_one_of_its_own() -> 
 
 
 def test_the_delay_queues_are_those_of_the_design() -> None:
-    assert DELAY_LEVELS_S == (1, 2, 5, 10, 30, 60, 300, 600)
+    assert DELAY_LEVELS_S == (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,13 @@ def test_the_delay_queues_are_those_of_the_design() -> None:
         (10, 10),
         (11, 30),
         (31, 60),
-        (61, 300),
+        (61, 120),
+        (120.5, 300),
         (300.1, 600),
         (600, 600),
-        (601, 600),
-        (1e9, 600),
+        (601, 1200),
+        (1801, 3600),
+        (1e9, 3600),
     ],
 )
 def test_a_wait_is_parked_where_it_is_not_too_early(wait_s: float, level_s: int) -> None:
@@ -86,3 +88,10 @@ def test_what_is_refused_is_published_again_for_the_time_that_is_given() -> None
     assert [republish(times, since_s, policy, 0.0) for times, since_s in ((1, 0.0), (2, 1.0), (3, 3.0))] == [1, 2, 4]
     assert republish(4, 7.0, policy, 0.0) is None
     assert republish(1, 0.0, RetryPolicy(publish_for_s=0.0), 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "wait_s"), [(0, 30), (29, 30), (30, 60), (90, 120), (210, 300), (509, 300), (510, 600), (1e6, 600)]
+)
+def test_a_busy_conversation_is_looked_at_less_and_less_often(waited_s: float, wait_s: float) -> None:
+    assert busy_wait_s(waited_s) == wait_s

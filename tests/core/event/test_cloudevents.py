@@ -64,9 +64,15 @@ def test_structured_data_may_be_base64_of_json() -> None:
     assert structured(data_base64=inner).message == "hello"
 
 
-@pytest.mark.parametrize("inner", ["%%%", "YQ", "YQ=", 5, None, [], "ü", base64.b64encode(b"\xff").decode(), "e30=x"])
+@pytest.mark.parametrize("inner", ["%%%", "YQ", "YQ=", 5, [], "ü", base64.b64encode(b"\xff").decode(), "e30=x"])
 def test_data_that_is_not_base64_of_json_is_refused_under_the_envelopes_id(inner: Any) -> None:
     assert refused({**ENVELOPE, "data_base64": inner}, properties=STRUCTURED).event_id == "ce-1"
+
+
+def test_a_member_that_is_null_is_none() -> None:
+    """cloudevents.io, JSON format, section 2.2: null is the same as unset."""
+    assert structured(data_base64=None) == Event(id="ce-1", data=None, foreign=True)
+    assert structured(data_base64=None, data={"message": "hello"}).message == "hello"
 
 
 @pytest.mark.parametrize("prefix", ["cloudEvents:", "cloudEvents_"])

@@ -109,7 +109,7 @@ BAD: list[tuple[str, Any]] = [
     ("tags", {"channel_type": "text"}),
     ("tags", {f"k{n}": "v" for n in range(18)}),
     *[("on_busy", value) for value in ("", "Wait", "join", *NO_STRING)],
-    *[("finish", value) for value in ("", "later", "1w", "10", "-1s", "0", *NO_STRING)],
+    *[("finish", value) for value in ("", "later", "1w", "10", "-1s", "0", "40000d", "9" * 900_000 + "h", *NO_STRING)],
     *[("is_test", value) for value in ("", "true", 0, 1)],
     *[("delete_tags", value) for value in ("", "k", 0, True)],
     *[("delete_tags", [value]) for value in ("a-b", "", 1, None, "channel")],

@@ -4,7 +4,7 @@ import orjson
 
 from bridge.core.ledger.attempt_log import (
     MAX_ATTEMPTS,
-    MAX_ERROR_CHARS,
+    MAX_ERROR_BYTES,
     NO_ATTEMPTS,
     AttemptLog,
     PastAttempt,
@@ -24,7 +24,7 @@ def test_the_last_attempts_are_kept_the_oldest_first_and_short() -> None:
     for number in range(MAX_ATTEMPTS + 3):
         log = log.having(number + 0.9, "busy", f"{number} " + "x" * 1_000)
     assert [each.at_s for each in log.attempts] == list(range(3, MAX_ATTEMPTS + 3))
-    assert {len(each.error) for each in log.attempts} == {MAX_ERROR_CHARS}
+    assert {len(each.error.encode()) for each in log.attempts} == {MAX_ERROR_BYTES}
     assert kept(log) == log
 
 

@@ -1,5 +1,6 @@
 """Every webhook scheme: what verifies, and that nothing else does."""
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -70,6 +71,17 @@ def test_any_of_several_secrets_will_do(name: str) -> None:
     other = key_of(sample.source.scheme, "user:other" if name == "basic" else sample.secret[:-8] + "AAAAAAA=")
     for order in ((other, *keys(sample)), (*keys(sample), other)):
         verify(sample.source, order, sample.request, NOW_S)
+
+
+@pytest.mark.parametrize("given", ["dTpw", "dTpwYQ==", "dTpwYXM="])
+def test_basic_credentials_are_base64_with_its_padding(given: str) -> None:
+    """RFC 7617, section 2, and RFC 4648, section 3.2; anything else is answered with the challenge."""
+    sample, key = SAMPLES["basic"], base64.b64decode(given)
+    verify(sample.source, (key,), sample.with_header("authorization", f"Basic {given}"), NOW_S)
+    for broken in (given.rstrip("="), given[:-1], "=", "====", "dTpw\u00e9", given + "!"):
+        if broken != given:
+            with pytest.raises(Unverified, match=r"malformed|mismatch"):
+                verify(sample.source, (key,), sample.with_header("authorization", f"Basic {broken}"), NOW_S)
 
 
 @every

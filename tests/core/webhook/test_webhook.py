@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.answer.outbound_message import MessageFactory, Outbound, RoutingKey
 from bridge.core.broker.topology import Inbound
-from bridge.core.errors import InvalidEvent
+from bridge.core.errors import MAX_ERROR_BYTES, InvalidEvent
 from bridge.core.event.event import read_event
 from bridge.core.webhook import problem, urlencoded, webhook
 from bridge.core.webhook.client_address import client_address, networks
@@ -18,7 +18,7 @@ from bridge.core.webhook.problem import Problem
 from bridge.core.webhook.signature import HmacForm, HttpRequest, Source
 from bridge.core.webhook.token_bucket import TokenBucket
 from tests.support.making import MIB, incoming
-from tests.support.webhooks import percent, samples
+from tests.support.webhooks import samples
 
 GITHUB = Source("git", "github")
 AMIGO = Source("platform", "amigo")
@@ -219,60 +219,6 @@ def test_json_has_many_names_and_forms_are_not_for_all() -> None:
         webhook.check_type(AMIGO, HttpRequest({"content-type": (urlencoded.CONTENT_TYPE,)}, b""))
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (b"", {}),
-        (b"a=1&b=x+y%20z&a=2", {"a": ["1", "2"], "b": "x y z"}),
-        (b"a&=b&c=%C3%A9%zz", {"a": "", "": "b", "c": "é%zz"}),
-        (b"payload=%7B%22a%22%3A1%7D", {"a": 1}),
-        (b"payload=nonsense", {"payload": "nonsense"}),
-        (b"payload=[urgent] call", {"payload": "[urgent] call"}),
-        (b"payload=1&other=2", {"payload": "1", "other": "2"}),
-        (b"payload=%22%5Cud800%22&other=2", {"payload": '"\\ud800"', "other": "2"}),
-    ],
-)
-def test_a_form_is_an_object(body: bytes, expected: Any) -> None:
-    written, value = urlencoded.as_json(body)
-    assert value == expected
-    assert orjson.loads(written) == expected
-
-
-def test_a_payload_keeps_its_bytes() -> None:
-    """Its digits above all: a number of any size reaches the agent as it was written."""
-    payload = b'{"n":  123456789012345678901234567890, "d": 1.10, "e": 1E400, "long": ' + b"9" * 5000 + b"}"
-    assert urlencoded.as_json(b"payload=" + percent(payload).encode())[0] == payload
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        '{"a": "\\ud800"}',
-        '"\\ud800"',
-        '["\\udc00"]',
-        '{"a": "\\ud83d \\ude00"}',
-        '{"\\udfff": 1}',
-        '{"a": NaN}',
-        '{"a": ',
-        " {broken",
-        "[" * 3000 + "]" * 3000,
-        '{"a": "\x00"}',
-    ],
-)
-def test_a_payload_that_is_meant_as_json_and_cannot_be_read_is_400(payload: str) -> None:
-    asked = HttpRequest({"content-type": (urlencoded.CONTENT_TYPE,)}, b"payload=" + percent(payload.encode()).encode())
-    with pytest.raises(Problem) as caught:
-        webhook.read(GITHUB, asked, None)
-    assert caught.value.status == 400
-
-
-@pytest.mark.parametrize("body", [b"a=%ff", b"a=%ed%a0%80", b"%ed%b0%80=a", b"payload=%ed%a0%80", b"a=\xff"])
-def test_a_form_that_is_no_text_is_400(body: bytes) -> None:
-    with pytest.raises(Problem) as caught:
-        webhook.read(GITHUB, HttpRequest({"content-type": (urlencoded.CONTENT_TYPE,)}, body), None)
-    assert caught.value.status == 400
-
-
 def test_bodies_that_are_not_compressed_may_say_so_in_many_ways() -> None:
     for said in (("utf-8",), ("UTF-8",), ("utf8",), ("Identity",), ("",), ("identity, utf-8",), ("identity", "utf-8")):
         webhook.check_type(GITHUB, HttpRequest({"content-type": JSON, "content-encoding": said}, b""))
@@ -393,3 +339,9 @@ def test_problems_are_documents() -> None:
     assert {refusal.status for refusal in refusals} == set(problem.TITLES)
     assert json.loads(problem.of_status(418).document)["title"] == "Error"
     assert problem.not_verified("n", "a", "c").document == problem.not_verified("n", "b", "c").document
+
+
+def test_what_a_sender_is_told_has_a_bound() -> None:
+    refusal = problem.not_an_event("é" * 5_000)
+    assert len(orjson.loads(refusal.document)["detail"].encode()) <= MAX_ERROR_BYTES
+    assert refusal.detail.endswith("…")

@@ -13,6 +13,7 @@ from bridge.edges.ledger.factory import open_ledger
 from tests.support.ledger_process import entry
 from tests.support.logbook import Logbook
 from tests.support.postgres import PostgresServer
+from tests.support.process import environment
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,6 +36,7 @@ async def until_killed(url: str, lease_s: float) -> list[int]:
         sys.executable,
         *("-m", "tests.support.ledger_process", "writing", url, str(lease_s)),
         cwd=ROOT,
+        env=environment(),
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None

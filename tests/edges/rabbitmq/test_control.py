@@ -16,6 +16,7 @@ from bridge.edges.rabbitmq.connection import connection_to
 from bridge.edges.rabbitmq.control import ControlConfig, ControlLink
 from bridge.edges.rabbitmq.control_client import ask, user_of
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation
+from bridge.flow.settling.refusal_log import RefusalLog
 from tests.support.broker import Broker
 from tests.support.logbook import Logbook
 from tests.support.rabbit import CONTROL, Rabbit
@@ -44,7 +45,7 @@ class Obedient:
 
 @asynccontextmanager
 async def linked(url: str, replica: Obedient, log: Logbook, **config: Any) -> AsyncIterator[ControlLink]:
-    link = ControlLink(ControlConfig(user_of(url), **config), replica, log)
+    link = ControlLink(ControlConfig(user_of(url), **config), replica, log, RefusalLog(log))
     connection = await connection_to(url, "a replica")
     link.attach(connection, Generation(1))
     try:
@@ -60,10 +61,12 @@ def vhost(broker: Broker) -> str:
     return broker.vhost()
 
 
-def publish(url: str, body: bytes, **properties: Any) -> None:
+def publish(url: str, body: bytes, times: int = 1, **properties: Any) -> None:
     connection = pika.BlockingConnection(pika.URLParameters(url))
-    sent = pika.BasicProperties(type="bridge.command", correlation_id="asked", **properties)
-    connection.channel().basic_publish(CONTROL, "", body, sent)
+    channel = connection.channel()
+    for _ in range(times):
+        sent = pika.BasicProperties(type="bridge.command", correlation_id="asked", **properties)
+        channel.basic_publish(CONTROL, "", body, sent)
     connection.close()
 
 
@@ -136,6 +139,19 @@ async def test_without_a_user_id_nobody_is_obeyed(
         assert replica.obeyed == []
 
 
+@pytest.mark.parametrize(("properties", "body"), [({}, PAUSE.dump()), ({"user_id": "guest"}, b"no JSON")])
+async def test_a_flood_that_is_not_obeyed_is_a_few_lines(
+    broker: Broker, vhost: str, log: Logbook, properties: dict[str, Any], body: bytes
+) -> None:
+    url, replica = broker.url(vhost), Obedient()
+    async with linked(url, replica, log):
+        await asyncio.to_thread(publish, url, body, 300, **properties)
+        await until(lambda: _ready(broker, vhost) == 0, "all are taken")
+        await ask(url, Command(Verb.STATUS), 20.0, 1)
+        assert [command.verb for command, _ in replica.obeyed] == [Verb.STATUS]
+        assert 0 < len(log.of("control.ignored")) < 20
+
+
 async def test_what_has_waited_too_long_is_not_obeyed(broker: Broker, vhost: str, log: Logbook) -> None:
     """While the replica is busy with one command, the next one grows old in the queue."""
     url, replica = broker.url(vhost), Obedient()
@@ -190,7 +206,8 @@ async def test_without_the_rights_it_says_so_and_ends_nothing(
     Rabbit(broker, vhost)
     url = await asyncio.to_thread(broker.add_user, vhost, f"narrow-{may_declare}-{vhost}", "secret", "^$", "^$", "^$")
     generation = Generation(1)
-    link = ControlLink(ControlConfig(user_of(url), may_declare=may_declare), Obedient(), log)
+    config = ControlConfig(user_of(url), may_declare=may_declare)
+    link = ControlLink(config, Obedient(), log, RefusalLog(log))
     connection = await connection_to(url, "a replica")
     generation.watch(connection, "the connection")
     link.attach(connection, generation)

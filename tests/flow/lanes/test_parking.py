@@ -8,7 +8,9 @@ from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Limited, Lost, NotSent, Refused, TooEarly
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import Route
+from bridge.core.lanes.expected_turn import Prospect
 from bridge.core.ledger.attempt_log import WaitReason
+from bridge.flow.lanes.lane_waits import Parking
 from tests.flow.lanes.test_lanes import ended
 from tests.support.fakes import DELAY, FakeRoutes, Fate, Gate, answered, complete, error, refused, said
 from tests.support.flow_bench import SERVICE, USER, Bench
@@ -66,6 +68,7 @@ async def test_a_parked_event_brings_attempts_pauses_origin_and_record_and_leave
             "x-bridge-copies": 1,
             "x-bridge-exchange": "bridge.events",
             "x-bridge-routing-key": "some.key",
+            "x-bridge-waits-for": "retry",
         }
 
 
@@ -106,6 +109,8 @@ async def test_a_wait_for_a_limit_is_parked_until_before_its_moment_and_says_for
         assert entry.log.wait.reason is WaitReason.LIMIT
         assert entry.log.wait.about == "the limit of user-1 for create-conversation until noon"
         assert entry.log.attempts == ()
+        header = bench.republisher.delayed[0].headers["x-bridge-waits-for"]
+        assert header == "limit: the limit of user-1 for create-conversation until noon"
         await bench.quiet()
         assert levels(bench) == ["bridge.events.delay.30"]
         assert bench.types()[-1] == "interaction-complete"
@@ -354,7 +359,7 @@ async def test_an_event_whose_turn_comes_before_it_is_parked_stays() -> None:
         bench.deliver("e0")
         await bench.until(lambda: bench.agent.journal and bench.agent.journal[-1].operation == "create", "it is asked")
         (lane,) = bench.lanes.open
-        await bench.lanes._park_overdue(list(lane.works), lane, 60.0)
+        await bench.lanes._park_overdue(Parking(lane, dict.fromkeys(lane.works, 0), Prospect(60.0, 1.0)))
         assert levels(bench) == []
         gate.open()
         await bench.quiet()

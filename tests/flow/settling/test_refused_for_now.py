@@ -8,11 +8,13 @@ import pytest
 from bridge.core.answer.outbound_message import Outbound, OutboundMessage
 from bridge.core.broker.publish_refusal import NACKED, UNROUTED, PublishRefusal, RefusalKind
 from bridge.core.delivery.retry import RetryPolicy
+from bridge.core.errors import Refused
 from bridge.core.event.enrichment import EnrichmentKind, WantedEnrichment
 from bridge.core.event.route import Rendered, Route
 from bridge.core.ledger.ledger_entry import State
 from tests.support.fakes import FakeLedger, FakeRoutes, answered, complete, said
-from tests.support.flow_bench import AGENT_EVENTS, KEY, Bench
+from tests.support.fakes.broker import DELAY
+from tests.support.flow_bench import AGENT_EVENTS, KEY, QUEUE, Bench
 
 FORBIDDEN = PublishRefusal(RefusalKind.FORBIDDEN, "the broker refused it (403)")
 ALWAYS = 10_000
@@ -322,3 +324,26 @@ async def test_without_a_ledger_what_is_invalid_and_whose_dead_letter_is_refused
         assert first.acked, "whoever gets it back sees that it is invalid"
         await bench.quiet()
         assert (bench.dead(), bench.types()) == (["invalid-event"], ["bridge-failed"])
+
+
+async def test_without_a_ledger_what_has_failed_and_whose_dead_letter_is_refused_is_not_held_for_ever() -> None:
+    """Nor is the API asked for it again and again: each of them comes back after ten minutes."""
+    async with bench_of(share=3, when_lost="ask", ledger=FakeLedger()) as bench:
+        bench.ledger.break_down()
+        bench.republisher.refuse(ALWAYS, FORBIDDEN, concerns=lambda copy: copy.exchange != DELAY)
+        bench.agent.fail("create", *[Refused("create-conversation", 422, "No.")] * ALWAYS)
+        failed = [bench.deliver(f"e{number}", user_id=f"user-{number}") for number in range(10)]
+        await bench.wait(5)
+        assert sum(not delivery.acked for delivery in failed) == 3, "a share of the prefetch is tried again in hand"
+        await bench.wait(30)
+        assert all(delivery.acked for delivery in failed)
+        assert {copy.routing_key for copy in bench.republisher.delayed} == {f"{QUEUE}.delay.600"}
+        await bench.wait(500)
+        assert bench.attempts() == 10
+        assert (bench.dead(), bench.publisher.confirmed) == ([], [])
+        bench.republisher.take_all()
+        await bench.quiet()
+        assert bench.attempts() == 20
+        assert bench.dead() == ["rejected"] * 10
+        assert [each.type for each in bench.publisher.confirmed] == ["bridge-failed"] * 10
+        bench.ledger.mend()

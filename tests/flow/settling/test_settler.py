@@ -5,11 +5,13 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 
 from bridge.core.broker.publish_refusal import UNROUTED, PublishRefusal, RefusalKind
 from bridge.core.delivery.outcome import DeadLetter
 from bridge.core.delivery.retry import Backoff
+from bridge.core.errors import MAX_ERROR_BYTES, bounded
 from bridge.core.event.inbound_message import InboundMessage
 from bridge.flow.settling.outbox import Outbox
 from bridge.flow.settling.refusal_log import RefusalLog
@@ -35,7 +37,8 @@ def work(bench: Bench, event_id: str = "e1", **headers: Any) -> Work:
 async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever_and_loudly() -> None:
     bench = Bench(dice=0.0, copies_return=False)
     bench.republisher.refuse(12, UNROUTED)
-    settler = asyncio.create_task(bench.settler.bury(work(bench), DeadLetter("rejected", "No.", 1)))
+    burying = bench.settler.bury(work(bench), DeadLetter("rejected", "No.", 1), parkable=False)
+    settler = asyncio.create_task(burying)
     times: list[float] = []
     while not settler.done():
         if len(bench.republisher.refused) > len(times):
@@ -47,7 +50,7 @@ async def test_a_copy_that_is_refused_is_tried_again_with_growing_waits_for_ever
     assert bench.order() == ["copy:rejected", "bridge-failed", "ack"]
 
 
-@pytest.mark.parametrize(("wait_s", "level"), [(0.2, 1), (1.0, 1), (1.1, 2), (59.0, 60), (301.0, 600), (5_000.0, 600)])
+@pytest.mark.parametrize(("wait_s", "level"), [(0.2, 1), (1.0, 1), (1.1, 2), (59.0, 60), (301.0, 600), (5_000.0, 3600)])
 async def test_the_delay_queue_is_the_shortest_that_is_not_too_early_or_the_longest_there_is(
     wait_s: float, level: int
 ) -> None:
@@ -113,3 +116,15 @@ async def test_a_copy_whose_exchange_is_gone_waits_for_it_whole() -> None:
     await bench.settler.bury(work(bench, foreign=1), DeadLetter("rejected", "No.", 1))
     (copy,) = bench.republisher.copies
     assert (copy.headers["foreign"], copy.headers.get("x-bridge-truncated")) == (1, None)
+
+
+async def test_dead_letter_ending_log_and_ledger_have_the_same_words_within_one_bound() -> None:
+    bench = Bench(dice=0.0, copies_return=False)
+    error = "Grüße " * 1_000
+    letter = DeadLetter("rejected", error, 1)
+    await bench.settler.bury(work(bench), letter)
+    (copy,) = bench.republisher.copies
+    (ending,) = [orjson.loads(message.body) for message in bench.publisher.confirmed]
+    (line,) = [line.fields for line in bench.log.lines if line.event == "delivery.settled"]
+    assert copy.headers["x-bridge-error"] == ending["error"] == line["error"] == letter.error == bounded(error)
+    assert len(letter.error.encode()) <= MAX_ERROR_BYTES

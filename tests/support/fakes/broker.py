@@ -114,6 +114,7 @@ class FakeRepublisher:
         self._trace = trace if trace is not None else []
         self.broken: list[Exception] = []
         self._refusals: list[PublishRefusal] = []
+        self._concerns: Callable[[RepublishedCopy], bool] = lambda copy: True
         self._twice = 0
         self._connected = asyncio.Event()
         self._connected.set()
@@ -123,7 +124,7 @@ class FakeRepublisher:
         await asyncio.sleep(0)
         if self.broken:
             raise self.broken.pop(0)
-        if self._refusals:
+        if self._refusals and self._concerns(copy):
             self.refused.append(copy)
             raise RepublishRefused(self._refusals.pop(0))
         times = 2 if self._twice else 1
@@ -133,9 +134,19 @@ class FakeRepublisher:
             self.copies.append(copy)
             self.arrived(copy)
 
-    def refuse(self, times: int = 1, refusal: PublishRefusal = UNROUTED) -> None:
-        """Refuse the next copies."""
+    def refuse(
+        self,
+        times: int = 1,
+        refusal: PublishRefusal = UNROUTED,
+        concerns: Callable[[RepublishedCopy], bool] = lambda copy: True,
+    ) -> None:
+        """Refuse the next copies that this concerns."""
         self._refusals += [refusal] * times
+        self._concerns = concerns
+
+    def take_all(self) -> None:
+        """Refuse nothing any more."""
+        self._refusals.clear()
 
     def twice(self, times: int = 1) -> None:
         """The confirm of the next copies gets lost, so each is published, and arrives, twice."""

@@ -51,6 +51,10 @@ class FakeLanes:
             if waiting.gives_up_turn:
                 self._wake(lane)
 
+    def ahead(self, lane: Key, event_ids: Collection[str]) -> dict[str, int]:
+        """How many come before each of them."""
+        return self.turns[lane].ahead(event_ids) if lane in self.turns else {}
+
     def let_go(self, event_id: str) -> None:
         """The event waits again, in nobody's hands, unless it is away already."""
         lane = self._lane_of.get(event_id)

@@ -1,7 +1,7 @@
 """A ledger in memory, for one process or several."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bridge.core.answer.ending import CANCELLED, COMPLETE, type_of
@@ -211,6 +211,10 @@ class FakeLedger:
     def leave_lane(self, event_id: str) -> None:
         if self.trouble is None:
             self.lanes.leave(event_id)
+
+    async def ahead(self, lane: Key, event_ids: Collection[str]) -> Mapping[str, int]:
+        await self._available()
+        return self.lanes.ahead(lane, event_ids)
 
     async def freed(self) -> Collection[Key]:
         return await self.lanes.freed()

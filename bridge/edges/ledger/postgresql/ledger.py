@@ -45,6 +45,7 @@ TROUBLES = (
 CarryOut = Callable[[DatabaseConnection, str, Sequence[LedgerCall]], Awaitable[Sequence[object]]]
 STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.LINE_UP, lanes.line_up),
+    (CallKind.AHEAD, lanes.ahead),
     (CallKind.LEAVE, lanes.leave),
     (CallKind.CLAIM, statements.claim),
     (CallKind.TAKE_TURN, lanes.take),

@@ -201,7 +201,7 @@ class LedgerFile:
                             changed[call.key] = known[call.key]
                     case CallKind.CLAIM:
                         known[call.key] = changed[call.key] = call.row
-                    case CallKind.DUE | CallKind.BEGUN:
+                    case CallKind.DUE | CallKind.BEGUN | CallKind.AHEAD:
                         answers[-1] = self._answer(call)
                     case kind if kind in LOOKED_UP:
                         answers[-1] = self._opened.execute(LOOKED_UP[kind], (call.key, *call.row)).fetchone()
@@ -240,6 +240,8 @@ class LedgerFile:
         """The answer to a call that is about no event's own row."""
         if call.kind is CallKind.DUE:
             return self._opened.execute(DUE, call.row).fetchall()
+        if call.kind is CallKind.AHEAD:
+            return self._opened_places.ahead(*call.row)
         (deaths,) = self._opened.execute(BEGUN).fetchone()
         return deaths
 

@@ -20,7 +20,7 @@ From then on, what goes to the same exchange under the same routing key goes the
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import ClassVar
@@ -40,7 +40,9 @@ MAX_UNCONFIRMED = 20_000
 MAX_UNCONFIRMED_BYTES = 32 * 1024 * 1024
 """Messages that may be handed over and unconfirmed before `room` makes the streams wait."""
 ALONE_INDEX = 800
-"""The channel for what may close it again, beyond those of the outbounds, which count from 0."""
+"""The first channel for what may close it again, beyond those of the outbounds, which count from 0."""
+ALONES = 8
+"""So many of those, one message on each: a round trip or three to a far broker is a long time. An event has one."""
 BEHIND_S = 0.005
 FRESH_AFTER_S = 5.0
 """So long a channel is used once something on it was refused by nack; then a fresh one, for RabbitMQ remembers for each
@@ -58,7 +60,7 @@ class BatchingPublisher:
     def __init__(self, outbounds: tuple[Outbound, ...]) -> None:
         self._blocked = False
         self._publisher_channels = [PublisherChannel(self, index) for index in range(len(outbounds))]
-        self._alone = PublisherChannel(self, ALONE_INDEX, always_alone=True)
+        self._alones = [PublisherChannel(self, ALONE_INDEX + number, always_alone=True) for number in range(ALONES)]
         self._suspicion = Suspicion()
         self._connection: aio_pika.abc.AbstractConnection
         self._generation: Generation | None = None
@@ -113,11 +115,11 @@ class BatchingPublisher:
             size = len(message.body)
             total += size
             pending = (message, receipt, size)
-            if (refusal := suspicion.refusal_of(message, loop.time())) is not None:
+            if (refusal := suspicion.refusal_of(message, loop.time(), self._aside)) is not None:
                 loop.call_soon(self._tell, [pending], refusal, set())
             elif alone or suspicion.is_aside(message, receipt):
                 suspicion.goes_aside(message, receipt)
-                self._alone.waiting.append(pending)
+                self._alones[(id(receipt) >> 4) % len(self._alones)].waiting.append(pending)
             else:
                 self._publisher_channels[message.to.outbound].waiting.append(pending)
         self._pending(len(messages), total)
@@ -216,7 +218,7 @@ class BatchingPublisher:
             if refusal is None:
                 suspicion.taken(message)
             elif suspicion.refused(message, refusal, now_s):
-                self._refuse_alike(message, refusal)
+                self._refuse_alike(suspicion.falling(message, now_s), refusal)
 
     def _is_renewed(self, publisher_channel: PublisherChannel, channel: PublishChannel, generation: Generation) -> bool:
         """True where nothing is to be written just now: a fresh channel takes the place of one that met a full queue.
@@ -252,9 +254,9 @@ class BatchingPublisher:
         self._openings.add(task)
         task.add_done_callback(self._openings.discard)
 
-    def _refuse_alike(self, message: OutboundMessage, refusal: PublishRefusal) -> None:
+    def _refuse_alike(self, falls: Callable[[OutboundMessage], bool], refusal: PublishRefusal) -> None:
         for publisher_channel in self._all:
-            alike = publisher_channel.withdraw_alike(message)
+            alike = publisher_channel.withdraw_all(falls)
             for other, _, _ in alike:
                 self._suspicion.settled(other)
             if alike:
@@ -289,7 +291,12 @@ class BatchingPublisher:
 
     @property
     def _all(self) -> list[PublisherChannel]:
-        return [*self._publisher_channels, self._alone]
+        return [*self._publisher_channels, *self._alones]
+
+    @property
+    def _aside(self) -> int:
+        """How many messages wait beside the others."""
+        return sum(len(alone.waiting) for alone in self._alones)
 
     def _keep(self, publisher_channel: PublisherChannel, lost: list[Pending]) -> None:
         """Publish again, in order, what a lost connection has left open."""

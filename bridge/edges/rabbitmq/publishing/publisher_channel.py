@@ -166,13 +166,9 @@ class PublisherChannel:
                 return pending[2]
         return None
 
-    def withdraw_alike(self, message: OutboundMessage) -> list[Pending]:
-        """Forget what waits for the same exchange under the same routing key; returns it, in order."""
-        alike = [
-            pending
-            for pending in self.waiting
-            if pending[0].routing_key == message.routing_key and pending[0].exchange == message.exchange
-        ]
+    def withdraw_all(self, meant: Callable[[OutboundMessage], bool]) -> list[Pending]:
+        """Forget those that wait and are meant; returns them, in order."""
+        alike = [pending for pending in self.waiting if meant(pending[0])]
         if alike:
             taken = {pending[0] for pending in alike}
             suspects = max(0, self.suspects - len(self.flying))

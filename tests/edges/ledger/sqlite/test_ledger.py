@@ -24,6 +24,7 @@ from bridge.edges.ledger.sqlite.ledger import SqliteLedger
 from bridge.edges.ledger.sqlite.schema import MIGRATIONS
 from bridge.flow.ports.ledger import LedgerUnavailable
 from tests.support.logbook import Logbook
+from tests.support.process import environment
 from tests.support.waiting import stays, until
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -137,7 +138,7 @@ async def test_while_another_program_locks_the_file_it_is_unavailable(path: Path
 
 def test_where_no_file_may_grow_it_says_so_and_goes_on_when_there_is_room(path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.ledger_process", "narrow", f"sqlite:///{path}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     reason, recovered = done.stdout.splitlines()
     assert reason == f"the ledger {path}: disk I/O error (SQLITE_IOERR_WRITE)"

@@ -1,9 +1,20 @@
 """A routing key that the broker refuses again and again costs nobody else a channel, and not even itself many."""
 
 import asyncio
+import time
+from typing import Any
 
 from bridge.core.broker.publish_refusal import PublishRefusal, RefusalKind
-from bridge.edges.rabbitmq.publishing.suspicion import MANY, MAX_SUSPECTS, Suspicion
+from bridge.edges.rabbitmq.publishing.batching import ALONES, BatchingPublisher
+from bridge.edges.rabbitmq.publishing.frames import FrameEncoder
+from bridge.edges.rabbitmq.publishing.suspicion import (
+    MANY,
+    MAX_ASIDE,
+    MAX_SUSPECTS,
+    REFUSALS_A_SECOND,
+    REFUSED_FOR_S,
+    Suspicion,
+)
 from tests.edges.conftest import Build
 from tests.support.broker import Broker
 from tests.support.rabbit import AGENT, QUORUM
@@ -14,9 +25,23 @@ PHONE = "voice.phone.new-message"
 SMS = "text.sms.new-message"
 
 
-async def narrow(build: Build, broker: Broker) -> Rig:
+def counting(opened: list[int]) -> type[BatchingPublisher]:
+    """The publisher, which notes the number of each channel that it opens."""
+
+    class CountingEncoder(FrameEncoder):
+        def __init__(self, channel: int, frame_max: int) -> None:
+            opened.append(channel)
+            super().__init__(channel, frame_max)
+
+    class CountingPublisher(BatchingPublisher):
+        new_encoder = CountingEncoder
+
+    return CountingPublisher
+
+
+async def narrow(build: Build, broker: Broker, **options: Any) -> Rig:
     """A rig that may write text only, and has found out so."""
-    rig = build()
+    rig = build(**options)
     await rig.rabbit.make_queue("tap", QUORUM, "#")
     broker.permit_keys(rig.vhost, AGENT, r"^text\.")
     await rig.start()
@@ -59,6 +84,43 @@ async def test_keys_that_are_new_each_time_cost_the_others_nothing_either(build:
     await bad.all_told(40)
     assert (good.losses, good.refusals) == ([], [])
     assert len(bad.refusals) == 40
+
+
+async def test_keys_that_are_new_each_time_cost_a_channel_each_once_and_not_with_every_try(
+    build: Build, broker: Broker
+) -> None:
+    opened: list[int] = []
+    rig = await narrow(build, broker, publisher=counting(opened))
+    keys, rounds, began_s = 200, 6, time.monotonic()
+    del opened[:]
+    for turn in range(rounds):
+        bad, good = [Receipts() for _ in range(keys)], Receipts()
+        for number, receipt in enumerate(bad):
+            message = outgoing(f"b{turn}.{number}", routing_key=f"{PHONE}.{number}")
+            rig.publisher.publish([message], receipt, alone=turn > 0)
+        rig.publisher.publish([outgoing(f"g{turn}", routing_key=SMS, type="interaction-complete")], good)
+        for receipt in (*bad, good):
+            await receipt.all_told(1)
+        assert {refusal.kind for receipt in bad for _, refusal in receipt.refusals} == {RefusalKind.FORBIDDEN}
+        assert good.losses == []
+        await asyncio.sleep(REFUSED_FOR_S * 1.1)
+    again = (time.monotonic() - began_s + 1) / REFUSED_FOR_S * (REFUSALS_A_SECOND + ALONES)
+    assert len(opened) <= keys + 2 * ALONES + again
+    allow(rig, broker)
+
+    async def taken() -> bool:
+        probe = Receipts()
+        rig.publisher.publish([outgoing("probe", routing_key=f"{PHONE}.0")], probe, alone=True)
+        await probe.all_told(1)
+        return bool(probe.confirmations)
+
+    await until(taken, "what may be written again is", step_s=0.2)
+    receipts = Receipts()
+    messages = [outgoing(f"m{number}", routing_key=f"{PHONE}.{number}") for number in range(keys)]
+    await asyncio.sleep(REFUSED_FOR_S * 1.1)
+    rig.publisher.publish(messages, receipts)
+    await receipts.all_told(keys)
+    assert receipts.confirmations == [message.message_id for message in messages]
 
 
 async def test_many_of_one_refused_key_are_refused_together(build: Build, broker: Broker) -> None:
@@ -124,6 +186,28 @@ def test_suspects_are_forgotten_beyond_a_bound_and_then_nothing_is_suspected() -
         for message in messages:
             suspicion.taken(message)
     assert not suspicion.active
+
+
+def test_once_some_alike_were_refused_only_new_keys_are_tried_until_the_second_is_over() -> None:
+    suspicion, refusal = Suspicion(), PublishRefusal(RefusalKind.FORBIDDEN, "403")
+    first, *others = [outgoing(f"b{number}", routing_key=f"voice.{number}") for number in range(REFUSALS_A_SECOND + 1)]
+    assert suspicion.refused(first, refusal, 0.0)
+    for other in others[:-1]:
+        assert suspicion.refused(other, refusal, 1.5)
+        assert suspicion.refusal_of(first, 1.5) is None, "it is tried again"
+        assert not suspicion.falling(other, 1.5)(first)
+    assert suspicion.refused(others[-1], refusal, 1.6)
+    new = outgoing("new", routing_key="voice.new")
+    unlike = outgoing("unlike", routing_key="voice.unlike", type="interaction-complete")
+    assert suspicion.refusal_of(first, 1.6) == refusal
+    assert suspicion.falling(others[-1], 1.6)(first)
+    assert suspicion.refusal_of(first, 2.5) is None
+    for each in (new, unlike):
+        assert suspicion.refusal_of(each, 1.6, MAX_ASIDE - 1) is None
+        assert not suspicion.falling(others[-1], 1.6)(each)
+    assert suspicion.refusal_of(new, 1.6, MAX_ASIDE) == refusal
+    assert suspicion.refusal_of(new, 2.5, MAX_ASIDE) is None
+    assert suspicion.refusal_of(unlike, 1.6, MAX_ASIDE) is None
 
 
 def test_what_is_like_a_refused_message_is_suspected_until_many_in_a_row_were_taken() -> None:
