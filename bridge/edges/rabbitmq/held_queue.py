@@ -91,7 +91,10 @@ class BrokerHeldQueues:
             return passed
 
     async def take(self, queue: str, receive: Callable[[Delivery], None]) -> bool:
-        """Take the first message in hand; see the port."""
+        """Take the first message in hand; see the port.
+
+        Until it is acknowledged, the broker counts whoever has got it from a quorum queue as a consumer.
+        """
         async with self._passing:
             if self._connection is None:
                 raise HeldQueueUnavailable("there is no connection to the broker")
