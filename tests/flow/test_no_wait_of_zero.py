@@ -93,7 +93,9 @@ async def test_a_busy_user_who_may_be_asked_again_now_is_waited_for_longer_each_
         bench.agent.break_down("create", Refused("create-conversation", 409, "busy", retry_after_s))
         bench.deliver()
         await bench.wait(LONG_S)
-        assert_patient(bench, len(bench.agent.calls("create")))
+        levels = [int(copy.routing_key.rsplit(".", 1)[1]) for copy in bench.republisher.delayed]
+        assert levels == [30, 60, 120, 300, 600, 600, 600, 600][: len(levels)]
+        assert len(levels) == len(bench.agent.calls("create")) > 3
         talk.finished = True
         bench.agent.mend("create")
         await bench.quiet()
