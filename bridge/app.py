@@ -1,24 +1,18 @@
 """The composition root: the only file that knows every room. Read it from top to bottom for the order of the start.
 
-health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is the reverse, see `Bridge.stop`
+health ▸ API client ▸ broker's parts ▸ flow ▸ tasks          the stop is the reverse: bridge/service.py
 """
 
-import asyncio
 import os
 import random
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 
-from bridge import version
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.broker.republished_copy import CopyExchanges
 from bridge.core.broker.topology import Inbound
-from bridge.core.control.command import Facts
-from bridge.core.control.pause import PauseScope
 from bridge.core.counters import Counters
 from bridge.core.delivery.rate_limits import RateLimits
 from bridge.core.delivery.retry import Backoff
@@ -27,7 +21,6 @@ from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.enrichments import AmigoEnrichments
 from bridge.edges.amigo.users import AmigoUsers
-from bridge.edges.http.server import Component
 from bridge.edges.jinja import JinjaRoutes
 from bridge.edges.rabbitmq.consuming.backlog import InboundBacklog
 from bridge.edges.rabbitmq.consuming.consumer import Consumer
@@ -39,7 +32,6 @@ from bridge.edges.rabbitmq.publishing.confirmed_publisher import BrokerConfirmed
 from bridge.edges.rabbitmq.publishing.publishers import Publishers
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
 from bridge.edges.rabbitmq.supervisor import Supervisor
-from bridge.edges.telemetry.metrics import Gauges
 from bridge.flow.answering.after_answer import AfterAnswer
 from bridge.flow.answering.enricher import Enricher
 from bridge.flow.answering.enrichment_reader import EnrichmentReader
@@ -50,6 +42,7 @@ from bridge.flow.answering.relay import Limits, Relay
 from bridge.flow.answering.steering import Steering
 from bridge.flow.answering.user_lookup import UserLookup
 from bridge.flow.attempts import Attempts
+from bridge.flow.command_handler import CommandHandler
 from bridge.flow.event_intake import EventIntake, EventRouter
 from bridge.flow.finishing.due_finisher import DueFinisher
 from bridge.flow.finishing.due_watch import DueWatch
@@ -62,18 +55,18 @@ from bridge.flow.guards.poison_guard import PoisonGuard
 from bridge.flow.guards.quick_deaths import QuickDeaths
 from bridge.flow.guards.refusal_holds import RefusalHolds
 from bridge.flow.guards.turn_guard import TurnGuard
-from bridge.flow.lanes.lane_waits import WaitLimits, waiting
+from bridge.flow.lanes.lane_waits import WaitLimits
 from bridge.flow.lanes.lanes import Lanes
 from bridge.flow.lanes.lost_events import LostEvents
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import Ledger
 from bridge.flow.ports.runtime import Log
-from bridge.flow.replica import SteeredReplica
 from bridge.flow.settling.outbox import Outbox
 from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.flow.settling.refused_events import RefusedEvents, shares_of
 from bridge.flow.settling.settler import Settler
 from bridge.flow.webhook_ingest import IngestConfig, WebhookIngest
+from bridge.process_status import BrokerParts, Load, LoopLag, ProcessGauges, Readiness, ReplicaStatus
 from bridge.settings.model import Settings
 from bridge.settings.values import (
     broker_of,
@@ -89,12 +82,8 @@ from bridge.settings.values import (
     user_rules_of,
 )
 
-CONFIRMS_S = 5.0
-"""How long the stop waits for confirms and acks that are still open."""
-LAG_EVERY_S = 0.5
 REPLICA = f"{socket.gethostname()}/{os.getpid()}"
 """This process's name among the replicas."""
-STARTED = datetime.now(UTC)
 
 
 def new_stream() -> str:
@@ -109,11 +98,8 @@ class Bridge:
         self, settings: Settings, client: HttpClient, ledger: Ledger, rate_limits: RateLimits, log: Log
     ) -> None:
         self.counters = Counters()
-        self.stopping = False
-        self.loop_lag_s = 0.0
         self._log = log
         self._settings = settings
-        self._rate_limits = rate_limits
         inbounds, outbounds = inbounds_of(settings.amqp), outbounds_of(settings.amqp)
         backoff = Backoff(retry_of(settings), random.random)
         factory = MessageFactory(outbounds, time.time)
@@ -150,19 +136,33 @@ class Bridge:
         self.due_watch = DueWatch(ledger, finisher, self.lanes, factory)
         self.event_intake = EventIntake(router_of(settings), self.lanes, settler, users, new_outbox, self.counters, log)
         self.consumer = Consumer(inbounds, self.inbox, self.event_intake.receive, log)
-        self.replica = SteeredReplica(REPLICA, self.pauses, finisher.finished_by_person, self.status, time.time, log)
-        self.control = ControlLink(control_of(settings), self.replica, log, RefusalLog(log))
+        self.command_handler = self._command_handler(finisher)
+        self.control = ControlLink(control_of(settings), self.command_handler, log, RefusalLog(log))
         publishers = Publishers(self.publisher, republisher, confirmed_publisher, (held_queues, self.control))
         self.supervisor = Supervisor(broker_of(settings.amqp), self.consumer, publishers, lives, random.random, log)
         self.absence = BrokerAbsence(lambda: self.supervisor.trouble is None, self.event_intake.let_go)
+        self.backlog = InboundBacklog(self.consumer)
+        self.lag = LoopLag()
+        self._watched(rate_limits)
+
+    def _command_handler(self, finisher: DueFinisher) -> CommandHandler:
+        finished, log = finisher.finished_by_person, self._log
+        return CommandHandler(REPLICA, self.pauses, finished, lambda: self.status.read(), time.time, log)
+
+    def _watched(self, rate_limits: RateLimits) -> None:
+        broker = BrokerParts(self.supervisor, self.inbox, self.consumer, self.publisher)
+        load = Load(broker, self.event_intake, self.lanes, self.counters)
+        breaker, pauses, sight = self.api_breaker, self.pauses, self.reconciler.sight
+        self.readiness = Readiness(broker, breaker, sight, self.webhook_ingest, self.journal, self.ledger_watch, pauses)
+        self.gauges = ProcessGauges(self.readiness, load, self.lag, rate_limits, pauses)
+        digest = configuration_hash(self._settings)
+        self.status = ReplicaStatus(
+            self.readiness, load, breaker, rate_limits, pauses, digest, lambda: self.control.trouble
+        )
 
     def _journal(self, ledger: Ledger) -> LedgerJournal:
         lost = LostEvents(self._settings.lanes.lost_after)
         return LedgerJournal(ledger, self._log, time.time, holds=self._settings.ledger.when_lost == "hold", lost=lost)
-
-    async def watch_backlog(self) -> None:
-        """Notice when an event that does not come back may be taken for lost, until cancelled."""
-        await self.journal.lost.watch(InboundBacklog(self.consumer))
 
     def _refused_events(self, backoff: Backoff, inbounds: Sequence[Inbound]) -> RefusedEvents:
         limits = self._wait_limits(inbounds)
@@ -229,99 +229,6 @@ class Bridge:
             counters=self.counters,
             log=self._log,
         )
-
-    def components(self) -> list[Component]:
-        """The rows of `/readyz`."""
-        connected, why = self.supervisor.trouble, self.api_breaker.why
-        held = ", ".join(self.inbox.held_back_by)
-        consuming = None if self.consumer.consuming else connected or f"held back: {held or 'starting'}"
-        blocked = "the broker blocks publishing (memory or disk alarm)" if self.publisher.blocked else None
-        rows = {
-            "broker": connected,
-            "consumer": consuming,
-            "publisher": connected or blocked,
-            "api": why.get("api"),
-            "credentials": why.get("credentials"),
-            "permissions": self.reconciler.sight.missing,
-            "process": "stopping" if self.stopping else None,
-            **{f"webhook {name}": why for name, why in self.webhook_ingest.troubles().items() if why is not None},
-        }
-        partial_troubles = {**self.supervisor.destinations.troubles, **self.consumer.troubles}
-        return [
-            *(Component(name, reason is None, reason) for name, reason in rows.items()),
-            *(Component(name, ok=False, reason=reason, needed=False) for name, reason in partial_troubles.items()),
-            *self._paused(),
-            Component("ledger", self.journal.trouble is None, self.journal.trouble, needed=self.ledger_watch.holding),
-        ]
-
-    def _paused(self) -> list[Component]:
-        """A row where a person has paused something, and one where routes are held: both leave the process ready."""
-        rows = {"pauses": "", "refusals": ""}
-        for pause in self.pauses.listed:
-            name = "refusals" if pause.scope is PauseScope.REFUSALS else "pauses"
-            rows[name] += f"{'; ' * bool(rows[name])}{pause.words}"
-        return [Component(name, ok=False, reason=words, needed=False) for name, words in rows.items() if words]
-
-    def status(self) -> Facts:
-        """How this replica is, for a person."""
-        components = self.components()
-        closed = self.api_breaker.why
-        now_s = asyncio.get_running_loop().time()
-        return {
-            "version": version(),
-            "since": STARTED.isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "ready": all(row.ok or not row.needed for row in components),
-            "problems": {row.name: row.reason for row in components if not row.ok},
-            "configuration": configuration_hash(self._settings),
-            "generation": self.supervisor.generations,
-            "in_hand": self.event_intake.in_hand,
-            "running": self.counters.streaming,
-            "unconfirmed": self.publisher.unconfirmed,
-            "waiting": waiting(self.lanes.open, closed, now_s).facts,
-            "limits": [limit.facts for limit in self._rate_limits.binding(time.monotonic())],
-            "breaker": {"open": bool(closed), "why": closed},
-            "pauses": [pause.facts for pause in self.pauses.listed],
-            "only_this_replica": self.control.trouble,
-        }
-
-    def gauges(self) -> Gauges:
-        """Values that a scrape reads just now."""
-        return Gauges(
-            in_hand=self.event_intake.in_hand,
-            running=self.counters.streaming,
-            unconfirmed=self.publisher.unconfirmed,
-            blocked=self.publisher.blocked,
-            generations=self.supervisor.generations,
-            loop_lag_s=self.loop_lag_s,
-            components={row.name: row.ok for row in self.components()},
-            limited_s=self._rate_limits.limited_s,
-            too_many=self._rate_limits.refused,
-            closed_gates=self._rate_limits.closed(time.monotonic()),
-            pauses=Counter(pause.scope.value for pause in self.pauses.listed),
-        )
-
-    async def measure_lag(self) -> None:
-        """Notice how late the event loop is, until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            before_s = loop.time()
-            await asyncio.sleep(LAG_EVERY_S)
-            self.loop_lag_s = max(0.0, loop.time() - before_s - LAG_EVERY_S)
-
-    async def stop(self) -> None:
-        """Take nothing more, finish what streams within the grace, wait for confirms; what is left stays unacked."""
-        self.stopping = True
-        grace_s = self._settings.shutdown.grace
-        self._log.info("bridge.stopping", in_hand=self.event_intake.in_hand, grace_s=grace_s)
-        self.inbox.pause("stopping")
-        left = await self.event_intake.stop(grace_s)
-        for done in (self.publisher.drained, self.consumer.acks_sent):
-            try:
-                async with asyncio.timeout(CONFIRMS_S):
-                    await done()
-            except TimeoutError:
-                self._log.warning("bridge.unconfirmed", messages=self.publisher.unconfirmed)
-        self._log.info("bridge.drained", left_to_the_next_instance=left)
 
 
 def router_of(settings: Settings) -> EventRouter:

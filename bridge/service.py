@@ -1,4 +1,4 @@
-"""The process: signals, the tasks that run as long as it does, readiness, the stop, the exit status."""
+"""The process: signals, the tasks that run as long as it does, the stop, the exit status."""
 
 import asyncio
 import gc
@@ -31,6 +31,8 @@ from bridge.settings.values import admin_address_of, admin_tokens_of, credential
 CRASH_AT = "BRIDGE_CRASH_AT"
 """For tests: the label of a step at which to die."""
 COLLECTOR = (50_000, 20, 50)
+CONFIRMS_S = 5.0
+"""How long the stop waits for confirms and acks that are still open."""
 
 
 async def serve(settings: Settings, log: Log) -> int:
@@ -50,13 +52,13 @@ async def serve(settings: Settings, log: Log) -> int:
         )
         ledger = await stack.enter_async_context(keeping)
         bridge = Bridge(settings, client, ledger, limiter.limits, log)
-        metrics = Metrics(bridge.counters, bridge.gauges)
+        metrics = Metrics(bridge.counters, bridge.gauges.read)
         has_admin = bool(settings.admin.tokens)
         handler = WebhookHandler(bridge.webhook_ingest, networks(settings.http.trusted_proxies))
         health = HealthServer(
             settings.http.host,
             settings.http.port,
-            components=bridge.components,
+            components=bridge.readiness.components,
             metrics=None if has_admin else metrics.text,
             version=version(),
             webhook=handler.handle,
@@ -78,7 +80,7 @@ async def serve(settings: Settings, log: Log) -> int:
         broken = await stack.enter_async_context(_running(bridge, log))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait((stopped, broken), return_when=asyncio.FIRST_COMPLETED)
-        await bridge.stop()
+        await _drain(bridge, settings.shutdown.grace, log)
     log.info("bridge.stopped")
     return 1 if broken.done() and not broken.cancelled() else 0
 
@@ -99,10 +101,10 @@ async def _limiter(settings: Settings, log: Log) -> AsyncIterator[OwnLimits | Sh
 
 async def _admin_listens(stack: AsyncExitStack, bridge: Bridge, metrics: Metrics, settings: Settings, log: Log) -> bool:
     """Listen for operators until the stack is closed. False where the address cannot be had."""
-    pages = HealthPages(bridge.components, metrics.text, version())
+    pages = HealthPages(bridge.readiness.components, metrics.text, version())
     door = AdminDoor(admin_tokens_of(settings), networks(settings.http.trusted_proxies), RefusalLog(log))
     host, port = admin_address_of(settings)
-    admin = AdminServer(host, port, pages, door, bridge.replica, bridge.control)
+    admin = AdminServer(host, port, pages, door, bridge.command_handler, bridge.control)
     try:
         await stack.enter_async_context(admin)
     except (OSError, ValueError) as error:
@@ -137,11 +139,11 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "lanes": bridge.event_intake.run(),
         "ledger watch": bridge.ledger_watch.run(),
         "absence": bridge.absence.run(),
-        "lost events": bridge.watch_backlog(),
+        "lost events": bridge.journal.lost.watch(bridge.backlog),
         "pauses": bridge.pauses.run(bridge.event_intake.receive),
         "refusal holds": bridge.refusal_holds.run(bridge.event_intake.receive),
         "due watch": bridge.due_watch.run(),
-        "lag": bridge.measure_lag(),
+        "lag": bridge.lag.run(),
     }
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
     for task in tasks:
@@ -153,6 +155,21 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         broken.cancel()
+
+
+async def _drain(bridge: Bridge, grace_s: float, log: Log) -> None:
+    """Take nothing more, finish what streams within the grace, wait for confirms; what is left stays unacked."""
+    bridge.readiness.stopping()
+    log.info("bridge.stopping", in_hand=bridge.event_intake.in_hand, grace_s=grace_s)
+    bridge.inbox.pause("stopping")
+    left = await bridge.event_intake.stop(grace_s)
+    for done in (bridge.publisher.drained, bridge.consumer.acks_sent):
+        try:
+            async with asyncio.timeout(CONFIRMS_S):
+                await done()
+        except TimeoutError:
+            log.warning("bridge.unconfirmed", messages=bridge.publisher.unconfirmed)
+    log.info("bridge.drained", left_to_the_next_instance=left)
 
 
 def _stop_signals() -> asyncio.Event:

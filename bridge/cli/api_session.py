@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from bridge.cli.invocation import begun, config_option, json_option
-from bridge.cli.permissions import lacks, nothing_listed
 from bridge.cli.screen import Screen
 from bridge.core.delivery.resend import resend_wait_s
 from bridge.core.delivery.retry import RetryPolicy, pause
 from bridge.core.errors import ApiError, Refused, TooEarly
+from bridge.core.permissions import lacks, nothing_listed
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.calls import Slice
 from bridge.edges.amigo.client import Call, HttpClient

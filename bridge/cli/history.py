@@ -11,10 +11,10 @@ from bridge.cli.dialogue import by_time, dialogue
 from bridge.cli.insights_page import insights_page
 from bridge.cli.invocation import attempt
 from bridge.cli.lazy_group import LazyGroup
-from bridge.cli.permissions import lacks
 from bridge.cli.screen import Screen
 from bridge.cli.table import Column, Table, moment, tags_text
 from bridge.core.errors import BridgeError
+from bridge.core.permissions import GET_VERSION_SET, lacks
 from bridge.edges.amigo import calls
 from bridge.edges.amigo.calls import ConversationFilter, MessageFilter, Slice
 from bridge.edges.amigo.conversations import CONVERSATIONS_A_PAGE, MESSAGES_A_PAGE
@@ -286,9 +286,9 @@ def _hidden(row: ConversationResult) -> set[str]:
     """Notes on the fields that the role does not let the API show."""
     notes = set()
     if row.num_messages and not row.final_message:
-        notes.add("last messages are not shown: the role lacks Conversation:GetMessage")
+        notes.add(f"last messages are not shown: {lacks('messages')}")
     if row.version_set_info is None:
-        notes.add("version sets are not shown: the role lacks Service:GetVersionSet")
+        notes.add(f"version sets are not shown: the role lacks {GET_VERSION_SET}")
     return notes
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bridge.cli.screen import Screen
 from bridge.core import numbers
+from bridge.core.permissions import lacks
 from bridge.edges.amigo.pages import Row
 from bridge.edges.amigo.results import Insights, ToolCall
 
-NO_REFLECTIONS = "none, or the role lacks Conversation:GetMessage"
+NO_REFLECTIONS = f"none, or {lacks('messages')}"
 PATH = ("type", "previous_state", "next_state")
 DETAILS = ("previous_state_exit_condition_description", "inner_thought_message_id", "performed_queries")
 

@@ -9,7 +9,8 @@ from bridge.cli.invocation import attempt
 from bridge.cli.table import GAP, cropped, one_line, tags_text
 from bridge.edges.amigo.calls import Slice, services_call
 from bridge.edges.amigo.results import Service, VersionSet
-from bridge.edges.amigo.services import SERVICES_A_PAGE
+
+SERVICES_A_PAGE = 20
 
 
 @click.command(epilog="Example: amigo-bridge services --active --tag channel:phone")

@@ -20,7 +20,6 @@ from bridge.edges.rabbitmq.generation import BrokerTrouble
 from bridge.settings.model import Settings, load_reading
 
 WAIT = "3s"
-USAGE = 2
 
 F = TypeVar("F", bound=Callable[..., None])
 

@@ -13,7 +13,7 @@ from bridge.core.delivery.progress import NOTHING, Progress, RequestKind
 from bridge.core.delivery.reconcile import LOOKS, Finding, Finish, Means, of_interact, of_own
 from bridge.core.delivery.trace import AskedConversation, TracedEntry, conversation_lines, entry_lines, facts, subject
 from bridge.core.errors import ApiError
-from bridge.core.event.tags import fence
+from bridge.core.event.tags import event_tag
 from bridge.edges.amigo.agent import AmigoAgent
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
 from bridge.edges.amigo.client import HttpClient
@@ -66,15 +66,15 @@ async def _asked(
             row = await reads.conversation(agent, user_id, progress.conversation_id)
             rows = [] if row is None else [row]
         else:
-            mark = fence(event_id)
-            rows = [row async for row in agent.conversations(user_id, fence=mark) if row.carries(mark)]
+            mark = event_tag(event_id)
+            rows = [row async for row in agent.conversations(user_id, event_tag=mark) if row.carries(mark)]
         return [AskedConversation(row, await _answered(agent, row, event_id, progress)) for row in rows]
 
 
 async def _answered(agent: AmigoAgent, row: ConversationRow, event_id: str, progress: Progress) -> bool | None:
     """True where the event's answer is in the conversation; None where that cannot be told."""
     finding: Finding | None = None
-    if row.carries(fence(event_id)):
+    if row.carries(event_tag(event_id)):
         finding = of_own(row, await reads.first_exchange(agent, row.user_id, row.id), Finish.RUNNING)
     elif progress.request is RequestKind.INTERACT:
         marks = {progress.watermark, progress.announced} - {None}

@@ -7,10 +7,10 @@ import click
 
 from bridge.cli.api_session import ApiOptions, api_options
 from bridge.cli.invocation import FAILED, attempt
-from bridge.cli.permissions import lacks
 from bridge.cli.table import GAP, moment, one_line
 from bridge.core.errors import ApiError, Lost, Refused, Unavailable
 from bridge.core.event.user import DEFAULT_ROLE, NewUser, comparable
+from bridge.core.permissions import lacks
 from bridge.edges.amigo.calls import create_user_call, users_call
 from bridge.edges.amigo.pages import pages
 from bridge.edges.amigo.results import CreatedUser, UserResult

@@ -8,8 +8,20 @@ sender      InvalidEvent, NoRoute                                the event can n
 from enum import StrEnum
 
 MAX_ERROR_BYTES = 1_000
-"""Of an error's text in UTF-8, wherever it is published, answered, logged with an event's end, or kept."""
+"""The size of an error's text in UTF-8, wherever it is published, answered, logged with an event's end, or kept."""
 CUT = "…"
+
+TRANSIENT_4XX = frozenset({408, 409, 429})
+"""Answers 4xx that the same request need not get a second time: it came too slowly, met another one, or came too soon.
+
+425 is none of them: it asks for the request without TLS early data, which the bridge never sends, so that waiting mends
+nothing, and a person has to look at the proxy that says so (docs/semantics.md, Outcomes of an attempt).
+"""
+
+
+def is_transient(status: int) -> bool:
+    """True where time mends an answer of this status: a 5xx, or one of TRANSIENT_4XX."""
+    return status >= 500 or status in TRANSIENT_4XX
 
 
 class Actor(StrEnum):
@@ -74,8 +86,8 @@ class Refused(ApiError):
 
     @property
     def actor(self) -> Actor:
-        """Time where the server is at fault or busy (408, 409, 425, 5xx); otherwise the request must be another one."""
-        return Actor.TIME if self.status >= 500 or self.status in (408, 409, 425) else Actor.OPERATOR
+        """Time where the server is at fault or busy; otherwise the request must be another one."""
+        return Actor.TIME if is_transient(self.status) else Actor.OPERATOR
 
 
 class SignInRefused(ApiError):

@@ -46,8 +46,6 @@ HOLD_LABELS = (
     "held",
 )
 
-LABELS = (*EVENT_LABELS, *FINISH_LABELS, *ENRICH_LABELS, *HOLD_LABELS)
-
 Listener = Callable[[str, str], None]
 """Told of a step's label and the event's id."""
 

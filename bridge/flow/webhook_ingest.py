@@ -119,7 +119,7 @@ class WebhookIngest:
         return self._unrouted.get(source.name)
 
     async def _being_taken(self, verified: Webhook) -> str | None:
-        """The id of the same webhook, if it is on its way just now and arrives. Raises Refusal (503) if it does not."""
+        """The id of the same webhook, if it is on its way just now and arrives. Raises Problem (503) if it does not."""
         for key in verified.keys:
             taking = self._open.get(key)
             if taking is not None:
@@ -131,7 +131,7 @@ class WebhookIngest:
         return None
 
     async def _put(self, source: Source, verified: Webhook) -> str:
-        """Publish, and wait for the confirm; only then is it remembered. Raises Refusal."""
+        """Publish, and wait for the confirm; only then is it remembered. Raises Problem."""
         if len(self._open) >= self._max_open:
             raise problem.too_busy()
         messages = self._messages(source, verified)

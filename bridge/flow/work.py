@@ -230,7 +230,7 @@ class Work:
         )
 
     def still_lacking(self, ending: Sequence[OutboundMessage]) -> Sequence[OutboundMessage]:
-        """Of the messages of its ending those that are to be published: outbounds that have it get it once."""
+        """The messages of its ending that are still to be published: outbounds that have it get it once."""
         return still_lacking(ending, self.lacking)
 
     def trust_headers(self, *, known: bool, failed: bool) -> None:

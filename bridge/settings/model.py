@@ -28,7 +28,7 @@ from bridge.core.event.route import DEFAULT_FINISH_S
 from bridge.core.event.user import DEFAULT_ROLE
 from bridge.settings.admin import AdminSettings, ControlSettings
 from bridge.settings.routes import RouteSettings
-from bridge.settings.sources import PREFIX, read
+from bridge.settings.sources import PREFIX, SettingFault, of_setting, read
 from bridge.settings.types import (
     ApiKey,
     ApiKeyId,
@@ -55,10 +55,10 @@ MARGIN_S = 120.0
 DEFAULT_FILE = Path("config/bridge.yaml")
 SQLITE, LEDGER = "sqlite:///", "sqlite:///bridge.db"
 SHORTEST_WAIT_S = 0.01
-"""Of a back-off: a wait of nothing is a loop."""
+"""The shortest step of a back-off: a wait of nothing is a loop."""
 READING = ("amqp", "amigo", "channels", "routes", "retry", "lanes", "conversations")
 CREDENTIALS = ("organization_id", "api_key", "api_key_id")
-UNREAD = tuple(f"amigo.{key}:" for key in CREDENTIALS)
+UNREAD = tuple(f"amigo.{key}" for key in CREDENTIALS)
 
 CallCount = Annotated[int, Field(ge=1, le=MAX_TOLD_LIMIT)]
 RoleName = Annotated[str, Field(min_length=1, max_length=200)]
@@ -312,17 +312,17 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     """The settings of a file (None: of the environment alone). Raises SettingsError with every error there is."""
     sources = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
     private = [key for key in sources.values if key.startswith("_")]  # pydantic-settings would take them as its own
-    errors = [*sources.errors, *(f"{key}: unknown key" for key in private)]
+    faults = [*sources.faults, *(of_setting(key, "unknown key") for key in private)]
     values = {key: part for key, part in sources.values.items() if key not in private}
     _place_ledger(values, path)
-    return _valid(Settings, values, errors)
+    return _valid(Settings, values, faults)
 
 
 def load_amqp(path: Path | None, environment: Mapping[str, str] | None = None) -> AmqpSettings:
     """The section `amqp` alone, for commands that have no business with the API. Raises as `load` does."""
     sources = read(path, os.environ if environment is None else environment, frozenset(Settings.model_fields))
-    errors = [error for error in sources.errors if error.startswith(("amqp.", f"{PREFIX}AMQP__", str(path)))]
-    return _valid(AmqpSettings, sources.values.get("amqp") or {}, errors, "amqp")
+    faults = [fault for fault in sources.faults if fault.section in (None, "amqp")]
+    return _valid(AmqpSettings, sources.values.get("amqp") or {}, faults, "amqp")
 
 
 def _place_ledger(values: dict[str, Any], path: Path | None) -> None:
@@ -348,17 +348,17 @@ def load_reading(path: Path | None, environment: Mapping[str, str] | None = None
     amigo = values.get("amigo", {})
     if isinstance(amigo, dict):
         values["amigo"] = {**amigo, **dict.fromkeys(CREDENTIALS, "unknown")}
-    seen = (*(f"{key}." for key in READING), *(f"{PREFIX}{key.upper()}__" for key in READING), str(path))
-    errors = [error for error in sources.errors if error.startswith(seen) and not error.startswith(UNREAD)]
-    return _valid(Settings, values, errors)
+    faults = [fault for fault in sources.faults if fault.section in (None, *READING) and fault.where not in UNREAD]
+    return _valid(Settings, values, faults)
 
 
-def _valid(model: type[S], values: Any, errors: list[str], path: str = "") -> S:
+def _valid(model: type[S], values: Any, faults: Iterable[SettingFault], path: str = "") -> S:
+    errors = [str(fault) for fault in faults]
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        faults = error.errors(include_input=False)
-        sentences = [_sentence(one, path) for one in faults] + _hidden(model, values, faults, path)
+        invalid = error.errors(include_input=False)
+        sentences = [_sentence(one, path) for one in invalid] + _hidden(model, values, invalid, path)
         raise SettingsError(list(dict.fromkeys([*errors, *sentences]))) from None
     if errors:
         raise SettingsError(errors)

@@ -26,40 +26,57 @@ AMIGO_VARIABLES: Mapping[str, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class SettingFault:
+    """One thing that is wrong: `where` is the setting's path, the variable or the file; `section` None is the file."""
+
+    section: str | None
+    where: str
+    wrong: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.wrong}"
+
+
 @dataclass(slots=True)
 class Found:
     """Nested values as they were found, not yet checked, and what went wrong in finding them."""
 
     values: dict[str, Any]
-    errors: list[str] = field(default_factory=list)
+    faults: list[SettingFault] = field(default_factory=list)
+
+
+def of_setting(path: str, wrong: str) -> SettingFault:
+    """The fault of one setting; `path` has dots between its keys."""
+    return SettingFault(path.partition(".")[0], path, wrong)
 
 
 def read(path: Path | None, environment: Mapping[str, str], sections: frozenset[str]) -> Found:
     """`BRIDGE_…` over `AMIGO_…` over the file; `sections` are the names that a variable may begin with."""
-    errors: list[str] = []
-    values = _file(path, errors)
+    faults: list[SettingFault] = []
+    values = _file(path, faults)
     try:
-        values = _with_variables(values, "", environment, errors)
+        values = _with_variables(values, "", environment, faults)
     except RecursionError:
-        errors.append(f"{path}: not YAML that ends: something in it contains itself")
+        faults.append(SettingFault(None, str(path), "not YAML that ends: something in it contains itself"))
         values = {}
     values = _merged(values, _of_amigo(environment))
-    values = _merged(values, _of_bridge(environment, sections, errors))
-    _check_texts(values, "", errors)
-    return Found(values, errors)
+    values = _merged(values, _of_bridge(environment, sections, faults))
+    _check_texts(values, "", faults)
+    return Found(values, faults)
 
 
-def _check_texts(value: Any, path: str, errors: list[str]) -> None:
+def _check_texts(value: Any, path: str, faults: list[SettingFault]) -> None:
     """NUL and halves of surrogate pairs are no text for files, headers or JSON, wherever they stand."""
     match value:
         case dict():
             for key, part in value.items():
-                _check_texts(part, f"{path}.{key}" if path else str(key), errors)
+                _check_texts(part, f"{path}.{key}" if path else str(key), faults)
         case list():
             for index, part in enumerate(value):
-                _check_texts(part, f"{path}.{index}", errors)
+                _check_texts(part, f"{path}.{index}", faults)
         case str() if UNUSABLE.search(value):
-            errors.append(f"{path}: it has a NUL, or a byte that is not UTF-8")
+            faults.append(of_setting(path, "it has a NUL, or a byte that is not UTF-8"))
 
 
 def _value_of(env: Mapping[str, str], name: str) -> str | None:
@@ -68,48 +85,48 @@ def _value_of(env: Mapping[str, str], name: str) -> str | None:
     return value if value is None else value.rstrip("\r\n")
 
 
-def _file(path: Path | None, errors: list[str]) -> dict[str, Any]:
+def _file(path: Path | None, faults: list[SettingFault]) -> dict[str, Any]:
     if path is None:
         return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        errors.append(f"{path}: cannot be read: {error}")
+        faults.append(SettingFault(None, str(path), f"cannot be read: {error}"))
         return {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = QUOTED.sub("…", str(getattr(error, "problem", "") or "it cannot be read"))  # it may quote a secret
-        errors.append(f"{path}{where}: not YAML: {problem}")
+        faults.append(SettingFault(None, f"{path}{where}", f"not YAML: {problem}"))
         return {}
     except (ValueError, TypeError, RecursionError) as error:  # a value that its tag or its form does not fit
-        errors.append(f"{path}: not YAML: {type(error).__name__} in one of its values")
+        faults.append(SettingFault(None, str(path), f"not YAML: {type(error).__name__} in one of its values"))
         return {}
     if content is not None and not isinstance(content, dict):
-        errors.append(f"{path}: not a mapping of sections")
+        faults.append(SettingFault(None, str(path), "not a mapping of sections"))
     return content if isinstance(content, dict) else {}
 
 
-def _with_variables(value: Any, path: str, env: Mapping[str, str], errors: list[str]) -> Any:
+def _with_variables(value: Any, path: str, env: Mapping[str, str], faults: list[SettingFault]) -> Any:
     match value:
         case dict():
             return {
-                str(key): _with_variables(part, f"{path}.{key}" if path else str(key), env, errors)
+                str(key): _with_variables(part, f"{path}.{key}" if path else str(key), env, faults)
                 for key, part in value.items()
             }
         case list():
-            return [_with_variables(part, f"{path}.{index}", env, errors) for index, part in enumerate(value)]
+            return [_with_variables(part, f"{path}.{index}", env, faults) for index, part in enumerate(value)]
         case str():
-            return VARIABLE.sub(lambda match: _variable(match, path, env, errors), value)
+            return VARIABLE.sub(lambda match: _variable(match, path, env, faults), value)
         case _:
             return value
 
 
-def _variable(match: re.Match[str], path: str, env: Mapping[str, str], errors: list[str]) -> str:
+def _variable(match: re.Match[str], path: str, env: Mapping[str, str], faults: list[SettingFault]) -> str:
     name, default = match[1], match[2]
     value = _value_of(env, name)
     if value is None and default is None:
-        errors.append(f"{path}: the variable {name} is not set")
+        faults.append(of_setting(path, f"the variable {name} is not set"))
     return value or default or ""
 
 
@@ -118,7 +135,7 @@ def _of_amigo(env: Mapping[str, str]) -> dict[str, Any]:
     return {"amigo": values} if values else {}
 
 
-def _of_bridge(env: Mapping[str, str], sections: frozenset[str], errors: list[str]) -> dict[str, Any]:
+def _of_bridge(env: Mapping[str, str], sections: frozenset[str], faults: list[SettingFault]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in sorted(env):
         if not name.startswith(PREFIX):
@@ -127,7 +144,7 @@ def _of_bridge(env: Mapping[str, str], sections: frozenset[str], errors: list[st
         if path[0] in sections:
             _put(values, path, _decoded(_value_of(env, name) or ""))
         elif len(path) > 1:
-            errors.append(f"{name}: there is no section {path[0]}")
+            faults.append(SettingFault(path[0], name, f"there is no section {path[0]}"))
     return values
 
 

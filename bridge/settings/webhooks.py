@@ -69,7 +69,7 @@ class WebhookSettings(Section):
         return self
 
     def _wrong_in_file(self) -> list[str]:
-        """Of secrets_file, if there is one by now: it may come later, and be changed while the service runs."""
+        """Faults of secrets_file, if there is one by now: it may come later, and be changed while the service runs."""
         try:
             for secret in read_secrets(self.secrets_file) if self.secrets_file is not None else ():
                 key_of(self.scheme, secret.text)

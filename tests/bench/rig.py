@@ -27,7 +27,7 @@ from tests.bench.machine import Spent, Stopwatch, cpu_s
 START_S = 30.0
 POLL_S = 0.02
 IDLE_S, IDLE_SHARE = 0.2, 0.15
-LONGEST_LOG_LINE = 400
+MAX_LOG_LINE_CHARS = 400
 QUIET_S = 3.0
 """How long nothing may arrive before what is missing counts as lost."""
 
@@ -133,7 +133,7 @@ class Run:
         while not condition():
             if self.child.exit_status is not None or time.monotonic() > deadline_s:
                 ended = "" if self.child.exit_status is None else f", and it ended with {self.child.exit_status}"
-                log = "\n".join(line[:LONGEST_LOG_LINE] for line in self.child.tail(5).splitlines())
+                log = "\n".join(line[:MAX_LOG_LINE_CHARS] for line in self.child.tail(5).splitlines())
                 raise Stuck(f"{self.contestant.name}: {state()}{ended}\n{log}")
             time.sleep(POLL_S)
 

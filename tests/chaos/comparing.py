@@ -13,7 +13,7 @@ FINISHED, TAGGED = "conversation-finished", "conversation-tagged"
 CANCELLED, SETTLED = "bridge-cancelled", "cancel-settled"
 ENDINGS = (COMPLETE, FAILED, "bridge-coalesced", FINISHED, TAGGED, CANCELLED, SETTLED, "bridge-expired")
 UNCERTAIN, UNDELIVERABLE = "uncertain", "undeliverable"
-MOST_FINDINGS = 20
+MAX_FINDINGS = 20
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Verdict:
     def add(self, other: "Verdict") -> None:
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.findings = (self.findings + other.findings)[:MOST_FINDINGS]
+        self.findings = (self.findings + other.findings)[:MAX_FINDINGS]
 
     def found(self, name: str, what: str) -> None:
         setattr(self, name, getattr(self, name) + 1)

@@ -7,6 +7,8 @@ import pytest
 from bridge.core import errors
 from bridge.core.errors import (
     MAX_ERROR_BYTES,
+    TRANSIENT_4XX,
+    Actor,
     ApiError,
     BridgeError,
     InvalidEvent,
@@ -15,6 +17,7 @@ from bridge.core.errors import (
     Refused,
     TooEarly,
     bounded,
+    is_transient,
 )
 
 ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
@@ -53,6 +56,18 @@ def test_a_line_that_is_too_long_brings_the_lines_before_it() -> None:
 
 def test_a_rate_limit_brings_its_wait() -> None:
     assert TooEarly("later", 3.5).wait_s == 3.5
+
+
+def test_time_mends_5xx_and_three_of_4xx() -> None:
+    mended = {status for status in range(300, 600) if is_transient(status)}
+    assert mended == {408, 409, 429, *range(500, 600)}
+    assert mended == {status for status in range(300, 600) if Refused("list", status, "").actor is Actor.TIME}
+
+
+def test_425_is_mended_by_a_person() -> None:
+    """It asks for a request without early data (RFC 8470), and the bridge sends none."""
+    assert 425 not in TRANSIENT_4XX
+    assert Refused("list", 425, "").actor is Actor.OPERATOR
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "€", "😀"])

@@ -218,7 +218,7 @@ async def test_a_conversation_is_in_the_history_from_its_ending_on() -> None:
     agent = FakeAgent()
     assert len(await read(agent.create(EVENT))) == 3
     rows = await all_of(agent.conversations("u", "5" * 24))
-    assert [(row.is_finished, row.num_messages, row.carries(EVENT.fence)) for row in rows] == [(False, 2, True)]
+    assert [(row.is_finished, row.num_messages, row.carries(EVENT.event_tag)) for row in rows] == [(False, 2, True)]
     heard, answer = await all_of(agent.messages("u", rows[0].id))
     assert (heard.text, heard.message_type, answer.message_type) == ("Hear me", "external-event", "agent-message")
     assert heard.interaction_id == answer.interaction_id

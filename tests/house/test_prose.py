@@ -7,7 +7,7 @@ import pytest
 
 from tests.house.source import name, python, tree
 
-OPENINGS = frozenset({"What", "Whether", "It", "Where"})
+OPENINGS = frozenset({"What", "Whether", "It", "Where", "Of", "So"})
 
 
 def vague(parsed: ast.AST) -> Iterator[str]:
@@ -31,6 +31,8 @@ def test_docstrings_open_with_a_subject_or_a_verb() -> None:
         'async def f():\n    """Whether it is so."""',
         'def f():\n    """It, too."""',
         'LIMIT = 1\n"""What may be."""',
+        'LIMIT = 1\n"""Of a pause, what is left."""',
+        'def f(count):\n    """So many are written."""',
     ],
 )
 def test_a_vague_opening_would_be_seen(code: str) -> None:

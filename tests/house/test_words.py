@@ -23,13 +23,25 @@ FORBIDDEN: dict[str, str] = {
     "Dispatcher|Settling|Streaming|Reading|Reconciliation": "bridge/",
     "Teller|Pipe|Handed|Feed|Desired|Watch": "bridge/edges/rabbitmq",
     "Session": "bridge/edges/rabbitmq bridge/app.py bridge/service.py",
-    "(MOST|LONGEST)(_[A-Z0-9_]+)?": "bridge/",
-    "Courier|Letter|Draft|FaultBook|Wire|World": "bridge/sandbox",
-    "replay": "bridge/core bridge/flow bridge/edges",
+    "_?(MOST|LONGEST)(_[A-Z0-9_]+)?": "bridge/",
+    "Courier|courier|Letter|write_letter|Draft|FaultBook|Wire|World": "bridge/sandbox",
+    "_?[Bb]eats?|_?storyboard|Player|player": "bridge/sandbox",
+    "replay|REPLAY": "bridge/core bridge/flow bridge/edges",
+    "_?(by_)?fence|FENCE|SteeredReplica": "bridge/",
     "_?(found|told|said|shown)": "bridge/app.py bridge/service.py bridge/cli bridge/core bridge/edges bridge/flow "
     "bridge/settings",
 }
 """Names that mean nothing to somebody from outside, and where they are forbidden; elsewhere they may be English."""
+
+FORBIDDEN_PROSE: dict[str, str] = {
+    "Refusal|Intake|Entrance|Doorkeeper": "bridge/core bridge/flow bridge/edges bridge/app.py",
+    "Teller|Letterhead|Copier|Dispatcher": "bridge/",
+    "condemn|condemned": "bridge/",
+    "desk|fence": "bridge/",
+    "replay|replayed": "bridge/core bridge/flow",
+    "courier|storyboard|beats?|player|faultbook": "bridge/sandbox",
+}
+"""Words that are forbidden in texts too: in docstrings and in values."""
 
 MAX_PARAMETERS = 7
 
@@ -50,6 +62,13 @@ def private_words(path: str, parsed: ast.AST) -> set[str]:
     """The forbidden names that a module uses."""
     patterns = [re.compile(words) for words, places in FORBIDDEN.items() if path.startswith(tuple(places.split()))]
     return {found for found in names_in(parsed) if any(pattern.fullmatch(found) for pattern in patterns)}
+
+
+def private_prose(path: str, parsed: ast.AST) -> set[str]:
+    """The forbidden words in a module's docstrings and values."""
+    here = [words for words, places in FORBIDDEN_PROSE.items() if path.startswith(tuple(places.split()))]
+    texts = [node.value for node in ast.walk(parsed) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return {word for words in here for text in texts for word in re.findall(rf"\b(?:{words})\b", text)}
 
 
 def classes(paths: list[Path]) -> dict[str, list[str]]:
@@ -84,6 +103,9 @@ def test_private_words_stay_away() -> None:
         ("bridge/flow/x.py", "class Settling: ..."),
         ("bridge/flow/x.py", "from bridge.core.answer import Conversation"),
         ("bridge/edges/amigo/x.py", "MOST_PAGES = 3"),
+        ("bridge/sandbox/http/x.py", "_LONGEST_PAGE = 3"),
+        ("bridge/core/x.py", "headers.get(REPLAY)"),
+        ("bridge/sandbox/script/x.py", "Beat = Say | Hold"),
         ("bridge/core/x.py", "work.replay += 1"),
         ("bridge/edges/rabbitmq/x.py", "Pipe(stamp=1)"),
         ("bridge/app.py", "self.session: Session"),
@@ -93,6 +115,26 @@ def test_private_words_stay_away() -> None:
 )
 def test_a_private_word_would_be_seen(path: str, code: str) -> None:
     assert private_words(path, ast.parse(code))
+
+
+def test_private_words_stay_away_from_texts_too() -> None:
+    found = {name(path): private_prose(name(path), tree(path)) for path in python("bridge")}
+    assert {path: words for path, words in found.items() if words} == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("bridge/edges/http/x.py", 'def f():\n    """Raises Refusal (417)."""'),
+        ("bridge/core/ledger/x.py", 'POISON = "condemn"'),
+        ("bridge/edges/rabbitmq/x.py", 'connected("amigo-bridge at a desk")'),
+        ("bridge/edges/rabbitmq/x.py", 'LIMIT = 1\n"""See Teller."""'),
+        ("bridge/sandbox/script/x.py", '"""The beats of an answer."""'),
+        ("bridge/sandbox/x.py", 'raise RuntimeError(f"the courier of {name}")'),
+    ],
+)
+def test_a_private_word_in_a_text_would_be_seen(path: str, code: str) -> None:
+    assert private_prose(path, ast.parse(code))
 
 
 def test_good_english_elsewhere_is_none() -> None:

@@ -70,7 +70,7 @@ async def test_a_conversation_is_listed_with_its_tags_until_and_after_it_is_fini
         event.service_id,
         False,
     )
-    assert row.carries(event.fence)
+    assert row.carries(event.event_tag)
     assert dict(row.tags) == dict(event.conversation_tags)
     assert row.num_messages == 2
     assert await agent.finish("user-1", conversation_id) is Finish.DONE
@@ -106,16 +106,16 @@ async def test_messages_are_listed_oldest_first(agent: Agent) -> None:
     assert len({message.id for message in messages}) == 4
 
 
-async def test_lists_are_asked_for_by_fence_and_for_unfinished_ones(agent: Agent) -> None:
+async def test_lists_are_asked_for_by_event_tag_and_for_unfinished_ones(agent: Agent) -> None:
     first, second = routed(id="1"), routed(id="2")
     over = await started(agent, first)
     await agent.finish("user-1", over)
     open_ = await started(agent, second)
     assert [row.id for row in await all_of(agent.conversations("user-1", first.service_id, unfinished=True))] == [open_]
     for event, conversation_id in ((first, over), (second, open_)):
-        (row,) = await all_of(agent.conversations("user-1", event.service_id, fence=event.fence))
-        assert (row.id, row.carries(event.fence)) == (conversation_id, True)
-    assert await all_of(agent.conversations("user-1", first.service_id, fence="f" * 32)) == []
+        (row,) = await all_of(agent.conversations("user-1", event.service_id, event_tag=event.event_tag))
+        assert (row.id, row.carries(event.event_tag)) == (conversation_id, True)
+    assert await all_of(agent.conversations("user-1", first.service_id, event_tag="f" * 32)) == []
 
 
 async def test_messages_are_listed_newest_first_page_by_page(agent: Agent) -> None:

@@ -19,7 +19,7 @@ def found(folder: Path, text: str | bytes | None, **environment: str) -> Found:
 
 def values(folder: Path, text: str | None, **environment: str) -> dict[str, Any]:
     result = found(folder, text, **environment)
-    assert result.errors == []
+    assert result.faults == []
     return result.values
 
 
@@ -90,8 +90,8 @@ def test_what_a_variable_holds_is_not_looked_through_again(tmp_path: Path) -> No
 
 def test_every_unset_variable_is_named_with_its_path(tmp_path: Path) -> None:
     text = "amqp: {url: '${ONE}'}\nroutes: [{name: a}, {name: '${TWO}-${THREE}'}]"
-    errors = found(tmp_path, text).errors
-    assert errors == [
+    faults = found(tmp_path, text).faults
+    assert [str(fault) for fault in faults] == [
         "amqp.url: the variable ONE is not set",
         "routes.1.name: the variable TWO is not set",
         "routes.1.name: the variable THREE is not set",
@@ -99,9 +99,8 @@ def test_every_unset_variable_is_named_with_its_path(tmp_path: Path) -> None:
 
 
 def test_an_unknown_section_is_an_error_only_where_the_name_has_two_underscores(tmp_path: Path) -> None:
-    errors = found(tmp_path, None, BRIDGE_AMPQ__URL="x", BRIDGE_HOME="/", BRIDGE="x", OTHER__THING="x").errors
-    assert len(errors) == 1
-    assert "BRIDGE_AMPQ__URL" in errors[0]
+    faults = found(tmp_path, None, BRIDGE_AMPQ__URL="x", BRIDGE_HOME="/", BRIDGE="x", OTHER__THING="x").faults
+    assert [(fault.section, fault.where) for fault in faults] == [("ampq", "BRIDGE_AMPQ__URL")]
 
 
 @pytest.mark.parametrize(
@@ -124,19 +123,20 @@ def test_an_unknown_section_is_an_error_only_where_the_name_has_two_underscores(
 )
 def test_a_file_that_cannot_be_used_is_an_error_that_names_it(tmp_path: Path, text: bytes) -> None:
     result = found(tmp_path, text)
-    if text == b"? {a: b}\n: c" and not result.errors:
+    if text == b"? {a: b}\n: c" and not result.faults:
         pytest.fail("a key that is a mapping was taken")
-    assert result.errors
-    assert "bridge.yaml" in result.errors[0]
+    assert result.faults
+    assert result.faults[0].section is None
+    assert "bridge.yaml" in result.faults[0].where
 
 
 def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
-        (error,) = read(path, {}, SECTIONS).errors
-        assert str(path) in error
+        (fault,) = read(path, {}, SECTIONS).faults
+        assert (fault.section, fault.where) == (None, str(path))
 
 
 def test_errors_show_no_values(tmp_path: Path) -> None:
     text = "amigo: {api_key: canary-secret, user_id: '${UNSET}'}\nbad: [canary-secret"
     for given in (text, text.splitlines()[0]):
-        assert "canary" not in str(found(tmp_path, given, BRIDGE_ODD__KEY="canary").errors)
+        assert "canary" not in repr(found(tmp_path, given, BRIDGE_ODD__KEY="canary").faults)

@@ -8,11 +8,10 @@ from typing import Any
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.event.user import NewUser
 from bridge.edges.amigo.authorized import ONE_ATTEMPT, SignedClient
-from bridge.edges.amigo.calls import create_user_call, users_call
+from bridge.edges.amigo.calls import Slice, create_user_call, services_call, users_call
 from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi
-from bridge.edges.amigo.services import ServicesApi
 from bridge.sandbox.state.state import State
 from tests.support.amigo import SERVICE, credentials
 from tests.support.observed_sandbox import observed_sandbox
@@ -32,7 +31,6 @@ class Bench:
     state: State
     signed: SignedClient
     conversations: ConversationsApi
-    services: ServicesApi
     destinations: DestinationsApi
     base_url: str
     conversation_id: str = ""
@@ -66,7 +64,7 @@ async def bench(policy: RetryPolicy = ONE_ATTEMPT, *, idle_s: float = 5.0, **opt
         who = credentials(sandbox.base_url, **changes)
         async with HttpClient(who, idle_s) as client:
             signed = SignedClient(client, who, policy, lambda: 0.0)
-            faces = ConversationsApi(signed), ServicesApi(signed), DestinationsApi(signed)
+            faces = ConversationsApi(signed), DestinationsApi(signed)
             yield Bench(sandbox.state, signed, *faces, sandbox.base_url)
 
 
@@ -97,8 +95,10 @@ USUAL = (401, 403, 422, 429, 503)
 FOUND = (404, *USUAL)
 
 
-def _starters(b: Bench) -> Awaitable[Any]:
-    return b.services.starters(USER, SERVICE, facets=["billing"], instructions="Be brief", counts=(1, 2))
+def services(b: Bench, page_size: int = 20, **filters: Any) -> Awaitable[Any]:
+    """All services that fit, as the command `services` asks for them."""
+    call = services_call(USER, **filters, rows=Slice(sort_by=("+name",)))
+    return all_of(b.signed.rows(call, "services", page_size))
 
 
 OPERATIONS = (
@@ -146,8 +146,7 @@ OPERATIONS = (
         FOUND,
         lambda b: b.conversations.insights(USER, b.conversation_id, b.interaction_id),
     ),
-    Operation("conversation-starters", "generate-conversation-starter", FOUND, _starters),
-    Operation("services", "get-services", FOUND, lambda b: all_of(b.services.list(USER))),
+    Operation("services", "get-services", FOUND, services),
     Operation("users", "get-users", FOUND, lambda b: b.signed.send(users_call(USER, emails=["ada@example.com"]))),
     Operation(
         "create-user", "create-invited-user", (409, *FOUND), lambda b: b.signed.send(create_user_call(USER, ADA))

@@ -50,5 +50,5 @@ def raw(body: bytes, routing_key: str = "backend.event", **properties: Any) -> O
     return Outgoing(body, pika.BasicProperties(**given), routing_key)
 
 
-def fence(event_id: str) -> str:
+def event_tag(event_id: str) -> str:
     return hashlib.sha256(event_id.encode()).hexdigest()[:32]

@@ -19,7 +19,7 @@ from bridge.core.webhook.schemes import SCHEMES, Signing, key_of
 from bridge.core.webhook.signature import Source
 from bridge.edges.http.connection_limit import USUAL_BOUNDS, ConnectionBounds, ConnectionLimit
 from bridge.edges.http.server import HealthServer
-from bridge.edges.http.webhook_handler import BODY_S, MAX_HELD_BYTES, WebhookHandler
+from bridge.edges.http.webhook_handler import BODY_S, MAX_HELD_BYTES, HeldBytes, WebhookHandler
 from bridge.edges.webhook_secrets import Ring, WebhookKeyring
 from bridge.flow.ports.runtime import Clock
 from bridge.flow.ports.webhook import ConfirmedPublisher
@@ -82,7 +82,8 @@ class Hooks:
             self.counters,
             self.log,
         )
-        self.door = WebhookHandler(self.webhook_ingest, networks(proxies), body_s=body_s, max_held_bytes=max_held_bytes)
+        self.held = HeldBytes(max_held_bytes)
+        self.door = WebhookHandler(self.webhook_ingest, networks(proxies), body_s=body_s, held=self.held)
         self.server = HealthServer(
             "127.0.0.1",
             0,

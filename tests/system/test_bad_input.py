@@ -9,7 +9,7 @@ from typing import Any
 import pika
 import pytest
 
-from tests.support.events import SERVICE, event, fence, fields, raw, text_of
+from tests.support.events import SERVICE, event, event_tag, fields, raw, text_of
 from tests.support.process import BridgeProcess
 from tests.support.rabbit import EVENTS, Outgoing, ReceivedMessage
 from tests.support.waiting import until
@@ -84,7 +84,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "an-empty-tag-value": {"tags": {"k": ""}},
     "a-tag-with-letters-beyond-ascii": {"tags": {"k": "ü"}},
     "a-reserved-tag": {"tags": {"channel": "sms"}},
-    "the-fence-as-a-tag": {"tags": {"bridge_event": "0" * 32}},
+    "the-event-tag-as-a-tag": {"tags": {"bridge_event": "0" * 32}},
 }
 
 
@@ -154,7 +154,7 @@ async def test_an_id_of_two_hundred_characters_is_fine(shared: World, bridge: Br
     event_id = "i" * 200
     await shared.publish(event(event_id, user_id="u-long"))
     assert (await shared.ending(event_id)).ending.type == "interaction-complete"
-    assert shared.fake.truth.conversation_of(text_of(event_id)).tags["bridge_event"] == fence(event_id)
+    assert shared.fake.truth.conversation_of(text_of(event_id)).tags["bridge_event"] == event_tag(event_id)
 
 
 @pytest.mark.parametrize("case", ["no-service", "broken", "escape"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.events import SERVICE, event, fence, text_of
+from tests.support.events import SERVICE, event, event_tag, text_of
 from tests.support.fake_api import Conversation, Cut, answer
 from tests.support.fake_api.truth import Message, new_id, now
 from tests.support.process import BridgeProcess
@@ -103,4 +103,4 @@ async def test_a_recovered_ending_has_the_tags_of_the_conversation_too(shared: W
     await shared.publish(event("again", user_id="u-again"))
     told = await shared.ending("again")
     assert (told.recovered, told.ending.routing_key) == (True, "bill.north.interaction-complete")
-    assert mine.tags.get("bridge_event") != fence("again")
+    assert mine.tags.get("bridge_event") != event_tag("again")

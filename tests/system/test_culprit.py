@@ -14,7 +14,7 @@ from tests.support.waiting import until
 from tests.support.world import World
 
 MANY = 300
-MOST_DEATHS = 2 * MAX_DEATHS + 4
+MAX_DEATHS_SEEN = 2 * MAX_DEATHS + 4
 """The first deaths leave no trace of a new event; those of one at a time come before the culprit's turn."""
 
 
@@ -27,7 +27,7 @@ async def relived(world: World, bridge: BridgeProcess, step: str, everybody: set
             return deaths
         assert await bridge.exit_status(5) == -signal.SIGKILL
         deaths += 1
-        assert deaths <= MOST_DEATHS, f"{len(world.ended)} of {len(everybody)} have an ending"
+        assert deaths <= MAX_DEATHS_SEEN, f"{len(world.ended)} of {len(everybody)} have an ending"
         bridge.start({"BRIDGE_CRASH_AT": step})
 
 

@@ -3,7 +3,7 @@
 import json
 from functools import partial
 
-from tests.support.events import fence, fields, raw, text_of
+from tests.support.events import event_tag, fields, raw, text_of
 from tests.support.fake_api import Refusal, answer
 from tests.support.rabbit import EVENTS
 from tests.support.waiting import until
@@ -23,7 +23,7 @@ async def test_a_delayed_event_keeps_its_identity(world: World) -> None:
     assert told.ending.headers["route"] == "crm"
     assert told.ending.headers["attempt"] == 2
     assert told.ending.routing_key == "text.sms.interaction-complete"
-    assert world.fake.truth.conversation_of(text_of("d1")).tags["bridge_event"] == fence("d1")
+    assert world.fake.truth.conversation_of(text_of("d1")).tags["bridge_event"] == event_tag("d1")
     first, second = world.fake.truth.calls_of("create")
     assert second.started - first.started >= 0.9
     await until(lambda: world.counts(EVENTS, (0, 0)), "the event is settled")

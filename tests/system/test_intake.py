@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.events import SERVICE, event, fence, fields, raw, service, text_of
+from tests.support.events import SERVICE, event, event_tag, fields, raw, service, text_of
 from tests.support.fake_api import Call
 from tests.support.oracle import of_event
 from tests.support.process import BridgeProcess
@@ -83,7 +83,7 @@ async def test_the_bodys_id_wins_over_cloudevents_and_message_id(shared: World, 
     named.properties.message_id = "m-1"
     await shared.publish(named)
     await shared.ending("body-1")
-    assert (await created(shared, text_of("body-1"))).body["tags"]["bridge_event"] == fence("body-1")
+    assert (await created(shared, text_of("body-1"))).body["tags"]["bridge_event"] == event_tag("body-1")
 
 
 async def test_the_cloudevents_id_wins_over_message_id(shared: World, bridge: BridgeProcess) -> None:
@@ -161,7 +161,7 @@ async def test_a_route_fills_what_the_event_leaves_open_and_the_first_match_wins
     assert call.body["tags"] == {
         "channel": "sms",
         "channel_type": "text",
-        "bridge_event": fence("sparse"),
+        "bridge_event": event_tag("sparse"),
         "source": "payments",
         "urgency": "high",
     }
@@ -181,7 +181,7 @@ async def test_what_the_event_says_itself_wins_over_the_route(shared: World, bri
     assert call.body["tags"] == {
         "channel": "email",
         "channel_type": "async",
-        "bridge_event": fence("full"),
+        "bridge_event": event_tag("full"),
         "source": "crm",
         "urgency": "high",
         "x y": "z",

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from tests.support.events import CHANNELS, event, fence, fields, raw, service, text_of
+from tests.support.events import CHANNELS, event, event_tag, fields, raw, service, text_of
 from tests.support.fake_api import Answer, Complete, Gate, Piece, Raw, Stream, answer
 from tests.support.oracle import assert_told, of_event
 from tests.support.rabbit import Outgoing
@@ -74,7 +74,7 @@ async def test_every_line_comes_out_once_in_order_and_byte_for_byte(world: World
         assert talk.conversation.tags == {
             "channel": one["channel"],
             "channel_type": CHANNELS[one["channel"]],
-            "bridge_event": fence(one["id"]),
+            "bridge_event": event_tag(one["id"]),
             **one["tags"],
         }
         assert talk.conversation.version_set == "release"

@@ -35,7 +35,7 @@ async def permitted(world: World, who: str, name: str) -> str:
 
 
 def test_the_page_states_them_for_every_kind_of_user() -> None:
-    assert set(stated()) == {"service, amqp.declare: true", "service, amqp.declare: false", "desk", "operator"}
+    assert set(stated()) == {"service, amqp.declare: true", "service, amqp.declare: false", "cli", "operator"}
     assert stated()["service, amqp.declare: true"] == [r"^(bridge|agent)\."] * 3
     for expressions in stated().values():
         assert not any(re.search(expression, "amq.default") for expression in expressions)
@@ -71,13 +71,13 @@ async def test_the_service_lives_with_them_through_a_delay_a_dead_letter_and_a_w
 
 async def test_a_person_publishes_and_listens_with_less(world: World) -> None:
     await world.launch()
-    url = await permitted(world, "desk", "desk")
-    config = world.folder / "desk.yaml"
+    url = await permitted(world, "cli", "cli")
+    config = world.folder / "cli.yaml"
     config.write_text(yaml.safe_dump({"amqp": {"url": url}}))
     tail = Tail(world, "--config", config.name, "--json")
     try:
         await until(lambda: watched(world, 1), "it listens")
-        event_of = ("--id", "desk", "--message", text_of("desk"), "--user-id", "u", "--service-id", SERVICE)
+        event_of = ("--id", "cli", "--message", text_of("cli"), "--user-id", "u", "--service-id", SERVICE)
         done = await run_command(world.folder, "publish", "--config", config.name, *event_of)
         assert done.status == 0, done.all
         await until(lambda: any("interaction-complete" in line for line in tail.lines), "it sees the ending")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.events import SERVICE, event, fence, text_of
+from tests.support.events import SERVICE, event, event_tag, text_of
 from tests.support.fake_api import Answer, Commit, Cut, Error, Husk, Piece, Raw, Refusal, Reset, Stream, answer
 from tests.support.oracle import STREAM_ID, assert_in_order, of_event
 from tests.support.process import BridgeProcess
@@ -79,7 +79,7 @@ async def test_an_empty_conversation_of_its_own_is_no_obstacle(shared: World, br
     talks = shared.fake.truth.talks_of(text_of(event_id))
     assert len(talks) == 2
     assert told.bodies == talks[-1].sent
-    assert shared.fake.truth.conversation_of(text_of(event_id)).tags["bridge_event"] == fence(event_id)
+    assert shared.fake.truth.conversation_of(text_of(event_id)).tags["bridge_event"] == event_tag(event_id)
 
 
 JOINED: dict[str, tuple[Answer, bool]] = {

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import orjson
 
+from bridge.core.answer.ending import COMPLETE
 from bridge.core.answer.outbound_message import (
     Address,
     CommonHeaders,
@@ -21,7 +22,6 @@ from bridge.core.answer.outbound_message import (
 )
 from bridge.core.event.inbound_message import NO_HEADERS
 
-COMPLETE = "interaction-complete"
 MAX_TYPE_BYTES = 200
 MAX_ID_CHARS = 200
 MAX_NUMBER_CHARS = 100

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from bridge.core.answer.answer_stream import COMPLETE
+from bridge.core.answer.ending import COMPLETE
 
 AGENT_MESSAGE = "agent-message"
 
@@ -23,9 +23,9 @@ class ConversationRow:
     version_set: str | None = None
     """None where it is not shown."""
 
-    def carries(self, fence: str) -> bool:
-        """True where the conversation was started for the event with this fence; tag values are compared trimmed."""
-        return (self.tags.get("bridge_event") or "").strip() == fence
+    def carries(self, event_tag: str) -> bool:
+        """True where the conversation was started for the event with this tag; tag values are compared trimmed."""
+        return (self.tags.get("bridge_event") or "").strip() == event_tag
 
 
 @dataclass(frozen=True, slots=True)

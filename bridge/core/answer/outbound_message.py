@@ -13,7 +13,7 @@ import orjson
 from bridge.core.event.channel import DEFAULT_CHANNEL, channel_type
 from bridge.core.event.inbound_message import NO_HEADERS, Headers
 from bridge.core.event.route import NO_TAGS, RoutedEvent
-from bridge.core.event.tags import fence, together
+from bridge.core.event.tags import event_tag, together
 from bridge.core.value import value
 
 APP_ID = "amigo-bridge"
@@ -271,7 +271,7 @@ class EventContext:
             "conversation_id": self.conversation_id,
             "version_set": self.conversation_version_set or self.version_set,
         }
-        return {**self.tags, "bridge_event": fence(self.event_id), **own}
+        return {**self.tags, "bridge_event": event_tag(self.event_id), **own}
 
 
 @dataclass(frozen=True, slots=True)

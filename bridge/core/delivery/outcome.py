@@ -24,6 +24,7 @@ from bridge.core.errors import (
     UnknownUser,
     Unsendable,
     bounded,
+    is_transient,
 )
 from bridge.core.lanes.lane_turns import Before
 from bridge.core.value import value
@@ -116,7 +117,6 @@ STATUSES: Mapping[int, OutcomeKind] = {
 }
 OUTAGE = frozenset({OutcomeKind.DOWN, OutcomeKind.CREDENTIALS})
 """Outcomes that say of the API as a whole that it is of no use."""
-TRANSIENT_4XX = frozenset({408, 409, 429})
 
 
 @value(frozen=True, slots=True)
@@ -289,4 +289,4 @@ def _of_status(error: Refused) -> Outcome:
 
 
 def _final(code: int | None) -> bool:
-    return code is not None and 400 <= code < 500 and code not in TRANSIENT_4XX
+    return code is not None and 400 <= code < 500 and not is_transient(code)

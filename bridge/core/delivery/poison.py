@@ -5,7 +5,7 @@ one event at a time until ten have settled: the broker counts a delivery for eve
 
 **Suspects** are the events that were in hand when processes died, as the ledger has counted. The oftener that was, the
 fewer of them are in hand together, so that an innocent one soon stops dying with the culprit; who goes on dying alone
-is condemned.
+is taken for poison.
 """
 
 QUICK_S = 5.0

@@ -36,7 +36,6 @@ LIMITS: Mapping[str, int] = {
     "tags": 50,
     "recommend-responses": 20,
     "insights": 20,
-    "conversation-starters": 10,
     "services": 50,
     "create-user": 50,
     "users": 60,
@@ -293,7 +292,7 @@ class RateLimits:
         return sorted(all_, key=lambda one: -one.left_s)
 
     def seen(self, scope: str, operation: str, count: int, now_s: float) -> None:
-        """So many calls of the scope count, as somebody knows who sees more of them than this process."""
+        """Take over how many calls of the scope count, from somebody who sees more of them than this process."""
         figure = self._figure(operation)
         self._log(scope, operation, figure, now_s).remaining(max(0, figure.limit - count), None, now_s)
 

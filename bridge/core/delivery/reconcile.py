@@ -1,32 +1,37 @@
 """The fate of a request whose outcome is unknown: docs/semantics.md, What the API shows.
 
 The caller asks and looks; here is only what the answers mean. Each function takes what was seen and gives one Finding.
-A `start` leaves a fence (the tag `bridge_event`) by which its conversation is found; an `interact` leaves only its
+A `start` leaves its event tag (`bridge_event`) by which its conversation is found; an `interact` leaves only its
 text, so there the progress must help: the announced message id, or the newest message before it (the watermark).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from bridge.core.answer.history import ConversationRow, Message, after, answer, first_interaction
 from bridge.core.delivery.progress import Progress
 from bridge.core.ledger.planned_event import digest_of
+from bridge.core.permissions import GET_CONVERSATION, GET_MESSAGE
 
 LOOKS = 2
 UNCLEAR_S = 60.0
 """A message so long before the request, by the API's own clock, is another's; a younger one may be either's."""
 MAX_WAITS = 20
 
-NO_LISTING = (
-    "the API lists no conversations for this role: Conversation:GetConversation is missing, so nothing can be proved"
-)
-NO_MESSAGES = (
-    "the API lists no messages of a conversation that has some: Conversation:GetMessage is missing, "
-    "so nothing can be proved"
-)
-
 SAID_BEFORE = "shortly before the event the same text was said in the conversation, and which is which cannot be told"
+
+
+class Blind(Enum):
+    """Kinds of rows that exist and are not shown to this role; the value says which permission is missing."""
+
+    CONVERSATIONS = f"the API lists no conversations for this role: {GET_CONVERSATION} is missing"
+    MESSAGES = f"the API lists no messages of a conversation that has some: {GET_MESSAGE} is missing"
+
+    @property
+    def words(self) -> str:
+        """The sentence for logs, dead letters and `/readyz`."""
+        return f"{self.value}, so nothing can be proved"
 
 
 class Means(IntEnum):
@@ -57,6 +62,13 @@ class Finding:
     answer: Message | None = None
     conversation_completed: bool = False
     error: str = ""
+    blind: Blind | None = None
+    """The rows that this role is not shown, where that is why nothing can be proved."""
+
+
+def unshown(blind: Blind, conversation_id: str | None = None) -> Finding:
+    """The finding where what exists is not shown to this role."""
+    return Finding(Means.UNPROVABLE, conversation_id, error=blind.words, blind=blind)
 
 
 class Finish(IntEnum):
@@ -71,14 +83,14 @@ class Finish(IntEnum):
 
 
 def not_listed(looks: int, role_lists: bool | None) -> Finding:
-    """No conversation carries the fence. `role_lists` is False where a conversation known to exist was not listed."""
+    """No conversation carries the event tag. `role_lists` is False where one that is known to exist was not listed."""
     if role_lists is False:
-        return Finding(Means.UNPROVABLE, error=NO_LISTING)
+        return unshown(Blind.CONVERSATIONS)
     return Finding(Means.NOT_DONE if looks >= LOOKS else Means.LOOK_AGAIN)
 
 
 def of_own(row: ConversationRow, messages: Sequence[Message], finish: Finish) -> Finding:
-    """A conversation that carries the fence; `messages` oldest first. The event's interaction is its first."""
+    """A conversation that carries the event tag; `messages` oldest first. The event's interaction is its first."""
     mine = first_interaction(messages)
     answered = answer(mine)
     if answered is not None:
@@ -87,7 +99,7 @@ def of_own(row: ConversationRow, messages: Sequence[Message], finish: Finish) ->
     if messages:
         return Finding(Means.WAIT, row.id, error="the conversation has the event but no answer yet")
     if row.num_messages > 0:
-        return Finding(Means.UNPROVABLE, row.id, error=NO_MESSAGES)
+        return unshown(Blind.MESSAGES, row.id)
     match finish:
         case Finish.NOT_TRIED:
             return Finding(Means.FINISH, row.id)

@@ -15,7 +15,7 @@ ONCE = frozenset(
 )
 """Operations whose request must not be carried out twice."""
 BUSY = 409
-MAX_WAIT_S = 70.0
+MAX_RESEND_WAIT_S = 70.0
 """A window of the rate limits is a minute; whoever is told to wait much longer is told so instead."""
 
 
@@ -56,7 +56,7 @@ def resend_wait_s(operation: str, error: ApiError, attempt: int, policy: RetryPo
     if wait_s is None or resend(operation, error) is not Resend.AT_ONCE:
         return None
     if isinstance(error, TooEarly):
-        return max(wait_s, error.wait_s + dice * policy.first_s) if error.wait_s <= MAX_WAIT_S else None
+        return max(wait_s, error.wait_s + dice * policy.first_s) if error.wait_s <= MAX_RESEND_WAIT_S else None
     return wait_s
 
 

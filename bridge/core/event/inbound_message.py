@@ -25,7 +25,7 @@ FIRST_SEEN = "x-bridge-first-seen"
 REFUSED_SINCE = "x-bridge-refused-since"
 WAITS_FOR = "x-bridge-waits-for"
 DEAD_LETTERED = "x-bridge-dead-lettered"
-REPLAY = "x-bridge-requeue"
+REQUEUE = "x-bridge-requeue"
 # The webhook's name, on what came in by one.
 SOURCE = "x-bridge-source"
 
@@ -73,8 +73,8 @@ class InboundMessage:
 
     @property
     def requeue(self) -> int:
-        """The number of the replay that this message is, 0 for none."""
-        return self._count(REPLAY)
+        """The number of the requeue that this message is, 0 for none."""
+        return self._count(REQUEUE)
 
     @property
     def copies(self) -> int:
@@ -84,7 +84,7 @@ class InboundMessage:
     @property
     def edition(self) -> tuple[object, ...]:
         """The mark that tells this message from later copies of the same event: delayed ones, requeued ones."""
-        return (self.copies, self.headers.get(REPLAY), str(self.headers.get("x-bridge-failed-at")))
+        return (self.copies, self.headers.get(REQUEUE), str(self.headers.get("x-bridge-failed-at")))
 
     @property
     def origin(self) -> tuple[str, str]:

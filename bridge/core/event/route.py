@@ -152,8 +152,8 @@ class RoutedEvent:
         return replace(self, alone=False)
 
     @property
-    def fence(self) -> str:
-        return tags.fence(self.id)
+    def event_tag(self) -> str:
+        return tags.event_tag(self.id)
 
     @property
     def conversation_tags(self) -> dict[str, str]:

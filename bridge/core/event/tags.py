@@ -13,25 +13,25 @@ from bridge.core.event.channel import channel_type
 MAX_TAGS = 20
 MAX_FAULTS = 10
 """That are named one by one."""
-FENCE = "bridge_event"
-RESERVED = frozenset({"channel", "channel_type", FENCE})
+EVENT_TAG = "bridge_event"
+RESERVED = frozenset({"channel", "channel_type", EVENT_TAG})
 TEXT = re.compile(r"[A-Za-z0-9_ ]{1,100}")
 
 
 @lru_cache(maxsize=10_000)
-def fence(event_id: str) -> str:
+def event_tag(event_id: str) -> str:
     """The value of the tag `bridge_event`: the first 32 hex digits of the SHA-256 of the event id in UTF-8."""
     return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def own_tags(event_id: str, channel: str) -> dict[str, str]:
     """The three tags that the bridge itself gives a conversation which it creates."""
-    return {**channel_tags(channel), FENCE: fence(event_id)}
+    return {**channel_tags(channel), EVENT_TAG: event_tag(event_id)}
 
 
 def is_own(tags: Mapping[str, str | None]) -> bool:
     """True where these are tags of a conversation that the bridge has started."""
-    return bool(tags.get(FENCE))
+    return bool(tags.get(EVENT_TAG))
 
 
 def channel_tags(channel: str) -> dict[str, str]:

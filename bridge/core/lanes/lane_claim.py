@@ -31,8 +31,3 @@ class InLine:
     back_in_s: float | None = None
     awaits: str | None = None
     held: bool = False
-
-    @property
-    def gives_up_turn(self) -> bool:
-        """True where it cannot have the lane's turn meanwhile."""
-        return self.back_in_s is not None or self.awaits is not None or self.held

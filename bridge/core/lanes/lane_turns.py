@@ -188,10 +188,6 @@ class LaneTurns:
         self.settle(event_id)
         return self.arrive(event_id, holder)
 
-    def first_before(self, event_id: str, lost_before_s: float, passing: Passing = NOBODY) -> LanePlace | None:
-        """The first of those that the event has to wait for; None where it may have the turn."""
-        return next(self._before(event_id, lost_before_s, passing), None)
-
     def before(self, event_id: str, lost_before_s: float, passing: Passing = NOBODY) -> Before | None:
         """Those that the event has to wait for; None where it may have the turn."""
         if self._turn is None and self._order[0][1] == event_id:

@@ -112,7 +112,7 @@ class Plan(StrEnum):
     """Ended, and enrichments are due: see them out, then acknowledge."""
     RESUME_FAILURE = "resume-failure"
     """Failed: see its failure's steps through."""
-    POISON = "condemn"
+    POISON = "poison"
     """Too many processes have died with it in hand: dead-letter it untried."""
     LANE = "lane"
     """Others come before it in its lane: wait for them."""

@@ -30,7 +30,7 @@ OPERATION = 300
 """Units for one operator."""
 MAX_DIGITS = 5000
 MAX_BITS = 13_280
-"""Of an `int` that is worked out; no more than MAX_INT_DIGITS digits."""
+"""The size of an `int` that is worked out; no more than MAX_INT_DIGITS digits."""
 PLACES = 28
 """Significant digits of what has no end, beside those before the point."""
 EXACT_IN_BINARY = 2**53

@@ -28,7 +28,7 @@ from bridge.core.event import cloudevents_http
 from bridge.core.event.cloudevents import STRUCTURED
 from bridge.core.event.cloudevents_http import HttpCloudEvent
 from bridge.core.event.event import check_hooked
-from bridge.core.event.event_fields import MAX_ID_BYTES
+from bridge.core.event.event_fields import HEX24, MAX_ID_BYTES
 from bridge.core.event.inbound_message import PLAIN_ENCODINGS, SOURCE
 from bridge.core.webhook import problem, urlencoded
 from bridge.core.webhook.problem import HttpAnswer
@@ -37,12 +37,11 @@ from bridge.core.webhook.signature import HttpRequest, Source
 
 PLATFORM_TYPE = re.compile(r"[\x21-\x7e]{1,100}")
 PLATFORM_KEY = RoutingKey("platform.{type}")
-HEX24 = re.compile(r"[a-f0-9]{24}")
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 1024
 MAX_NAME_BYTES = 128
 MAX_HEADERS_BYTES = 32 * 1024
-"""Of all that routes see, names and values."""
+"""The size of all headers that routes see, names and values."""
 HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "connection", "content-length"})
 HIDDEN_PARTS = ("signature", "hmac", "secret", "token")
 ACTING_PREFIXES = ("x-bridge-", "x-death", "x-delivery-", "x-first-death-", "x-delay", "x-forwarded-")
@@ -71,7 +70,7 @@ class Webhook:
 
 
 def check_type(source: Source, request: HttpRequest) -> None:
-    """Raises Refusal (415) for a body that would not be understood; asked before the body is read."""
+    """Raises Problem (415) for a body that would not be understood; asked before the body is read."""
     encodings = ",".join(request.headers.get("content-encoding", ())).lower().split(",")
     if not {encoding.strip() for encoding in encodings} <= PLAIN_ENCODINGS:
         raise problem.not_understood("Compressed bodies are not taken: send them as they are signed.")
@@ -89,7 +88,7 @@ def check_type(source: Source, request: HttpRequest) -> None:
 def read(source: Source, request: HttpRequest, stamp: str | None) -> Webhook:
     """The webhook in a request that was verified; `stamp` is what the verification returned.
 
-    Raises Refusal: 400 for what is no JSON or no text, 422 for a broken CloudEvent.
+    Raises Problem: 400 for what is no JSON or no text, 422 for a broken CloudEvent.
     """
     cloud = _cloud_event(source, request)
     body, data = (cloud.body, cloud.data) if cloud is not None else _json(request)
@@ -115,7 +114,7 @@ def handshake(source: Source, request: HttpRequest, data: object) -> HttpAnswer 
 
 
 def inbound_message(webhook: Webhook, inbound: Inbound, now_s: float) -> OutboundMessage:
-    """The message for the inbound queue. Raises Refusal (422) where its reader could make nothing of it.
+    """The message for the inbound queue. Raises Problem (422) where its reader could make nothing of it.
 
     Its time is when the event happened, if that is known and not in the future.
     """
@@ -137,9 +136,9 @@ def may_be_left_out(headers: Mapping[str, object]) -> list[str]:
     return [name for name in headers if name != SOURCE]
 
 
-def platform_factory(stamp: MessageFactory) -> MessageFactory:
+def platform_factory(factory: MessageFactory) -> MessageFactory:
     """The factory of platform events: every outbound, under `platform.<type>`."""
-    return replace(stamp, outbounds=tuple(replace(outbound, key=PLATFORM_KEY) for outbound in stamp.outbounds))
+    return replace(factory, outbounds=tuple(replace(outbound, key=PLATFORM_KEY) for outbound in factory.outbounds))
 
 
 def of_delivery(source: str, delivery_id: str, content: Mapping[str, object]) -> Webhook:
@@ -147,8 +146,8 @@ def of_delivery(source: str, delivery_id: str, content: Mapping[str, object]) ->
     return Webhook(_event_id(source, delivery_id), source, orjson.dumps(content), content)
 
 
-def platform_messages(webhook: Webhook, stamp: MessageFactory, *, recovered: bool = False) -> list[OutboundMessage]:
-    """One message for each outbound that takes the type; the body is the platform's own. Raises Refusal (422).
+def platform_messages(webhook: Webhook, factory: MessageFactory, *, recovered: bool = False) -> list[OutboundMessage]:
+    """One message for each outbound that takes the type; the body is the platform's own. Raises Problem (422).
 
     `recovered`: it was read from the delivery log, so that the bytes may differ from those that were sent.
     """
@@ -156,7 +155,7 @@ def platform_messages(webhook: Webhook, stamp: MessageFactory, *, recovered: boo
     if not isinstance(type_, str) or PLATFORM_TYPE.fullmatch(type_) is None:
         raise problem.not_an_event("type is not a string of 1 to 100 printable ASCII characters")
     context = EventContext(webhook.id, conversation_id=webhook.conversation_id)
-    return stamp.messages(context, type_, webhook.id, webhook.body, {"recovered": True} if recovered else {})
+    return factory.messages(context, type_, webhook.id, webhook.body, {"recovered": True} if recovered else {})
 
 
 def is_platform(source: Source) -> bool:

@@ -10,7 +10,7 @@ from bridge.core.delivery.reconcile import Finish
 from bridge.core.errors import Refused, Unreadable, Unsendable
 from bridge.core.event.event_fields import Audio, EventKind
 from bridge.core.event.route import RoutedEvent
-from bridge.core.event.tags import FENCE
+from bridge.core.event.tags import EVENT_TAG
 from bridge.edges.amigo import results
 from bridge.edges.amigo.authorized import SignedClient
 from bridge.edges.amigo.client import Call, Chunks
@@ -32,7 +32,7 @@ class AmigoAgent:
         self._api = ConversationsApi(client)
 
     def create(self, event: RoutedEvent) -> AbstractAsyncContextManager[Chunks]:
-        """A conversation with the event's tags, its fence among them."""
+        """A conversation with the event's tags, `bridge_event` among them."""
         return self._api.create(
             event.user_id,
             event.service_id,
@@ -86,7 +86,7 @@ class AmigoAgent:
         service_id: str | None = None,
         *,
         conversation_id: str | None = None,
-        fence: str | None = None,
+        event_tag: str | None = None,
         unfinished: bool = False,
     ) -> AsyncIterator[ConversationRow]:
         """Rows of somebody else are dropped, whatever the server filtered."""
@@ -96,7 +96,7 @@ class AmigoAgent:
             user_ids=[user_id],
             service_ids=[service_id] if service_id is not None else (),
             is_finished=False if unfinished else None,
-            tags=None if fence is None else {FENCE: fence},
+            tags=None if event_tag is None else {EVENT_TAG: event_tag},
         )
         async for row in rows:
             if (

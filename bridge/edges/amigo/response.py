@@ -14,7 +14,7 @@ from bridge.core.delivery.rate_limits import LimitHeaders
 from bridge.core.delivery.token_lifetime import span_s
 
 MAX_TEXT_CHARS = 500
-MAX_WAIT_S = 600.0
+MAX_RETRY_AFTER_S = 600.0
 """The limits are a minute wide: what names a later time is asked again after ten."""
 NO_LIMIT_HEADERS = LimitHeaders()
 COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -45,7 +45,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     wait_s = _seconds(after, date_s)
     if wait_s is None:
         wait_s = _reset(reset, date_s)
-    return None if wait_s is None else min(max(wait_s, 0.0), MAX_WAIT_S)
+    return None if wait_s is None else min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 def limit_headers(headers: Mapping[str, str]) -> LimitHeaders:

@@ -130,15 +130,6 @@ class Insights(Result):
     engage_user_tool_call_logs: tuple[tuple[ToolCall, ...], ...] = ()
 
 
-class Prompt(Result):
-    prompt: str
-    facets: tuple[str, ...] = ()
-
-
-class ConversationStarters(Result):
-    prompts: tuple[Prompt, ...]
-
-
 class VersionSet(Result):
     """The numbers are null for the latest version."""
 

@@ -16,7 +16,7 @@ from bridge.edges.http.protocol import Connection, Malformed
 
 MAX_CONNECTIONS = 2_000
 SHARE_OF_FILES = 4
-"""Of the files that the process may open, one in so many may be a connection to this server."""
+"""One in so many of the files that the process may open may be a connection to this server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bridge.flow.ports.webhook import WebhookReceiver
 BODY_S = 10.0
 """How long a body may take from its first byte to its last."""
 MAX_HELD_BYTES = 64 * 1024 * 1024
-"""Of all bodies that are being read or wait for their confirms."""
+"""The size of all bodies that are being read or wait for their confirms."""
 BROKEN_OFF = (web.RequestPayloadError, HttpProcessingError, ConnectionError, asyncio.IncompleteReadError)
 
 
@@ -29,17 +29,12 @@ class WebhookHandler:
         trusted_proxies: Sequence[Network] = (),
         *,
         body_s: float = BODY_S,
-        max_held_bytes: int = MAX_HELD_BYTES,
+        held: "HeldBytes | None" = None,
     ) -> None:
-        self._held = HeldBytes(max_held_bytes)
+        self._held = held or HeldBytes()
         self._receiver = receiver
         self._trusted = trusted_proxies
         self._body_s = body_s
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of all bodies that are being read or wait for their confirms."""
-        return self._held.size
 
     def malformed(self, refusal: Problem, peer: str) -> None:
         """Something came that is no HTTP."""
@@ -80,18 +75,18 @@ class HeldBytes:
 
     __slots__ = ("_most", "size")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int = MAX_HELD_BYTES) -> None:
         self.size = 0
         self._most = most
 
     def add(self, size: int) -> None:
-        """So many more are held. Raises Problem (503) where that is too much."""
+        """Hold so many more. Raises Problem (503) where that is too much."""
         self.size += size
         if self.size > self._most:
             raise problem.too_busy()
 
     def give_back(self, size: int) -> None:
-        """So many are held no longer."""
+        """Hold so many no longer."""
         self.size -= size
 
 
@@ -115,7 +110,7 @@ class HeldShare:
 
 
 async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
-    """Tell a sender that waits for a word before it sends the body. Raises Refusal (417) for any other wish."""
+    """Tell a sender that waits for a word before it sends the body. Raises Problem (417) for any other wish."""
     if any(wish.lower() != "100-continue" for wish in wishes):
         raise problem.of_status(417)
     if request.version >= HttpVersion11:
@@ -123,7 +118,7 @@ async def _encourage(request: web.BaseRequest, wishes: Sequence[str]) -> None:
 
 
 async def _body(request: web.BaseRequest, most: int, limit_s: float, held: HeldShare) -> bytes:
-    """The whole body. Raises Refusal for one that is too large, too slow, or breaks off."""
+    """The whole body. Raises Problem for one that is too large, too slow, or breaks off."""
     body = bytearray()  # and not a list of pieces: a sender chooses how small they are
     try:
         if request.content.is_eof():  # it came with the headers

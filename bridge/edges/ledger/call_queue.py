@@ -18,12 +18,12 @@ SHORTEST_S, MAX_S = 0.1, 5.0
 PROCESS = ""
 """Stands for an event's id where a call is about the process."""
 IN_TIME_S = 0.01
-"""Of a pause, what is left for calls by who has waited for its end."""
+"""Seconds reserved at the end of a pause for calls of who has waited for that end."""
 SOON_S, MAX_SOON = 0.5, 1_000
 """Completed events go together: so long after the first of them, or as many."""
 MAX_FAILURES = 5
 MAX_BYTES = 8 * 1024 * 1024
-"""Of endings and enrichments that go together; the last one may go beyond it."""
+"""The size of endings and enrichments that go together; the last one may go beyond it."""
 
 
 Answered = asyncio.Future[Any]
@@ -119,7 +119,7 @@ class CallQueue:
         if (earlier := self._soon.pop(call.key, None)) is not None:
             self._waiting.append(earlier)
         self._waiting.append(call)
-        if len(self._waiting) <= 2:
+        if len(self._waiting) <= 2:  # the worker sleeps only while none waits; an earlier one may have come with this
             self._wake.set()
 
     def _soon_is_now(self) -> None:
@@ -140,7 +140,7 @@ class CallQueue:
         while self._waiting and len(self.in_hand) < most and size < MAX_BYTES:
             call = self._waiting[0]
             if kinds.setdefault(call.key, call.kind) is not call.kind:
-                break
+                break  # and not the next one in its place: no call overtakes another
             if call.kind is CallKind.WRITE:
                 size += len(call.row[ENDING] or b"") + len(call.row[OWED] or "")
             self.in_hand.append(self._waiting.popleft())
@@ -245,7 +245,7 @@ class CallQueue:
         self.up.clear()
         self.down.set()
         for call in self.in_hand:
-            call.failures += 1
+            call.failures += 1  # any of these may be what failed; those that wait have not been tried
         for call in (*self.in_hand, *self._waiting, *self._soon.values()):
             if call.answer is not None and not call.answer.done():
                 call.answer.set_exception(LedgerUnavailable(reason))

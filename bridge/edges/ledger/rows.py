@@ -29,10 +29,10 @@ PROGRESS, ENDING = COLUMNS.index("progress"), COLUMNS.index("ending")
 OWED = COLUMNS.index("letter")
 CODES = {state: number for number, state in enumerate(State, 1)}
 STATES = {number: state for state, number in CODES.items()}
-COMPLETE, FAILED = CODES[State.COMPLETE], CODES[State.FAILED]
+COMPLETE_CODE, FAILED_CODE = CODES[State.COMPLETE], CODES[State.FAILED]
 OWING = len(CODES) + 1
 """Complete but for enrichments: `letter` has what is owed. Not final: whoever sees to them holds a lease."""
-FINAL_STATES = (COMPLETE, FAILED)
+FINAL_STATES = (COMPLETE_CODE, FAILED_CODE)
 UNSTARTED_STATES = (CODES[State.CLAIMED], CODES[State.WAITING])
 UNFINISHED_KEEPS = 4
 """After how many times `keep` without a change an entry is removed that never came to its end."""
@@ -40,9 +40,9 @@ KEY_BYTES, DIGEST_BYTES = 16, 8
 KEEP_ENDINGS_S = 3600.0
 """How long an ending that the API's history has is kept, unless it is said."""
 OLD_COLUMNS = ("state", "digest", "attempt", "requeue", "deaths", "progress", "letter", "ending")
-"""Of the table of versions before 0.2: the state is text."""
+"""The columns of versions before 0.2: the state is text."""
 
-_OF_HISTORY = f"state = {COMPLETE} AND substr(sent, 1, 23) = '[\"interaction-complete\"'"
+_OF_HISTORY = f"state = {COMPLETE_CODE} AND substr(sent, 1, 23) = '[\"interaction-complete\"'"
 LAID_ASIDE = {name: name for name in COLUMNS} | {
     "digest": f"substr(digest, 1, {DIGEST_BYTES})",
     "sent": f"CASE WHEN {_OF_HISTORY} THEN NULL ELSE sent END",

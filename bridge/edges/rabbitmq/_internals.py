@@ -114,7 +114,7 @@ HEAD = struct.Struct(">BHI")
 END_BYTES = 1
 CONFIRM = struct.Struct(">BHIHHQB")
 """The head of a frame, the numbers of class and method, the delivery tag, and bits of which the first is `multiple`."""
-METHOD, CONFIRM_BYTES, BASIC, ACK, NACK = 1, 13, 60, 80, 120
+METHOD, BASIC, ACK, NACK = 1, 60, 80, 120
 TELL_S = 0.5
 """aiormq takes a connection for dead from which it gets no frame for long: so often it gets a confirm too."""
 

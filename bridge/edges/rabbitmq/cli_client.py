@@ -44,7 +44,7 @@ class Tailed(TypedDict, total=False):
 async def connected(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
     """A connection. Raises BrokerTrouble."""
     lenient_decoding.install()
-    connection = await connection_to(url, "amigo-bridge at a desk", HEARTBEAT_S)
+    connection = await connection_to(url, "amigo-bridge cli", HEARTBEAT_S)
     try:
         yield connection
     finally:

@@ -6,11 +6,11 @@ import orjson
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from bridge.core.answer.outbound_message import APP_ID
 from bridge.core.control.command import Facts
 
 COMMAND, ANSWER = "bridge.command", "bridge.answer"
 TRANSIENT = 1
-APP_ID = "amigo-bridge"
 
 
 @dataclass(frozen=True, slots=True)

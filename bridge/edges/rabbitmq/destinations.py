@@ -30,7 +30,7 @@ class Destinations:
         self._log = log
         self._troubles: dict[Hashable, tuple[str, str]] = {}
         self._missing: set[str] = set()
-        """Of the outbound exchanges."""
+        """The outbound exchanges that are not there."""
         self._queues: list[str] = []
 
     @property

@@ -12,7 +12,7 @@ from itertools import count
 import aio_pika
 from yarl import URL
 
-from bridge.core.broker.patience import patience
+from bridge.core.broker.reconnect_limits import limit_factor
 from bridge.core.broker.topology import Topology
 from bridge.edges.rabbitmq import lenient_decoding
 from bridge.edges.rabbitmq.addresses import Addresses
@@ -71,7 +71,7 @@ class Supervisor:
         self._watch_limits = config.watch
         self._connect_limits = config.connect
         self._max_permanent_s = config.max_permanent_s
-        self._patience = 1.0
+        self._limit_factor = 1.0
         self._consumer = consumer
         self._publishers = publishers
         self._lives = lives
@@ -128,7 +128,7 @@ class Supervisor:
 
     def _watchdog(self, generation: Generation) -> Watchdog:
         outbound, copies = self._publishers.outbound, self._publishers.copies
-        limits = self._watch_limits.times(self._patience)
+        limits = self._watch_limits.times(self._limit_factor)
         return Watchdog(self._consumer, outbound, copies, self.destinations, generation, limits, self._log)
 
     async def _consume(
@@ -150,7 +150,8 @@ class Supervisor:
             lived_s = asyncio.get_running_loop().time() - began_s
             self._lives.ended(lived_s)
             limit_s = max(self._watch_limits.slowest_confirm_s, self._watch_limits.stuck_s)
-            self._patience = patience(self._patience, judged=generation.judged, lived_s=lived_s, limit_s=limit_s)
+            before, judged = self._limit_factor, generation.judged
+            self._limit_factor = limit_factor(before, judged=judged, lived_s=lived_s, limit_s=limit_s)
             return self.trouble
         finally:
             for task in tasks:

@@ -24,7 +24,7 @@ from bridge.edges.rabbitmq.generation import (
 )
 from bridge.edges.rabbitmq.inquiry import Inquiry
 from bridge.edges.rabbitmq.publishing.republisher import BrokerRepublisher
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 
 BLINDING = frozenset({TroubleKind.ACCESS, TroubleKind.NOT_FOUND})
 """Answers to a look at one queue that say nothing of the others."""
@@ -191,7 +191,7 @@ class Watchdog:
         self, connection: aio_pika.abc.AbstractConnection, queue_consumer: QueueConsumer, ready: int, consumers: int
     ) -> None:
         queue, single_active = queue_consumer.inbound.queue, queue_consumer.inbound.single_active
-        idle_s = _now() - queue_consumer.heard_s
+        idle_s = loop_time() - queue_consumer.heard_s
         limits = self._limits
         judgement = verdict(
             ready=ready,
@@ -216,7 +216,3 @@ async def _watching_channel(connection: aio_pika.abc.AbstractConnection) -> aior
     channel = connection.channel()
     await limited(channel.initialize(), "opening the watching channel")
     return await channel.get_underlay_channel()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -260,7 +260,7 @@ class Interaction:
 
     async def _has_own(self, work: Work, open_rows: Sequence[ConversationRow]) -> bool:
         """True where one of the conversations is the event's, of an earlier request; that one may be over by now."""
-        if any(row.carries(work.event.fence) for row in open_rows):
+        if any(row.carries(work.event.event_tag) for row in open_rows):
             return True
         earlier = work.progress.needs_proof
         return earlier and any(row.num_messages for row in await self._reconciler.of_event(work.event))
@@ -348,29 +348,29 @@ class Interaction:
         return Target(None)
 
     async def _stream(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> Outcome:
-        conversation = await self._relay.run(work, asked, request)
-        outcome = of_stream(conversation, asked.kind)
-        if conversation.complete:
-            await self._completed(work, asked.kind, conversation)
-        elif conversation.stage is Stage.VOID:
+        answer_stream = await self._relay.run(work, asked, request)
+        outcome = of_stream(answer_stream, asked.kind)
+        if answer_stream.complete:
+            await self._completed(work, asked.kind, answer_stream)
+        elif answer_stream.stage is Stage.VOID:
             # looked up before the next try: a void turn may have left its conversation behind
             step = StreamVoided() if outcome.maybe_sent else ProvedVoid()
-            self._relay.void(work, conversation.error, step)
+            self._relay.void(work, answer_stream.error, step)
         return outcome
 
-    async def _completed(self, work: Work, request: RequestKind, conversation: AnswerStream) -> None:
-        lane, conversation_id = work.event.lane, conversation.context.conversation_id
+    async def _completed(self, work: Work, request: RequestKind, answer_stream: AnswerStream) -> None:
+        lane, conversation_id = work.event.lane, answer_stream.context.conversation_id
         if conversation_id is not None:
             self._reconciler.sight.exists(work.event.user_id, conversation_id)
-        if conversation.conversation_completed or conversation_id is None:
+        if answer_stream.conversation_completed or conversation_id is None:
             self._open.forget(lane)
         else:
-            known, newest = self._known(work, conversation_id), conversation.last_message_id
+            known, newest = self._known(work, conversation_id), answer_stream.last_message_id
             if request is RequestKind.CREATE:
                 known = Open(conversation_id, work.event.conversation_tags, version_set=work.progress.version_set)
-            newest = newest if conversation.stage is Stage.COMPLETE else None
+            newest = newest if answer_stream.stage is Stage.COMPLETE else None
             self._open.remember(lane, replace(known or Open(conversation_id), newest=newest))
-        if conversation.stage is Stage.SAVED and conversation.conversation_completed and conversation_id is not None:
+        if answer_stream.stage is Stage.SAVED and answer_stream.conversation_completed and conversation_id is not None:
             await self._repair(work, conversation_id)
 
     async def _repair(self, work: Work, conversation_id: str) -> None:

@@ -32,10 +32,10 @@ async def unfinished(agent: Agent, user_id: str, service_id: str) -> list[Conver
     return rows
 
 
-async def carrying(agent: Agent, user_id: str, service_id: str, fence: str) -> list[ConversationRow]:
-    """The conversations with this fence, finished or not: one page, or the whole list where the API does not filter."""
-    rows = agent.conversations(user_id, service_id, fence=fence)
-    return [row async for row in rows if row.carries(fence)]
+async def carrying(agent: Agent, user_id: str, service_id: str, event_tag: str) -> list[ConversationRow]:
+    """The conversations with this event tag, finished or not: one page, or all where the API does not filter."""
+    rows = agent.conversations(user_id, service_id, event_tag=event_tag)
+    return [row async for row in rows if row.carries(event_tag)]
 
 
 async def first_exchange(agent: Agent, user_id: str, conversation_id: str) -> list[Message]:

@@ -9,8 +9,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery import reconcile
 from bridge.core.delivery.progress import RequestKind
-from bridge.core.delivery.reconcile import Finding, Finish, Means
-from bridge.core.errors import Lost, NotSent, Refused, SignInRefused, TooEarly, Unavailable, UnknownUser, Unsendable
+from bridge.core.delivery.reconcile import Blind, Finding, Finish, Means, unshown
+from bridge.core.errors import (
+    Lost,
+    NotSent,
+    Refused,
+    SignInRefused,
+    TooEarly,
+    Unavailable,
+    UnknownUser,
+    Unsendable,
+    is_transient,
+)
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import RoutedEvent
 from bridge.flow.answering import reads
@@ -44,10 +54,10 @@ class Sight:
         """A user and a conversation by which it can be found out, unless it is known that the role lists."""
         return None if self.lists else self._known
 
-    def blind(self, error: str) -> None:
+    def blind(self, blind: Blind) -> None:
         """Something that exists was not shown."""
-        self.missing = error
-        if error == reconcile.NO_LISTING:
+        self.missing = blind.words
+        if blind is Blind.CONVERSATIONS:
             self.lists = False
 
 
@@ -70,13 +80,13 @@ class Reconciler:
         except Lost as error:
             raise Unavailable(f"while asking what became of the event: {error}") from None
         except Refused as error:
-            if error.status >= 500 or error.status in (408, 409, 425):
+            if is_transient(error.status):
                 raise Unavailable(f"while asking what became of the event: {error}") from None
             return Finding(Means.UNPROVABLE, error=f"while asking what became of the event: {error}")
         except Unsendable as error:
             return Finding(Means.UNPROVABLE, error=f"while asking what became of the event: {error}")
-        if finding.means is Means.UNPROVABLE and finding.error in (reconcile.NO_LISTING, reconcile.NO_MESSAGES):
-            self.sight.blind(finding.error)
+        if finding.blind is not None:
+            self.sight.blind(finding.blind)
         self._log.info(
             "event.reconciled",
             event_id=work.event.id,
@@ -95,23 +105,23 @@ class Reconciler:
 
     async def of_event(self, event: RoutedEvent) -> list[ConversationRow]:
         """The conversations that were started for the event, finished or not."""
-        rows = await reads.carrying(self._agent, event.user_id, event.service_id, event.fence)
+        rows = await reads.carrying(self._agent, event.user_id, event.service_id, event.event_tag)
         self.sight.listed(rows)
         return rows
 
     async def _looked(self, work: Work) -> Finding:
         if work.progress.request is RequestKind.INTERACT and work.progress.conversation_id:
             return await self._by_text(work, work.progress.conversation_id, self._of_interact)
-        finding, open_rows = await self._by_fence(work)
+        finding, open_rows = await self._by_event_tag(work)
         if finding.means is not Means.NOT_DONE or work.progress.request is not RequestKind.UNKNOWN:
             return finding
         target = self._only_way(work, open_rows)
         return finding if target is None else await self._by_text(work, target, self._of_open)
 
-    async def _by_fence(self, work: Work) -> tuple[Finding, Sequence[ConversationRow]]:
+    async def _by_event_tag(self, work: Work) -> tuple[Finding, Sequence[ConversationRow]]:
         """Look among the unfinished conversations, where most are found, and then among all with the event's tag."""
         open_rows = await self.unfinished(*work.event.lane)
-        findings = [await self._of_own(work, row) for row in open_rows if row.carries(work.event.fence)]
+        findings = [await self._of_own(work, row) for row in open_rows if row.carries(work.event.event_tag)]
         if findings and _best(findings).means is Means.ANSWERED:
             return _best(findings), open_rows
         looks = 1
@@ -167,10 +177,9 @@ class Reconciler:
         """Tell a conversation without a message, or that is gone, from one whose messages this role is not shown."""
         row = await reads.conversation(self._agent, work.event.user_id, conversation_id)
         if row is not None:
-            hidden = row.num_messages > 0
-            return Finding(Means.UNPROVABLE, conversation_id, error=reconcile.NO_MESSAGES) if hidden else None
+            return unshown(Blind.MESSAGES, conversation_id) if row.num_messages > 0 else None
         listed = await self._role_lists()
-        return Finding(Means.UNPROVABLE, conversation_id, error=reconcile.NO_LISTING) if listed is False else None
+        return unshown(Blind.CONVERSATIONS, conversation_id) if listed is False else None
 
     async def _of_open(self, work: Work, conversation_id: str, looks: int) -> Finding:
         """Read the newest first, until the text is found."""

@@ -11,7 +11,7 @@ from bridge.core.answer.ending import CANCEL_SETTLED, CONVERSATION_FINISHED, CON
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.delivery.outcome import Outcome, OutcomeKind, of_error
 from bridge.core.delivery.progress import NotMade, ProvedVoid, Recovered, Requested, RequestKind, Waited
-from bridge.core.delivery.reconcile import NO_LISTING, Finish
+from bridge.core.delivery.reconcile import Blind, Finish
 from bridge.core.delivery.retry import busy_wait_s
 from bridge.core.errors import Refused
 from bridge.core.event.event_fields import EventKind
@@ -86,7 +86,7 @@ class Steering:
         target = work.event.conversation_id or work.progress.conversation_id or await self.only_open(work)
         if target is None:
             if self._reconciler.sight.lists is False:
-                return Outcome(OutcomeKind.REJECTED, NO_LISTING)
+                return Outcome(OutcomeKind.REJECTED, Blind.CONVERSATIONS.words)
             return CONVERSATION_FINISHED, {"conversation_id": None, "already": True, "by": "event"}
         return await self._finished(work, target)
 

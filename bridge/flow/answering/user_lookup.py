@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from bridge.core.counters import Counters
 from bridge.core.delivery.outcome import Outcome, OutcomeKind
-from bridge.core.errors import Lost, Refused, Unavailable
+from bridge.core.errors import Lost, Refused, Unavailable, is_transient
 from bridge.core.event.user import NEW_FOR_S, KnownUser, NewUser, UserByEmail, UserRules
+from bridge.core.permissions import GET_USER
 from bridge.flow.ports.api import UserAccounts
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
@@ -24,7 +25,7 @@ from bridge.flow.ports.runtime import Clock, Log
 MAX_ENTRIES = 10_000
 MAX_HIDDEN = 5
 """How often in a row the API may say that an e-mail is taken, and not show whose it is."""
-HIDDEN = "the API says that the e-mail is taken, and shows no user: is User:GetUserInfo missing?"
+HIDDEN = f"the API says that the e-mail is taken, and shows no user: is {GET_USER} missing?"
 
 V = TypeVar("V")
 
@@ -92,7 +93,7 @@ class UserLookup:
         except Lost as error:
             raise Unavailable(f"while looking for the user: {error}") from None
         except Refused as error:
-            if error.status >= 500 or error.status in (408, 409, 425):
+            if is_transient(error.status):
                 raise Unavailable(f"while looking for the user: {error}") from None
             raise
         if len(ids) > 1:
@@ -104,7 +105,7 @@ class UserLookup:
         if new is None or new.role_name not in self._rules.roles:
             if self._missing_until_s.get(user.digest, 0.0) <= self._clock():
                 self._put(self._missing_until_s, user.digest, self._clock() + self._rules.missing_keep_s)
-            why = "or User:GetUserInfo is missing" if new is None else "and users.roles lacks the role of user.create"
+            why = f"or {GET_USER} is missing" if new is None else "and users.roles lacks the role of user.create"
             return self._missing(f"no user has the e-mail, {why}")
         self._missing_until_s.pop(user.digest, None)
         try:
@@ -112,7 +113,7 @@ class UserLookup:
         except Lost:
             return await self._look_again(user, new) or _unanswered("the answer to the creation never came")
         except Refused as error:
-            if error.status < 500 and error.status != 409:
+            if not is_transient(error.status):
                 raise
             listed = await self._look_again(user, new)
             return listed or (self._taken(user) if error.status == 409 else _unanswered(str(error)))

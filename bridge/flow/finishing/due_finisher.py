@@ -9,7 +9,7 @@ from bridge.core.answer.ending import conversation_finished
 from bridge.core.answer.outbound_message import MessageFactory
 from bridge.core.counters import Counters
 from bridge.core.delivery.reconcile import Finish
-from bridge.core.errors import ApiError, Refused
+from bridge.core.errors import ApiError, Refused, is_transient
 from bridge.core.ledger.due_finish import DueFinish
 from bridge.flow import failpoints
 from bridge.flow.answering import reads
@@ -103,7 +103,7 @@ class DueFinisher:
 
     def _refused(self, due: DueFinish, error: Refused) -> None:
         """Given up where a person must act; what time mends is raised."""
-        if error.status >= 500 or error.status in (408, 425):
+        if is_transient(error.status):
             raise error
         self._counters.unfinished += 1
         self._log.error("conversation.finish_refused", conversation_id=due.conversation_id, error=str(error))

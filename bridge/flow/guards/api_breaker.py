@@ -9,7 +9,7 @@ from bridge.core.delivery.retry import Backoff
 from bridge.core.errors import ApiError
 from bridge.flow.ports.api import Agent
 from bridge.flow.ports.broker import Inbox
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 
 IDLE_PROBE_S = 15.0
 SUSPECT_PROBE_S = 1.0
@@ -67,7 +67,7 @@ class ApiBreaker:
         ramp = self._ramp
         if ramp is None:
             return None
-        wait_s = ramp.turn_s(_now(), self._backoff.dice())
+        wait_s = ramp.turn_s(loop_time(), self._backoff.dice())
         if wait_s is None:
             self._ramp = None
             return None
@@ -97,12 +97,12 @@ class ApiBreaker:
                 if self._breaker.open:
                     self._close("api", outcome.error)
                 elif self._suspected_s is None:
-                    self._suspected_s = _now()
+                    self._suspected_s = loop_time()
                     self._look.set()
             case kind if kind in HEARD:
                 self._breaker = self._breaker.succeeded()
                 self._relapses = 0
-                self._heard_s = _now()
+                self._heard_s = loop_time()
                 self._suspected_s = None
 
     async def run(self) -> None:
@@ -133,12 +133,12 @@ class ApiBreaker:
             if outcome.kind is OutcomeKind.LIMITED:
                 return outcome  # nothing was asked
             if outcome.kind is OutcomeKind.TOO_EARLY:
-                self._heard_s = _now()  # an answer, if not the wanted one
+                self._heard_s = loop_time()  # an answer, if not the wanted one
                 return outcome
             self._breaker = self._breaker.tripped()
             self._close("credentials" if outcome.kind is OutcomeKind.CREDENTIALS else "api", outcome.error)
             return outcome
-        self._heard_s = _now()
+        self._heard_s = loop_time()
         self._accepted = self._accepted or credentials
         if not self.passing and self._accepted:
             self._breaker = self._breaker.probed() if self._breaker.open else self._breaker
@@ -147,7 +147,7 @@ class ApiBreaker:
 
     async def _quiet_or_closed(self) -> None:
         """Return when calls pass no more, or when nothing has been heard of the API for a while, or it seems down."""
-        while self.passing and (left_s := self._quiet_until_s() - _now()) > 0:
+        while self.passing and (left_s := self._quiet_until_s() - loop_time()) > 0:
             self._look.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
@@ -172,13 +172,9 @@ class ApiBreaker:
     def _let_through(self) -> None:
         self._log.info("api.available", was_by=sorted(self._why))
         if self._outage:
-            self._ramp, self._outage = Ramp(_now()), False
+            self._ramp, self._outage = Ramp(loop_time()), False
         self._why.clear()
         self._open.set()
         opened, self._opens = self._opens, asyncio.Event()
         opened.set()
         self._inbox.resume("api")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

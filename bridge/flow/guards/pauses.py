@@ -41,7 +41,7 @@ class Pauses:
         self._to_pass: set[str] = set()
         """Inbound queues whose held queue this process is to pass on."""
         self._unpassed: dict[str, tuple[int, float]] = {}
-        """Of those, which could not be: how often in a row, and when they are tried again (event loop time)."""
+        """Those that could not be: how often in a row, and when they are tried again (event loop time)."""
         self._changed = asyncio.Event()
 
     @property

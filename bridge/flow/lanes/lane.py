@@ -10,6 +10,7 @@ from bridge.core.delivery.breaker import Ramp
 from bridge.core.lanes.lane_turns import Before, Key
 from bridge.core.ledger.due_finish import DueFinish
 from bridge.flow.finishing.due_finisher import DueFinisher
+from bridge.flow.ports.runtime import loop_time
 from bridge.flow.work import Work
 
 LEAST_S = 0.001
@@ -115,8 +116,3 @@ async def first_done(*waits: Coroutine[None, None, object], timeout_s: float | N
     finally:
         for task in tasks:
             task.cancel()
-
-
-def loop_time() -> float:
-    """Seconds on the event loop's clock."""
-    return asyncio.get_running_loop().time()

@@ -9,7 +9,8 @@ from bridge.flow.lanes.lost_events import LostEvents
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.work import Work
 
-STEERING = frozenset({EventKind.FINISH, EventKind.TAG})
+PASSING_KINDS = frozenset({EventKind.FINISH, EventKind.TAG})
+"""Kinds of event that pass those which wait for the end of a conversation: they may be what brings it."""
 
 
 class LaneJournal:
@@ -59,6 +60,6 @@ class LaneJournal:
 def passing_of(work: Work) -> Passing:
     """Whom the event may pass in its lane."""
     event = work.event
-    if event.kind in STEERING:
+    if event.kind in PASSING_KINDS:
         return Passing(steers=True)
     return NOBODY if event.conversation_id is None else Passing(joins=event.conversation_id)

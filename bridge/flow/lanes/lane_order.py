@@ -8,7 +8,6 @@ away, and those before them; where several share the ledger, each event that has
 the ledger knows better, because another process has numbered an event before, this order follows.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
@@ -21,6 +20,7 @@ from bridge.flow.lanes.lane import Lane
 from bridge.flow.lanes.lane_journal import LaneJournal, passing_of
 from bridge.flow.lanes.lane_waits import BEHIND_WAIT_S, Parking, WaitLimits, Waits
 from bridge.flow.lanes.lost_events import LostEvents
+from bridge.flow.ports.runtime import loop_time
 from bridge.flow.work import Work
 
 HERE = "here"
@@ -39,7 +39,7 @@ class Order:
         self._held = HeldEvents(holding)
         self._turn_times = TurnTimes()
         self._first_seen_s: dict[str, float] = {}
-        """Of events that have come back, and had no place here: when each was first seen (Unix seconds)."""
+        """Events that have come back, and had no place here, each with when it was first seen (Unix seconds)."""
         self._lost = lost
         self._lanes: dict[Key, LaneTurns] = {}
         self._lane_of: dict[str, Key] = {}
@@ -66,9 +66,9 @@ class Order:
 
     def wait_until(self, lane: Lane) -> float:
         """Give the first event the turn of its lane (0), or say when to look again: others come before it."""
-        if lane.recheck_s > _now():
+        if lane.recheck_s > loop_time():
             return lane.recheck_s
-        return 0.0 if self._takes(lane) else _now() + RECHECK_S
+        return 0.0 if self._takes(lane) else loop_time() + RECHECK_S
 
     def _takes(self, lane: Lane) -> bool:
         work = lane.works[0]
@@ -102,7 +102,8 @@ class Order:
         first = lane.find(before.first)
         if first is None or not self._has(first):
             if not self._passes(lane, before):
-                lane.wait_behind(before, _now() + RECHECK_S)
+                # Looked at again even if nobody wakes it: who is before it may be another process's, and die.
+                lane.wait_behind(before, loop_time() + RECHECK_S)
         else:
             self._turns(first).put_first(first.event.id)
             self.place(lane, (), None)
@@ -117,7 +118,7 @@ class Order:
     def turn_ended(self, lane: Lane) -> None:
         """The first of the lane is through. How long that took tells the others when their turns are."""
         if len(lane.works) > 1 or len(self._lanes.get(lane.key, ())) > 1:
-            self._turn_times.ended(lane.key, _now() - lane.turn_s)
+            self._turn_times.ended(lane.key, loop_time() - lane.turn_s)
 
     def outlook(self, lane: Lane) -> Parking | None:
         """The events that wait in hand in the lane, and when their turns are; None where the first has its turn now."""
@@ -137,10 +138,10 @@ class Order:
         lane, ahead = parking.lane, NOT_ASKED
         if self._journal.shared and all(lane.key) and parking.places:
             ahead = await self._journal.ahead(lane.key, [work.event.id for work in parking.places])
-        return parking.waits(ahead, limits, _now())
+        return parking.waits(ahead, limits, loop_time())
 
     def _prospect(self, lane: Lane) -> Prospect | None:
-        first, turn_s, now_s = lane.waiting[0], self._turn_times.turn_s(lane.key), _now()
+        first, turn_s, now_s = lane.waiting[0], self._turn_times.turn_s(lane.key), loop_time()
         if lane.running:
             running_s = now_s - lane.turn_s
             left_s = rest_s(running_s, turn_s)
@@ -184,7 +185,7 @@ class Order:
         if work.in_lane and not held_by and (self._journal.shared or work.handling.letter is not None):
             self.let_go(work)
         else:
-            self._leaves(work, _now() + delay_level(for_s))
+            self._leaves(work, loop_time() + delay_level(for_s))
             if work.awaits is not None and self._has(work):
                 self._turns(work).wait_for_end(work.event.id, work.awaits)
             if held_by and self._has(work) and self._held.hold(work.event.id, held_by):
@@ -224,13 +225,13 @@ class Order:
 
     def _let_go_held(self) -> None:
         """Events that no pause holds any more are on their way back: soon, or they are not waited for."""
-        for event_id in self._held.overdue(_now()):
+        for event_id in self._held.overdue(loop_time()):
             self._drop(event_id)
-        for event_id in self._held.lifted(_now()):
+        for event_id in self._held.lifted(loop_time()):
             turns = self._lanes.get(self._lane_of.get(event_id, ("", "")))
             if turns is not None and turns.get(event_id) is not None:
                 turns.let_go(event_id)
-                turns.leave(event_id, _now() + PASSED_ON_S)
+                turns.leave(event_id, loop_time() + PASSED_ON_S)
 
     def _drop(self, event_id: str) -> None:
         """Forget the event's place."""
@@ -309,7 +310,3 @@ class Order:
 NOT_ASKED: Mapping[str, int] = {}
 NOBODY_WAITS = LaneTurns()
 """Stands for a lane that is not known. Nobody gets a place in it."""
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 
-from bridge.flow.lanes.lane import Lane, loop_time
+from bridge.flow.lanes.lane import Lane
 from bridge.flow.lanes.lane_order import Order
 from bridge.flow.lanes.lane_waits import SWEEP_S, Parking, WaitLimits, to_park
+from bridge.flow.ports.runtime import loop_time
 
 CROWDED_SWEEP_S = 0.2
 """The wait between two looks while there is something to be parked each time, for others want those places."""

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.core.lanes.expected_turn import NO_TURN_LIMIT, Prospect, TurnLimit, parked_s
-from bridge.flow.lanes.lane import Lane, loop_time
+from bridge.flow.lanes.lane import Lane
+from bridge.flow.ports.runtime import loop_time
 from bridge.flow.work import Work
 
 IN_MEMORY_S = 1.0

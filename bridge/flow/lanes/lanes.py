@@ -18,13 +18,13 @@ from bridge.flow.answering.after_answer import AfterAnswer
 from bridge.flow.answering.tagging import group_up
 from bridge.flow.attempts import Attempts
 from bridge.flow.guards.api_breaker import ApiBreaker
-from bridge.flow.lanes.lane import Lane, LaneJob, first_done, loop_time
+from bridge.flow.lanes.lane import Lane, LaneJob, first_done
 from bridge.flow.lanes.lane_order import Order
 from bridge.flow.lanes.lane_sweep import sweeps
 from bridge.flow.lanes.lane_waits import CLOSED_WAIT_S, HELD_AT_MOST_S, IN_MEMORY_S, SWEEP_S, Parking, WaitLimits, Waits
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.ledger import LeaseLost
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 from bridge.flow.settling.settler import Settler
 from bridge.flow.task_set import TaskSet
 from bridge.flow.work import Work
@@ -194,7 +194,7 @@ class Lanes:
             while (lane.works or lane.jobs) and not self._stopping.is_set():
                 if self._api_breaker.ramp is not lane.let_go_by:
                     await first_done(lane.let_go(self._api_breaker.turn()), self._stopping.wait())
-                elif lane.jobs:
+                elif lane.jobs:  # before the next event: an `after` finish ends the conversation which that would join
                     await lane.next_job(passing=self._api_breaker.passing)
                     lane.let_go_by = None
                 elif not self._api_breaker.passing:
@@ -213,7 +213,7 @@ class Lanes:
             self._release(lane.works)
             raise
         finally:
-            del self._lanes[lane.key]
+            del self._lanes[lane.key]  # no await since the look at `works`: none was added to a lane that has ended
 
     async def _turn(self, lane: Lane, work: Work) -> None:
         if work.event.kind is EventKind.TAG:
@@ -351,7 +351,7 @@ class Lanes:
                 self._order.goes(work, lane, after_s, held_by)
                 if not await self._settler.set_aside(work, after_s, held_by, api_away=not self._api_breaker.passing):
                     self._unparkable.add(work)
-                    break
+                    break  # those behind it stay as well: a copy of theirs could come back before it
                 self._order.gone(work, after_s, held_by)
                 self._gone(left.popleft())
         except Exception:

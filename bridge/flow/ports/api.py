@@ -54,12 +54,12 @@ class Agent(Protocol):
         service_id: str | None = None,
         *,
         conversation_id: str | None = None,
-        fence: str | None = None,
+        event_tag: str | None = None,
         unfinished: bool = False,
     ) -> AsyncIterator[ConversationRow]:
         """The conversations of the user, with the service, or the one with that id; newest first.
 
-        A page is asked for when its first row is. With `fence` or `unfinished` the API is asked for those alone;
+        A page is asked for when its first row is. With `event_tag` or `unfinished` the API is asked for those alone;
         whether it has listened, each row tells.
         """
 

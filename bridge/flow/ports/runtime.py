@@ -1,10 +1,16 @@
-"""The process around the flow: its clock, its dice, its log."""
+"""The process around the flow: its clocks, its dice, its log."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
 Clock = Callable[[], float]
 Dice = Callable[[], float]
+
+
+def loop_time() -> float:
+    """Seconds on the event loop's clock."""
+    return asyncio.get_running_loop().time()
 
 
 class Log(Protocol):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridge.core.answer.answer_stream import COMPLETE
+from bridge.core.answer.ending import COMPLETE
 from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.delivery.retry import Backoff
@@ -99,6 +99,7 @@ class Outbox:
 
     async def _until(self, left: int | None) -> None:
         while self._error is None and self._unconfirmed > (len(self._retries) if left is None else left):
+            # Made only where somebody waits: `confirmed` runs for every line of every stream, and must cost nothing.
             self._changed = asyncio.Event()
             await self._changed.wait()
         if self._error is not None:
@@ -164,7 +165,7 @@ class Outbox:
         self._given_up.add(message.message_id)
         self._error = self.refusal
         self.hopeless |= not refusal.kind.passes
-        self._unconfirmed -= 1
+        self._unconfirmed -= 1  # it never will be: who waits for the others must not wait for it
 
     def _again(self, message: OutboundMessage, alone: bool) -> None:
         del self._retries[message]

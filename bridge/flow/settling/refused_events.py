@@ -14,13 +14,13 @@ from bridge.core.answer.outbound_message import OutboundMessage
 from bridge.core.broker.publish_refusal import PublishRefusal
 from bridge.core.delivery.retry import Backoff, put_off
 from bridge.core.errors import BridgeError
-from bridge.flow.ports.runtime import Clock, Log
+from bridge.flow.ports.runtime import Clock, Log, loop_time
 from bridge.flow.settling.outbox import Outbox
 from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.flow.work import Work
 
 MAX_KEPT_BYTES = 16 * 1024 * 1024
-"""Of lines that wait for the return of their events, at the most: the endings are in the ledger."""
+"""The size of the lines that wait for their events to return, at the most: the endings are in the ledger."""
 MAX_KEPT = 10_000
 """Events of which something is known, at the most."""
 KEPT_BEYOND_S = 600.0
@@ -53,14 +53,14 @@ class RefusalPatience:
     @property
     def since_s(self) -> float:
         """Since when something is refused (event loop time)."""
-        return _now() if self._since_s is None else self._since_s
+        return loop_time() if self._since_s is None else self._since_s
 
     def left_s(self) -> float:
         """Seconds that are left; none where too many are held already."""
         if self._since_s is None:
-            self._since_s = _now() - self._refused_for_s
+            self._since_s = loop_time() - self._refused_for_s
             self._has_place = self._refused_for_s < self._events.hold_s and self._events.takes_place(self._queue)
-        return max(0.0, self._since_s + self._events.hold_s - _now()) if self._has_place else 0.0
+        return max(0.0, self._since_s + self._events.hold_s - loop_time()) if self._has_place else 0.0
 
     def close(self) -> None:
         """The event is held no more over this."""
@@ -135,7 +135,7 @@ class RefusedEvents:
     def go_on(self, work: Work, outbox: Outbox) -> None:
         """Reckon with what has been refused of the event so far."""
         if work.refused_since_s is not None:
-            outbox.refused_since(_now() - self._refused_for_s(work.refused_since_s))
+            outbox.refused_since(loop_time() - self._refused_for_s(work.refused_since_s))
 
     async def confirmed(self, work: Work, outbox: Outbox, *, ended: bool = False) -> float | None:
         """Return None when everything is confirmed; else for how many seconds the event had better wait elsewhere.
@@ -150,7 +150,7 @@ class RefusedEvents:
 
     def put_off(self, since_s: float) -> tuple[float, float]:
         """How long that waits elsewhere which is refused since then (event loop time), and that in Unix seconds."""
-        refused_for_s = _now() - since_s
+        refused_for_s = loop_time() - since_s
         return put_off(refused_for_s, self.backoff.policy), self._clock() - refused_for_s
 
     async def _confirmed_soon(self, work: Work, outbox: Outbox) -> bool:
@@ -182,7 +182,7 @@ class RefusedEvents:
 
     def _keep(self, event_id: str, messages: Sequence[OutboundMessage], lacking: frozenset[int] | None) -> None:
         """Keep lines for the event's return. Only in memory: what a process leaves behind, its death would lose too."""
-        now_s = _now()
+        now_s = loop_time()
         while self._kept and next(iter(self._kept.values())).until_s < now_s:
             self._taken_back(next(iter(self._kept)))
         size = sum(len(message.body) for message in messages)
@@ -207,7 +207,3 @@ class RefusedEvents:
 def _is_ending(work: Work, message: OutboundMessage) -> bool:
     """True for the event's ending, which is put into the outbox anew by whoever goes on with the event."""
     return message.type in ENDINGS and message.message_id.startswith(f"{work.event.id}:{message.type}")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -19,7 +19,7 @@ from bridge.flow import failpoints
 from bridge.flow.answering.expiry import first_seen_s
 from bridge.flow.ledger_journal import LedgerJournal
 from bridge.flow.ports.broker import Delivery, Republisher, RepublishRefused
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 from bridge.flow.settling.outbox import PATIENT_TRIES, Undeliverable
 from bridge.flow.settling.refusal_log import RefusalLog
 from bridge.flow.settling.refused_events import NotTaken, RefusalPatience, RefusedEvents
@@ -32,7 +32,7 @@ UNKNOWN_AGAIN_S = 600.0
 """Seconds until the API is asked once more for what has failed, where neither the ledger nor a dead letter says so."""
 UNPARKABLE_S = 5.0
 """How long no copy is tried once the delay exchange is missing or refuses one: each closes a channel."""
-COMPLETE = "ack"
+ACKNOWLEDGED = "ack"
 REPEAT = "repeat"
 
 V = TypeVar("V")
@@ -67,7 +67,7 @@ class Settler:
     @property
     def can_park(self) -> bool:
         """False for some seconds after the delay exchange was found to be missing or forbidden."""
-        return self._unparkable_until_s is None or _now() >= self._unparkable_until_s
+        return self._unparkable_until_s is None or loop_time() >= self._unparkable_until_s
 
     def settled_before(self, event_id: str, delivery: Delivery) -> bool:
         """True where the event had its ending, or this very message was settled and its ack was lost; acks it then.
@@ -87,11 +87,11 @@ class Settler:
         known = self._complete.get(event_id)
         return known is not None and known != digest(delivery.incoming.body)
 
-    def acknowledge(self, work: Work, settlement: str = COMPLETE, **fields: object) -> None:
+    def acknowledge(self, work: Work, settlement: str = ACKNOWLEDGED, **fields: object) -> None:
         """Ack: everything that had to be confirmed is confirmed."""
         work.deliveries.acknowledge()
         _remember(self._settled_as, work.event.id, work.incoming.edition)
-        if settlement in (COMPLETE, REPEAT):
+        if settlement in (ACKNOWLEDGED, REPEAT):
             _remember(self._complete, work.event.id, work.digest)
         self._settled(work, settlement, **fields)
 
@@ -121,6 +121,7 @@ class Settler:
         failpoints.reached("parking", work.event.id)
         if not await self._copied(work, level_s):
             return False
+        # A crash from here to the ack leaves the event twice, original and copy: the ledger's claim keeps one of them.
         failpoints.reached("parked", work.event.id)
         await self._journal.released(work)
         self.acknowledge(work, "parked", delay_s=level_s)
@@ -168,14 +169,14 @@ class Settler:
         """The event waits in memory; where all others must as well, that is said once, and tried now and then."""
         known = self._unparkable_until_s is not None
         if refusal.kind in (RefusalKind.FORBIDDEN, RefusalKind.MISSING):
-            self._unparkable_until_s = _now() + UNPARKABLE_S
+            self._unparkable_until_s = loop_time() + UNPARKABLE_S
         if refusal.kind is RefusalKind.IMPOSSIBLE or not known:
             self._refusal_log.warning("delivery.unparkable", kind=refusal.kind, event_id=event_id, error=refusal.error)
 
     async def bury(self, work: Work, letter: DeadLetter, *, parkable: bool = True) -> Again | None:
         """Dead-letter an event of which the ledger knows that it failed, say `bridge-failed`, and ack, in this order.
 
-        What was answered is not said to have failed: its ending comes with the replay of the dead letter. Where the
+        What was answered is not said to have failed: its ending comes when the dead letter is requeued. Where the
         broker refuses one of them for now, the event is to come back and go on from there; not if it is not `parkable`.
         """
         # Else whoever gets it back asks the API once more; the message itself says that it is invalid.
@@ -388,10 +389,6 @@ class Settler:
             ms=round((asyncio.get_running_loop().time() - work.started_s) * 1000),
             **fields,
         )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _remember(memory: OrderedDict[str, V], event_id: str, value: V) -> None:

@@ -16,7 +16,7 @@ class _Window:
     start_ms: int
     used: int = 0
     calls_ms: deque[int] = field(default_factory=deque)
-    """Of a window that slides: the calls in it."""
+    """The calls in a window that slides."""
 
 
 class Limiter:

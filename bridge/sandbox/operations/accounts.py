@@ -24,7 +24,7 @@ from bridge.sandbox.state.rows import User
 from bridge.sandbox.state.tokens import Identity
 
 _CREDENTIALS = ("x-api-key", "x-api-key-id", "x-user-id")
-_LONGEST_PAGE = 100
+_MAX_PAGE = 100
 _SORTABLE = ("first_name", "last_name", "email")
 _SORTABLE_STATS = ("num_conversations", "num_messages", "last_message_time")
 _USUAL_PREFERENCES = Preferences().model_dump()
@@ -69,7 +69,7 @@ async def list_users(call: Call) -> web.StreamResponse:
     query = Query(call.request)
     ids = query.distinct("user_id")
     emails = [_email(email, query.problems) for email in query.distinct("email")]
-    limit = query.number("limit", _LONGEST_PAGE, 0, _LONGEST_PAGE)
+    limit = query.number("limit", _MAX_PAGE, 0, _MAX_PAGE)
     start = query.number("continuation_token", 0)
     order = query.sort([*_SORTABLE, *(f"user_stats.{name}" for name in _SORTABLE_STATS)])
     query.settle()

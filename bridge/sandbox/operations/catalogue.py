@@ -10,7 +10,7 @@ from bridge.sandbox.http.refusal import json_response
 from bridge.sandbox.operations.requests import Preferences
 from bridge.sandbox.state.rows import Service
 
-_LONGEST_PAGE, _USUAL_PAGE = 20, 10
+_MAX_PAGE, _USUAL_PAGE = 20, 10
 
 
 async def organization(call: Call) -> web.StreamResponse:
@@ -30,7 +30,7 @@ async def list_services(call: Call) -> web.StreamResponse:
     """GET /service/."""
     query = Query(call.request)
     ids, is_active, tags = query.distinct_ids("id"), query.flag("is_active"), query.tags("tags")
-    limit = query.number("limit", _USUAL_PAGE, 1, _LONGEST_PAGE)
+    limit = query.number("limit", _USUAL_PAGE, 1, _MAX_PAGE)
     start = query.number("continuation_token", 0)
     order = query.sort(["name", "is_active"])
     query.settle()

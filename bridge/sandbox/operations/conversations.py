@@ -10,8 +10,8 @@ from bridge.sandbox.operations.requests import TagChanges
 from bridge.sandbox.state.clock import iso
 from bridge.sandbox.state.rows import POST_PROCESSINGS, Conversation
 
-_MOST_TAGS = 20
-_LONGEST_PAGE = 150
+_MAX_TAGS = 20
+_MAX_PAGE = 150
 
 
 async def finish(call: Call) -> web.StreamResponse:
@@ -36,7 +36,7 @@ async def list_conversations(call: Call) -> web.StreamResponse:
     query = Query(call.request)
     user_ids, service_ids, ids = query.distinct("user_id"), query.distinct_ids("service_id"), query.ids("id")
     is_finished, tags = query.flag("is_finished"), query.tags("tag")
-    limit = query.number("limit", _LONGEST_PAGE, 1, _LONGEST_PAGE)
+    limit = query.number("limit", _MAX_PAGE, 1, _MAX_PAGE)
     start = query.number("continuation_token", 0)
     order = query.sort(["created_at"])
     query.settle()
@@ -65,7 +65,7 @@ async def modify_tags(call: Call) -> web.StreamResponse:
     conversation = call.conversation()
     call.require("Conversation:ModifyConversation")
     tags = {key: value for key, value in {**conversation.tags, **body.updates}.items() if key not in body.deletes}
-    if len(tags) > _MOST_TAGS:
+    if len(tags) > _MAX_TAGS:
         raise Refusal(400, TOO_MANY_TAGS)
     conversation.tags = tags
     call.state.store.save(conversation)

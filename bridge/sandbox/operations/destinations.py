@@ -21,10 +21,10 @@ from bridge.sandbox.operations.rows_of_path import delete, named
 from bridge.sandbox.state.clock import iso
 from bridge.sandbox.state.rows import Delivery, Destination
 
-_MOST_DESTINATIONS = 10
+_MAX_DESTINATIONS = 10
 _ROTATION_MS = 3_600_000
 _DUAL_MS = 1_800_000
-_LONGEST_PAGE = 50
+_MAX_PAGE = 50
 
 
 async def create_destination(call: Call) -> web.StreamResponse:
@@ -33,7 +33,7 @@ async def create_destination(call: Call) -> web.StreamResponse:
     body = read_body(NewDestination, call.body, query.problems)
     _require_https(call, body.url)
     call.require("Webhook:CreateWebhookDestination")
-    if len(_destinations(call)) >= _MOST_DESTINATIONS:
+    if len(_destinations(call)) >= _MAX_DESTINATIONS:
         raise Refusal(400, TOO_MANY_DESTINATIONS)
     now_ms = call.state.clock.now_ms()
     identity, types = (call.state.ids.new(), call.org_id, body.url), list[str](body.accepted_types)
@@ -88,7 +88,7 @@ async def list_deliveries(call: Call) -> web.StreamResponse:
     query = Query(call.request)
     statuses, kind = query.choices("status", ("success", "failed"), ("success", "failed")), query.text("type")
     after_ms, before_ms = query.moment_ms("created_after"), query.moment_ms("created_before")
-    limit = query.number("limit", _LONGEST_PAGE, 0, _LONGEST_PAGE)
+    limit = query.number("limit", _MAX_PAGE, 0, _MAX_PAGE)
     start = query.number("continuation_token", 0)
     order = query.sort(["type", "status", "created_at"])
     query.settle()

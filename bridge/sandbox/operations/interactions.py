@@ -19,9 +19,9 @@ from bridge.sandbox.http.refusal import (
     Refusal,
 )
 from bridge.sandbox.operations.requests import CreateConversation
-from bridge.sandbox.script.playback import Player
+from bridge.sandbox.script.playback import Playback
 from bridge.sandbox.script.reply import AGENT
-from bridge.sandbox.script.script import Wishes, storyboard
+from bridge.sandbox.script.script import Wishes, script_of
 from bridge.sandbox.script.script_steps import Say
 from bridge.sandbox.state.rows import Conversation, Interaction, Message, Turn
 
@@ -185,19 +185,19 @@ def _turn(
 
 async def _stream(call: Call, turn: Turn, wishes: Wishes, status: int) -> web.StreamResponse:
     """Plays the turn. From the checks to the lock nothing is awaited, so that no other call comes between."""
-    beats = storyboard(turn, wishes, call.faults)
+    steps = script_of(turn, wishes, call.faults)
     call.entry.conversation_id = turn.conversation.id
-    call.observed(status, lines=tuple(beat.data for beat in beats if isinstance(beat, Say)))
+    call.observed(status, lines=tuple(step.data for step in steps if isinstance(step, Say)))
     connection = ClientConnection(call.request, status, call.headers)
     survives = call.state.options.on_disconnect == "commit" or any(
         fault.kind == "disconnect-commits" for fault in call.faults
     )
-    player = Player(call.state.store, turn, connection, pace=call.state.options.pace, survives=survives)
+    playback = Playback(call.state.store, turn, connection, pace=call.state.options.pace, survives=survives)
     try:
-        await player.play(beats)
+        await playback.play(steps)
     finally:
-        call.entry.outcome = player.outcome
+        call.entry.outcome = playback.outcome
         call.entry.status = status if connection.response.prepared else 0
-    if player.outcome == "committed" and turn.interaction.completed:
+    if playback.outcome == "committed" and turn.interaction.completed:
         call.state.webhook_sender.process(turn.conversation)
     return connection.response

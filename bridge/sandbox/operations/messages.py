@@ -14,7 +14,7 @@ from bridge.sandbox.state.rows import Message
 
 _TYPES = ("user-message", "agent-message", "agent-inner-thought", "external-event")
 _SHOWN_TYPES = ("agent-message", "external-event", "user-message")
-_LONGEST_PAGE = 500
+_MAX_PAGE = 500
 _SHORT_LIVED_S, _LONG_LIVED_S = 3600, 12 * 3600
 _PCM_PER_CHARACTER = 640
 
@@ -24,7 +24,7 @@ async def list_messages(call: Call) -> web.StreamResponse:
     query = Query(call.request)
     ids, interaction_ids = query.distinct_ids("id"), query.distinct_ids("interaction_id")
     kinds = query.choices("message_type", _TYPES, _SHOWN_TYPES)
-    limit = query.number("limit", _LONGEST_PAGE, 1, _LONGEST_PAGE)
+    limit = query.number("limit", _MAX_PAGE, 1, _MAX_PAGE)
     start = query.number("continuation_token", 0)
     order = query.sort(["interaction_id", "created_at"])
     query.settle()

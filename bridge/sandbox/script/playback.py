@@ -1,15 +1,15 @@
-"""The player: plays the beats of a turn on a wire, and settles the turn exactly once."""
+"""Plays the steps of a turn on its connection, and settles the turn exactly once."""
 
 import asyncio
 
 from bridge.sandbox.http.client_connection import ClientConnection
-from bridge.sandbox.script.script_steps import Beat, Commit, Cut, End, Hold, Mute, Say, Void
+from bridge.sandbox.script.script_steps import Commit, Cut, End, Hold, Mute, Say, ScriptStep, Void
 from bridge.sandbox.state.rows import Turn
 from bridge.sandbox.state.store import Store
 
 
-class Player:
-    """One turn on one wire.
+class Playback:
+    """One turn on one connection.
 
     ``outcome`` is ``committed`` or ``voided`` once that is decided. A client that leaves before the commit voids the
     turn, unless it ``survives``: then it goes on without an audience.
@@ -23,32 +23,32 @@ class Player:
         self._survives = survives
         self.outcome: str | None = None
 
-    async def play(self, beats: list[Beat]) -> None:
+    async def play(self, steps: list[ScriptStep]) -> None:
         self._store.begin(self._turn)
         try:
-            for beat in beats:
+            for step in steps:
                 if self._connection.client_left and not self._survives:
                     break
-                await self._perform(beat)
+                await self._perform(step)
         finally:
             self._settle()
 
-    async def _perform(self, beat: Beat) -> None:
-        match beat:
+    async def _perform(self, step: ScriptStep) -> None:
+        match step:
             case Say():
-                await self._rest(beat.pause_s * self._pace)
-                await self._connection.say(beat)
+                await self._rest(step.pause_s * self._pace)
+                await self._connection.say(step)
             case Hold():
-                await self._rest(beat.seconds)
+                await self._rest(step.seconds)
             case Mute():
                 self._connection.mute()
             case Commit():
                 self._commit()
             case Void():
-                self._store.void(self._turn, keep_conversation=beat.keep_conversation)
+                self._store.void(self._turn, keep_conversation=step.keep_conversation)
                 self.outcome = "voided"
             case Cut():
-                if beat.release:
+                if step.release:
                     self._store.release(self._turn)
                 self._connection.cut()
             case End():

@@ -8,9 +8,9 @@ import orjson
 AGENT = "Aria"
 _AMOUNT = re.compile(r"(?:[€$£]\s?\d[\d.,]*\d|\d[\d.,]*\d?\s?(?:EUR|USD|GBP|CHF|€|\$|£|%))")
 _NAME = re.compile(r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)+\b")
-_MOST_FACTS = 8
-_LONGEST_QUOTE = 400
-_LONGEST_FACT = 80
+_MAX_FACTS = 8
+_MAX_QUOTE_CHARS = 400
+_MAX_FACT_CHARS = 80
 _WORDS_IN_PIECE = 5
 
 
@@ -38,8 +38,8 @@ def topic(message: str) -> str:
     facts = _facts(message)
     if facts:
         return facts[0]
-    words = message[:_LONGEST_QUOTE].split()[:6]
-    return " ".join(words)[:_LONGEST_FACT] or "the visit"
+    words = message[:_MAX_QUOTE_CHARS].split()[:6]
+    return " ".join(words)[:_MAX_FACT_CHARS] or "the visit"
 
 
 def pieces(text: str, count: int | None = None) -> list[str]:
@@ -71,7 +71,7 @@ def _facts(message: str) -> list[str]:
         content = orjson.loads(message)
     except orjson.JSONDecodeError:
         return []
-    return _leaves(content, "")[:_MOST_FACTS]
+    return _leaves(content, "")[:_MAX_FACTS]
 
 
 def _leaves(content: Any, name: str) -> list[str]:
@@ -79,7 +79,7 @@ def _leaves(content: Any, name: str) -> list[str]:
         return [leaf for key, value in content.items() for leaf in _leaves(value, f"{name} {_words(key)}".strip())]
     if isinstance(content, list):
         return [leaf for value in content for leaf in _leaves(value, name)]
-    return [f"{name or 'it'} is {content}"[:_LONGEST_FACT]]
+    return [f"{name or 'it'} is {content}"[:_MAX_FACT_CHARS]]
 
 
 def _words(key: str) -> str:
@@ -87,7 +87,7 @@ def _words(key: str) -> str:
 
 
 def _quote(text: str) -> str:
-    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
+    return text if len(text) <= _MAX_QUOTE_CHARS else text[:_MAX_QUOTE_CHARS] + "…"
 
 
 def _joined(items: list[str]) -> str:

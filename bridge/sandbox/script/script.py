@@ -1,4 +1,4 @@
-"""The storyboard: from a turn and its draft to the beats that are played."""
+"""The script of an answer: from a turn and its draft to the steps that are played."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from bridge.sandbox.script.actions import scene
 from bridge.sandbox.script.disruption import disrupt
 from bridge.sandbox.script.fault import Fault, without_directives
 from bridge.sandbox.script.reply_draft import ReplyDraft, apply_script, new_message
-from bridge.sandbox.script.script_steps import Beat, Commit, End, Hold, framed, say
+from bridge.sandbox.script.script_steps import Commit, End, Hold, ScriptStep, framed, say
 from bridge.sandbox.state.rows import Turn
 
 # Seconds before an event at pace 1.
@@ -27,16 +27,16 @@ class Wishes:
     announce_on_create: bool
 
 
-def storyboard(turn: Turn, wishes: Wishes, faults: list[Fault]) -> list[Beat]:
-    """All beats of the answer; the turn learns what its agent message and ending are."""
+def script_of(turn: Turn, wishes: Wishes, faults: list[Fault]) -> list[ScriptStep]:
+    """All steps of the answer; the turn learns what its agent message and ending are."""
     draft = _draft(turn, wishes, faults)
     turn.interaction.full_message = turn.messages[-1].message = draft.full_message
     turn.messages[-1].format = "voice" if draft.voice else "text"
     turn.interaction.completed = draft.completed
-    beats = _beats(turn, draft, wishes)
+    steps = _steps(turn, draft, wishes)
     for fault in faults:
-        beats = disrupt(beats, fault)
-    return framed(beats, draft.framing)
+        steps = disrupt(steps, fault)
+    return framed(steps, draft.framing)
 
 
 def _draft(turn: Turn, wishes: Wishes, faults: list[Fault]) -> ReplyDraft:
@@ -56,23 +56,23 @@ def _draft(turn: Turn, wishes: Wishes, faults: list[Fault]) -> ReplyDraft:
     return draft
 
 
-def _beats(turn: Turn, draft: ReplyDraft, wishes: Wishes) -> list[Beat]:
+def _steps(turn: Turn, draft: ReplyDraft, wishes: Wishes) -> list[ScriptStep]:
     asked = turn.interaction
-    beats: list[Beat] = []
+    steps: list[ScriptStep] = []
     if turn.starts_conversation:
-        beats.append(say({"type": "conversation-created", "conversation_id": turn.conversation.id}))
+        steps.append(say({"type": "conversation-created", "conversation_id": turn.conversation.id}))
     if asked.user_message_id is not None and (draft.announce or not turn.starts_conversation):
         announced = {"type": "user-message-available", "message_id": asked.user_message_id}
-        beats.append(say({**announced, "user_message": asked.inbound}))
+        steps.append(say({**announced, "user_message": asked.inbound}))
     for action in draft.actions:
         if wishes.sees_actions and wishes.action_pattern.search(action["type"]):
-            beats.append(say({"type": "current-agent-action", "action": action}, _THINKING_S))
-    beats += [say(event) for event in draft.before_pieces]
+            steps.append(say({"type": "current-agent-action", "action": action}, _THINKING_S))
+    steps += [say(event) for event in draft.before_pieces]
     for number, piece in enumerate(draft.pieces, 1):
         if draft.hold_s:
-            beats.append(Hold(draft.hold_s))
-        beats.append(say(new_message(draft, piece, number, asked.agent_message_id), _SPEAKING_S))
-    return [*beats, Commit(), say(_complete(turn, draft)), *(say(event) for event in draft.after_complete), End()]
+            steps.append(Hold(draft.hold_s))
+        steps.append(say(new_message(draft, piece, number, asked.agent_message_id), _SPEAKING_S))
+    return [*steps, Commit(), say(_complete(turn, draft)), *(say(event) for event in draft.after_complete), End()]
 
 
 def _complete(turn: Turn, draft: ReplyDraft) -> dict[str, object]:

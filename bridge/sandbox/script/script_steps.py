@@ -1,4 +1,4 @@
-"""Beats: the answer to one request as a list of small steps, so that faults and framings are plain list changes."""
+"""Steps: the answer to one request as a list of small steps, so that faults and framings are plain list changes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class End:
     """The lock is released and the stream ends as it should."""
 
 
-Beat = Say | Hold | Mute | Commit | Void | Cut | End
+ScriptStep = Say | Hold | Mute | Commit | Void | Cut | End
 
 
 def say(event: dict[str, Any], pause_s: float = 0.0) -> Say:
@@ -65,23 +65,23 @@ def error(code: int, description: str) -> Say:
     return say({"type": "error", "http_error_code": code, "error_description": description})
 
 
-def framed(beats: Sequence[Beat], framing: str) -> list[Beat]:
+def framed(steps: Sequence[ScriptStep], framing: str) -> list[ScriptStep]:
     """The same events in other packages; an unknown framing changes nothing."""
     if framing == "bytewise":
-        return [_cut_at(beat, range(1, len(beat.data))) if isinstance(beat, Say) else beat for beat in beats]
+        return [_cut_at(step, range(1, len(step.data))) if isinstance(step, Say) else step for step in steps]
     if framing == "emoji-split":
-        return [_cut_at(beat, _inside_characters(beat.data)) if isinstance(beat, Say) else beat for beat in beats]
+        return [_cut_at(step, _inside_characters(step.data)) if isinstance(step, Say) else step for step in steps]
     if framing == "blank-lines":
-        return [replace(beat, data=b"\n" + beat.data + b"\n") if isinstance(beat, Say) else beat for beat in beats]
+        return [replace(step, data=b"\n" + step.data + b"\n") if isinstance(step, Say) else step for step in steps]
     if framing == "one-chunk":
-        return _merged(beats)
+        return _merged(steps)
     if framing == "no-final-newline":
-        return _last_line_open(beats)
-    return list(beats)
+        return _last_line_open(steps)
+    return list(steps)
 
 
-def _cut_at(beat: Say, cuts: Iterable[int]) -> Say:
-    return replace(beat, cuts=tuple(cuts))
+def _cut_at(step: Say, cuts: Iterable[int]) -> Say:
+    return replace(step, cuts=tuple(cuts))
 
 
 def _inside_characters(data: bytes) -> list[int]:
@@ -89,20 +89,20 @@ def _inside_characters(data: bytes) -> list[int]:
     return [offset + 1 for offset, byte in enumerate(data) if byte >= 0xC0]
 
 
-def _merged(beats: Sequence[Beat]) -> list[Beat]:
-    merged: list[Beat] = []
-    for beat in beats:
+def _merged(steps: Sequence[ScriptStep]) -> list[ScriptStep]:
+    merged: list[ScriptStep] = []
+    for step in steps:
         last = merged[-1] if merged else None
-        if isinstance(beat, Say) and isinstance(last, Say):
-            merged[-1] = replace(last, data=last.data + beat.data, type=beat.type)
+        if isinstance(step, Say) and isinstance(last, Say):
+            merged[-1] = replace(last, data=last.data + step.data, type=step.type)
         else:
-            merged.append(beat)
+            merged.append(step)
     return merged
 
 
-def _last_line_open(beats: Sequence[Beat]) -> list[Beat]:
-    last = max(index for index, beat in enumerate(beats) if isinstance(beat, Say))
+def _last_line_open(steps: Sequence[ScriptStep]) -> list[ScriptStep]:
+    last = max(index for index, step in enumerate(steps) if isinstance(step, Say))
     return [
-        replace(beat, data=beat.data.rstrip(b"\n")) if index == last and isinstance(beat, Say) else beat
-        for index, beat in enumerate(beats)
+        replace(step, data=step.data.rstrip(b"\n")) if index == last and isinstance(step, Say) else step
+        for index, step in enumerate(steps)
     ]

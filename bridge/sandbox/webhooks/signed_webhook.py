@@ -45,20 +45,20 @@ def sign(secret: str, stamp_ms: int, body: bytes) -> str:
     return hmac.new(secret.encode(), b"v1:%d:%b" % (stamp_ms, body), hashlib.sha256).hexdigest()
 
 
-def write_letter(key: str, content: dict[str, Any], secrets: tuple[str, ...], fault: Fault | None) -> SignedWebhook:
-    """The letter, as the fault leaves it."""
-    letter = SignedWebhook(key, orjson.dumps(content), secrets)
+def signed_webhook(key: str, content: dict[str, Any], secrets: tuple[str, ...], fault: Fault | None) -> SignedWebhook:
+    """The webhook, as the fault leaves it."""
+    signed = SignedWebhook(key, orjson.dumps(content), secrets)
     match fault.kind if fault else None:
         case "webhook-wrong-secret":
-            return replace(letter, secrets=tuple(f"{secret}-wrong" for secret in secrets))
+            return replace(signed, secrets=tuple(f"{secret}-wrong" for secret in secrets))
         case "webhook-missing-header":
-            return replace(letter, signed=False)
+            return replace(signed, signed=False)
         case "webhook-stale":
-            return replace(letter, stamp_offset_ms=-_TEN_MINUTES_MS)
+            return replace(signed, stamp_offset_ms=-_TEN_MINUTES_MS)
         case "webhook-future":
-            return replace(letter, stamp_offset_ms=_TEN_MINUTES_MS)
+            return replace(signed, stamp_offset_ms=_TEN_MINUTES_MS)
         case "webhook-unknown-type":
-            return replace(letter, body=orjson.dumps({**content, "type": "something-new"}))
+            return replace(signed, body=orjson.dumps({**content, "type": "something-new"}))
         case "webhook-extra-field":
-            return replace(letter, body=orjson.dumps({**content, "moon_phase": "waxing"}))
-    return letter
+            return replace(signed, body=orjson.dumps({**content, "moon_phase": "waxing"}))
+    return signed

@@ -1,4 +1,4 @@
-"""The courier: post-processing of finished conversations, and the webhooks that announce it."""
+"""Sends webhooks: post-processing of finished conversations, and the webhooks that announce it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -14,7 +14,7 @@ from bridge.sandbox.state.clock import Clock
 from bridge.sandbox.state.ids import IdSource
 from bridge.sandbox.state.rows import POST_PROCESSINGS, Conversation, Delivery, Destination
 from bridge.sandbox.state.store import Store
-from bridge.sandbox.webhooks.signed_webhook import SignedWebhook, write_letter
+from bridge.sandbox.webhooks.signed_webhook import SignedWebhook, signed_webhook
 
 _REORDER_S = 1.0
 PROCESSED = "conversation-post-processing-complete"
@@ -98,12 +98,12 @@ class WebhookSender:
             return
         old = destination.old_secret if delivery.dual_signed else None
         secrets = (destination.secret,) if old is None else (destination.secret, old)
-        letter = write_letter(delivery.id, delivery.content, secrets, fault)
+        signed = signed_webhook(delivery.id, delivery.content, secrets, fault)
         if fault is not None and fault.kind == "webhook-reordered":
             await self._wait_for_another(fault)
-        await self._attempt_until_taken(destination, delivery, letter)
+        await self._attempt_until_taken(destination, delivery, signed)
         if fault is not None and fault.kind == "webhook-duplicate":
-            await self._attempt(destination, delivery, letter)
+            await self._attempt(destination, delivery, signed)
 
     async def _wait_for_another(self, fault: Fault) -> None:
         try:
@@ -112,23 +112,23 @@ class WebhookSender:
         except TimeoutError:
             return
 
-    async def _attempt_until_taken(self, destination: Destination, delivery: Delivery, letter: SignedWebhook) -> None:
+    async def _attempt_until_taken(self, destination: Destination, delivery: Delivery, signed: SignedWebhook) -> None:
         waits = self._options.webhook_retry_s
         for number in range(destination.retry_attempts + 1):
-            if await self._attempt(destination, delivery, letter):
+            if await self._attempt(destination, delivery, signed):
                 return
             if number < destination.retry_attempts:
                 await self._clock.sleep(waits[min(number, len(waits) - 1)] if waits else 0)
 
-    async def _attempt(self, destination: Destination, delivery: Delivery, letter: SignedWebhook) -> bool:
+    async def _attempt(self, destination: Destination, delivery: Delivery, signed: SignedWebhook) -> bool:
         """One POST; any 2xx takes the webhook."""
         if self._session is None:
-            raise RuntimeError("the courier is not running")
+            raise RuntimeError("the webhook sender is not running")
         now_ms = self._clock.now_ms()
-        headers = letter.headers(now_ms, self._options.dual_signature)
+        headers = signed.headers(now_ms, self._options.dual_signature)
         try:
             async with self._session.post(
-                destination.url, data=letter.body, headers=headers, allow_redirects=False
+                destination.url, data=signed.body, headers=headers, allow_redirects=False
             ) as response:
                 status = response.status
         except (ClientError, TimeoutError):

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from bridge.core.answer.history import ConversationRow, after, answer, first_interaction, recovered_ending
-from bridge.core.event.tags import fence
+from bridge.core.event.tags import event_tag
 from tests.support.making import HEX, message
 
 ONE, TWO, THREE = message("m-1", "i-1", "user-message"), message("m-2", "i-1"), message("m-3", "i-2")
@@ -14,13 +14,13 @@ def row(**tags: str | None) -> ConversationRow:
     return ConversationRow(HEX, "user-1", HEX, False, 0, tags)
 
 
-def test_a_conversation_carries_a_fence_only_as_exactly_that_tag() -> None:
-    mine = fence("e-1")
+def test_a_conversation_carries_an_event_tag_only_as_exactly_that_tag() -> None:
+    mine = event_tag("e-1")
     assert row(bridge_event=mine).carries(mine)
     assert row(bridge_event=f" {mine} ").carries(mine)
     for other in (row(), row(bridge_event=None), row(bridge_event=""), row(bridge_event=mine[:-1]), row(other=mine)):
         assert not other.carries(mine)
-    assert not row(bridge_event=fence("e-2")).carries(mine)
+    assert not row(bridge_event=event_tag("e-2")).carries(mine)
 
 
 def test_the_first_interaction_is_that_of_the_oldest_message() -> None:

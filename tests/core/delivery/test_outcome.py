@@ -198,7 +198,7 @@ def test_every_error_of_the_tree_has_a_row() -> None:
         assert of_error(kind(*made.get(kind, ("x",)))).kind is not OutcomeKind.BUG
 
 
-SOMEONE_MUST_ACT = (400, 403, 404, 415, 422)
+SOMEONE_MUST_ACT = (400, 403, 404, 415, 422, 425)
 UNKNOWN = (408, 500, 502, 504)
 
 
@@ -264,7 +264,7 @@ def test_an_error_after_the_ending_is_saved_whatever_its_code(code: int | None) 
     assert stream(COMPLETE, error(code)) == Outcome(OutcomeKind.SAVED, "why", status=code)
 
 
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 415, 418, 422, 451, 499])
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 415, 418, 422, 425, 451, 499])
 def test_an_error_with_a_4xx_code_inside_is_rejected(code: int) -> None:
     ended = stream(SAID, error(code))
     assert (ended.kind, ended.error, ended.status) == (OutcomeKind.REJECTED, "why", code)

@@ -9,8 +9,7 @@ from bridge.core.answer.history import ConversationRow, Message
 from bridge.core.delivery.progress import Progress, RequestKind
 from bridge.core.delivery.reconcile import (
     LOOKS,
-    NO_LISTING,
-    NO_MESSAGES,
+    Blind,
     Finding,
     Finish,
     Means,
@@ -18,6 +17,7 @@ from bridge.core.delivery.reconcile import (
     of_interact,
     of_open,
     of_own,
+    unshown,
 )
 from tests.support.making import HEX, message, unproved
 
@@ -30,14 +30,15 @@ def row(*, finished: bool = False, messages: int = 0) -> ConversationRow:
     return ConversationRow(HEX, "user-1", "service", finished, messages)
 
 
-# --- a start: looked up by its fence
+# --- a start: looked up by its event tag
 
 
 @pytest.mark.parametrize(("looks", "role_lists"), list(product((1, 2, 3), (None, True, False))))
 def test_not_found_twice_is_not_done_and_not_found_once_is_not_enough(looks: int, role_lists: bool | None) -> None:
     finding = not_listed(looks, role_lists)
     if role_lists is False:
-        assert finding == Finding(Means.UNPROVABLE, error=NO_LISTING)
+        assert finding == unshown(Blind.CONVERSATIONS)
+        assert "Conversation:GetConversation is missing" in finding.error
     else:
         assert finding.means is (Means.NOT_DONE if looks >= 2 else Means.LOOK_AGAIN)
 
@@ -83,7 +84,7 @@ def test_what_is_seen_of_the_own_conversation_has_its_row(
 
 
 def test_messages_that_the_api_counts_but_does_not_list_prove_nothing() -> None:
-    assert of_own(row(messages=1), (), Finish.DONE).error == NO_MESSAGES
+    assert of_own(row(messages=1), (), Finish.DONE) == unshown(Blind.MESSAGES, row().id)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.core.delivery.rate_limits import LIMITS
-from bridge.core.delivery.resend import MAX_WAIT_S, ONCE, Resend, resend, resend_wait_s
+from bridge.core.delivery.resend import MAX_RESEND_WAIT_S, ONCE, Resend, resend, resend_wait_s
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import (
     Actor,
@@ -20,7 +20,7 @@ from bridge.core.errors import (
 
 AT_ONCE, PROOF, NEVER = Resend.AT_ONCE, Resend.AFTER_PROOF, Resend.NEVER
 READS = ("list", "messages", "message-source", "insights", "services", "webhook-destinations", "webhook-deliveries")
-STATUSES = (307, 400, 401, 403, 404, 408, 409, 415, 418, 422, 500, 502, 504)
+STATUSES = (307, 400, 401, 403, 404, 408, 409, 415, 418, 422, 425, 429, 500, 502, 504)
 POLICY = RetryPolicy(attempts=3, first_s=0.25, longest_s=30.0)
 
 
@@ -51,7 +51,7 @@ def test_refused_credentials_are_not_tried_again(operation: str, error: ApiError
 
 
 @pytest.mark.parametrize("operation", LIMITS)
-@pytest.mark.parametrize("status", [307, 401, 403, 404, 415, 418, 422])
+@pytest.mark.parametrize("status", [307, 401, 403, 404, 415, 418, 422, 425])
 def test_a_refusal_that_someone_must_mend_is_final(operation: str, status: int) -> None:
     assert resend(operation, refused(operation, status)) is NEVER
 
@@ -103,7 +103,7 @@ def test_a_rate_limit_is_waited_out_if_that_is_not_too_long() -> None:
     assert resend_wait_s("list", TooEarly("", 12.0), 1, POLICY, 0.0) == 12.0
     assert resend_wait_s("list", TooEarly("", 12.0), 1, POLICY, 1.0) == 12.25
     assert resend_wait_s("list", TooEarly("", 12.0), 3, POLICY, 0.0) is None
-    assert resend_wait_s("list", TooEarly("", MAX_WAIT_S + 1), 1, POLICY, 0.0) is None
+    assert resend_wait_s("list", TooEarly("", MAX_RESEND_WAIT_S + 1), 1, POLICY, 0.0) is None
 
 
 @pytest.mark.parametrize("dice", [0.0, 1.0])

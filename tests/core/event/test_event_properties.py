@@ -183,7 +183,7 @@ def _leaves_nothing_open(routed: RoutedEvent, event: Event) -> None:
     assert routed.channel in CHANNELS
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,40}", routed.version_set)
     assert routed.response_format in ("text", "voice")
-    own = {"channel": routed.channel, "channel_type": CHANNELS[routed.channel], "bridge_event": routed.fence}
+    own = {"channel": routed.channel, "channel_type": CHANNELS[routed.channel], "bridge_event": routed.event_tag}
     assert routed.conversation_tags == {**routed.tags, **own}
     _are_tags(routed.conversation_tags, 20)
     message = factory().messages(EventContext.of(routed, 1, None), "new-message", "id", b"{}", {})[0]

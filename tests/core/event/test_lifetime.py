@@ -11,7 +11,7 @@ from bridge.core.delivery.retry import DELAY_LEVELS_S, level_within
 from bridge.core.errors import InvalidEvent
 from bridge.core.event.event import Event, read_event
 from bridge.core.event.event_fields import EventKind
-from bridge.core.event.inbound_message import FIRST_SEEN, REPLAY, InboundMessage
+from bridge.core.event.inbound_message import FIRST_SEEN, REQUEUE, InboundMessage
 from bridge.core.event.lifetime import Lifetime, duration_text, time_s
 from bridge.core.event.route import Defaults, Rendered, Route, RoutedEvent, resolve, timed
 from tests.support.making import HEX, MIB, incoming
@@ -104,7 +104,7 @@ def test_one_that_stands_alone_holds_up_nobody_and_takes_its_place_in_its_lane()
 
 def message(timestamp_s: float | None, seen_s: float | None, requeue: int) -> InboundMessage:
     properties = {} if timestamp_s is None else {"timestamp": datetime.fromtimestamp(T + timestamp_s, UTC)}
-    headers = {REPLAY: requeue} if requeue else {}
+    headers = {REQUEUE: requeue} if requeue else {}
     if seen_s is not None:
         headers[FIRST_SEEN] = round((T + seen_s) * 1000)
     return InboundMessage(b"", properties=properties, headers=headers)

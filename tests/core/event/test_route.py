@@ -8,7 +8,7 @@ from bridge.core.errors import InvalidEvent, NoRoute
 from bridge.core.event.channel import CHANNELS
 from bridge.core.event.event_fields import EventKind, OnBusy
 from bridge.core.event.route import ChannelDefaults, Defaults, Rendered, Route, RoutedEvent, resolve
-from bridge.core.event.tags import fence
+from bridge.core.event.tags import event_tag
 from tests.support.making import HEX, OTHER_HEX, event, routed
 
 ROUTE = Route("payments", service_id=OTHER_HEX, channel="email", version_set="of_route")
@@ -164,12 +164,12 @@ def test_a_lane_is_the_user_and_the_service() -> None:
     assert routed().lane == ("user-1", HEX)
 
 
-def test_a_new_conversation_gets_all_tags_and_a_joined_one_no_fence() -> None:
+def test_a_new_conversation_gets_all_tags_and_a_joined_one_no_event_tag() -> None:
     made: RoutedEvent = routed(tags={"source": "billing"})
     assert made.conversation_tags == {
         "source": "billing",
         "channel": "sms",
         "channel_type": "text",
-        "bridge_event": fence("e-1"),
+        "bridge_event": event_tag("e-1"),
     }
     assert made.joining_tags == {"source": "billing", "channel": "sms", "channel_type": "text"}

@@ -8,20 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.event.channel import CHANNELS
-from bridge.core.event.tags import changes, channel_tags, faults, fence, own_tags
+from bridge.core.event.tags import changes, channel_tags, event_tag, faults, own_tags
 from tests.support.making import thrown
 
 
-def test_the_fence_is_the_first_32_hex_digits_of_the_ids_sha_256() -> None:
-    assert fence("e-1") == hashlib.sha256(b"e-1").hexdigest()[:32]
-    assert fence("é") == hashlib.sha256("é".encode()).hexdigest()[:32]
+def test_the_event_tag_is_the_first_32_hex_digits_of_the_ids_sha_256() -> None:
+    assert event_tag("e-1") == hashlib.sha256(b"e-1").hexdigest()[:32]
+    assert event_tag("é") == hashlib.sha256("é".encode()).hexdigest()[:32]
 
 
 @given(st.text(max_size=20))
 @thrown(200)
-def test_every_id_has_a_fence_that_the_api_takes_as_a_tag(event_id: str) -> None:
-    assert re.fullmatch(r"[0-9a-f]{32}", fence(event_id))
-    assert faults({"x": fence(event_id)}) == []
+def test_every_id_has_an_event_tag_that_the_api_takes_as_a_tag(event_id: str) -> None:
+    assert re.fullmatch(r"[0-9a-f]{32}", event_tag(event_id))
+    assert faults({"x": event_tag(event_id)}) == []
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -29,7 +29,7 @@ def test_the_bridges_own_tags(channel: str) -> None:
     assert own_tags("e-1", channel) == {
         "channel": channel,
         "channel_type": CHANNELS[channel],
-        "bridge_event": fence("e-1"),
+        "bridge_event": event_tag("e-1"),
     }
     assert own_tags("e-1", channel).keys() - channel_tags(channel).keys() == {"bridge_event"}
 

@@ -91,11 +91,11 @@ def test_one_that_waits_for_a_conversation_to_end_is_passed_by_what_would_not() 
     assert turns.take("waits", "here", NEVER) is None
     turns.wait_for_end("waits", "conversation")
     for event_id in ("joins-another", "starts"):
-        assert turns.first_before(event_id, NEVER, Passing(joins=event_id)) is not None
-        assert turns.first_before(event_id, NEVER) is not None
+        assert turns.before(event_id, NEVER, Passing(joins=event_id)) is not None
+        assert turns.before(event_id, NEVER) is not None
     assert turns.take("joins", "here", NEVER, Passing(joins="conversation")) is None
     turns.settle("joins")
-    assert turns.first_before("finish", NEVER, STEERS) == turns.get("joins-another"), "which waits for nobody's end"
+    assert turns.before("finish", NEVER, STEERS) == Before("joins-another", 1), "which waits for nobody's end"
     turns.settle("joins-another")
     assert turns.take("finish", "here", NEVER, STEERS) is None
     assert turns.take("starts", "here", NEVER) == Before("finish", 2, "conversation")

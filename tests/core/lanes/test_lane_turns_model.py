@@ -96,7 +96,8 @@ class LaneMachine(RuleBasedStateMachine):
         told.holder = holder
         expected = self.model_before(told, wish)
         before = self.turns.take(event_id, holder, self.lost_before_s, wish)
-        assert before == (Before(expected[0].event_id, len(expected)) if expected else None)
+        awaited = next((each.awaits for each in expected if each.awaits is not None), None)
+        assert before == (Before(expected[0].event_id, len(expected), awaited) if expected else None)
         if before is None:
             if self.turn is not told and self.turn is not None:
                 self.turn.started = False
@@ -176,7 +177,7 @@ class LaneMachine(RuleBasedStateMachine):
         turn = self.turn
         assert turn is not None
         for looker in [told for told in self.line if told is not turn and not told.held][:1]:
-            looked = self.turns.first_before(looker.event_id, self.lost_before_s)
+            looked = self.turns.before(looker.event_id, self.lost_before_s)
             expected = self.model_before(looker, Passing())
             assert (looked is None) is not bool(expected)
             self.over(turn)
@@ -214,7 +215,7 @@ class LaneMachine(RuleBasedStateMachine):
             return
         free = [told for told in self.line if not told.held and told is not self.turn and not self.is_lost(told)]
         if free:
-            assert self.turns.first_before(free[0].event_id, self.lost_before_s) is None
+            assert self.turns.before(free[0].event_id, self.lost_before_s) is None
 
 
 LaneMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

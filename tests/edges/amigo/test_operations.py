@@ -8,9 +8,9 @@ import pytest
 
 from bridge.core.errors import Refused, SignInRefused
 from bridge.edges.amigo.multipart import Earlier, Recording
-from bridge.edges.amigo.results import ConversationResult
+from bridge.edges.amigo.results import ConversationResult, Service
 from tests.support.amigo import API_KEY, SERVICE
-from tests.support.amigo_bench import HOOK, OPERATIONS, PROCESSED, USER, Bench, Operation, all_of, bench, said
+from tests.support.amigo_bench import HOOK, OPERATIONS, PROCESSED, USER, Bench, Operation, all_of, bench, said, services
 
 MP3 = b"ID3" + bytes(100)
 OTHER_SERVICE = "5f0000000000000000000002"
@@ -186,23 +186,16 @@ async def test_insights_tell_what_the_agent_thought() -> None:
         assert found.working_memory[0].context == "agent-first"
 
 
-async def test_conversation_starters() -> None:
-    async with bench() as b:
-        prompts = await b.services.starters(
-            USER, SERVICE, facets=["billing", "visits"], instructions="Be brief", counts=(2, 5), version_set="voice"
-        )
-        assert [prompt.facets for prompt in prompts] == [("billing",), ("visits",)]
-
-
 async def test_services_filter_and_page() -> None:
     async with bench() as b:
-        every = await all_of(b.services.list(USER, page_size=1))
-        assert [service.name for service in every] == ["Customer Care", "Front Desk", "Payment Alerts"]
-        assert await all_of(b.services.list(USER, tags={"channel": "phone", "pilot": None})) == [every[1]]
-        assert await all_of(b.services.list(USER, ids=[SERVICE], is_active=True)) == [every[0]]
-        assert await all_of(b.services.list(USER, is_active=False)) == []
-        assert {"release", "edge"} <= set(every[0].version_sets)
-        assert every[0].version_sets["edge"].agent_version_number is None
+        every = await services(b, page_size=1)
+        assert [service["name"] for service in every] == ["Customer Care", "Front Desk", "Payment Alerts"]
+        assert await services(b, tags=["channel:phone", "pilot:"]) == [every[1]]
+        assert await services(b, ids=[SERVICE], is_active=True) == [every[0]]
+        assert await services(b, is_active=False) == []
+        versions = Service.read("services", every[0]).version_sets
+        assert {"release", "edge"} <= set(versions)
+        assert versions["edge"].agent_version_number is None
 
 
 async def test_webhook_destinations_from_first_to_last() -> None:

@@ -13,7 +13,6 @@ from bridge.edges.amigo.client import HttpClient
 from bridge.edges.amigo.conversations import ConversationsApi
 from bridge.edges.amigo.destinations import DestinationsApi
 from bridge.edges.amigo.outgoing import address, check_headers
-from bridge.edges.amigo.services import ServicesApi
 from tests.edges.conftest import Serve
 from tests.support.amigo import CONVERSATION, IDLE_S, SERVICE, agent_at, credentials, routed
 from tests.support.amigo_bench import all_of
@@ -77,14 +76,13 @@ async def test_half_a_surrogate_pair_is_no_text(serve: Serve) -> None:
     who = credentials(server.base_url)
     async with HttpClient(who, IDLE_S) as client:
         signed = SignedClient(client, who, ONE_ATTEMPT, lambda: 0.0)
-        talks, hooks, services = ConversationsApi(signed), DestinationsApi(signed), ServicesApi(signed)
+        talks, hooks = ConversationsApi(signed), DestinationsApi(signed)
         calls: tuple[Callable[[], Awaitable[Any]], ...] = (
             lambda: entered(talks.create("user-1", SERVICE, message=HALF, kind="user-message")),
             lambda: entered(talks.create("user-1", SERVICE, tags={"a": HALF})),
             lambda: talks.modify_tags("user-1", CONVERSATION, {"a": HALF}),
             lambda: talks.recommended_responses("user-1", CONVERSATION, "1" * 24, HALF),
             lambda: hooks.create("user-1", HALF, []),
-            lambda: services.starters("user-1", SERVICE, facets=[HALF], instructions="x"),
             lambda: entered(talks.create("user-1", SERVICE, agent_actions=HALF)),
         )
         for call in calls:

@@ -174,7 +174,7 @@ def row(number: int, **changes: Any) -> dict[str, Any]:
         "service_id": SERVICE,
         "is_finished": False,
         "num_messages": 2,
-        "tags": {"bridge_event": f"fence{number}", "none": None},
+        "tags": {"bridge_event": f"event{number}", "none": None},
         **changes,
     }
 
@@ -191,7 +191,7 @@ async def test_the_list_of_conversations_is_read_page_by_page(serve: Serve) -> N
     assert (rows[0].num_messages, rows[0].is_finished, dict(rows[0].tags)) == (
         2,
         False,
-        {"bridge_event": "fence1", "none": None},
+        {"bridge_event": "event1", "none": None},
     )
     assert requests[0].path == "/conversation/"
     assert requests[0].query | {"continuation_token": ""} == {
@@ -258,6 +258,6 @@ async def test_a_row_of_an_odd_form_does_no_harm(serve: Serve, odd: dict[str, An
     page = {"conversations": [{**row(1), **odd} if odd else {}], "has_more": False}
     try:
         _, (found, *_) = await one(serve, lambda agent: all_of(agent.conversations("user 1+")), page)
-        found.carries("fence1")
+        found.carries("event1")
     except ApiError:
         pass  # said as an error of the API, which is as good

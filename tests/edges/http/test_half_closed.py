@@ -73,11 +73,11 @@ async def test_the_end_may_come_with_the_last_byte_of_the_body_or_long_after(
     hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher
 ) -> None:
     request = asked("h-2")
-    assert statuses(await ended(hooks, request[:-3], request[-3:], arrived=[lambda: hooks.door.held_bytes])) == [b"202"]
+    assert statuses(await ended(hooks, request[:-3], request[-3:], arrived=[lambda: hooks.held.size])) == [b"202"]
     reader, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
     confirmed_publisher.gate.clear()
     writer.write(asked("h-3"))
-    await until(lambda: hooks.door.held_bytes == len(BODY), "it waits for its confirm")
+    await until(lambda: hooks.held.size == len(BODY), "it waits for its confirm")
     writer.write_eof()
     await asyncio.sleep(0)
     confirmed_publisher.gate.set()
@@ -111,7 +111,7 @@ async def test_all_that_was_asked_in_one_go_is_answered(
     assert len(confirmed_publisher.messages) == 20
     confirmed_publisher.gate.clear()
     going = asyncio.create_task(ended(hooks, asked("p-20") + asked("p-21") + asked("p-22", "Connection: close")))
-    await until(lambda: hooks.door.held_bytes, "the first waits for its confirm")
+    await until(lambda: hooks.held.size, "the first waits for its confirm")
     confirmed_publisher.gate.set()
     assert statuses(await going) == [b"202"] * 3
 
@@ -144,7 +144,7 @@ async def test_a_body_that_ends_too_early_is_400_at_once(
         assert statuses(answer)[-1] == b"400"
         assert b"application/problem+json" in answer
     assert hooks.counters.webhooks["git", "broken-off"] == 2
-    assert hooks.door.held_bytes == 0
+    assert hooks.held.size == 0
     assert not caplog.records
 
 
@@ -183,7 +183,7 @@ async def test_who_is_gone_altogether_breaks_nothing(
     for number, how in enumerate(("close", "abort", "linger")):
         _, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
         writer.write(asked(f"g-{number}"))
-        await until(lambda: hooks.door.held_bytes == (number + 1) * len(BODY), "it waits for its confirm")  # noqa: B023
+        await until(lambda: hooks.held.size == (number + 1) * len(BODY), "it waits for its confirm")  # noqa: B023
         if how == "linger":
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         if how == "abort":
@@ -193,7 +193,7 @@ async def test_who_is_gone_altogether_breaks_nothing(
             await writer.wait_closed()
     confirmed_publisher.gate.set()
     await until(lambda: len(confirmed_publisher.messages) == 3, "all are on the queue")
-    await until(lambda: hooks.door.held_bytes == 0, "all have been let go")
+    await until(lambda: hooks.held.size == 0, "all have been let go")
     assert hooks.server._listener._runner is not None
     server = hooks.server._listener._runner.server
     assert server is not None

@@ -63,9 +63,9 @@ async def test_a_chunk_that_is_malformed_only_later_is_a_body_that_does_not_come
     """aiohttp's parser does not tell a handler that reads already, so that the limit of time ends it."""
     start = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
     async with Hooks(FakeConfirmedPublisher(), GITHUB, body_s=3.0) as hooks:
-        answer = await hooks.in_turn(start, lambda: hooks.door.held_bytes == 2, b"zz\r\nxx\r\n0\r\n\r\n")
+        answer = await hooks.in_turn(start, lambda: hooks.held.size == 2, b"zz\r\nxx\r\n0\r\n\r\n")
     assert problem_in(answer)["status"] == 408
-    assert hooks.door.held_bytes == 0
+    assert hooks.held.size == 0
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,11 @@ async def test_repeats_at_the_same_time_are_one_event(
 ) -> None:
     confirmed_publisher.gate.clear()
     sending = [asyncio.create_task(hooks.good(id_="d-3")) for _ in range(20)]
-    await until(lambda: hooks.door.held_bytes == 20 * len(BODY), "all have arrived")
+    await until(lambda: hooks.held.size == 20 * len(BODY), "all have arrived")
     confirmed_publisher.gate.set()
     assert {(await each).status for each in sending} == {202}
     assert len(confirmed_publisher.messages) == 1
-    assert hooks.door.held_bytes == 0
+    assert hooks.held.size == 0
 
 
 async def test_without_an_id_the_bodys_digest_is_it(hooks: Hooks, confirmed_publisher: FakeConfirmedPublisher) -> None:
@@ -288,7 +288,7 @@ async def test_endless_chunks_are_cut(hooks: Hooks) -> None:
         await asyncio.sleep(0)
     assert (await answer).startswith(b"HTTP/1.1 413")
     assert sent < 2**26
-    assert hooks.door.held_bytes == 0
+    assert hooks.held.size == 0
     async with asyncio.timeout(60):
         with suppress(ConnectionError):
             await reader.read()  # it is closed, although more would come
@@ -305,9 +305,9 @@ async def test_a_slow_body_is_408(confirmed_publisher: FakeConfirmedPublisher) -
 async def test_a_body_that_breaks_off_leaves_nothing_behind(hooks: Hooks) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", hooks.server.port)
     writer.write(head("git", "Content-Length: 100") + b"{")
-    await until(lambda: hooks.door.held_bytes == 1, "it has been read")
+    await until(lambda: hooks.held.size == 1, "it has been read")
     writer.transport.abort()
-    await until(lambda: hooks.door.held_bytes == 0, "it has been let go")
+    await until(lambda: hooks.held.size == 0, "it has been let go")
     await until(lambda: hooks.counters.webhooks["git", "broken-off"] == 1, "it has been counted")
 
 
@@ -320,7 +320,7 @@ async def test_what_all_bodies_hold_together_is_bounded(confirmed_publisher: Fak
     async with Hooks(confirmed_publisher, GITHUB, max_held_bytes=1000) as hooks:
         found = await hooks.send("git", b"x" * 1001, signed(GITHUB, b""))
     assert (found.status, found.json["title"]) == (503, "Service Unavailable")
-    assert hooks.door.held_bytes == 0
+    assert hooks.held.size == 0
 
 
 async def test_a_sender_that_waits_for_a_word_before_it_sends_the_body_gets_it(hooks: Hooks) -> None:
@@ -346,7 +346,7 @@ async def test_how_many_wait_for_their_confirms_is_bounded(confirmed_publisher: 
     confirmed_publisher.gate.clear()
     async with Hooks(confirmed_publisher, GITHUB, max_open=3) as hooks:
         waiting = [asyncio.create_task(hooks.good(id_=f"o-{number}")) for number in range(3)]
-        await until(lambda: hooks.door.held_bytes == 3 * len(BODY), "three wait")
+        await until(lambda: hooks.held.size == 3 * len(BODY), "three wait")
         found = await hooks.good(id_="o-4")
         assert (found.status, found.headers["Retry-After"]) == (503, "1")
         confirmed_publisher.gate.set()

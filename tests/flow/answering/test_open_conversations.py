@@ -50,7 +50,7 @@ def test_tags_that_change_are_not_remembered_until_they_are_known_again() -> Non
     assert known.get(("u", "s")) == Open("c1", {"channel": "sms", "channel_type": "text", "new": "2"}, newest="m1")
 
 
-def test_a_conversation_is_the_bridges_own_by_its_fence() -> None:
+def test_a_conversation_is_the_bridges_own_by_its_event_tag() -> None:
     assert Open("c1", {"bridge_event": "f" * 32}).own
     assert not Open("c1", SMS).own
     assert not Open("c1").own

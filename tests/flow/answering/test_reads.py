@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from bridge.core.errors import Lost
-from bridge.core.event.tags import fence
+from bridge.core.errors import Lost, Refused
+from bridge.core.event.tags import event_tag
 from tests.support.fakes import FakeLedger, Fate, Talk, answered, refused, said
 from tests.support.flow_bench import SERVICE, USER, Bench
 
@@ -200,7 +200,7 @@ async def test_an_interact_is_read_page_by_page_where_much_was_said_after_it() -
 async def test_of_an_own_conversation_the_first_page_is_read(later: int) -> None:
     async with alone() as bench:
         crowd(bench, 1_000)
-        talk = bench.agent.open(USER, SERVICE, tags={**OWN, "bridge_event": fence("e1")})
+        talk = bench.agent.open(USER, SERVICE, tags={**OWN, "bridge_event": event_tag("e1")})
         bench.agent.converse(talk, "Tell e1")
         for number in range(later):
             bench.agent.converse(talk, f"After {number}")
@@ -213,10 +213,10 @@ async def test_of_an_own_conversation_the_first_page_is_read(later: int) -> None
 
 async def test_an_own_conversation_that_is_over_is_looked_for_by_its_tag() -> None:
     async with alone() as bench:
-        talk = bench.agent.open(USER, SERVICE, tags={**OWN, "bridge_event": fence("e1")})
+        talk = bench.agent.open(USER, SERVICE, tags={**OWN, "bridge_event": event_tag("e1")})
         bench.agent.converse(talk, "Tell e1")
         talk.finished = True
-        crowd(bench, 1_000, bridge_event=fence("another"))
+        crowd(bench, 1_000, bridge_event=event_tag("another"))
         bench.agent.others.clear()
         bench.deliver("e1", redelivered=True)
         await bench.quiet()
@@ -226,7 +226,7 @@ async def test_an_own_conversation_that_is_over_is_looked_for_by_its_tag() -> No
 
 async def test_where_the_api_ignores_the_tag_not_found_counts_only_once_the_list_was_read_to_its_end() -> None:
     async with alone() as bench:
-        talk = bench.agent.open(USER, SERVICE, tags={**OWN, "bridge_event": fence("e1")})
+        talk = bench.agent.open(USER, SERVICE, tags={**OWN, "bridge_event": event_tag("e1")})
         bench.agent.converse(talk, "Tell e1")
         talk.finished = True
         crowd(bench, 250)
@@ -285,3 +285,14 @@ async def test_an_interact_with_a_conversation_that_is_gone_starts_a_new_one_whe
         await bench.quiet()
         assert bench.types("e2")[-1] == "interaction-complete"
         assert bench.agent.heard("Tell e2") == 1
+
+
+@pytest.mark.parametrize("status", [403, 422, 425])
+@pytest.mark.parametrize("operation", ["conversations", "messages"])
+async def test_a_look_that_a_person_must_mend_proves_nothing(status: int, operation: str) -> None:
+    async with Bench() as bench:
+        bench.agent.script(answered(said("Hel"), Lost("cut"), fate=Fate.EMPTY))
+        bench.agent.fail(operation, Refused("list", status, ""))
+        bench.deliver()
+        await bench.quiet()
+        assert bench.dead() == ["uncertain"]

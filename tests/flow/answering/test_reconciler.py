@@ -5,7 +5,7 @@ import pytest
 from bridge.core.errors import Lost, NotSent, Refused, TooEarly, Unavailable
 from bridge.core.event.event_fields import OnBusy
 from bridge.core.event.route import Route
-from bridge.core.event.tags import fence
+from bridge.core.event.tags import event_tag
 from tests.support.fakes import FakeRoutes, Fate, Gate, Play, Talk, answered, complete, error, opening, refused, said
 from tests.support.flow_bench import SERVICE, USER, Bench
 
@@ -13,7 +13,7 @@ from tests.support.flow_bench import SERVICE, USER, Bench
 def own(bench: Bench, event_id: str = "e1") -> Talk:
     """A conversation that an earlier delivery of the event has started."""
     return bench.agent.open(
-        USER, SERVICE, tags={"channel": "api", "channel_type": "async", "bridge_event": fence(event_id)}
+        USER, SERVICE, tags={"channel": "api", "channel_type": "async", "bridge_event": event_tag(event_id)}
     )
 
 
@@ -244,6 +244,7 @@ async def test_where_asking_itself_is_refused_nothing_is_started(status: int) ->
         Unavailable("503"),
         Refused("list", 500, ""),
         Refused("list", 408, ""),
+        Refused("list", 409, ""),
         TooEarly("429", 20.0),
     ],
 )

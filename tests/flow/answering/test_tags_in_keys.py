@@ -69,7 +69,7 @@ async def test_an_event_that_starts_a_conversation_has_its_own_tags() -> None:
         assert (keys(bench, "e1"), keys(bench, "e2")) == ({"bill._"}, {"bill.north"})
 
 
-async def test_the_fence_of_the_conversation_is_never_taken_for_the_events() -> None:
+async def test_the_event_tag_of_the_conversation_is_never_taken_for_the_events() -> None:
     async with bench_of(Outbound("agent.events", RoutingKey("{bridge_event}.{type}"))) as bench:
         bench.deliver("e1")
         bench.deliver("e2")

@@ -163,7 +163,10 @@ async def test_steering_events_take_a_user_too(kind: str, operation: str) -> Non
 # --- waiting
 
 
-WAITS = [TooEarly("429", 3.0), NotSent("no connection"), Unavailable("503"), Lost("reset"), Refused("users", 500, "")]
+WAITS = [
+    *(TooEarly("429", 3.0), NotSent("no connection"), Unavailable("503"), Lost("reset")),
+    *(Refused("users", status, "") for status in (408, 409, 500)),
+]
 
 
 @pytest.mark.parametrize("error", WAITS, ids=str)
@@ -176,6 +179,15 @@ async def test_what_cannot_be_told_now_waits_and_counts_no_attempt(error: ApiErr
         assert creators(it) == ["user-7"]
         assert {message.headers["attempt"] for message in it.out()} == {1}
         assert it.dead() == []
+
+
+@pytest.mark.parametrize("status", [403, 422, 425])
+async def test_a_look_that_a_person_must_mend_is_rejected(status: int) -> None:
+    async with bench() as it:
+        it.accounts.fail("ids_of", Refused("users", status, ""))
+        deliver(it)
+        await it.quiet()
+        assert it.dead() == ["rejected"]
 
 
 async def test_refused_credentials_hold_everything() -> None:

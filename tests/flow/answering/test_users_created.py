@@ -36,7 +36,7 @@ async def test_a_user_who_is_there_may_have_any_role() -> None:
         assert creators(it) == ["user-7"]
 
 
-LOST = [Lost("reset"), Unavailable("503"), Refused("create-user", 500, "oops"), Refused("create-user", 504, "late")]
+LOST = [Lost("reset"), Unavailable("503"), *(Refused("create-user", status, "oops") for status in (408, 500, 504))]
 
 
 @pytest.mark.parametrize("error", LOST, ids=str)
@@ -59,6 +59,16 @@ async def test_where_it_was_not_carried_out_it_is_looked_for_and_created(error: 
         assert creators(it) == ["made-1"]
         second = [at for at, call in enumerate(it.accounts.journal) if call == "create"][1]
         assert it.accounts.journal[second - 1] == "ids_of"
+
+
+@pytest.mark.parametrize("status", [403, 422, 425])
+async def test_a_creation_that_a_person_must_mend_is_rejected(status: int) -> None:
+    async with bench() as it:
+        it.accounts.fail("create", Refused("create-user", status, "no"))
+        deliver(it, user=CREATE)
+        await it.quiet()
+        assert it.dead() == ["rejected"]
+        assert it.accounts.journal == ["ids_of", "create"]
 
 
 async def test_a_409_is_somebody_elses_creation() -> None:

@@ -170,7 +170,12 @@ async def test_a_finish_event_leaves_nothing_due_and_says_it_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [NotSent("no"), TooEarly("429", 9.0), Lost("reset"), Refused("finish", 500, "no")], ids=str
+    "error",
+    [
+        *(NotSent("no"), TooEarly("429", 9.0), Lost("reset")),
+        *(Refused("finish", status, "no") for status in (408, 409, 500)),
+    ],
+    ids=str,
 )
 async def test_what_time_mends_is_tried_again(error: Exception) -> None:
     async with bench_of() as bench:
@@ -183,7 +188,7 @@ async def test_what_time_mends_is_tried_again(error: Exception) -> None:
         assert body.get("already") is not True
 
 
-@pytest.mark.parametrize("status", [403, 415, 422])
+@pytest.mark.parametrize("status", [403, 415, 422, 425])
 async def test_what_a_person_must_mend_is_given_up_and_said_in_the_log(status: int) -> None:
     async with bench_of() as bench:
         bench.agent.break_down("finish", Refused("finish", status, "no"))

@@ -8,10 +8,10 @@ from bridge.core.control.command import Command, Facts, Verb
 from bridge.core.control.pause import Pause, PauseScope
 from bridge.core.event.route import Route
 from bridge.flow import failpoints
+from bridge.flow.command_handler import CommandHandler
 from bridge.flow.guards.pauses import PASS_EVERY_S, Pauses
 from bridge.flow.ports.broker import Delivery, HeldQueueUnavailable
 from bridge.flow.ports.ledger import LedgerUnavailable
-from bridge.flow.replica import SteeredReplica
 from tests.support.fakes import FakeInbox, FakeLedger, FakeLog, FakeRoutes
 from tests.support.flow_bench import QUEUE, USER, Bench
 
@@ -267,11 +267,11 @@ async def is_known(conversation_id: str) -> bool:
     return conversation_id == KNOWN
 
 
-async def replica_of(held: Broken) -> tuple[SteeredReplica, Pauses, FakeLedger, FakeLog]:
+async def replica_of(held: Broken) -> tuple[CommandHandler, Pauses, FakeLedger, FakeLog]:
     ledger, log = FakeLedger(), FakeLog()
     pauses = Pauses(ledger, FakeInbox(), (QUEUE, "bulk"), held, lambda: BASE_S, log)
     status: Facts = {"version": "1"}
-    replica = SteeredReplica("host/1", pauses, is_known, lambda: status, lambda: BASE_S, log)
+    replica = CommandHandler("host/1", pauses, is_known, lambda: status, lambda: BASE_S, log)
     return replica, pauses, ledger, log
 
 

@@ -9,7 +9,7 @@ import pytest
 from bridge.core.delivery.poison import MAX_DEATHS, TOGETHER
 from bridge.core.delivery.progress import UNKNOWN, RequestKind
 from bridge.core.errors import TooEarly
-from bridge.core.event.tags import fence
+from bridge.core.event.tags import event_tag
 from bridge.core.ledger.ledger_entry import Entry, State
 from bridge.flow import failpoints
 from tests.support.fakes import FakeLedger, Play, answered, complete, error, opening
@@ -90,7 +90,7 @@ async def test_what_was_condemned_starts_over_when_it_is_replayed() -> None:
 
 async def test_what_was_condemned_and_had_been_answered_after_all_is_not_asked_again_when_it_is_replayed() -> None:
     async with Bench() as bench:
-        talk = bench.agent.open(USER, SERVICE, tags={"bridge_event": fence("e1")})
+        talk = bench.agent.open(USER, SERVICE, tags={"bridge_event": event_tag("e1")})
         bench.agent.converse(talk, "Tell e1")
         progress = unproved(RequestKind.CREATE, talk.id, "0a" * 6, 1)
         bench.ledger.entries["e1"] = Entry("e1", State.OPEN, b"", progress, deaths=MAX_DEATHS)

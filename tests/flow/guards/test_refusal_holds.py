@@ -10,8 +10,8 @@ from bridge.core.control.pause import PauseScope
 from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Refused
 from bridge.core.event.route import Route
+from bridge.flow.command_handler import CommandHandler
 from bridge.flow.guards.refusal_holds import PROBE_EVERY_S
-from bridge.flow.replica import SteeredReplica
 from tests.support.fakes import FakeLedger, FakeRoutes, answered, error
 from tests.support.flow_bench import SERVICE, Bench
 
@@ -226,7 +226,7 @@ async def test_resuming_the_route_lifts_both_kinds_of_pause_and_the_count_begins
     async with bench_of(5) as bench:
         await holds(bench, 5)
         log, clock = bench.log, bench.pauses._clock
-        replica = SteeredReplica("host/1", bench.pauses, lambda _: never(), dict, clock, log)
+        replica = CommandHandler("host/1", bench.pauses, lambda _: never(), dict, clock, log)
         await replica.obey(Command(Verb.PAUSE, PauseScope.ROUTE, "payments", "why"), "ops")
         assert len(bench.pauses.listed) == 2
         assert (await replica.obey(Command(Verb.RESUME, PauseScope.ROUTE, "payments"), "ops"))["lifted"] is True

@@ -9,10 +9,10 @@ from bridge.sandbox.script.disruption import disrupt
 from bridge.sandbox.script.fault import AFTER, KINDS, STREAM, Fault, UnknownFault, make_fault, parse_fault
 from bridge.sandbox.script.reply import answer, pieces
 from bridge.sandbox.script.reply_draft import SCRIPTS
-from bridge.sandbox.script.script_steps import Beat, Commit, Cut, End, Say, Void, framed, say
+from bridge.sandbox.script.script_steps import Commit, Cut, End, Say, ScriptStep, Void, framed, say
 
 
-def beats(count: int) -> list[Beat]:
+def steps(count: int) -> list[ScriptStep]:
     spoken = [say({"type": "new-message", "message": f"piece {number}"}) for number in range(count)]
     return [say({"type": "conversation-created"}), *spoken, Commit(), say({"type": "interaction-complete"}), End()]
 
@@ -20,29 +20,29 @@ def beats(count: int) -> list[Beat]:
 @pytest.mark.parametrize("kind", [*STREAM, *AFTER])
 @given(count=st.integers(0, 5), after=st.integers(0, 7))
 def test_every_fault_settles_the_turn_once_and_says_nothing_after_the_end(kind: str, count: int, after: int) -> None:
-    played = disrupt(beats(count), Fault(kind, after=after))
-    settled = [beat for beat in played if isinstance(beat, Commit | Void)]
-    closed = [index for index, beat in enumerate(played) if isinstance(beat, Cut | End)]
+    played = disrupt(steps(count), Fault(kind, after=after))
+    settled = [step for step in played if isinstance(step, Commit | Void)]
+    closed = [index for index, step in enumerate(played) if isinstance(step, Cut | End)]
     assert len(settled) == 1
     assert len(closed) == 1
-    assert not any(isinstance(beat, Say) for beat in played[closed[0] :])
+    assert not any(isinstance(step, Say) for step in played[closed[0] :])
 
 
 @pytest.mark.parametrize("kind", [*STREAM, *AFTER])
 def test_a_complete_is_never_said_before_the_commit(kind: str) -> None:
-    played = disrupt(beats(3), Fault(kind))
-    said = [index for index, beat in enumerate(played) if isinstance(beat, Say) and beat.type == "interaction-complete"]
+    played = disrupt(steps(3), Fault(kind))
+    said = [index for index, step in enumerate(played) if isinstance(step, Say) and step.type == "interaction-complete"]
     assert all(index > played.index(Commit()) for index in said)
 
 
 @pytest.mark.parametrize("framing", ["", *SCRIPTS])
 @given(count=st.integers(0, 4))
 def test_a_framing_changes_packages_but_not_lines(framing: str, count: int) -> None:
-    def lines(played: list[Beat]) -> list[bytes]:
-        whole = b"".join(beat.data for beat in played if isinstance(beat, Say))
+    def lines(played: list[ScriptStep]) -> list[bytes]:
+        whole = b"".join(step.data for step in played if isinstance(step, Say))
         return [line for line in whole.split(b"\n") if line]
 
-    assert lines(framed(beats(count), framing)) == lines(beats(count))
+    assert lines(framed(steps(count), framing)) == lines(steps(count))
 
 
 @pytest.mark.parametrize("kind", KINDS)

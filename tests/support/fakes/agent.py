@@ -17,7 +17,7 @@ from tests.support.fakes.play import Fate, Gate, Play, Step, Talk, Turn
 from tests.support.fakes.stream import FakeStream
 
 Listed = TypeVar("Listed", ConversationRow, Message)
-MOST_CALLS_AT_ONCE = 2_000
+MAX_CALLS_AT_ONCE = 2_000
 
 
 class HotLoop(AssertionError):
@@ -140,7 +140,7 @@ class FakeAgent:
         service_id: str | None = None,
         *,
         conversation_id: str | None = None,
-        fence: str | None = None,
+        event_tag: str | None = None,
         unfinished: bool = False,
     ) -> AsyncIterator[ConversationRow]:
         def wanted(talk: Talk) -> bool:
@@ -148,7 +148,7 @@ class FakeAgent:
                 talk.user_id == user_id
                 and service_id in (None, talk.service_id)
                 and conversation_id in (None, talk.id)
-                and (fence is None or not self.filters_tags or talk.tags.get("bridge_event") == fence)
+                and (event_tag is None or not self.filters_tags or talk.tags.get("bridge_event") == event_tag)
                 and not (unfinished and self.filters_finished and talk.finished)
             )
 
@@ -207,9 +207,9 @@ class FakeAgent:
     ) -> None:
         now_s = asyncio.get_running_loop().time()
         self.journal.append(Call(operation, now_s, user_id, conversation_id, text, tags))
-        if len(self.journal) > MOST_CALLS_AT_ONCE and self.journal[-MOST_CALLS_AT_ONCE].at_s == now_s:
+        if len(self.journal) > MAX_CALLS_AT_ONCE and self.journal[-MAX_CALLS_AT_ONCE].at_s == now_s:
             self.hot = True
-            raise HotLoop(f"{MOST_CALLS_AT_ONCE} calls at once, the last of them {operation}")
+            raise HotLoop(f"{MAX_CALLS_AT_ONCE} calls at once, the last of them {operation}")
         await asyncio.sleep(0)
         self.before.pop(operation, lambda: None)()
         failure = self._failures[operation].popleft() if self._failures[operation] else self._broken.get(operation)

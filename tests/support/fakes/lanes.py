@@ -48,7 +48,7 @@ class FakeLanes:
             self._lane_of[waiting.event_id] = lane
             back_s = None if waiting.back_in_s is None else _now() + waiting.back_in_s
             turns.line_up(waiting.event_id, self._owner, back_s, waiting.awaits, held=waiting.held)
-            if waiting.gives_up_turn:
+            if waiting.held or waiting.awaits is not None or waiting.back_in_s is not None:  # it gives up the turn
                 self._wake(lane)
 
     def ahead(self, lane: Key, event_ids: Collection[str]) -> dict[str, int]:

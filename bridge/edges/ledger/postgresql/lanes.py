@@ -20,12 +20,12 @@ from bridge.core.ledger.ledger_entry import State
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
-from bridge.edges.ledger.rows import CODES, FAILED, FINAL_STATES, Row, hash_of, id_of
+from bridge.edges.ledger.rows import CODES, FAILED_CODE, FINAL_STATES, Row, hash_of, id_of
 
 CHANNEL = "amigo_bridge_lanes"
 WAITING, ANSWERED = CODES[State.WAITING], CODES[State.ANSWERED]
 MAX_COUNTED = 1000
-"""Of those before an event, so many are counted."""
+"""Events before another that are counted, at the most."""
 LEFT_ANSWERED = "interval '10 seconds'"
 """How long after the end of its process's lease an answered event holds up its lane."""
 
@@ -89,7 +89,7 @@ BEGIN
     FROM amigo_bridge.known k WHERE k.key = l.turn;
     IF NOT FOUND OR its_state = {WAITING} THEN
         RETURN true;
-    ELSIF its_state = {FAILED} THEN
+    ELSIF its_state = {FAILED_CODE} THEN
         RETURN its_requeue >= l.turn_requeue;
     ELSIF its_state IN {FINAL_STATES} OR amigo_bridge.left_answered(its_state, its_owner) THEN
         RETURN true;
@@ -120,18 +120,18 @@ BEGIN
             SELECT FROM amigo_bridge.owners o WHERE o.owner = k.owner AND o.until > now()
         ) AS elsewhere INTO known_ FROM amigo_bridge.known k WHERE k.key = keys[i];
         CONTINUE WHEN FOUND AND (known_.elsewhere OR (
-            known_.state IN {FINAL_STATES} AND NOT (known_.state = {FAILED} AND requeues[i] > known_.requeue)
+            known_.state IN {FINAL_STATES} AND NOT (known_.state = {FAILED_CODE} AND requeues[i] > known_.requeue)
         ));
         SELECT * INTO l FROM amigo_bridge.lanes WHERE lane = lanes_[i];
         SELECT * INTO mine FROM amigo_bridge.lane_places p WHERE p.key = keys[i];
         has_place := FOUND;
-        IF has_place AND (mine.lane <> l.lane OR known_.state = {FAILED}) THEN
+        IF has_place AND (mine.lane <> l.lane OR known_.state = {FAILED_CODE}) THEN
             DELETE FROM amigo_bridge.lane_places p WHERE p.key = keys[i];
             has_place := false;
         END IF;
         IF has_place THEN
             my_number := mine.number;
-        ELSIF l.turn = keys[i] AND known_.state IS DISTINCT FROM {FAILED} THEN
+        ELSIF l.turn = keys[i] AND known_.state IS DISTINCT FROM {FAILED_CODE} THEN
             my_number := l.turn_number;
         ELSE
             my_number := l.next_number;

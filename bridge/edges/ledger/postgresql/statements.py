@@ -23,7 +23,7 @@ from bridge.edges.ledger.lane_calls import FREE, Turn
 from bridge.edges.ledger.postgresql import due, lanes, limit_rows, pauses, users
 from bridge.edges.ledger.postgresql.connection import DatabaseConnection
 from bridge.edges.ledger.postgresql.short_tables import ASKED_FOR, SHORT_TABLES
-from bridge.edges.ledger.rows import COLUMNS, COMPLETE, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
+from bridge.edges.ledger.rows import COLUMNS, COMPLETE_CODE, FINAL_STATES, UNSTARTED_STATES, Row, hash_of, is_cancelled
 from bridge.flow.ports.ledger import LeaseLost, LedgerUnavailable
 
 ADVISORY_KEY = 0x616D_6967_6F2D_6272  # "amigo-br"
@@ -137,7 +137,7 @@ WITH held AS (
     JOIN unnest($2::bytea[], $3::text[]) AS asked (key, progress) ON asked.key = e.key
     WHERE e.owner = $1 ORDER BY e.key FOR UPDATE OF e
 )
-UPDATE amigo_bridge.known e SET changed_at = now(), state = {COMPLETE}, progress = held.progress, letter = NULL
+UPDATE amigo_bridge.known e SET changed_at = now(), state = {COMPLETE_CODE}, progress = held.progress, letter = NULL
 FROM held WHERE e.key = held.key
 """  # noqa: S608 - of constants
 
@@ -185,7 +185,7 @@ GO = "DELETE FROM amigo_bridge.owners WHERE owner = $1"
 
 
 Answer = tuple[Holder, Row | None, float]
-"""Of a claim: who had the event, its row where it is this process's now, and the other's lease in seconds."""
+"""The answer of a claim: who had the event, its row where it is this process's now, the other's lease in seconds."""
 
 
 async def migrate(connection: DatabaseConnection) -> None:

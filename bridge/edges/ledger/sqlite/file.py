@@ -84,7 +84,7 @@ CHUNK = 50
 CHECKPOINT_ROWS, CHECKPOINT_PAGES = 1_000, 8_000
 """Rows after which the log goes into the file between two commits, and pages after which it does so within one."""
 TIDY_S = 0.002
-"""So long steps of purging follow on one another."""
+"""How long steps of purging follow on one another before others have their turn."""
 WAL_BYTES = 64 * 1024 * 1024
 
 SAID = {

@@ -66,7 +66,7 @@ class FileLock:
 
 
 def identity(path: Path) -> Identity | None:
-    """Of what is at the path; None where nothing is."""
+    """The identity of the file at the path; None where nothing is."""
     try:
         return _of(os.stat(path))
     except OSError:

@@ -15,7 +15,7 @@ MIN_PLACES, MAX_PLACES = 1 << 21, 1 << 24
 """The smallest shelf takes a run of 2 ** 16 keys in each group."""
 PLACES_PER_KEY = 24
 MAX_RUNS = 32
-"""Of one group: where the filter is right, so many are asked at most."""
+"""Runs in one group: where the filter is right, so many are asked at most."""
 
 
 class Shelf:

@@ -13,7 +13,7 @@ from bridge.core.lanes.lane_turns import LanePlace, LaneTurns, Passing, Standing
 from bridge.core.ledger.ledger_entry import State
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
-from bridge.edges.ledger.rows import CODES, FAILED, FINAL_STATES, REQUEUE, Row, hash_of, id_of
+from bridge.edges.ledger.rows import CODES, FAILED_CODE, FINAL_STATES, REQUEUE, Row, hash_of, id_of
 
 TABLE = (
     """
@@ -68,7 +68,7 @@ class LanePlaces:
         lane, lost_after_s, steers, joins, requeue = call.line or (b"", 0.0, False, None, 0)
         writes: list[Write] = []
         if known is not None and known[0] in FINAL_STATES:
-            if known[0] != FAILED or requeue <= known[REQUEUE]:
+            if known[0] != FAILED_CODE or requeue <= known[REQUEUE]:
                 return FREE, ()
             writes += self.leave(call.key)
         if self._lane_of.get(call.key, lane) != lane:

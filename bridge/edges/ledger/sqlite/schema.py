@@ -5,7 +5,7 @@ from functools import cache
 
 from bridge.core.errors import BridgeError
 from bridge.edges.ledger.due_rows import DUE_COLUMNS
-from bridge.edges.ledger.rows import COLUMNS, COMPLETE
+from bridge.edges.ledger.rows import COLUMNS, COMPLETE_CODE
 from bridge.edges.ledger.sqlite import lane_places, pauses, users
 
 # user_version is how many of these a file has been through.
@@ -155,7 +155,7 @@ def upsert(count: int) -> str:
     )
 
 
-COMPLETED = f"UPDATE known SET state = {COMPLETE}, changed_ms = ?, progress = ?, letter = NULL WHERE key = ?"  # noqa: S608
+COMPLETED = f"UPDATE known SET state = {COMPLETE_CODE}, changed_ms = ?, progress = ?, letter = NULL WHERE key = ?"  # noqa: S608
 """An answered event is complete: the rest of its row, with its ending, need not be written again."""
 DUE_AT = "max(last_s + finish_s, again_s)"
 DUE = f"SELECT {', '.join(DUE_COLUMNS)} FROM due_finishes WHERE {DUE_AT} <= ? ORDER BY {DUE_AT} LIMIT ?"  # noqa: S608

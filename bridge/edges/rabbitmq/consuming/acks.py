@@ -69,7 +69,7 @@ class Acks:
         self._over(count, None if error is None else describe(error))
 
     def _over(self, count: int, error: str | None) -> None:
-        """So many are written, or lost; what has come since is next."""
+        """Forget so many that are written, or lost; what has come since is next."""
         self.owed -= count
         self._writing = bool(self.owed)
         if error is not None:

@@ -19,7 +19,7 @@ from bridge.edges.rabbitmq.consuming.inbox import ConsumerInbox
 from bridge.edges.rabbitmq.generation import BrokerTrouble, Generation, TroubleKind, limited, open_channel
 from bridge.edges.rabbitmq.properties import incoming
 from bridge.flow.ports.broker import Delivery
-from bridge.flow.ports.runtime import Log
+from bridge.flow.ports.runtime import Log, loop_time
 
 TAG = "amigo-bridge"
 REFUSALS = frozenset({TroubleKind.ACCESS, TroubleKind.NOT_FOUND})
@@ -60,13 +60,13 @@ class QueueConsumer:
 
     def delivered(self) -> None:
         """One delivery more is in hand."""
-        self.heard_s = _now()
+        self.heard_s = loop_time()
         self.held += 1
         self.served = True
 
     def let_go(self) -> None:
         """One delivery less is in hand: only now can the broker send the next one."""
-        self.heard_s = _now()
+        self.heard_s = loop_time()
         self.held -= 1
 
     async def cancel(self) -> None:
@@ -245,7 +245,7 @@ class Consumer:
             await self._paused.wait()
         for queue_consumer in (*self._queue_consumers.values(), *self._retired):
             await queue_consumer.acks.all_written()
-            await asyncio.sleep(queue_consumer.acks.written_s + SETTLE_S - _now())
+            await asyncio.sleep(queue_consumer.acks.written_s + SETTLE_S - loop_time())
         while self._background:
             await asyncio.wait(set(self._background))
 
@@ -283,7 +283,7 @@ class Consumer:
         await limited(channel.basic_qos(prefetch_count=prefetch), f"setting the prefetch of {queue}")
         tag = f"{TAG}-{queue}-{uuid4().hex[:12]}"
         queue_consumer = QueueConsumer(
-            inbound, prefetch, tag, channel, unwatch, _now(), self._close_if_done, self._ack_lost
+            inbound, prefetch, tag, channel, unwatch, loop_time(), self._close_if_done, self._ack_lost
         )
         callback = partial(self._deliver, queue_consumer, generation)
         unwatch()  # a refusal closes the channel, and may leave other queues their consumers
@@ -314,7 +314,7 @@ class Consumer:
             self._start_task(self._close(queue_consumer))
 
     async def _close(self, queue_consumer: QueueConsumer) -> None:
-        await asyncio.sleep(queue_consumer.acks.written_s + SETTLE_S - _now())
+        await asyncio.sleep(queue_consumer.acks.written_s + SETTLE_S - loop_time())
         try:
             await limited(queue_consumer.channel.close(), f"closing a channel of {queue_consumer.inbound.queue}")
         except BrokerTrouble as trouble:
@@ -341,7 +341,3 @@ class Consumer:
 
 def _cancelled(generation: Generation, queue: str, frame: object) -> None:
     generation.end(f"the broker cancelled the consumer of {queue}")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -42,11 +42,11 @@ MAX_UNCONFIRMED_BYTES = 32 * 1024 * 1024
 ALONE_INDEX = 800
 """The first channel for what may close it again, beyond those of the outbounds, which count from 0."""
 ALONES = 8
-"""So many of those, one message on each: a round trip or three to a far broker is a long time. An event has one."""
+"""The number of those, one message on each: a round trip or three to a far broker is a long time. An event has one."""
 BEHIND_S = 0.005
 FRESH_AFTER_S = 5.0
-"""So long a channel is used once something on it was refused by nack; then a fresh one, for RabbitMQ remembers for each
-channel that a queue was full, also where its limit is gone."""
+"""How long a channel is used once something on it was refused by nack; then a fresh one, for RabbitMQ remembers of
+each channel that a queue was full, also where its limit is gone."""
 DRAIN_S = 1.0
 """How long what flies may keep a channel from being replaced: nobody waits for a slow confirm longer than that."""
 WHOM = itemgetter(1)
@@ -305,7 +305,7 @@ class BatchingPublisher:
             receipt.lost(message)
 
     def _pending(self, count: int, size: int) -> None:
-        """So many more messages wait, of so many bytes together."""
+        """Count so many more messages that wait, of so many bytes together."""
         if not self._unconfirmed:
             self._empty.clear()
         self._unconfirmed += count
@@ -315,7 +315,7 @@ class BatchingPublisher:
         self.resume()
 
     def _forget(self, count: int, size: int) -> None:
-        """So many fewer are unconfirmed, of so many bytes together."""
+        """Count so many fewer that are unconfirmed, of so many bytes together."""
         self._unconfirmed -= count
         self._unconfirmed_bytes -= size
         if self._unconfirmed <= MAX_UNCONFIRMED and self._unconfirmed_bytes <= MAX_UNCONFIRMED_BYTES:

@@ -18,7 +18,7 @@ from pamqp import encode
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from bridge.core.answer.outbound_message import Address, CommonHeaders, OutboundMessage
+from bridge.core.answer.outbound_message import APP_ID, Address, CommonHeaders, OutboundMessage
 from bridge.core.errors import BridgeError
 from bridge.core.event.inbound_message import Headers
 
@@ -169,4 +169,4 @@ def _short_string(text: str) -> bytes:
 # What a content header has beside its header table, message id and type: class, weight, body size, flags; content type,
 # the table's length, the message id's length, the time.
 HEADER_BYTES = 14 + len(_CONTENT_TYPE) + 4 + 1 + 8
-_APP_ID = encode.short_string("amigo-bridge")
+_APP_ID = encode.short_string(APP_ID)

@@ -94,7 +94,7 @@ class PublisherChannel:
         self.opening = self.writing = False
 
     def confirmed(self, delivery_tag: int, *, multiple: bool, acked: bool) -> None:
-        """A confirm of the broker; see Teller."""
+        """A confirm of the broker; see ConfirmListener."""
         flying = self.flying
         last = delivery_tag - self.first_tag if delivery_tag else len(flying) - 1
         if not 0 <= last < len(flying):
@@ -124,12 +124,12 @@ class PublisherChannel:
         self.owner.pump(self)
 
     def returned(self, message_id: str | None) -> None:
-        """A return of the broker; see Teller."""
+        """A return of the broker; see ConfirmListener."""
         if (message_id or "") in self.ids:
             self.unrouted.add(message_id or "")
 
     def closed(self, refusal: PublishRefusal | None, words: str) -> None:
-        """The broker has closed the channel; see Teller. Nothing of it may be written or counted any more."""
+        """The broker has closed the channel; see ConfirmListener. Nothing of it may be written or counted any more."""
         if self.channel is not None:
             self.channel.silence()
         lost = self.take_back()
@@ -229,7 +229,7 @@ class PublisherChannel:
         return b"".join(parts)
 
     def _cleared(self, number: int) -> None:
-        """So many of the suspects are dealt with."""
+        """Count suspects that are dealt with."""
         if self.suspects:
             self.suspects = max(0, self.suspects - number)
             if not self.suspects:

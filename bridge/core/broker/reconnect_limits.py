@@ -4,12 +4,12 @@ Whatever a generation holds is delivered again to the next one, and the broker c
 limit an event is dead-lettered as poison. Where connecting anew does not mend it, it must not be done over and over.
 """
 
-MAX_PATIENCE = 128.0
+MAX_FACTOR = 128.0
 WELL_FOR = 4.0
-"""So many times the limit a generation must have lived for the next trouble to be a new one."""
+"""Multiples of the limit that a generation must have lived for the next trouble to be a new one."""
 
 
-def patience(before: float, *, judged: bool, lived_s: float, limit_s: float) -> float:
+def limit_factor(before: float, *, judged: bool, lived_s: float, limit_s: float) -> float:
     """The factor on the limits of the next generation, at least 1.
 
     `before` is the factor of the one that has ended, `judged` whether the bridge ended it by such a limit, `limit_s`
@@ -21,4 +21,4 @@ def patience(before: float, *, judged: bool, lived_s: float, limit_s: float) -> 
     if not judged:
         return 1.0
     again = lived_s <= WELL_FOR * before * limit_s
-    return min(2.0 * before, MAX_PATIENCE) if again else 2.0
+    return min(2.0 * before, MAX_FACTOR) if again else 2.0

@@ -1,19 +1,26 @@
-"""Permissions of the API's roles, by the operation that needs them (docs/api-contract.md, 1.4 to 1.14).
+"""Permissions of the API's roles, and the operations that need them (docs/api-contract.md, 1.4 to 1.14).
 
 A list leaves out, without a word, whatever the role does not let it show: whoever reads one must be told.
 """
 
-NEEDED = {
-    "list": "Conversation:GetConversation",
-    "messages": "Conversation:GetMessage",
-    "message-source": "Conversation:GetMessage",
+from collections.abc import Mapping
+
+GET_CONVERSATION = "Conversation:GetConversation"
+GET_MESSAGE = "Conversation:GetMessage"
+GET_USER = "User:GetUserInfo"
+GET_VERSION_SET = "Service:GetVersionSet"
+
+NEEDED: Mapping[str, str] = {
+    "list": GET_CONVERSATION,
+    "messages": GET_MESSAGE,
+    "message-source": GET_MESSAGE,
     "tags": "Conversation:ModifyConversation",
     "recommend-responses": "Conversation:GetRecommendedResponses",
     "insights": "Conversation:GetInteractionInsights or Organization:GetServiceHierarchicalStateMachine",
     "finish": "User:UpdateUserInfo or Conversation:FinishConversation",
     "services": "Service:GetService",
     "create-user": "User:InviteUser, or has not more privileges than the new user's role",
-    "users": "User:GetUserInfo",
+    "users": GET_USER,
 }
 
 

@@ -1,4 +1,4 @@
-"""This process as it is steered: it obeys commands, and tells how it is."""
+"""Commands from a person, carried out by this process: pause, resume, status, finished."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ from bridge.flow.ports.ledger import LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
 
 
-class SteeredReplica:
+class CommandHandler:
     """Carries out commands of those who may give them; who may is not decided here. See the port `Replica`."""
 
     def __init__(
