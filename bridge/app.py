@@ -53,6 +53,7 @@ from bridge.flow.guards.ledger_watch import LedgerWatch
 from bridge.flow.guards.pauses import Pauses, PausingLives
 from bridge.flow.guards.poison_guard import PoisonGuard
 from bridge.flow.guards.quick_deaths import QuickDeaths
+from bridge.flow.guards.refusal_holds import RefusalHolds
 from bridge.flow.guards.turn_guard import TurnGuard
 from bridge.flow.lanes.lane_waits import WaitLimits
 from bridge.flow.lanes.lanes import Lanes
@@ -118,6 +119,7 @@ class Bridge:
         held_queues = BrokerHeldQueues(republisher, exchanges.delay, log)
         queues = [inbound.queue for inbound in inbounds]
         self.pauses = Pauses(ledger, self.inbox, queues, held_queues, time.time, log)
+        self.refusal_holds = self._refusal_holds(held_queues)
         lives = PausingLives(QuickDeaths(ledger, self.inbox, log), self.pauses)
         self.ledger_watch = LedgerWatch(ledger, self.journal, self.inbox, settings.ledger.patience, lives.begin, log)
         self.reconciler = Reconciler(agent, settings.amigo.settle, log)
@@ -170,6 +172,10 @@ class Bridge:
         shares = shares_of({inbound.queue: inbound.prefetch for inbound in inbounds})
         return WaitLimits(self._settings.lanes.park_after, shares, turn_limit_of(self._settings))
 
+    def _refusal_holds(self, held_queues: BrokerHeldQueues) -> RefusalHolds:
+        limit, configuration = self._settings.retry.refusals, configuration_hash(self._settings)
+        return RefusalHolds(limit, configuration, self.pauses, held_queues, time.time, self._log)
+
     def _relay(self, factory: MessageFactory, refused_events: RefusedEvents) -> Relay:
         amigo, enrich_for_s = self._settings.amigo, self._settings.conversations.enrich_for
         limits = Limits(amigo.max_line, amigo.longest, enrich_for_s)
@@ -177,7 +183,7 @@ class Bridge:
 
     def _attempts(self, interaction: Interaction, backoff: Backoff) -> Attempts:
         poison_guard = PoisonGuard(self.journal, self._settings.lanes.park_after, self._log)
-        guard = TurnGuard(poison_guard, self.pauses)
+        guard = TurnGuard(poison_guard, self.pauses, self.refusal_holds)
         return Attempts(interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self._log)
 
     def _interaction(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bridge import version
 from bridge.core.control.command import Facts
+from bridge.core.control.pause import PauseScope
 from bridge.core.counters import Counters
 from bridge.core.delivery.rate_limits import RateLimits
 from bridge.edges.http.server import Component
@@ -89,9 +90,10 @@ class Readiness:
         """All rows; a row that is not needed tells, and leaves the process ready."""
         supervisor, consumer = self._broker.supervisor, self._broker.consumer
         partial_troubles = {**supervisor.destinations.troubles, **consumer.troubles}
-        paused = "; ".join(pause.words for pause in self._pauses.listed)
-        if paused:
-            partial_troubles["pauses"] = paused
+        for pause in self._pauses.listed:
+            name = "refusals" if pause.scope is PauseScope.REFUSALS else "pauses"
+            before = f"{partial_troubles[name]}; " if name in partial_troubles else ""
+            partial_troubles[name] = before + pause.words
         trouble = self._journal.trouble
         return [
             *(Component(name, reason is None, reason) for name, reason in self._needed().items()),

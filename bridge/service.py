@@ -141,6 +141,7 @@ async def _running(bridge: Bridge, log: Log) -> AsyncIterator[asyncio.Future[str
         "absence": bridge.absence.run(),
         "lost events": bridge.journal.lost.watch(bridge.backlog),
         "pauses": bridge.pauses.run(bridge.event_intake.receive),
+        "refusal holds": bridge.refusal_holds.run(bridge.event_intake.receive),
         "due watch": bridge.due_watch.run(),
         "lag": bridge.lag.run(),
     }

@@ -138,7 +138,7 @@ class Attempts:
                 return apart
         if work.ledger.answered and work.entry is not None:
             return await self._ended(work, self._interaction.republish(work, work.entry))
-        if (key := self._turn_guard.keeps_back(work)) is not None:
+        if (key := self._turn_guard.held_by(work)) is not None:
             return KeptBack(key)
         if work.event.seeks_owner:
             return await self._owned(work)
@@ -263,6 +263,8 @@ class Attempts:
             self._count_version_set(work, outcome)
         self._api_breaker.saw(outcome)
         settlement = self._follows(work, outcome)
+        if self._turn_guard.learns_of(outcome):
+            settlement = await self._turn_guard.ended(work, outcome, settlement)
         self._journal.attempted(work, outcome)
         if outcome.kind is not OutcomeKind.COMPLETE:
             self._log.info(

@@ -62,5 +62,5 @@ class CommandHandler:
                 await self._pauses.order(command.pause(by, self._clock()))
                 was = False
             case Verb.RESUME:
-                was = await self._pauses.lift(command.key)
+                was = any([await self._pauses.lift(key) for key in command.lifts])
         return {"lifted": was, "pauses": [pause.facts for pause in self._pauses.listed]}

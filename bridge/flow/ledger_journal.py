@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bridge.core.answer.sent_ending import SentEnding
+from bridge.core.control.pause import is_of_refusals
 from bridge.core.delivery.outcome import DeadLetter, Outcome, OutcomeKind
 from bridge.core.delivery.progress import UNKNOWN, Progress
 from bridge.core.lanes.lane_turns import Before
@@ -241,9 +242,10 @@ class LedgerJournal:
             planned = None if doubt else PlannedEvent.of(work.event, with_text=False)
             work.log = work.log.having(self._clock(), outcome.kind.value, outcome.error, planned)
 
-    def kept_back(self, work: Work) -> Awaitable[None]:
-        """The event is about to be copied to the held queue: until then, nobody knows."""
-        work.log = work.log.waiting(Wait(0, WaitReason.PERSON))
+    def kept_back(self, work: Work, key: str) -> Awaitable[None]:
+        """The event is about to be copied to the held queue, by the pause of this key: until then, nobody knows."""
+        reason = WaitReason.REFUSALS if is_of_refusals(key) else WaitReason.PERSON
+        work.log = work.log.waiting(Wait(0, reason))
         return self._write(work, State.WAITING)
 
     async def hold(self, work: Work, key: str) -> None:

@@ -171,6 +171,7 @@ class RetrySettings(Section):
     first: Annotated[Duration, Field(ge=SHORTEST_WAIT_S)] = 1.0
     longest: Annotated[Duration, Field(ge=SHORTEST_WAIT_S)] = 600.0
     publish_for: Duration = 300.0
+    refusals: Annotated[int, Field(ge=0, le=100_000)] = 20
 
 
 class LaneSettings(Section):

@@ -104,7 +104,7 @@ def user_rules_of(settings: Settings) -> UserRules:
 def retry_of(settings: Settings) -> RetryPolicy:
     """How attempts, pauses and refused publishes are repeated."""
     retry = settings.retry
-    return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for)
+    return RetryPolicy(retry.attempts, retry.first, retry.longest, retry.publish_for, retry.refusals)
 
 
 def turn_limit_of(settings: Settings) -> TurnLimit:

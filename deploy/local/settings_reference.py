@@ -138,6 +138,8 @@ WORDS = {
     "retry.attempts": "attempts of one event that may have failed for good",
     "retry.first": "the first wait, doubled each time; also of pauses",
     "retry.longest": "the longest wait; of pauses, at most a minute",
+    "retry.refusals": "how many different events of one route, service and version set the API refuses in a row with "
+    "the same 403, 404 or 422 before the route is held; `0`: never",
     "retry.publish_for": "how long a message that the broker refuses is published again; then its event is a dead "
     "letter, `undeliverable`",
     "lanes.park_after": "events that wait longer for their lane or a pause go to the delay queues",

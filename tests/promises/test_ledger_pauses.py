@@ -1,9 +1,11 @@
 """Pauses and what they keep back: what every ledger promises of them."""
 
+import asyncio
 from dataclasses import replace
 
 from bridge.core.control.pause import Pause, PauseScope
 from tests.promises.ledgers import Tellable, World
+from tests.promises.test_ledger import shared
 
 NOW_S = 1_000_000.0
 EVERYTHING = Pause(PauseScope.ALL, "", "", "guest", NOW_S)
@@ -79,3 +81,27 @@ async def test_without_a_ledger_nothing_is_said_of_pauses(world: World) -> None:
     await world.end(one)
     two = await world.process()
     assert list(await two.pauses()) == [EVERYTHING]
+
+
+HELD = Pause(PauseScope.REFUSALS, "payments", "403", "the bridge", NOW_S, None, "c0ffee", NOW_S)
+
+
+async def test_of_a_route_that_is_held_the_configuration_is_known(ledger: Tellable) -> None:
+    await ledger.set_pause(HELD)
+    assert list(await ledger.pauses()) == [HELD]
+
+
+async def test_somebody_probes_every_so_many_seconds(ledger: Tellable) -> None:
+    assert await ledger.take_probe(HELD.key, NOW_S, 60.0) is False, "there is nothing to probe"
+    await ledger.set_pause(HELD)
+    told = [await ledger.take_probe(HELD.key, NOW_S + later_s, 60.0) for later_s in (59, 60, 61, 119, 121)]
+    assert told == [False, True, False, False, True]
+    assert list(await ledger.pauses()) == [replace(HELD, probed_s=NOW_S + 121)]
+
+
+@shared
+async def test_of_several_processes_one_probes(world: World) -> None:
+    processes = [await world.process() for _ in range(4)]
+    await processes[0].set_pause(HELD)
+    told = await asyncio.gather(*(each.take_probe(HELD.key, NOW_S + 60, 60.0) for each in processes))
+    assert sorted(told) == [False, False, False, True]

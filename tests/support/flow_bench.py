@@ -37,6 +37,7 @@ from bridge.flow.guards.broker_absence import BrokerAbsence
 from bridge.flow.guards.ledger_watch import LedgerWatch
 from bridge.flow.guards.pauses import Pauses
 from bridge.flow.guards.poison_guard import PoisonGuard
+from bridge.flow.guards.refusal_holds import RefusalHolds
 from bridge.flow.guards.turn_guard import TurnGuard
 from bridge.flow.lanes.lane_waits import WaitLimits
 from bridge.flow.lanes.lanes import Lanes
@@ -99,19 +100,15 @@ class Bench:
         self.trace: Trace = []
         self.deliveries: list[FakeDelivery] = []
         self.agent, self.inbox, self.log, self.counters = agent or FakeAgent(), FakeInbox(), FakeLog(), Counters()
-        self.source = FakeEnrichments(self.agent)
-        self.publisher, self.republisher = FakePublisher(self.trace), FakeRepublisher(self.trace)
-        self.routes = routes or FakeRoutes()
-        self.policy = policy or RetryPolicy()
-        self.bugs_expected = False
-        self.stopped = False
-        self.begun = 0
-        self.on_the_way = 0
+        self.configuration, self.source = "one", FakeEnrichments(self.agent)
         self._waiting: list[InboundMessage] = []
+        self.publisher, self.republisher = FakePublisher(self.trace), FakeRepublisher(self.trace)
+        self.routes, self.policy = routes or FakeRoutes(), policy or RetryPolicy()
+        self.bugs_expected = self.stopped = False
+        self.begun = self.on_the_way = 0
         self.held: list[RepublishedCopy] = []
-        self.takes_back = True
+        self.takes_back, self._streams = True, 0
         self._delay_queues: defaultdict[str, deque[RepublishedCopy]] = defaultdict(deque)
-        self._streams = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.republisher.arrived = self._delayed if copies_return else lambda copy: None
         self.inbox.resumed = self._resumed
@@ -127,9 +124,8 @@ class Bench:
         """What a process has in its own memory."""
         factory = MessageFactory(self._outbounds, lambda: 1_700_000_000.0 + asyncio.get_running_loop().time())
         self.reconciler = Reconciler(self.agent, self._settle_s, self.log)
-        self.lost = LostEvents()
+        self.lost, holds = LostEvents(), self._when_lost == "hold"
         self.lost.look(short=True)
-        holds = self._when_lost == "hold"
         self.journal = LedgerJournal(self.ledger, self.log, factory.clock, holds=holds, lost=self.lost)
         self.ledger_watch = LedgerWatch(self.ledger, self.journal, self.inbox, self._patience_s, self._begins, self.log)
         backoff, limits = Backoff(self.policy, lambda: self._dice), self._waits
@@ -148,9 +144,12 @@ class Bench:
         self.api_breaker = ApiBreaker(self.agent, self.inbox, backoff, self.log)
         self.absence = BrokerAbsence(lambda: self.publisher.connected, self._let_go)
         poison_guard = PoisonGuard(self.journal, self._park_after_s, self.log)
-        held = FakeHeldQueues(self._pass_on)
+        taken = lambda: bool(self.held and self.receive(returned(self.held.pop(0), QUEUE)))  # noqa: E731
+        held = FakeHeldQueues(self._pass_on, taken)
         self.pauses = Pauses(self.ledger, self.inbox, (QUEUE,), held, factory.clock, self.log)
-        guard = TurnGuard(poison_guard, self.pauses)
+        holding = (self.policy.refusals, self.configuration, self.pauses, held, factory.clock, self.log)
+        self.refusal_holds = RefusalHolds(*holding)
+        guard = TurnGuard(poison_guard, self.pauses, self.refusal_holds)
         attempts = Attempts(self.interaction, self.journal, guard, self.api_breaker, backoff, self.counters, self.log)
         new_outbox = partial(Outbox, self.publisher, backoff, RefusalLog(self.log))
         announcer = FinishAnnouncer(self.ledger, factory, new_outbox, backoff, self.counters, self.log)
@@ -190,7 +189,8 @@ class Bench:
     def start(self) -> None:
         """The tasks that run as long as the process; without waiting for the gate."""
         parts = (self.api_breaker, self.event_intake, self.ledger_watch, self.absence, self.due_watch)
-        runs = [*(part.run() for part in parts), self.pauses.run(self.event_intake.receive)]
+        held = (part.run(self.event_intake.receive) for part in (self.pauses, self.refusal_holds))
+        runs = [*(part.run() for part in parts), *held]
         self._tasks = [asyncio.create_task(run) for run in runs]
 
     def reconfigure(self, *outbounds: Outbound) -> None:

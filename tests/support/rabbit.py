@@ -31,7 +31,7 @@ EVENTS_ARGUMENTS = {
 DEAD_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 1000000}
 HELD = "bridge.events.held"
 CONTROL = "bridge.control"
-DELAYS_S = (1, 2, 5, 10, 30, 60, 300, 600)
+DELAYS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 QUORUM = {"x-queue-type": "quorum"}
 AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 

@@ -1,6 +1,7 @@
 """A retry that waits in a delay queue comes back as the same event, from wherever it came."""
 
 import json
+from functools import partial
 
 from tests.support.events import event_tag, fields, raw, text_of
 from tests.support.fake_api import Refusal, answer
@@ -55,4 +56,5 @@ async def test_an_event_in_a_delay_queue_survives_a_kill(world: World) -> None:
     bridge.start()
     await world.ending("d3", bound_s=30)
     assert len(world.fake.truth.committed(text_of("d3"))) == 1
+    await until(partial(world.rabbit.ready_is, f"{EVENTS}.delay.2", 0), "its copy is back, if there was one")
     await until(lambda: world.counts(EVENTS, (0, 0)), "the event is settled")

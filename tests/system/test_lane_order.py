@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ import pytest
 from tests.support.events import event, text_of
 from tests.support.fake_api import Refusal, answer
 from tests.support.nodes import shared_postgres
+from tests.support.postgres import PostgresServer
 from tests.support.waiting import until
 from tests.support.world import World
 
-USERS, EACH, APART_S = 20, 10, 0.1
+USERS, EACH = 20, 10
+NUMBERED = "SELECT count(*) FROM (SELECT key FROM amigo_bridge.known UNION SELECT key FROM amigo_bridge.lane_places) _"
 FIRST_RETRY = {"retry": {"first": "1s", "longest": "2s", "attempts": 6}}
 
 
@@ -34,26 +37,41 @@ def heard(world: World) -> dict[str, list[str]]:
     return order
 
 
-async def shared_ledger(request: pytest.FixtureRequest) -> dict[str, Any]:
-    server = await asyncio.to_thread(shared_postgres, request.config)
-    return {"url": server.url(await server.database())}
+class SharedLedger:
+    """A database, and how many events the replicas have numbered in it."""
+
+    def __init__(self, server: PostgresServer, database: str) -> None:
+        self._server, self._database = server, database
+        self.settings = {"url": server.url(database)}
+
+    @classmethod
+    async def new(cls, request: pytest.FixtureRequest) -> "SharedLedger":
+        server = await asyncio.to_thread(shared_postgres, request.config)
+        return cls(server, await server.database())
+
+    async def has(self, events: int) -> bool:
+        ((known,),) = await self._server.fetch(NUMBERED, self._database)
+        return known == events
 
 
-async def publish_all(world: World, *, from_: int = 0, to: int = EACH) -> None:
-    """The events of all users, those of one user some time apart, a few of which fail at first."""
+async def publish_all(world: World, ledger: SharedLedger, *, from_: int = 0, to: int = EACH) -> None:
+    """The events of all users, those of one user one after the other, a few of which fail at first.
+
+    Two that are under way to two replicas at once may change places: the next one comes when the last one is numbered.
+    """
     for number in range(from_, to):
         for user in range(USERS):
             one = event_id(user, number)
             if (user + 3 * number) % 7 == 0:
                 world.fake.script(text_of(one), Refusal(500), answer("at last"))
         await world.publish(*[event(event_id(user, number), user_id=f"user-{user}") for user in range(USERS)])
-        await asyncio.sleep(APART_S)
+        await until(partial(ledger.has, USERS * (number + 1)), "they are numbered", 60)
 
 
 async def test_two_replicas_keep_the_order_of_each_lane(world: World, request: pytest.FixtureRequest) -> None:
-    ledger = await shared_ledger(request)
-    both = [await world.launch(ledger=ledger, **FIRST_RETRY) for _ in range(2)]
-    await publish_all(world)
+    ledger = await SharedLedger.new(request)
+    both = [await world.launch(ledger=ledger.settings, **FIRST_RETRY) for _ in range(2)]
+    await publish_all(world, ledger)
     await world.endings(*ALL, bound_s=120)
     assert heard(world) == BY_USER
     assert world.fake.truth.overlaps() == []
@@ -62,11 +80,11 @@ async def test_two_replicas_keep_the_order_of_each_lane(world: World, request: p
 
 
 async def test_the_order_holds_where_a_replica_is_killed(world: World, request: pytest.FixtureRequest) -> None:
-    ledger = await shared_ledger(request)
-    victim, _ = [await world.launch(ledger=ledger, **FIRST_RETRY) for _ in range(2)]
-    await publish_all(world, to=EACH // 2)
+    ledger = await SharedLedger.new(request)
+    victim, _ = [await world.launch(ledger=ledger.settings, **FIRST_RETRY) for _ in range(2)]
+    await publish_all(world, ledger, to=EACH // 2)
     await victim.kill()
-    await publish_all(world, from_=EACH // 2)
+    await publish_all(world, ledger, from_=EACH // 2)
     await world.endings(*ALL, bound_s=180)
     assert heard(world) == BY_USER
 

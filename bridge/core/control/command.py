@@ -4,14 +4,14 @@ A command is a JSON object: `command` (pause, resume, status, finished), and for
 route, user), `name`, `reason`, `for` (a duration); for the last one `conversation_id`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
 import orjson
 
-from bridge.core.control.pause import Pause, PauseScope, pause_key
+from bridge.core.control.pause import ORDERED, Pause, PauseScope, pause_key
 from bridge.core.duration import seconds
 from bridge.core.errors import BridgeError
 from bridge.core.event.event_fields import HEX24
@@ -62,6 +62,13 @@ class Command:
         """The key of the pause that it is about; the conversation where it is about one."""
         return self.conversation_id or pause_key(self.scope, self.name)
 
+    @property
+    def lifts(self) -> tuple[str, ...]:
+        """Keys of the pauses that resuming lifts: of a route also that over refusals."""
+        if self.scope is PauseScope.ROUTE:
+            return self.key, pause_key(PauseScope.REFUSALS, self.name)
+        return (self.key,)
+
     def pause(self, by: str, now_s: float) -> Pause:
         """The pause that it orders, at that time (Unix seconds)."""
         until_s = None if self.for_s is None else now_s + self.for_s
@@ -100,7 +107,7 @@ def command_of(fields: Mapping[str, object]) -> Command:
         return Command(verb)
     if verb is Verb.FINISHED:
         return Command(verb, conversation_id=_conversation_id(fields.get("conversation_id")))
-    scope = _one_of(PauseScope, fields.get("scope"), "scope")
+    scope = _one_of(PauseScope, fields.get("scope"), "scope", ORDERED)
     name = _text(fields.get("name") or "", "name", MAX_NAME)
     if bool(name) is (scope is PauseScope.ALL):
         raise CommandUnreadable("name: only of an inbound, a route or a user, and there it must be")
@@ -126,8 +133,8 @@ def _for_s(value: object) -> float | None:
     return for_s
 
 
-def _one_of(kind: type[E], value: object, field: str) -> E:
-    known = [member.value for member in kind]
+def _one_of(kind: type[E], value: object, field: str, members: Iterable[E] | None = None) -> E:
+    known = [member.value for member in (kind if members is None else members)]
     if value not in known:
         raise CommandUnreadable(f"{field}: none of {', '.join(known)}")
     return kind(value)

@@ -1,9 +1,10 @@
-"""Pauses that a person has ordered, and what each holds: docs/semantics.md, Held by a person.
+"""Pauses, and what each holds: docs/semantics.md, Held by a person, and Refusals in a row.
 
 all        no inbound is consumed, nothing that waits is started
 inbound    the same of one inbound
 route      events of the route go to the held queue instead of starting
 user       the same of the user's events
+refusals   the same as of a route, but for one event a minute
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,15 @@ class PauseScope(StrEnum):
     INBOUND = "inbound"
     ROUTE = "route"
     USER = "user"
+    REFUSALS = "refusals"
+    """A route, which nobody but the bridge itself holds, since the API refuses event after event of it."""
+
+
+ORDERED = (PauseScope.ALL, PauseScope.INBOUND, PauseScope.ROUTE, PauseScope.USER)
+"""Scopes of the pauses that a person orders."""
+
+UNROUTED = "(none)"
+"""The name, among routes, of what no route takes."""
 
 
 def pause_key(scope: PauseScope, name: str) -> str:
@@ -26,9 +36,18 @@ def pause_key(scope: PauseScope, name: str) -> str:
     return scope.value if scope is PauseScope.ALL else f"{scope.value}:{name}"
 
 
+def is_of_refusals(key: str) -> bool:
+    """True of the key of a pause over refusals."""
+    return key.startswith(f"{PauseScope.REFUSALS.value}:")
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """One pause. `by` ordered it, at `since_s`; it ends by itself at `until_s`, if ever (Unix seconds)."""
+    """One pause. `by` ordered it, at `since_s`; it ends by itself at `until_s`, if ever (Unix seconds).
+
+    Of one over refusals, `configuration` tells which one was refused, and `probed_s` when it was last looked whether it
+    still is.
+    """
 
     scope: PauseScope
     name: str
@@ -36,6 +55,8 @@ class Pause:
     by: str
     since_s: float
     until_s: float | None = None
+    configuration: str = ""
+    probed_s: float = 0.0
 
     @property
     def key(self) -> str:
@@ -88,6 +109,7 @@ class PauseSet:
             self._of_inbound(queue, now_s)
             or (self._active(pause_key(PauseScope.ROUTE, route), now_s) if route else None)
             or (self._active(pause_key(PauseScope.USER, user_id), now_s) if user_id else None)
+            or self._active(pause_key(PauseScope.REFUSALS, route or UNROUTED), now_s)
         )
 
     def ended(self, now_s: float) -> list[Pause]:

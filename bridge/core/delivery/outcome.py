@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge.core.answer.answer_stream import AnswerStream, Stage
+from bridge.core.delivery.progress import RequestKind
 from bridge.core.delivery.retry import RetryPolicy, backoff, level_within, pause
 from bridge.core.errors import (
     ApiError,
@@ -114,17 +115,23 @@ STATUSES: Mapping[int, OutcomeKind] = {
     429: OutcomeKind.TOO_EARLY,
     503: OutcomeKind.DOWN,
 }
+OUTAGE = frozenset({OutcomeKind.DOWN, OutcomeKind.CREDENTIALS})
+"""Outcomes that say of the API as a whole that it is of no use."""
 
 
 @value(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended, in whose words, the wait that the API asked for, and whether the API may have acted."""
+    """How an attempt ended, in whose words, the wait that the API asked for, and whether the API may have acted.
+
+    `request` is the one that was refused or answered, where one was.
+    """
 
     kind: OutcomeKind
     error: str = ""
     wait_s: float | None = None
     status: int | None = None
     maybe_sent: bool = False
+    request: RequestKind | None = None
 
 
 @value(frozen=True, slots=True)
@@ -140,7 +147,7 @@ class Again:
 
     Whether it must first ask what became of the last one is not decided here: the progress says so. `limit` says which
     rate limit it waits for, where it is one: its place there is kept for that moment. `away`: not in memory, where it
-    would hold what others need.
+    would hold what others need. `outage`: for the API as a whole, so not for longer than that is away.
     """
 
     after_s: float
@@ -148,6 +155,7 @@ class Again:
     pauses: int
     limit: str = ""
     away: bool = False
+    outage: bool = False
 
     @property
     def park_s(self) -> float:
@@ -211,7 +219,8 @@ def decide(outcome: Outcome, attempt: int, pauses: int, policy: RetryPolicy, dic
             return Moved()
         case Then.PAUSE:
             least_s = pause(pauses + 1, policy, dice)  # whatever the API asks for: "now" again and again is no wait
-            return Again(max(least_s, outcome.wait_s or 0.0), attempt - 1, pauses + 1)
+            wait_s = max(least_s, outcome.wait_s or 0.0)
+            return Again(wait_s, attempt - 1, pauses + 1, outage=outcome.kind in OUTAGE)
         case Then.PLACE:
             wait_s = max(outcome.wait_s or 0.0, SHORTEST_WAIT_S)
             return Again(wait_s, attempt - 1, max(pauses, 1), outcome.error)
@@ -253,19 +262,20 @@ def of_error(error: Exception) -> Outcome:
             return Outcome(OutcomeKind.BUG, f"{type(error).__name__}: {error}")
 
 
-def of_stream(answer_stream: AnswerStream) -> Outcome:
-    """The ending that a stream's last stage means."""
+def of_stream(answer_stream: AnswerStream, request: RequestKind | None = None) -> Outcome:
+    """The ending that a stream's last stage means; `request` is what it answers."""
+    error, status = answer_stream.error, answer_stream.error_code
     match answer_stream.stage:
         case Stage.COMPLETE:
-            return Outcome(OutcomeKind.COMPLETE)
+            return Outcome(OutcomeKind.COMPLETE, request=request)
         case Stage.SAVED:
-            return Outcome(OutcomeKind.SAVED, answer_stream.error, status=answer_stream.error_code)
-        case Stage.VOID if _final(answer_stream.error_code):
-            return Outcome(OutcomeKind.REJECTED, answer_stream.error, status=answer_stream.error_code)
+            return Outcome(OutcomeKind.SAVED, error, status=status, request=request)
+        case Stage.VOID if _final(status):
+            return Outcome(OutcomeKind.REJECTED, error, status=status, request=request)
         case Stage.VOID:
-            return Outcome(OutcomeKind.VOID, answer_stream.error, status=answer_stream.error_code, maybe_sent=True)
+            return Outcome(OutcomeKind.VOID, error, status=status, maybe_sent=True, request=request)
         case _:
-            return Outcome(OutcomeKind.UNKNOWN, answer_stream.error, maybe_sent=True)
+            return Outcome(OutcomeKind.UNKNOWN, error, maybe_sent=True, request=request)
 
 
 def _of_status(error: Refused) -> Outcome:

@@ -13,13 +13,15 @@ MAX_BUSY_WAIT_S = 600.0
 class RetryPolicy:
     """`attempts` in all; the first wait `first_s`, doubling, never above `longest_s` (seconds).
 
-    A message that the broker refuses is published again for `publish_for_s` seconds.
+    A message that the broker refuses is published again for `publish_for_s` seconds. After `refusals` refusals in a row
+    a route is held; 0: never.
     """
 
     attempts: int = 6
     first_s: float = 1.0
     longest_s: float = 600.0
     publish_for_s: float = 300.0
+    refusals: int = 20
 
 
 def backoff(attempt: int, policy: RetryPolicy, dice: float) -> float | None:

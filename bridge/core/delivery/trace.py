@@ -32,6 +32,7 @@ WAITS = {
     WaitReason.LIMIT: "for a rate limit",
     WaitReason.BROKER: "for the broker, which refuses what is published for it",
     WaitReason.PERSON: "in the held queue: a person has paused its route, its user, its inbound or everything",
+    WaitReason.REFUSALS: "in the held queue: its route is held, since the API has refused event after event of it",
 }
 
 

@@ -27,11 +27,13 @@ class WaitReason(StrEnum):
     """The broker refuses what is published for it."""
     PERSON = "person"
     """A person has paused its route, its user, its inbound or everything: until that is lifted."""
+    REFUSALS = "refusals"
+    """Its route is held, since the API has refused event after event of it: until that is lifted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A wait in a delay queue, or (PERSON) in the held queue: until when (Unix seconds; 0: nobody knows), and why.
+    """A wait in a delay queue, or (PERSON, REFUSALS) the held one: until when (Unix seconds; 0: nobody knows), and why.
 
     `about` says for which limit, where it is one.
     """

@@ -142,7 +142,7 @@ class AmigoAgent:
     async def probe(self, *, credentials: bool) -> None:
         """GET /organization/, which needs no sign-in; with `credentials`, sign in anew as the bridge's own user too."""
         try:
-            await self._client.send_unsigned(Call("probe", "GET", "/organization/", ""))
+            await self._client.send_unsigned(Call("probe", "GET", "/organization/", "", probe=True))
         except Unreadable:
             pass  # an answer that is no JSON is an answer
         except Refused as error:

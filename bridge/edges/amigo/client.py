@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import aiohttp
@@ -69,7 +69,8 @@ class Call:
     """One request. `operation` names it in errors and for the rate limits; `user_id` is whose limits it counts on.
 
     `path` follows `/v1/{organization}`; without `organization_id` it is the organization of the credentials. `exact`
-    leaves the numbers of the answer as they were written (see `core.numbers`).
+    leaves the numbers of the answer as they were written (see `core.numbers`). `probe`: whoever asks wants to know soon
+    that nobody answers.
     """
 
     operation: str
@@ -82,6 +83,7 @@ class Call:
     stream: bool = False
     organization_id: str | None = None
     exact: bool = False
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,15 @@ class CallLimits:
     """Seconds that a call may take: `control_s` for all of one that is no stream.
 
     `connect_s` is for one try at a name's addresses, which race, each starting a quarter of a second after the one
-    before it. `reach_s` is from the name to a connection, looking the name up included.
+    before it. `reach_s` is from the name to a connection, looking the name up included. `probe_reach_s` and `probe_s`
+    are the same, and all, for a probe.
     """
 
     connect_s: float = 10.0
     reach_s: float = 25.0
     control_s: float = 30.0
+    probe_reach_s: float = 3.0
+    probe_s: float = 10.0
 
 
 USUAL_LIMITS = CallLimits()
@@ -121,6 +126,11 @@ class HttpClient:
         self._limiter = OwnLimits(NO_FIGURES) if limiter is None else limiter
         self._stream_timeout = _timeout(limits, total_s=None, silent_s=idle_s)
         self._control_timeout = _timeout(limits, total_s=limits.control_s, silent_s=None)
+        self._probe_timeout = _timeout(
+            replace(limits, connect_s=limits.probe_reach_s, reach_s=limits.probe_reach_s),
+            total_s=limits.probe_s,
+            silent_s=None,
+        )
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "HttpClient":
@@ -188,7 +198,7 @@ class HttpClient:
                 url,
                 headers=headers,
                 data=call.body,
-                timeout=self._stream_timeout if call.stream else self._control_timeout,
+                timeout=self._timeout_of(call),
                 allow_redirects=False,
             )
         except FOREIGN as error:
@@ -201,6 +211,11 @@ class HttpClient:
         except BaseException:
             self._limiter.lost(admitted)
             raise
+
+    def _timeout_of(self, call: Call) -> aiohttp.ClientTimeout:
+        if call.stream:
+            return self._stream_timeout
+        return self._probe_timeout if call.probe else self._control_timeout
 
     def _url(self, call: Call) -> URL:
         organization_id = call.organization_id or self._credentials.organization_id

@@ -28,6 +28,7 @@ class CallKind(Enum):
     PAUSES = auto()
     SET_PAUSE = auto()
     DROP_PAUSE = auto()
+    TAKE_PROBE = auto()
     HOLD = auto()
     TAKE_UNHELD = auto()
     CLEAR_UNHELD = auto()

@@ -31,6 +31,10 @@ class PausingLedger(QueuedLedger):
         """Lift it; see the port."""
         return bool(await self._calls.put(CallKind.DROP_PAUSE, PROCESS, (key, ended_s)))
 
+    async def take_probe(self, key: str, now_s: float, every_s: float) -> bool:
+        """Be the one who looks; see the port."""
+        return bool(await self._calls.put(CallKind.TAKE_PROBE, PROCESS, (key, now_s, now_s - every_s)))
+
     async def hold(self, event_id: str, queue: str, key: str, now_s: float) -> None:
         """Note what keeps an event back; see the port."""
         await self._calls.put(CallKind.HOLD, event_id, (queue, key, now_s))

@@ -90,6 +90,31 @@ class BrokerHeldQueues:
                 await self._leave(channel, queue, kept)
             return passed
 
+    async def take(self, queue: str, receive: Callable[[Delivery], None]) -> bool:
+        """Take the first message in hand; see the port.
+
+        Until it is acknowledged, the broker counts whoever has got it from a quorum queue as a consumer.
+        """
+        async with self._passing:
+            if self._connection is None:
+                raise HeldQueueUnavailable("there is no connection to the broker")
+            channel = self._connection.channel(publisher_confirms=False)
+            taken: list[HeldDelivery] = []
+            try:
+                await limited(channel.initialize(), "opening a channel to take what was held")
+                underlay = await channel.get_underlay_channel()
+                name = held_queue(queue)
+                message = await limited(underlay.basic_get(name), f"taking a message of {name}")
+                if message.delivery_tag is not None:
+                    taken.append(HeldDelivery(incoming(message, queue), underlay, message.delivery_tag))
+            except BrokerTrouble as error:
+                raise HeldQueueUnavailable(str(error)) from None
+            finally:
+                await self._leave(channel, queue, taken)
+            for delivery in taken:
+                receive(delivery)
+            return bool(taken)
+
     async def _leave(self, channel: aio_pika.abc.AbstractChannel, queue: str, in_hand: Sequence[HeldDelivery]) -> None:
         """Close the channel, once these are settled."""
         if not in_hand:

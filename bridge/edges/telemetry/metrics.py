@@ -102,7 +102,7 @@ class BridgeCollector(Collector):
         for component, is_ok in gauges.components.items():
             ok.add_metric([component], is_ok)
         yield ok
-        pauses = GaugeMetricFamily("bridge_pauses", "Pauses that a person has ordered.", labels=["scope"])
+        pauses = GaugeMetricFamily("bridge_pauses", "Pauses and holds.", labels=["scope"])
         for scope in PauseScope:
             pauses.add_metric([scope.value], gauges.pauses.get(scope.value, 0))
         yield pauses

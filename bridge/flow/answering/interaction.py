@@ -228,7 +228,7 @@ class Interaction:
             asked = Asked(RequestKind.CREATE, own=True, version_set=work.event.version_set)
             return await self._stream(work, asked, self._agent.create(work.event))
         except Refused as error:
-            outcome = of_error(error)
+            outcome = replace(of_error(error), request=RequestKind.CREATE)
             if not outcome.maybe_sent:
                 work.apply(NotMade())
             return (
@@ -282,7 +282,8 @@ class Interaction:
         except Refused as error:
             if not of_error(error).maybe_sent:
                 work.apply(NotMade())
-            return await self._not_joined(work, conversation_id, error)
+            outcome = await self._not_joined(work, conversation_id, error)
+            return replace(outcome, request=RequestKind.INTERACT) if isinstance(outcome, Outcome) else outcome
         except NOT_MADE:
             work.apply(NotMade())
             raise
@@ -348,7 +349,7 @@ class Interaction:
 
     async def _stream(self, work: Work, asked: Asked, request: AbstractAsyncContextManager[Stream]) -> Outcome:
         answer_stream = await self._relay.run(work, asked, request)
-        outcome = of_stream(answer_stream)
+        outcome = of_stream(answer_stream, asked.kind)
         if answer_stream.complete:
             await self._completed(work, asked.kind, answer_stream)
         elif answer_stream.stage is Stage.VOID:

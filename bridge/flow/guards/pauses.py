@@ -1,4 +1,4 @@
-"""Pauses that a person has ordered (docs/semantics.md, Held by a person), as this process knows them.
+"""Pauses (docs/semantics.md, Held by a person, and Refusals in a row), as this process knows them.
 
 order ▸ ledger ▸ memory ▸ the consumers of paused inbounds are cancelled; events of paused routes and users are held
 lift  ▸ ledger ▸ memory ▸ consuming goes on; who has lifted it passes the held queues on
@@ -7,10 +7,11 @@ Every replica reads the ledger at each connect and as often as it renews its lea
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from bridge.core.control.pause import NO_PAUSES, Pause, PauseSet
+from bridge.core.control.pause import NO_PAUSES, Pause, PauseScope, PauseSet
 from bridge.flow.ports.broker import ConnectionLives, Delivery, HeldQueues, HeldQueueUnavailable, Inbox
 from bridge.flow.ports.ledger import Ledger, LedgerUnavailable
 from bridge.flow.ports.runtime import Clock, Log
@@ -54,6 +55,16 @@ class Pauses:
         now_s = self._clock()
         return [pause for _, pause in sorted(self._known.pauses.items()) if pause.holds_at(now_s)]
 
+    @property
+    def of_refusals(self) -> list[Pause]:
+        """Those over refusals."""
+        return [pause for pause in self._known.pauses.values() if pause.scope is PauseScope.REFUSALS]
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The inbound queues."""
+        return self._queues
+
     def keeping_back(self, queue: str, route: str | None, user_id: str | None) -> str | None:
         """The key of the pause that keeps an event back which has not started; None for none."""
         pause = self._known.holding(queue, route, user_id or "", self._clock())
@@ -73,10 +84,28 @@ class Pauses:
         known = key in self._known.pauses
         return await self._lifted(key, None) or known
 
+    async def take_probe(self, pause: Pause, every_s: float) -> bool:
+        """Look, on behalf of all replicas, whether what the pause holds is still refused; False where another does."""
+        now_s = self._clock()
+        taken = await self._ledger.take_probe(pause.key, now_s, every_s)
+        if pause.key in self._known.pauses:
+            probed_s = now_s if taken else max(pause.probed_s, now_s - every_s + READ_EVERY_S)
+            self._know(PauseSet({**self._known.pauses, pause.key: replace(pause, probed_s=probed_s)}))
+        return taken
+
     async def read(self) -> None:
         """Know what the ledger has."""
         with suppress(LedgerUnavailable):  # it says so itself, and what is known holds on
             self._know(PauseSet.of(await self._ledger.pauses()))
+
+    async def read_shared(self) -> None:
+        """The same, where other processes may have ordered some."""
+        if self._ledger.shared:
+            await self.read()
+
+    async def available(self) -> None:
+        """Return once the ledger is there."""
+        await self._ledger.available()
 
     async def run(self, receive: Callable[[Delivery], None]) -> None:
         """Lift what ends by itself, read the ledger, and pass on what nothing holds any more. Until cancelled.

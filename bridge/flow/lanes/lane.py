@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from bridge.core.delivery.breaker import Ramp
 from bridge.core.lanes.lane_turns import Before, Key
 from bridge.core.ledger.due_finish import DueFinish
 from bridge.flow.finishing.due_finisher import DueFinisher
@@ -35,7 +36,7 @@ class Lane:
     `handled` is that one, also while it is on its way to a delay queue. `parking` are all that are, `parkers` the tasks
     that park some beside the lane's own. `behind` is the event of another process, or one that is away, that comes
     before all of these, `ahead` how many do, and `recheck_s` when (event loop time) that is looked at again; `turn_s`
-    when the turn of the first began.
+    when the turn of the first began. `let_go_by` is the ramp after an outage whose turn the lane has, unused.
     """
 
     key: Key
@@ -48,6 +49,7 @@ class Lane:
     parking: list[Work] = field(default_factory=list)
     parkers: set[asyncio.Task[None]] = field(default_factory=set)
     behind: str | None = None
+    let_go_by: Ramp | None = None
     ahead: int = 0
     recheck_s: float = 0.0
     turn_s: float = 0.0
@@ -74,6 +76,10 @@ class Lane:
         """Look now whether the lane may go on."""
         self.behind, self.ahead, self.recheck_s = None, 0, 0.0
         self.changed.set()
+
+    async def let_go(self, turn: Awaitable[Ramp | None]) -> None:
+        """Wait for a turn after an outage."""
+        self.let_go_by = await turn
 
     async def changed_before(self, until_s: float, longest_s: float, stopping: asyncio.Event) -> None:
         """Wait for the events that come before the first, until that time or so long at the most, or for the stop."""

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field, replace
 
 from bridge.core.lanes.expected_turn import NO_TURN_LIMIT, Prospect, TurnLimit, parked_s
 from bridge.flow.lanes.lane import Lane
+from bridge.flow.ports.runtime import loop_time
 from bridge.flow.work import Work
 
 IN_MEMORY_S = 1.0
+API_WAIT_S = 1.0
+"""The delay of events that are parked because the API is away: their queue is not consumed until it is there again, and
+then they are to be back."""
 CLOSED_WAIT_S = 30.0
-"""The delay of events that are parked because the API or the ledger is away: their queue is not consumed."""
+"""The same where the ledger is away; and the wait of a lane whose first event no delay queue has taken."""
 HELD_AT_MOST_S = 600.0
 """How long an event of which no copy can be made may be held unacknowledged; then it is dead-lettered."""
 BEHIND_WAIT_S, BEHIND_AT_MOST_S = 10.0, 60.0
@@ -28,6 +32,21 @@ class WaitLimits:
     park_after_s: float
     shares: Mapping[str, int] = field(default_factory=dict)
     turns: TurnLimit = NO_TURN_LIMIT
+
+    def hold_s(self, lane: Lane, unparkable: Collection[Work]) -> float:
+        """Seconds for which a lane may go on waiting in memory for what everybody waits for, the API or the ledger.
+
+        `unparkable` are those of which a delay queue took no copy the last time.
+        """
+        first = lane.works[0]
+        if first in unparkable or first.uncopyable:
+            return CLOSED_WAIT_S
+        return max(0.0, first.started_s + self.park_after_s - loop_time())
+
+    @staticmethod
+    def closed_s(*, api: bool) -> float:
+        """Seconds in a delay queue for what has waited too long for that: the `api`, or else the ledger."""
+        return API_WAIT_S if api else CLOSED_WAIT_S
 
 
 Waits = Mapping[Work, float]

@@ -192,20 +192,23 @@ class Lanes:
     async def _run(self, lane: Lane) -> None:
         try:
             while (lane.works or lane.jobs) and not self._stopping.is_set():
-                if lane.jobs:  # before the next event: an `after` finish ends the conversation which that would join
+                if self._api_breaker.ramp is not lane.let_go_by:
+                    await first_done(lane.let_go(self._api_breaker.turn()), self._stopping.wait())
+                elif lane.jobs:  # before the next event: an `after` finish ends the conversation which that would join
                     await lane.next_job(passing=self._api_breaker.passing)
+                    lane.let_go_by = None
                 elif not self._api_breaker.passing:
-                    await self._wait_or_park(
-                        lane, self._api_breaker.wait(self._park_after_s), lambda: self._api_breaker.passing
-                    )
+                    there = self._api_breaker.wait(self._limits.hold_s(lane, self._unparkable))
+                    await self._wait_or_park(lane, there, lambda: self._api_breaker.passing)
                 elif lane.works[0].handling.held and self._journal.trouble is not None:
-                    await self._wait_for_ledger(lane)
+                    back = self._journal.available_within(self._limits.hold_s(lane, self._unparkable))
+                    await self._wait_or_park(lane, back, lambda: self._journal.trouble is None)
                 elif until_s := self._order.wait_until(lane):
                     await lane.changed_before(until_s, max(self._park_after_s, SWEEP_S), self._stopping)
                 else:
                     lane.running, lane.handled, lane.turn_s = True, lane.works[0], loop_time()
                     await self._turn(lane, lane.handled)
-                    lane.running, lane.handled = False, None
+                    lane.running, lane.handled, lane.let_go_by = False, None, None
         except Exception:
             self._release(lane.works)
             raise
@@ -277,13 +280,14 @@ class Lanes:
             del self._beside[work]
 
     async def _again(self, lane: Lane, work: Work, again: Again) -> None:
-        if self._stopping.is_set():
+        if self._stopping.is_set() or (again.outage and not self._api_breaker.passing):
             return
         held_s = loop_time() - work.started_s
         may_hold = again.pauses and not again.away and work.awaits is None
         in_memory_s = self._park_after_s - held_s if may_hold else 0.0
         if again.after_s < IN_MEMORY_S or again.after_s <= in_memory_s or not work.delivery.alive:
-            await self._stopped_within(again.after_s)
+            ends = (self._stopping.wait(), *((self._api_breaker.opens(),) if again.outage else ()))
+            await first_done(*ends, timeout_s=again.after_s)
             return
         behind = self._order.behind_one_away(lane, work, max(again.after_s, delay_level(again.park_s)))
         waits = await self._order.parked_for(behind, self._limits)
@@ -376,17 +380,12 @@ class Lanes:
         self._unparkable.discard(work)
         self._attempts.left(work)
 
-    async def _wait_for_ledger(self, lane: Lane) -> None:
-        first = lane.works[0]
-        wait_s = max(0.0, first.started_s + self._park_after_s - loop_time())
-        left_s = CLOSED_WAIT_S if first in self._unparkable else wait_s
-        await self._wait_or_park(lane, self._journal.available_within(left_s), lambda: self._journal.trouble is None)
-
     async def _wait_or_park(self, lane: Lane, wait: Coroutine[None, None, object], is_over: Callable[[], bool]) -> None:
         """Wait as long as a lane may wait in memory, then park the lane; a stop ends the wait as well."""
         await first_done(wait, self._stopping.wait())
         if not is_over() and not self._stopping.is_set():
-            await self._park(dict.fromkeys(lane.works, CLOSED_WAIT_S), lane)
+            park_s = self._limits.closed_s(api=not self._api_breaker.passing)
+            await self._park(dict.fromkeys(lane.works, park_s), lane)
             for work in [work for work in lane.works if work in self._unparkable]:
                 await self._buried(lane, work, CLOSED_WAIT_S)
 

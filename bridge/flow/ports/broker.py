@@ -111,6 +111,12 @@ class HeldQueues(Protocol):
         Raises HeldQueueUnavailable; what has not been passed on by then is there still.
         """
 
+    async def take(self, queue: str, receive: Callable[[Delivery], None]) -> bool:
+        """Take one message, the first, in hand from the held queue of the inbound `queue`; False where there is none.
+
+        It is given to `receive`, as a delivery of `queue`. Raises HeldQueueUnavailable.
+        """
+
 
 class HeldQueueUnavailable(BridgeError):
     """A held queue cannot be passed on just now."""

@@ -118,13 +118,19 @@ class Ledger(Protocol):
         """Forget it, if it is still this user's. Carried out as `keep_due`."""
 
     async def pauses(self) -> Sequence[Pause]:
-        """All pauses that a person has ordered and nobody has lifted."""
+        """All pauses that nobody has lifted."""
 
     async def set_pause(self, pause: Pause) -> None:
         """Remember the pause; of two under one key the later one holds."""
 
     async def drop_pause(self, key: str, ended_s: float | None = None) -> bool:
         """Lift the pause of this key; True for the one who does. With `ended_s` only where its end has come by then."""
+
+    async def take_probe(self, key: str, now_s: float, every_s: float) -> bool:
+        """Look, on behalf of all, whether the route is still refused that the pause of this key holds.
+
+        True for one process every so many seconds, counted from the pause's `probed_s`; False without such a pause.
+        """
 
     async def hold(self, event_id: str, queue: str, key: str, now_s: float) -> None:
         """Note that the pause of this key keeps the event back, in the held queue of the inbound `queue`."""

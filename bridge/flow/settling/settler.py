@@ -132,7 +132,7 @@ class Settler:
 
         The ledger's row comes after the copy: whatever it names is in the queue.
         """
-        await self._journal.kept_back(work)
+        await self._journal.kept_back(work, key)
         failpoints.reached("holding", work.event.id)
         if not await self._copied(work, None):
             return False

@@ -92,7 +92,8 @@ def test_every_outcome_at_every_attempt_is_settled_as_its_row_says(outcome: Outc
                 assert settlement == DeadLetter(reason, "why", attempt)
             case Then.PAUSE:
                 expected = max(wait_s or 0.0, pause(pauses + 1, POLICY, dice))
-                assert settlement == Again(expected, attempt - 1, pauses + 1)
+                outage = outcome in (OutcomeKind.DOWN, OutcomeKind.CREDENTIALS)
+                assert settlement == Again(expected, attempt - 1, pauses + 1, outage=outage)
             case Then.PLACE:
                 assert settlement == Again(max(wait_s or 0.0, 0.01), attempt - 1, max(pauses, 1), "why")
             case Then.AWAY:

@@ -90,14 +90,21 @@ def test_attempts_are_told_with_their_reasons() -> None:
     ]
 
 
-def test_what_a_person_keeps_back_waits_until_nobody_knows_when() -> None:
-    entry = Entry("e1", State.WAITING, b"", log=AttemptLog(wait=Wait(0, WaitReason.PERSON)))
+HELD = {
+    WaitReason.PERSON: "in the held queue: a person has paused ",
+    WaitReason.REFUSALS: "in the held queue: its route is held, ",
+}
+
+
+@pytest.mark.parametrize("reason", HELD)
+def test_what_is_kept_back_waits_until_nobody_knows_when(reason: WaitReason) -> None:
+    entry = Entry("e1", State.WAITING, b"", log=AttemptLog(wait=Wait(0, reason)))
     (line,) = [line for line in entry_lines(traced(entry)) if line.startswith("  waits ")]
-    assert line.startswith("  waits        in the held queue: a person has paused ")
-    assert facts(traced(entry))["wait"] == {"until": None, "reason": "person"}
+    assert line.startswith(f"  waits        {HELD[reason]}")
+    assert facts(traced(entry))["wait"] == {"until": None, "reason": reason.value}
 
 
-@pytest.mark.parametrize("reason", [reason for reason in WaitReason if reason is not WaitReason.PERSON])
+@pytest.mark.parametrize("reason", [reason for reason in WaitReason if reason not in HELD])
 def test_what_it_waits_for_is_told_and_until_when(reason: WaitReason) -> None:
     entry = Entry("e1", State.WAITING, b"", log=AttemptLog(wait=Wait(int(NOON_S), reason)))
     (line,) = [line for line in entry_lines(traced(entry)) if line.startswith("  waits ")]

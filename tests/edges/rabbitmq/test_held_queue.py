@@ -45,8 +45,32 @@ async def test_all_messages_go_to_the_inbound_queue_in_order(build: Build, messa
     assert await held.pass_on(EVENTS, _unexpected) == 0
 
 
+async def test_the_first_message_is_taken_in_hand_and_acknowledged_once_it_is_settled(build: Build) -> None:
+    rig = build()
+    await rig.start()
+    await rig.rabbit.publish(*[Outgoing(str(number).encode(), routing_key=HELD, exchange=DELAY) for number in range(3)])
+    taken: list[Delivery] = []
+    for number in range(2):
+        await until(partial(rig.held_queues.take, EVENTS, taken.append), "one is taken")
+        assert (taken[number].incoming.body, taken[number].incoming.queue) == (str(number).encode(), EVENTS)
+    assert await rig.rabbit.ready_count(HELD) == 1
+    assert taken[0].ack()
+    assert not taken[0].ack()
+    assert await rig.held_queues.pass_on(EVENTS, _unexpected) == 1, "the others are passed on meanwhile"
+    await rig.stop()
+    await until(lambda: rig.rabbit.ready_is(HELD, 1), "what was not settled is there again")
+
+
+async def test_of_an_empty_held_queue_nothing_is_taken(build: Build) -> None:
+    rig = build()
+    await rig.start()
+    assert not await rig.held_queues.take(EVENTS, _unexpected)
+
+
 async def test_without_a_connection_nothing_is_passed_on(build: Build) -> None:
     rig = build()
+    with pytest.raises(HeldQueueUnavailable, match="no connection"):
+        await rig.held_queues.take(EVENTS, _unexpected)
     with pytest.raises(HeldQueueUnavailable, match="no connection"):
         await rig.held_queues.pass_on(EVENTS, _unexpected)
 

@@ -17,7 +17,7 @@ from tests.support.rabbit import AGENT, DEAD, DEAD_ARGUMENTS, DELAY, EVENTS, EVE
 from tests.support.rig import inbound, outbound
 from tests.support.waiting import stays, until
 
-DELAYS = (1, 2, 5, 10, 30, 60, 300, 600)
+DELAYS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
 SOON_S = 0.4

@@ -43,12 +43,21 @@ async def test_it_is_closed_at_first_and_nothing_is_consumed_until_a_probe_has_s
         await bench.quiet()
 
 
-async def test_while_it_is_closed_it_probes_with_growing_waits_up_to_half_a_minute() -> None:
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (Unavailable("503"), [1, 2, *[3] * 65]),
+        (NotSent("no connection"), [1, 2, *[3] * 65]),
+        (SignInRefused("no such key"), [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]),
+    ],
+)
+async def test_while_it_is_closed_it_probes_with_growing_waits(trouble: Exception, told: list[float]) -> None:
+    """Up to half a minute where the credentials are refused, up to three seconds where the API is down."""
     bench = Bench(dice=0.0)
-    bench.agent.break_down("probe", Unavailable("503"))
+    bench.agent.break_down("probe", trouble)
     bench.start()
     await bench.wait(200)
-    assert waits(probes(bench)) == pytest.approx([1, 2, 4, 8, 16, 30, 30, 30, 30, 30])
+    assert waits(probes(bench)) == pytest.approx(told)
     bench.agent.mend("probe")
     async with bench:
         pass
@@ -93,7 +102,8 @@ async def test_an_answer_in_between_starts_the_count_anew() -> None:
         bench.deliver("good", user_id="good")
         await bench.until(lambda: bench.types("good")[-1:] == ["interaction-complete"], "one gets through")
         bench.agent.fail("create", *[NotSent("no connection")] * 4)
-        await bench.wait(2)
+        await bench.wait(1.5)
+        assert len(bench.log.of("attempt.ended")) == 8
         assert bench.api_breaker.passing
         bench.agent.mend("probe")
         await bench.quiet()
@@ -114,10 +124,10 @@ async def test_after_a_probe_got_through_the_next_failure_closes_it_at_once() ->
         downs(bench, 5)
         await bench.until(lambda: not bench.api_breaker.passing, "it closes")
         bench.agent.break_down("create", NotSent("no connection"))
-        await bench.until(lambda: bench.api_breaker.passing, "a probe opens it")
-        bench.agent.fail("probe", NotSent("no connection"))
-        bench.deliver("next", user_id="next")
+        asked = len(bench.agent.calls("create"))
+        await bench.until(lambda: len(bench.log.of("api.available")) == 2, "a probe opens it")
         await bench.until(lambda: not bench.api_breaker.passing, "the next failure closes it", 0.5)
+        assert len(bench.agent.calls("create")) == asked + 1
         bench.agent.mend("create")
         await bench.quiet()
 

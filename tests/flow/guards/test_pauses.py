@@ -258,6 +258,9 @@ class Broken:
         self.passed.append(queue)
         return 0
 
+    async def take(self, queue: str, receive: Callable[[Delivery], None]) -> bool:
+        return False
+
 
 async def is_known(conversation_id: str) -> bool:
     """What stands for the finisher of conversations knows one."""

@@ -86,10 +86,15 @@ def returned(copy: RepublishedCopy, queue: str) -> InboundMessage:
 
 
 class FakeHeldQueues:
-    """The port of held queues; `pass_on` is the test's."""
+    """The port of held queues; both functions are the test's."""
 
-    def __init__(self, pass_on: Callable[[], int]) -> None:
+    def __init__(self, pass_on: Callable[[], int], take: Callable[[], bool]) -> None:
         self._pass_on = pass_on
+        self._take = take
+
+    async def take(self, queue: str, receive: Callable[[Delivery], None]) -> bool:
+        await asyncio.sleep(0)
+        return self._take()
 
     async def pass_on(self, queue: str, receive: Callable[[Delivery], None]) -> int:
         await asyncio.sleep(0)

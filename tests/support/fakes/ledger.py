@@ -281,6 +281,14 @@ class FakeLedger:
         del self.paused[key]
         return True
 
+    async def take_probe(self, key: str, now_s: float, every_s: float) -> bool:
+        await self._available()
+        pause = self.paused.get(key)
+        if pause is None or pause.probed_s > now_s - every_s:
+            return False
+        self.paused[key] = replace(pause, probed_s=now_s)
+        return True
+
     async def hold(self, event_id: str, queue: str, key: str, now_s: float) -> None:
         await self._available()
         self.held[event_id] = HeldRow(queue, key, now_s)

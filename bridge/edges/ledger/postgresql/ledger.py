@@ -63,6 +63,7 @@ STAGES: tuple[tuple[CallKind, CarryOut], ...] = (
     (CallKind.PAUSES, pauses.listed),
     (CallKind.SET_PAUSE, pauses.put),
     (CallKind.DROP_PAUSE, pauses.dropped),
+    (CallKind.TAKE_PROBE, pauses.probed),
     (CallKind.HOLD, pauses.hold),
     (CallKind.TAKE_UNHELD, pauses.taken),
     (CallKind.CLEAR_UNHELD, pauses.cleared),

@@ -25,15 +25,20 @@ CREATE TABLE amigo_bridge.held_events (
     taken_s double precision NOT NULL DEFAULT 0
 );
 """
+REFUSAL_COLUMNS = """
+ALTER TABLE amigo_bridge.pauses ADD COLUMN configuration text NOT NULL DEFAULT '',
+    ADD COLUMN probed_s double precision NOT NULL DEFAULT 0
+"""
 COLUMNS = ", ".join(PAUSE_COLUMNS)
 LIST = f"SELECT {COLUMNS} FROM amigo_bridge.pauses ORDER BY key"  # noqa: S608 - of constants
 SET = f"""
-INSERT INTO amigo_bridge.pauses ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO amigo_bridge.pauses ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (key) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in PAUSE_COLUMNS[1:])}
 """  # noqa: S608 - of constants
 DROP = """
 DELETE FROM amigo_bridge.pauses WHERE key = $1 AND ($2::float8 IS NULL OR until_s <= $2::float8) RETURNING key
 """
+PROBE = "UPDATE amigo_bridge.pauses SET probed_s = $2 WHERE key = $1 AND probed_s <= $3::float8 RETURNING key"
 HOLD = """
 INSERT INTO amigo_bridge.held_events (event_id, queue, held_by, since_s) VALUES ($1, $2, $3, $4)
 ON CONFLICT (event_id) DO UPDATE
@@ -73,6 +78,11 @@ async def put(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall
 async def dropped(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[bool]:
     """Pauses that are lifted: for each, True where it was there until now."""
     return [bool(await connection.fetch(DROP, *call.row)) for call in calls]
+
+
+async def probed(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[bool]:
+    """Pauses over refusals that are looked at: for each, True for who is the one to do so."""
+    return [bool(await connection.fetch(PROBE, *call.row)) for call in calls]
 
 
 async def hold(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCall]) -> list[None]:

@@ -69,6 +69,7 @@ MIGRATIONS: tuple[str, ...] = (
     lanes.TABLES,
     lanes.FUNCTIONS,
     limit_rows.TABLE,
+    pauses.REFUSAL_COLUMNS,
 )
 
 STORED = ", ".join(f"e.{name}" for name in COLUMNS)

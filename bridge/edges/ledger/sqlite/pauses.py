@@ -28,10 +28,15 @@ TABLES = (
     ) WITHOUT ROWID
     """,
 )
+REFUSAL_COLUMNS = (
+    "ALTER TABLE pauses ADD COLUMN configuration TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE pauses ADD COLUMN probed_s REAL NOT NULL DEFAULT 0",
+)
 COLUMNS = ", ".join(PAUSE_COLUMNS)
 PAUSES = f"SELECT {COLUMNS} FROM pauses ORDER BY key"  # noqa: S608 - of constants
 SET_PAUSE = f"INSERT OR REPLACE INTO pauses ({COLUMNS}) VALUES ({', '.join('?' * len(PAUSE_COLUMNS))})"  # noqa: S608
 DROP_PAUSE = "DELETE FROM pauses WHERE key = ?1 AND (?2 IS NULL OR until_s <= ?2) RETURNING key"
+TAKE_PROBE = "UPDATE pauses SET probed_s = ?2 WHERE key = ?1 AND probed_s <= ?3 RETURNING key"
 HOLD = "INSERT OR REPLACE INTO held_events (event_id, queue, held_by, since_s) VALUES (?, ?, ?, ?)"
 _UNHELD = "NOT EXISTS (SELECT 1 FROM pauses p WHERE p.key = held_by AND (p.until_s IS NULL OR p.until_s > :now_s))"
 LIST_UNHELD = f"SELECT DISTINCT queue FROM held_events WHERE taken_s < :before_s AND {_UNHELD}"  # noqa: S608
@@ -39,7 +44,14 @@ TAKE_UNHELD = f"UPDATE held_events SET taken_s = :now_s WHERE taken_s < :before_
 CLEAR_UNHELD = f"DELETE FROM held_events WHERE queue = :queue AND since_s < :before_s AND {_UNHELD}"  # noqa: S608
 
 KINDS = frozenset(
-    {CallKind.PAUSES, CallKind.SET_PAUSE, CallKind.DROP_PAUSE, CallKind.TAKE_UNHELD, CallKind.CLEAR_UNHELD}
+    {
+        CallKind.PAUSES,
+        CallKind.SET_PAUSE,
+        CallKind.DROP_PAUSE,
+        CallKind.TAKE_PROBE,
+        CallKind.TAKE_UNHELD,
+        CallKind.CLEAR_UNHELD,
+    }
 )
 """Calls that are carried out here, each at once."""
 
@@ -53,6 +65,8 @@ def carried_out(connection: sqlite3.Connection, call: LedgerCall) -> object:
             connection.execute(SET_PAUSE, call.row)
         case CallKind.DROP_PAUSE:
             return connection.execute(DROP_PAUSE, call.row).fetchone() is not None
+        case CallKind.TAKE_PROBE:
+            return connection.execute(TAKE_PROBE, call.row).fetchone() is not None
         case CallKind.TAKE_UNHELD:
             times = {"now_s": call.row[0], "before_s": call.row[0] - SETTLED_S}
             queues = [queue for (queue,) in connection.execute(LIST_UNHELD, times)]

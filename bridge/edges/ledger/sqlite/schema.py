@@ -99,6 +99,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     pauses.TABLES,
     lane_places.TABLE,
+    pauses.REFUSAL_COLUMNS,
 )
 ROOM_BYTES = 64 * 1024
 
