@@ -1,6 +1,7 @@
 """The ledger port: the lanes in it, whoever asks and whatever process is gone."""
 
 import asyncio
+from math import inf
 
 import pytest
 
@@ -22,8 +23,8 @@ MINE = Claim(Holder.NOBODY)
 shared = pytest.mark.parametrize("world", ["fake", "postgresql"], indirect=True)
 
 
-def behind(first: str, count: int = 1, awaits: str | None = None) -> Claim:
-    return Claim(Holder.LANE, before=Before(first, count, awaits))
+def behind(first: str, count: int = 1) -> Claim:
+    return Claim(Holder.LANE, before=Before(first, count))
 
 
 async def complete(ledger: Tellable, event_id: str) -> None:
@@ -58,10 +59,11 @@ async def test_how_many_come_before_each_event_of_a_lane_is_told(ledger: Tellabl
     events = [InLine("e1"), InLine("e2", back_in_s=3600.0), InLine("e3", held=True), InLine("e4")]
     ledger.line_up(LANE, events)
     ledger.line_up(OTHER, [InLine("e5")])
-    assert await ledger.ahead(LANE, ["e4", "e1", "e2", "unknown", "e5"]) == {"e1": 0, "e2": 1, "e4": 2}
+    assert await ledger.ahead(LANE, ["e4", "e1", "e2", "unknown", "e5"], inf) == {"e1": 0, "e2": 1, "e4": 2}
     ledger.leave_lane("e1")
-    assert await ledger.ahead(LANE, ["e4"]) == {"e4": 1}
-    assert await ledger.ahead(("nobody", "5f" * 12), ["e1"]) == {}
+    assert await ledger.ahead(LANE, ["e4"], inf) == {"e4": 1}
+    assert await ledger.ahead(LANE, ["e4"], -3700.0) == {"e4": 0}, "the one that is away is lost"
+    assert await ledger.ahead(("nobody", "5f" * 12), ["e1"], inf) == {}
 
 
 async def test_who_is_away_is_waited_for_and_has_its_old_place(ledger: Tellable) -> None:
@@ -132,8 +134,9 @@ async def test_one_that_is_held_holds_up_nobody(ledger: Tellable) -> None:
 async def test_one_that_waits_for_an_end_is_passed_by_what_would_not(ledger: Tellable) -> None:
     await ledger.claim("e1", DIGEST, line=LINE)
     ledger.line_up(LANE, [InLine("e1", back_in_s=60.0, awaits="c1")])
-    assert await ledger.claim("e2", DIGEST, line=LINE) == behind("e1", awaits="c1")
-    assert await ledger.claim("j1", DIGEST, line=LaneClaim(LANE, passing=Passing(joins="c2"))) == behind("e1", 2, "c1")
+    assert await ledger.claim("e2", DIGEST, line=LINE) == behind("e1")
+    assert await ledger.claim("j1", DIGEST, line=LaneClaim(LANE, passing=Passing(joins="c2"))) == behind("e1", 2)
+    ledger.leave_lane("e2")
     ledger.leave_lane("j1")
     assert await ledger.claim("j2", DIGEST, line=LaneClaim(LANE, passing=Passing(joins="c1"))) == MINE
     await complete(ledger, "j2")

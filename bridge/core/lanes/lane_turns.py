@@ -10,7 +10,7 @@ An event waits for the one that has the turn, and for all with lower numbers, bu
 | --- | --- |
 | settled | nobody: it is gone from here |
 | kept back by a pause or a hold | nobody; let go, it takes its old place |
-| that waits for a conversation to end | what would start (it waits for the same); `finish`, `tag`, what joins it pass |
+| that waits for a conversation to end | what would start or wait too; `finish`, `tag` and what joins that one pass it |
 | in nobody's hands, and lost | nobody; if it comes after all, it is next |
 
 Every change of a standing is in NEXT; nowhere else is one assigned. Times are the caller's, of any one clock. Who holds
@@ -97,14 +97,10 @@ NOBODY = Passing()
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Those that come before an event: the first of them (the one with the turn, if any), and how many they are.
-
-    `awaits` is the conversation for whose end some of them wait, and so does the event.
-    """
+    """Those that come before an event: the first of them (the one with the turn, if any), and how many they are."""
 
     first: str
     count: int
-    awaits: str | None = None
 
 
 @value(frozen=True, slots=True)
@@ -193,8 +189,7 @@ class LaneTurns:
         if self._turn is None and self._order[0][1] == event_id:
             return None  # it is the first, as nearly all are
         places = list(self._before(event_id, lost_before_s, passing))
-        awaited = next((place.awaits for place in places if place.awaits is not None), None)
-        return Before(places[0].event_id, len(places), awaited) if places else None
+        return Before(places[0].event_id, len(places)) if places else None
 
     def take(self, event_id: str, holder: Hashable, lost_before_s: float, passing: Passing = NOBODY) -> Before | None:
         """Give the event the turn, or (what it returns) say who comes before it. It has a number from then on.
@@ -204,10 +199,6 @@ class LaneTurns:
         self.arrive(event_id, holder)
         before = self.before(event_id, lost_before_s, passing)
         if before is not None:
-            place = self._places[event_id]
-            waits = passing == NOBODY and place.standing is Standing.WAITING and place.awaits is None
-            if before.awaits is not None and waits:
-                self._put(replace(place, awaits=before.awaits))
             return before
         if self._turn not in (None, event_id):  # lost with it: it has its place, no longer the turn
             self._step(self._turn or "", LaneStep.LEAVE)
@@ -252,14 +243,14 @@ class LaneTurns:
             if not is_free and not passing.passes(place.awaits):
                 yield place
 
-    def ahead(self, event_ids: Collection[str]) -> dict[str, int]:
-        """How many come before each of these; for those that have places. Who is kept back is not counted."""
+    def ahead(self, event_ids: Collection[str], lost_before_s: float) -> dict[str, int]:
+        """How many come before each of these that hold it up; for those that have places."""
         counts: dict[str, int] = {}
         count = 0
         for place in self:
             if place.event_id in event_ids:
                 counts[place.event_id] = count
-            count += place.standing is not Standing.HELD
+            count += place.standing is not Standing.HELD and not place.lost(lost_before_s)
         return counts
 
     def wait_for_end(self, event_id: str, conversation_id: str) -> None:

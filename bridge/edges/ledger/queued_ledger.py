@@ -75,9 +75,9 @@ class QueuedLedger(ABC):
         """Nobody waits for the event any more; see the port."""
         self._lanes.leave(event_id)
 
-    async def ahead(self, lane: Key, event_ids: Collection[str]) -> Mapping[str, int]:
+    async def ahead(self, lane: Key, event_ids: Collection[str], lost_after_s: float) -> Mapping[str, int]:
         """How many come before each of them; see the port."""
-        row = (lane_hash(lane), list(map(key_of, event_ids)))
+        row = (lane_hash(lane), list(map(key_of, event_ids)), lost_after_s)
         ahead: Mapping[str, int] = await self._calls.put(CallKind.AHEAD, lane_hash(lane).hex(), row)
         return {event_id: ahead[key] for event_id, key in zip(event_ids, row[1], strict=True) if key in ahead}
 

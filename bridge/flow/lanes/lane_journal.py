@@ -48,7 +48,7 @@ class LaneJournal:
     async def ahead(self, lane: Key, event_ids: Collection[str]) -> Mapping[str, int]:
         """How many come before each of these events in their lane, as far as the ledger can be asked."""
         try:
-            return await self._ledger.ahead(lane, event_ids)
+            return await self._ledger.ahead(lane, event_ids, self._lost.age_s)
         except LedgerUnavailable:
             return {}
 

@@ -14,7 +14,7 @@ from math import inf
 from bridge.core.delivery.retry import delay_level
 from bridge.core.lanes.expected_turn import Prospect, TurnTimes, rest_s
 from bridge.core.lanes.lane_claim import InLine
-from bridge.core.lanes.lane_turns import NOBODY, Before, Key, LaneTurns
+from bridge.core.lanes.lane_turns import Before, Key, LaneTurns
 from bridge.flow.lanes.held_events import PASSED_ON_S, HeldEvents
 from bridge.flow.lanes.lane import Lane
 from bridge.flow.lanes.lane_journal import LaneJournal, passing_of
@@ -82,18 +82,7 @@ class Order:
         first = lane.find(before.first)
         if first is not None:  # it has the turn, and an earlier one has come back meanwhile
             lane.put_first([first])
-        return first is not None or (self._passes(lane, before) and self._takes(lane))
-
-    def _passes(self, lane: Lane, before: Before) -> bool:
-        """Those that pass who waits for a conversation's end go first. False where there are none here."""
-        passing = [work for work in lane.works if passing_of(work).passes(before.awaits)]
-        if not passing or passing[0] is lane.works[0]:
-            return False
-        for work in lane.works:
-            if work not in passing and passing_of(work) == NOBODY and self._has(work):
-                self._turns(work).wait_for_end(work.event.id, before.awaits or "")
-        lane.put_first(passing)
-        return True
+        return first is not None
 
     def behind(self, work: Work, lane: Lane, before: Before) -> None:
         """Let the event go first that the ledger names, where it is in hand; else wait for it."""
@@ -101,9 +90,8 @@ class Order:
             self._turns(work).yields(work.event.id)
         first = lane.find(before.first)
         if first is None or not self._has(first):
-            if not self._passes(lane, before):
-                # Looked at again even if nobody wakes it: who is before it may be another process's, and die.
-                lane.wait_behind(before, loop_time() + RECHECK_S)
+            # Looked at again even if nobody wakes it: who is before it may be another process's, and die.
+            lane.wait_behind(before, loop_time() + RECHECK_S)
         else:
             self._turns(first).put_first(first.event.id)
             self.place(lane, (), None)
@@ -129,8 +117,6 @@ class Order:
         """The others of the lane that wait for the first of it, which is about to be away for so long."""
         prospect = Prospect(for_s, self._turn_times.turn_s(lane.key), away=True)
         behind = [work for work in lane.works if work is not first and not passing_of(work).passes(first.awaits)]
-        for work in behind:
-            work.awaits = first.awaits if passing_of(work) == NOBODY else None
         return Parking(lane, self._places(lane, behind, prospect), prospect)
 
     async def parked_for(self, parking: Parking, limits: WaitLimits) -> Waits:
@@ -162,7 +148,8 @@ class Order:
     def _places(self, lane: Lane, works: Iterable[Work], prospect: Prospect) -> dict[Work, int]:
         """The number of turns before that of each of these events; in their order where they have no numbers here."""
         works = list(works)
-        ahead = self._lanes.get(lane.key, NOBODY_WAITS).ahead({work.event.id for work in works})
+        turns = self._lanes.get(lane.key, NOBODY_WAITS)
+        ahead = turns.ahead({work.event.id for work in works}, self._lost.before_s)
         return {work: prospect.turns_before(ahead.get(work.event.id, index)) for index, work in enumerate(works, 1)}
 
     def leaves(self, works: Iterable[Work]) -> None:
@@ -222,6 +209,7 @@ class Order:
             self._tidy(lane)
         if len(self._lane_of) > 2 * sum(map(len, self._lanes.values())) + 100:
             self._lane_of = {place.event_id: lane for lane, turns in self._lanes.items() for place in turns}
+            self._first_seen_s = {each: seen_s for each, seen_s in self._first_seen_s.items() if each in self._lane_of}
 
     def _let_go_held(self) -> None:
         """Events that no pause holds any more are on their way back: soon, or they are not waited for."""

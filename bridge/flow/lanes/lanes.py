@@ -338,6 +338,8 @@ class Lanes:
         """Give these events of the lane to delay queues, or the held one; those that stay behind wait for them."""
         here = set(lane.works)
         works = [work for work in waits if work in here and not work.uncopyable]
+        if not works:
+            return
         self._unparkable.difference_update(works)
         running = lane.works[0] if lane.running and lane.works[0] not in works else None
         for work in works:

@@ -59,8 +59,11 @@ class Ledger(Protocol):
         Nothing is carried out where nobody has been waiting.
         """
 
-    async def ahead(self, lane: Key, event_ids: Collection[str]) -> Mapping[str, int]:
-        """How many come before each of these events in their lane; of those without a place nothing is said."""
+    async def ahead(self, lane: Key, event_ids: Collection[str], lost_after_s: float) -> Mapping[str, int]:
+        """How many hold up each of these events in their lane; of those without a place nothing is said.
+
+        Those that should have been back longer ago than `lost_after_s` hold up nobody.
+        """
 
     async def freed(self) -> Collection[Key]:
         """Return as soon as another process has left lanes in which this one was refused the turn: those lanes."""

@@ -98,35 +98,16 @@ def test_one_that_waits_for_a_conversation_to_end_is_passed_by_what_would_not() 
     assert turns.before("finish", NEVER, STEERS) == Before("joins-another", 1), "which waits for nobody's end"
     turns.settle("joins-another")
     assert turns.take("finish", "here", NEVER, STEERS) is None
-    assert turns.take("starts", "here", NEVER) == Before("finish", 2, "conversation")
+    assert turns.take("starts", "here", NEVER) == Before("finish", 2)
     turns.settle("finish")
     assert turns.take("waits", "here", NEVER) is None
-
-
-def test_one_that_would_start_behind_one_that_waits_for_an_end_waits_for_it_too_and_is_passed() -> None:
-    turns = lane("waits", "starts", "finish", "joins-another")
-    assert turns.take("waits", "here", NEVER) is None
-    turns.wait_for_end("waits", "conversation")
-    assert turns.take("starts", "here", NEVER) == Before("waits", 1, "conversation")
-    assert turns.take("finish", "here", NEVER, STEERS) is None
-    turns.settle("finish")
-    turns.settle("waits")
-    assert turns.take("starts", "here", NEVER) is None
-
-
-def test_who_joins_another_conversation_is_not_passed_by_what_may_end_that() -> None:
-    turns = lane("waits", "joins-another", "finish")
-    assert turns.take("waits", "here", NEVER) is None
-    turns.wait_for_end("waits", "conversation")
-    assert turns.take("joins-another", "here", NEVER, Passing(joins="another")) is not None
-    assert turns.take("finish", "here", NEVER, STEERS) == Before("joins-another", 1)
 
 
 def test_who_joins_another_conversation_does_not_pass() -> None:
     turns = lane("waits", "joins")
     assert turns.take("waits", "here", NEVER) is None
     turns.wait_for_end("waits", "conversation")
-    assert turns.take("joins", "here", NEVER, Passing(joins="another")) == Before("waits", 1, "conversation")
+    assert turns.take("joins", "here", NEVER, Passing(joins="another")) == Before("waits", 1)
     assert turns.take("joins", "here", NEVER, Passing(joins="conversation")) is None
 
 
@@ -200,3 +181,11 @@ def test_one_that_was_there_before_the_others_comes_right_before_them() -> None:
 def test_a_place_keeps_everything_else_in_another_standing() -> None:
     place = LanePlace("a", 7, "here", 3.0, Standing.WAITING, "c1")
     assert place.standing_so(Standing.HELD) == replace(place, standing=Standing.HELD)
+
+
+def test_how_many_hold_up_an_event_leaves_out_who_is_kept_back_or_lost() -> None:
+    turns = lane("a", "held", "away", "b")
+    turns.hold("held")
+    turns.leave("away", 100.0)
+    assert turns.ahead({"a", "b", "unknown"}, NEVER) == {"a": 0, "b": 2}
+    assert turns.ahead({"b"}, 101.0) == {"b": 1}

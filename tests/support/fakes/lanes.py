@@ -51,9 +51,9 @@ class FakeLanes:
             if waiting.held or waiting.awaits is not None or waiting.back_in_s is not None:  # it gives up the turn
                 self._wake(lane)
 
-    def ahead(self, lane: Key, event_ids: Collection[str]) -> dict[str, int]:
+    def ahead(self, lane: Key, event_ids: Collection[str], lost_after_s: float) -> dict[str, int]:
         """How many come before each of them."""
-        return self.turns[lane].ahead(event_ids) if lane in self.turns else {}
+        return self.turns[lane].ahead(event_ids, _now() - lost_after_s) if lane in self.turns else {}
 
     def let_go(self, event_id: str) -> None:
         """The event waits again, in nobody's hands, unless it is away already."""

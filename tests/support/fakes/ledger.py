@@ -212,9 +212,9 @@ class FakeLedger:
         if self.trouble is None:
             self.lanes.leave(event_id)
 
-    async def ahead(self, lane: Key, event_ids: Collection[str]) -> Mapping[str, int]:
+    async def ahead(self, lane: Key, event_ids: Collection[str], lost_after_s: float) -> Mapping[str, int]:
         await self._available()
-        return self.lanes.ahead(lane, event_ids)
+        return self.lanes.ahead(lane, event_ids, lost_after_s)
 
     async def freed(self) -> Collection[Key]:
         return await self.lanes.freed()

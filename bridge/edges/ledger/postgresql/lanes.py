@@ -98,11 +98,10 @@ BEGIN
         <= least(lost_before, now());
 END $$;
 
-DROP FUNCTION IF EXISTS amigo_bridge.take_turns(text, bytea[], bytea[], text[], float8[], boolean[], text[], integer[]);
-CREATE FUNCTION amigo_bridge.take_turns(
+CREATE OR REPLACE FUNCTION amigo_bridge.take_turns(
     me text, lanes_ bytea[], keys bytea[], ids text[], lost_after double precision[], steers boolean[], joins text[],
     requeues integer[]
-) RETURNS TABLE (key bytea, before integer, first_id text, awaited text) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (key bytea, before integer, first_id text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     known_ record;
@@ -146,11 +145,10 @@ BEGIN
             held_by := l.turn_owner;
         END IF;
         IF l.turn = keys[i] AND my_number = l.turn_number THEN
-            SELECT 0 AS count, NULL::text AS first, NULL::text AS awaited INTO others;
+            SELECT 0 AS count, NULL::text AS first INTO others;
         ELSE
-            SELECT count(*)::integer AS count, (array_agg(b.event_id ORDER BY b.number))[1] AS first,
-            (array_agg(b.awaits ORDER BY b.number) FILTER (WHERE b.awaits IS NOT NULL))[1] AS awaited INTO others FROM (
-                SELECT p.event_id, p.number, p.awaits FROM amigo_bridge.lane_places p
+            SELECT count(*)::integer AS count, (array_agg(b.event_id ORDER BY b.number))[1] AS first INTO others FROM (
+                SELECT p.event_id, p.number FROM amigo_bridge.lane_places p
                 LEFT JOIN amigo_bridge.owners o ON o.owner = p.owner
                 WHERE p.lane = l.lane AND p.number < my_number AND NOT p.held
                 AND (p.awaits IS NULL OR NOT (steers[i] OR p.awaits IS NOT DISTINCT FROM joins[i]))
@@ -171,19 +169,17 @@ BEGIN
                     changed_at = now() WHERE p.key = keys[i];
             END IF;
             IF has_place OR EXISTS (SELECT FROM amigo_bridge.lane_places p WHERE p.lane = l.lane) THEN
-                key := keys[i]; before := 0; first_id := NULL; awaited := NULL;
+                key := keys[i]; before := 0; first_id := NULL;
                 RETURN NEXT;
             END IF;
             CONTINUE;
         END IF;
-        INSERT INTO amigo_bridge.lane_places AS p (key, event_id, lane, number, owner, awaits)
-        VALUES (keys[i], ids[i], l.lane, my_number, me,
-            CASE WHEN NOT steers[i] AND joins[i] IS NULL THEN others.awaited END)
-        ON CONFLICT (key) DO UPDATE
-        SET owner = me, back_at = NULL, awaits = excluded.awaits, held = false, changed_at = now();
+        INSERT INTO amigo_bridge.lane_places AS p (key, event_id, lane, number, owner)
+        VALUES (keys[i], ids[i], l.lane, my_number, me)
+        ON CONFLICT (key) DO UPDATE SET owner = me, back_at = NULL, awaits = NULL, held = false, changed_at = now();
         UPDATE amigo_bridge.lanes SET next_number = greatest(next_number, my_number + 1), changed_at = now()
         WHERE lane = l.lane;
-        key := keys[i]; before := others.count; first_id := others.first; awaited := others.awaited;
+        key := keys[i]; before := others.count; first_id := others.first;
         IF held_by IS NOT NULL THEN
             before := before + 1;
             SELECT k.event_id INTO first_id FROM amigo_bridge.known k WHERE k.key = l.turn;
@@ -244,18 +240,23 @@ TURNS = (
     "amigo_bridge.take_turns($1, {0}::bytea[], {1}::bytea[], {2}::text[], {3}::float8[], {4}::boolean[], {5}::text[],"
     " {6}::integer[])"
 )
-TAKE = f"SELECT key, before, first_id, awaited FROM {TURNS.format(*(f'${number}' for number in range(2, 9)))}"
+TAKE = f"SELECT key, before, first_id FROM {TURNS.format(*(f'${number}' for number in range(2, 9)))}"
 IN_CLAIM = TURNS.format(*(f"${number}" for number in range(13, 20)))
 """With the claim, of which the parameters come before these."""
 LINE_UP = (
     "SELECT amigo_bridge.line_up($1, $2::bytea[], $3::bytea[], $4::text[], $5::float8[], $6::text[], $7::boolean[])"
 )
 LEAVE = "SELECT amigo_bridge.leave_lanes($1, $2::bytea[], $3::bytea[])"
-AHEAD = """
-SELECT key, ahead FROM (
-    SELECT key, event_id, count(*) FILTER (WHERE NOT held) OVER (ORDER BY number) - (NOT held)::integer AS ahead
-    FROM amigo_bridge.lane_places WHERE lane = $1
-) places WHERE key = ANY ($2::bytea[])
+AHEAD = f"""
+WITH places AS (
+    SELECT p.key, p.number, NOT p.held AND coalesce(p.back_at, o.until, p.changed_at) >= (
+        CASE WHEN $3::float8 = 'infinity' THEN '-infinity'::timestamptz ELSE now() - $3 * interval '1 second' END
+    ) AND NOT EXISTS (SELECT FROM amigo_bridge.known k WHERE k.key = p.key AND k.state IN {FINAL_STATES}) AS counts
+    FROM amigo_bridge.lane_places p LEFT JOIN amigo_bridge.owners o ON o.owner = p.owner WHERE p.lane = $1
+), ranked AS (
+    SELECT key, count(*) FILTER (WHERE counts) OVER (ORDER BY number) - counts::integer AS ahead FROM places
+)
+SELECT key, ahead FROM ranked WHERE key = ANY ($2::bytea[])
 """
 CANCELLED = "DELETE FROM amigo_bridge.lane_places WHERE key = $1"
 PURGE = """
@@ -278,18 +279,18 @@ def columns(calls: Sequence[LedgerCall]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def turn_of(before: int | None, first_key: str | None, awaits: str | None) -> Turn:
+def turn_of(before: int | None, first_key: str | None) -> Turn:
     """The answer in a row of TURNS; with None it had none."""
     if before is None:
         return FREE
-    return Turn(Before(id_of(first_key or ""), before, awaits) if before else None, awaited=True)
+    return Turn(Before(id_of(first_key or ""), before) if before else None, awaited=True)
 
 
 async def take(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[Turn]:
     """Take turns for events that are claimed."""
     rows: dict[bytes, Row] = {bytes(row[0]): row for row in await connection.fetch(TAKE, owner, *columns(calls))}
     of_calls = [rows.get(hash_of(call.key)) for call in calls]
-    return [FREE if row is None else turn_of(row[1], row[2], row[3]) for row in of_calls]
+    return [FREE if row is None else turn_of(row[1], row[2]) for row in of_calls]
 
 
 async def line_up(connection: DatabaseConnection, owner: str, calls: Sequence[LedgerCall]) -> list[None]:
@@ -304,9 +305,10 @@ async def ahead(connection: DatabaseConnection, _: str, calls: Sequence[LedgerCa
     """How many come before each of some events in their lane."""
     answers = []
     for call in calls:
-        lane, keys = call.row
+        lane, keys, lost_after_s = call.row
         names = {hash_of(key): key for key in keys}
-        answers.append({names[bytes(row[0])]: row[1] for row in await connection.fetch(AHEAD, lane, list(names))})
+        rows = await connection.fetch(AHEAD, lane, list(names), lost_after_s)
+        answers.append({names[bytes(row[0])]: row[1] for row in rows})
     return answers
 
 

@@ -111,8 +111,7 @@ WITH turns AS MATERIALIZED (SELECT * FROM {lanes.IN_CLAIM}),
 asked AS MATERIALIZED (
     SELECT * FROM {ASKED} WHERE NOT EXISTS (SELECT FROM turns WHERE turns.key = asked.key AND turns.before > 0)
 ), {_CLAIM}
-UNION ALL SELECT encode(turns.key, 'hex'), -1, NULL, NULL, turns.before, NULL, NULL, turns.first_id,
-    turns.awaited, NULL, NULL
+UNION ALL SELECT encode(turns.key, 'hex'), -1, NULL, NULL, turns.before, NULL, NULL, turns.first_id, NULL, NULL, NULL
 FROM turns
 """  # noqa: S608 - of constants
 """The same where some want the turn of their lane with it; its rows come last, with -1 claims."""
@@ -216,7 +215,7 @@ async def claim(
     parameters = [*_columns(rows), *lanes.columns(list(in_line.values()))]
     answered = await connection.fetch(CLAIM_IN_LINE if in_line else CLAIM, owner, *parameters)
     taken = {row[0]: row for row in answered if row[1] >= 0}
-    turns = {row[0]: lanes.turn_of(row[4], row[7], row[8]) for row in answered if row[1] < 0}
+    turns = {row[0]: lanes.turn_of(row[4], row[7]) for row in answered if row[1] < 0}
     denied = [hash_of(key) for key in rows if key not in taken]
     waits = {row[0]: row[1] for row in await connection.fetch(LEFT, denied)} if denied else {}
     answers: list[Answer | tuple[Answer, Turn]] = []

@@ -202,7 +202,7 @@ class LedgerFile:
                     case CallKind.CLAIM:
                         known[call.key] = changed[call.key] = call.row
                     case CallKind.DUE | CallKind.BEGUN | CallKind.AHEAD:
-                        answers[-1] = self._answer(call)
+                        answers[-1] = self._answer(call, now_s)
                     case kind if kind in LOOKED_UP:
                         answers[-1] = self._opened.execute(LOOKED_UP[kind], (call.key, *call.row)).fetchone()
                     case kind if kind in pauses.KINDS:
@@ -236,12 +236,12 @@ class LedgerFile:
         self._cancelled.add(call.key)
         return True
 
-    def _answer(self, call: LedgerCall) -> object:
+    def _answer(self, call: LedgerCall, now_s: float) -> object:
         """The answer to a call that is about no event's own row."""
         if call.kind is CallKind.DUE:
             return self._opened.execute(DUE, call.row).fetchall()
         if call.kind is CallKind.AHEAD:
-            return self._opened_places.ahead(*call.row)
+            return self._opened_places.ahead(call.row, now_s)
         (deaths,) = self._opened.execute(BEGUN).fetchone()
         return deaths
 

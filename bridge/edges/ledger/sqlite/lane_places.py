@@ -6,10 +6,9 @@ there is nothing here costs nothing: its order is the process's own, and an even
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from math import inf
 
-from bridge.core.lanes.lane_turns import LanePlace, LaneTurns, Passing, Standing
+from bridge.core.lanes.lane_turns import Before, LanePlace, LaneTurns, Passing, Standing
 from bridge.core.ledger.ledger_entry import State
 from bridge.edges.ledger.call_queue import LedgerCall
 from bridge.edges.ledger.lane_calls import FREE, Turn
@@ -83,8 +82,7 @@ class LanePlaces:
         turns.line_up(call.key, self._owner, None, None, held=False)
         before = turns.take(call.key, self._owner, now_s - lost_after_s, Passing(steers, joins))
         writes.append(self._kept(call.key, lane))
-        named = None if before is None else replace(before, first=id_of(before.first))
-        return Turn(named, awaited=True), writes
+        return Turn(None if before is None else Before(id_of(before.first), before.count), awaited=True), writes
 
     def line_up(self, call: LedgerCall, now_s: float) -> list[Write]:
         """Give events places, or change what is known of those that they have."""
@@ -100,10 +98,11 @@ class LanePlaces:
             writes.append(self._kept(key, lane))
         return writes
 
-    def ahead(self, lane: bytes, keys: Sequence[str]) -> dict[str, int]:
-        """How many come before each of these events of the lane."""
+    def ahead(self, row: Row, now_s: float) -> dict[str, int]:
+        """How many come before each of some events of a lane."""
+        lane, keys, lost_after_s = row
         turns = self._lanes.get(lane)
-        return {} if turns is None else turns.ahead(frozenset(keys))
+        return {} if turns is None else turns.ahead(frozenset(keys), now_s - lost_after_s)
 
     def leave(self, key: str) -> list[Write]:
         """The event is in no lane any more."""
