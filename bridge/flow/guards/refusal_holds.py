@@ -51,6 +51,8 @@ class RefusalHolds:
         """Routes whose hold is being written."""
         self._lifting: dict[str, str] = {}
         """Routes whose hold is to be lifted, and why."""
+        self._may_take: dict[str, int] = {}
+        """Messages that may still be taken for this probe, by the key of the hold."""
         self._open: dict[str, float] = {}
         """Keys of holds whose next event may probe, and until when (Unix seconds)."""
         self._probing: dict[str, str] = {}
@@ -138,18 +140,22 @@ class RefusalHolds:
             return
         now_s = self._clock()
         if pause.probed_s + PROBE_EVERY_S <= now_s and await self._pauses.take_probe(pause, PROBE_EVERY_S):
-            self._open[pause.key] = now_s + PROBE_EVERY_S
+            self._open[pause.key], self._may_take[pause.key] = now_s + PROBE_EVERY_S, MAX_TAKEN
             self._probing.pop(pause.key, None)
         if pause.key in self._open:
             await self._take(pause.key, receive)
 
     async def _take(self, key: str, receive: Callable[[Delivery], None]) -> None:
-        """Take events of the held queues in hand, until one of them probes. Where there are none, the next does."""
+        """Take events of the held queues in hand, until one of them probes. Where there are none, the next does.
+
+        So many for each probe: those that may not probe go back to the end, and what waits holds a channel.
+        """
         for queue in self._pauses.queues:
             try:
-                for _ in range(MAX_TAKEN):
+                while self._may_take.get(key, 0):
                     if not await self._held.take(queue, receive):
                         break
+                    self._may_take[key] -= 1
                     if await self._is_chosen(key):
                         return
             except HeldQueueUnavailable as error:

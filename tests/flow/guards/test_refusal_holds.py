@@ -11,7 +11,7 @@ from bridge.core.delivery.retry import RetryPolicy
 from bridge.core.errors import Refused
 from bridge.core.event.route import Route
 from bridge.flow.command_handler import CommandHandler
-from bridge.flow.guards.refusal_holds import PROBE_EVERY_S
+from bridge.flow.guards.refusal_holds import MAX_TAKEN, PROBE_EVERY_S
 from tests.support.fakes import FakeLedger, FakeRoutes, answered, error
 from tests.support.flow_bench import SERVICE, Bench
 
@@ -296,3 +296,14 @@ async def test_what_somebody_else_holds_too_does_not_probe() -> None:
         before = len(asked(bench))
         await bench.wait(PROBE_EVERY_S * 3 + 10)
         assert {call.text for call in bench.agent.calls("create")[before:]} == {"Tell e04"}
+
+
+async def test_a_probe_looks_at_so_many_held_events_and_no_more() -> None:
+    """A person has paused the route too: none of them may go on, and each goes back to the end."""
+    async with bench_of() as bench:
+        await holds(bench)
+        await bench.pauses.order(Command(Verb.PAUSE, PauseScope.ROUTE, "payments", "why").pause("ops", bench.now_s()))
+        await delivers(bench, 2 * MAX_TAKEN, "f")
+        before = len(bench.deliveries)
+        await bench.wait(3 * PROBE_EVERY_S)
+        assert 0 < len(bench.deliveries) - before <= 4 * MAX_TAKEN
