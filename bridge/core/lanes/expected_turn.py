@@ -5,7 +5,7 @@ now        + what is left for the first of the lane        + a turn for each bef
                                                              or as many as the limits let go in a window
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -13,31 +13,32 @@ from bridge.core.delivery.retry import level_within
 
 MAX_LANES = 10_000
 """Lanes of which it is remembered how long their turns took."""
-WEIGHT = 0.25
-"""Share of the last turn in what a turn takes."""
+LAST_TURNS = 8
+MAX_REST_S = 60.0
+"""The longest guess at what is left of a turn: whatever it waits for may be over at once."""
 MANY_COPIES, LONG_S = 40, 60.0
 """Copies after which an event is parked for so long at least, however soon its turn seems to be."""
 
 
 class TurnTimes:
-    """How many seconds the turns of each lane took lately, without what the lane has waited for.
+    """How many seconds the turns of each lane took lately, without what the lane has waited for: the shortest of them.
 
-    An estimate that is too short costs a copy more; one that is too long would hold up the lane, and grow by that.
+    An estimate that is too short costs a copy more; one that is too long, after an outage say, holds up the lane.
     """
 
     def __init__(self) -> None:
-        self._took_s: OrderedDict[Hashable, float] = OrderedDict()
+        self._took_s: OrderedDict[Hashable, deque[float]] = OrderedDict()
 
     def ended(self, lane: Hashable, took_s: float) -> None:
         """A turn of the lane has ended, after so many seconds."""
-        known_s = self._took_s.pop(lane, took_s)
-        self._took_s[lane] = known_s + (took_s - known_s) * WEIGHT
+        self._took_s.setdefault(lane, deque(maxlen=LAST_TURNS)).append(took_s)
+        self._took_s.move_to_end(lane)
         if len(self._took_s) > MAX_LANES:
             self._took_s.popitem(last=False)
 
     def turn_s(self, lane: Hashable) -> float:
         """Seconds that a turn of the lane takes, about; 0 where that is not known."""
-        return self._took_s.get(lane, 0.0)
+        return min(self._took_s.get(lane, (0.0,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,10 @@ NO_TURN_LIMIT = TurnLimit()
 def rest_s(running_s: float, turn_s: float) -> float:
     """Seconds that a turn is expected to last yet, which has lasted for `running_s`: beyond the usual, as long again.
 
-    turn_s 10: running_s     0     4    12    60
-                            10     6    12    60
+    turn_s 10: running_s     0     4    12    60   300
+                            10     6    12    60    60
     """
-    return max(turn_s - running_s, running_s if running_s >= turn_s else 0.0)
+    return max(turn_s - running_s, min(running_s, MAX_REST_S) if running_s >= turn_s else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
